@@ -1,0 +1,84 @@
+"""The reference of an attempt: what a caller quotes so that an administrator finds the row.
+
+It is a keyed hash of what the caller sent and never of what Odoo found, or it would tell apart
+logins that exist and logins that do not. Attempts that differ in none of its parts share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import unicodedata
+from datetime import datetime, timezone
+
+# Crockford's base 32: no I, L, O (read as 1, 1, 0) and no U.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_READ_AS = str.maketrans("ILOU", "110V")
+_LENGTH = 10  # characters of 5 bits: of 10 million references, two are equal with a chance of 4 %
+_GROUP = 5
+_MAX_PART = 4096  # characters of one part that enter the hash, after its length
+_CONTEXT = b"auth_integration.reference.1"
+
+
+def reference(
+    key: bytes, *, minute: datetime, address: str | None, channel: str, identity: object
+) -> str:
+    """Return the reference of an attempt, for instance ``7KQ2M-WX94T``.
+
+    :param key: secret of this database, at least 16 bytes; without it nothing can be derived
+    :param minute: time of the attempt, aware or naive UTC; seconds are ignored
+    :param address: the caller's address (``networks.normalize``), None or '' when unknown
+    :param channel: channel of the attempt
+    :param identity: login or uid **as sent**, of any type; '' or None where none is sent, as with
+        a bearer key. Never the secret, and nothing that was looked up.
+    :return: two groups of five characters, 50 bits
+    :raise ValueError: when the key is too short
+    """
+    if len(key) < 16:
+        raise ValueError("the key of references needs at least 16 bytes")
+    parts = (_minute_text(minute), address or "", channel, _identity_text(identity))
+    message = _CONTEXT + b"".join(map(_encoded, parts))
+    digest = hmac.new(key, message, hashlib.sha256).digest()
+    number = int.from_bytes(digest[:8], "big")
+    return _grouped("".join(_ALPHABET[number >> 5 * i & 31] for i in range(_LENGTH)))
+
+
+def normalize(text: str | None) -> str:
+    """Return the reference that a person meant, '' when it cannot be one.
+
+    Small letters, missing or other separators, surrounding space and the letters that are easily
+    misread (O for 0, I and L for 1, U for V) are accepted.
+    """
+    if not isinstance(text, str) or len(text) > 64:
+        return ""
+    folded = unicodedata.normalize("NFKC", text).upper().translate(_READ_AS)
+    plain = "".join(char for char in folded if char.isalnum())
+    if len(plain) != _LENGTH or not set(plain) <= set(_ALPHABET):
+        return ""
+    return _grouped(plain)
+
+
+def _grouped(plain: str) -> str:
+    return f"{plain[:_GROUP]}-{plain[_GROUP:]}"
+
+
+def _minute_text(minute: datetime) -> str:
+    if minute.tzinfo is not None:
+        minute = minute.astimezone(timezone.utc)
+    return minute.strftime("%Y%m%d%H%M")
+
+
+def _identity_text(identity: object) -> str:
+    """Return text for an identity of any type, without calling code of a type we do not know."""
+    if identity is None:
+        return ""
+    if isinstance(identity, str):
+        return identity
+    if type(identity) is int and identity.bit_length() <= 64:
+        return str(identity)
+    return f"<{type(identity).__name__}>"
+
+
+def _encoded(part: str) -> bytes:
+    data = part[:_MAX_PART].encode("utf-8", "surrogatepass")
+    return b"%d:%d:%b" % (len(part), len(data), data)
