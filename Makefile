@@ -1,0 +1,39 @@
+# Every target is a small program in dev/. PORT, DB, ODOO_PATH and PGHOST are passed on.
+PYTHON ?= python3
+export PYTHONDONTWRITEBYTECODE = 1
+export TAGS LIVE PORT DB ODOO_PATH
+
+.PHONY: help run test lint shell pot screenshot clean
+
+help:
+	@echo "make run                    an Odoo 19 with the add-on and demo data, on PORT (8069)"
+	@echo "make test                   all tests: unit, Odoo, browser tours, live servers"
+	@echo "make test TAGS=/auth_integration:TestX   some Odoo tests, on a kept database"
+	@echo "make test LIVE='-k story'   some live-server tests (arguments of pytest)"
+	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
+	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
+	@echo "make shell                  an Odoo shell on the database of make run"
+	@echo "make pot                    write i18n/auth_integration.pot"
+	@echo "make screenshot ARGS='--login admin --path /odoo --out /tmp/x.png'"
+	@echo "make clean                  remove databases, logs and everything else in .dev"
+
+run:
+	@$(PYTHON) dev/run.py
+
+test:
+	@$(PYTHON) dev/run_tests.py
+
+lint:
+	@$(PYTHON) dev/lint.py
+
+shell:
+	@$(PYTHON) dev/shell.py
+
+pot:
+	@$(PYTHON) dev/pot.py
+
+screenshot:
+	@$(PYTHON) dev/screenshot.py $(ARGS)
+
+clean:
+	@$(PYTHON) dev/clean.py

@@ -1,0 +1,21 @@
+"""``make clean``: stop this checkout's PostgreSQL and remove everything but the shared downloads."""
+
+import shutil
+
+import virtualenv
+from common import CACHE, STATE, say
+
+
+def main():
+    """Remove the databases and ``.dev``."""
+    from postgres import PrivateServer
+
+    PrivateServer().remove()
+    shutil.rmtree(STATE, ignore_errors=True)
+    say(f"removed {STATE}; the downloads stay in {CACHE}")
+
+
+if __name__ == "__main__":
+    if STATE.exists():
+        virtualenv.enter()
+        main()

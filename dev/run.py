@@ -1,0 +1,224 @@
+"""``make run``: a database with the add-on and its demo data, and the server on it.
+
+Honours PORT, DB, ODOO_PATH, PGHOST (with PGPORT, PGUSER, PGPASSWORD).
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import postgres
+import virtualenv
+from common import ADDON, CHECKOUT_ID, addon_hash, die, free_port, say, state_dir, tail
+from odoo_command import addons_path, check_addon, command, environment, run_or_die, tree
+
+
+def database_name():
+    """Return the name of the database of ``make run`` and ``make shell``."""
+    # On a server that others use too, the name tells the checkouts apart.
+    return os.environ.get("DB") or (
+        ADDON if postgres.is_private() else f"{ADDON}_{CHECKOUT_ID}"
+    )
+
+
+def server_arguments(database):
+    """Return the options that every Odoo command on this database has in common."""
+    return [
+        *("--database", database, "--addons-path", addons_path()),
+        *("--data-dir", state_dir("run", "data")),
+    ]
+
+
+def prepare(database):
+    """Install the add-on with demo data, or upgrade it if its files changed since the last time."""
+    note = state_dir("run") / f"{database}.json"
+    done = {"addon": addon_hash(), "odoo": str(tree())}
+    known = json.loads(note.read_text()) if note.exists() else None
+    exists = database in postgres.databases()
+    if exists and known == done:
+        return
+    log = state_dir("run") / "install.log"
+    common = [*server_arguments(database), "--stop-after-init", "--no-http"]
+    if exists and (known or _is_installed(database)):
+        say(f"the add-on changed: upgrading it in database {database}")
+        run_or_die([*common, "-u", ADDON], log, "the upgrade")
+    else:
+        say(f"installing the add-on with demo data in database {database} (once, about a minute)")
+        note.unlink(missing_ok=True)
+        run_or_die([*common, "-i", ADDON, "--with-demo"], log, "the installation")
+    note.write_text(json.dumps(done))
+
+
+def _is_installed(database):
+    """Tell whether the add-on is in a database, so that a half-made installation is redone."""
+    with postgres.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('ir_module_module')")
+        if cursor.fetchone() == (None,):
+            return False
+        cursor.execute(
+            "SELECT 1 FROM ir_module_module WHERE name = %s AND state IN %s",
+            (ADDON, ("installed", "to upgrade")),
+        )
+        return bool(cursor.fetchone())
+
+
+def issue_key(database):
+    """Issue a key for the first integration of the demo data.
+
+    No key in plain text is stored anywhere, so each start issues one for its example.
+
+    :return: a dictionary with the key, or None when the demo data has no integration
+    """
+    code = """
+import json
+integration = env["auth.integration"].search([], limit=1)
+if integration:
+    issued = integration.issue_key(name="Example of make run")
+    env.cr.commit()
+    print("ISSUED " + json.dumps({"key": issued["key"], "name": integration.name}))
+"""
+    done = subprocess.run(
+        command("shell", *server_arguments(database), "--no-http", "--log-level", "warn"),
+        env=environment(),
+        input=code,
+        capture_output=True,
+        text=True,
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith("ISSUED "):
+            return json.loads(line[7:])
+    (state_dir("run") / "issue-key.log").write_text(done.stdout + done.stderr)
+    return None
+
+
+def choose_port():
+    """Return PORT, or else 8069 or the next free one."""
+    wanted = os.environ.get("PORT")
+    if wanted and not wanted.isdigit():
+        die(f"PORT={wanted} is no number", "make run PORT=8070")
+    for port in [int(wanted)] if wanted else range(8069, 8100):
+        if _is_free(port):
+            return port
+    die(f"port {wanted or '8069 to 8099'} is in use", "choose another one: make run PORT=...")
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def serve(database, port):
+    """Run the server in the foreground until Ctrl-C."""
+    log = state_dir("run") / "server.log"
+    server = subprocess.Popen(
+        command(
+            *server_arguments(database),
+            *("--db-filter", f"^{database}$"),
+            *("--http-port", port, "--gevent-port", free_port()),
+        ),
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C is for us; we end the server ourselves
+    )
+    quiet = threading.Event()
+    copier = threading.Thread(target=_copy, args=(server.stdout, log, quiet), daemon=True)
+    quiet.set()
+    copier.start()
+    try:
+        _wait_until_it_answers(server, port, log)
+        _introduce(database, port, issue_key(database), log)
+        quiet.clear()
+        server.wait()
+    except KeyboardInterrupt:
+        say("stopping")
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+    return server.returncode
+
+
+def _copy(source, path, quiet):
+    """Keep the server's log in a file, and show it once the introduction is printed."""
+    with open(path, "w") as log:
+        for line in source:
+            log.write(line)
+            log.flush()
+            if not quiet.is_set():
+                sys.stderr.write(line)
+
+
+def _wait_until_it_answers(server, port, log):
+    say("starting the server")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            print(tail(log), file=sys.stderr)
+            die("the server ended", f"see {log}")
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/web/login", timeout=60).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    die("the server does not answer", f"see {log}")
+
+
+def _introduce(database, port, example, log):
+    url = f"http://localhost:{port}"
+    lines = [
+        "",
+        f"  Odoo with {ADDON} is ready:  {url}",
+        "",
+        "  Administrator      admin / admin",
+        "  Demo user          demo / demo",
+        f"  Database           {database}",
+        f"  Log                {log}",
+        "",
+    ]
+    if example:
+        call = (
+            f"curl -s {url}/json/2/auth.integration.key/whoami"
+            f" -H 'Authorization: Bearer {example['key']}'"
+            f" -H 'Content-Type: application/json' -d '{{}}'"
+        )
+        lines += [
+            f"  An API call with a key of the integration “{example['name']}”, ready to paste:",
+            "",
+            f"  {call}",
+            "",
+        ]
+    lines += ["  Ctrl-C stops the server.", ""]
+    print("\n".join(lines), flush=True)
+
+
+def main():
+    """Do what ``make run`` does."""
+    check_addon()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    with postgres.running():
+        port = choose_port()
+        database = database_name()
+        prepare(database)
+        serve(database, port)
+
+
+if __name__ == "__main__":
+    virtualenv.enter()
+    main()

@@ -1,0 +1,58 @@
+"""Save a picture of a page of a running Odoo, as a given user sees it.
+
+Example::
+
+    python3 dev/screenshot.py --login admin --path /odoo/settings --out /tmp/settings.png
+"""
+
+import argparse
+import sys
+
+import virtualenv
+
+
+def main():
+    """Take one screenshot, as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default="http://localhost:8069")
+    parser.add_argument("--db", help="default: the first database that the server lists")
+    parser.add_argument("--login", help="without it the page is seen as a visitor")
+    parser.add_argument("--password", help="default: the login")
+    parser.add_argument("--path", default="/odoo")
+    parser.add_argument("--out", required=True, help="the PNG file to write")
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--full-page", action="store_true")
+    parser.add_argument("--wait", metavar="SELECTOR", help="an element that must be there first")
+    parser.add_argument(
+        "--click", metavar="SELECTOR", action="append", default=[], help="may be repeated"
+    )
+    parser.add_argument("--eval", metavar="JAVASCRIPT", help="run before the picture is taken")
+    parser.add_argument("--timeout", type=float, default=60)
+    options = parser.parse_args()
+
+    from devtools import Page
+
+    with Page(options.width, options.height) as page:
+        if options.login:
+            password = options.password or options.login
+            page.log_in(options.url, options.login, password, options.db)
+        page.open(options.url + options.path, options.timeout)
+        for selector in options.click:
+            page.click(selector)
+        if options.eval:
+            result = page.evaluate(options.eval)
+            if result is not None:
+                print(result)
+            page.wait_idle(options.timeout)
+        if options.wait:
+            page.wait_for(options.wait, options.timeout)
+        page.screenshot(options.out, options.full_page)
+        for line in page.console:
+            print(f"console {line}", file=sys.stderr)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    virtualenv.enter()
+    main()
