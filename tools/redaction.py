@@ -48,7 +48,7 @@ def escape(text: object, limit: int = 200) -> str:
     if not isinstance(text, (str, bytes, bytearray)):
         return f"<{type(text).__name__}>"
     limit = max(limit, 0)
-    head = _head(text, limit)
+    head = _head(text, limit + 1)
     pieces: list[str] = []
     room = limit
     for char in head:
@@ -58,7 +58,7 @@ def escape(text: object, limit: int = 200) -> str:
             break
         pieces.append(piece)
     result = "".join(pieces)
-    if len(pieces) < len(head) or len(head) == limit < len(text):
+    if len(pieces) < len(head):
         unit = "characters" if isinstance(text, str) else "bytes"
         result += f"…({len(text)} {unit})"
     return result
@@ -100,7 +100,7 @@ def mask(secret: object) -> str:
     No character of it and no length, since it may be a password. The prefix of a key that was
     *accepted* is shown from the key's own record.
     """
-    if secret is None or secret is False or secret in ("", b""):
+    if secret is None or secret is False or (isinstance(secret, (str, bytes)) and not secret):
         return "[empty]"
     return "[redacted key]" if is_key_shaped(secret) else REDACTED
 
@@ -184,19 +184,19 @@ def looks_like_secret(text: object) -> bool:
 # -- logins that do not exist ----------------------------------------------------------------------
 
 _MAX_LOGIN = 128  # characters of a login that are compared
+_MAX_EDITS = 4  # a login further away than this was no slip of the finger
 _MAX_HASHED = 4096  # characters of a login that are hashed, after its length
 
 
-def describe_unknown_login(
-    login: object, candidates: Iterable[str], correlation_key: bytes
-) -> str:
+def describe_unknown_login(login: object, candidates: Iterable[str], correlation_key: bytes) -> str:
     """Return what is stored for a login that does not exist, for instance
     ``unknown login (11 characters, nearest "magento" at distance 2, #3fa2)``.
 
     Never the login as typed: people put passwords into the wrong field. The nearest existing
-    login is named when it is as near as a third of the typed length, which is what a slip of the
-    finger gives. The hash lets repeats be recognised while the key lasts, and is too short to test
-    guesses against.
+    login is named when at most a third of the typed characters, and at most 4, were edited: that
+    is what a slip of the finger does. The hash lets repeats be recognised while the key lasts, and
+    is too short to test guesses against. Up to 100 ms for 5,000 candidates: under a flood, pass
+    none.
 
     :param login: what was sent as the login, of any type
     :param candidates: existing logins; their order does not matter
@@ -223,16 +223,11 @@ def nearest(login: str, candidates: Iterable[str], bound: int) -> tuple[str, int
     :return: None when no candidate is within the bound
     """
     login = login[:_MAX_LOGIN]
-    letters = set(login)
     best: tuple[str, int] | None = None
     by_length = sorted((abs(len(text[:_MAX_LOGIN]) - len(login)), text) for text in candidates)
     for difference, candidate in by_length:
         if difference > bound:
             break  # all others differ more in length alone
-        # each edit brings in one letter at most, so this is a cheap lower bound
-        other = set(candidate[:_MAX_LOGIN])
-        if len(other - letters) > bound or len(letters - other) > bound:
-            continue
         distance = edit_distance(login, candidate, bound)
         if distance is not None:
             best = (candidate, distance)
@@ -243,8 +238,8 @@ def nearest(login: str, candidates: Iterable[str], bound: int) -> tuple[str, int
 def edit_distance(one: str, two: str, bound: int) -> int | None:
     """Return the Levenshtein distance of two texts: insertions, deletions and replacements.
 
-    Only a band of width ``bound`` around the diagonal is computed, and no row after the first
-    that is above the bound everywhere.
+    For each number of edits it finds how far they reach along each diagonal (Ukkonen 1985), so
+    its cost grows with the square of the bound and not with that of the length.
 
     :param one: compared up to its first 128 characters
     :param two: likewise
@@ -252,34 +247,35 @@ def edit_distance(one: str, two: str, bound: int) -> int | None:
     :return: None when the distance is above the bound
     """
     one, two = one[:_MAX_LOGIN], two[:_MAX_LOGIN]
-    if abs(len(one) - len(two)) > bound:
+    height, width = len(one), len(two)
+    target = width - height  # the diagonal that ends in the last cell
+    if abs(target) > bound or _letters_differ(one, two, bound):
         return None
-    above = bound + 1
-    row = [min(column, above) for column in range(len(two) + 1)]
-    for index, char in enumerate(one, start=1):
-        start, end = max(1, index - bound), min(len(two), index + bound)
-        diagonal = row[start - 1]
-        left = row[start - 1] = index if start == 1 and index <= bound else above
-        lowest = left
-        for column in range(start, end + 1):
-            up = row[column]
-            if char == two[column - 1]:
-                left = diagonal
-            else:
-                if up < left:
-                    left = up
-                if diagonal < left:
-                    left = diagonal
-                left += 1
-            diagonal = up
-            row[column] = left
-            if left < lowest:
-                lowest = left
-        if end < len(two):
-            row[end + 1] = above  # the next row reads one column further
-        if lowest > bound:
-            return None
-    return row[-1] if row[-1] <= bound else None
+    # reached[d]: furthest row on diagonal d; negative d count from the end of the list
+    reached = [-1] * (2 * bound + 3)
+    for edits in range(bound + 1):
+        slack = bound - edits  # diagonals further from the target can no longer get there
+        further = [-2] * (2 * bound + 3)
+        for diagonal in range(max(-edits, target - slack), min(edits, target + slack) + 1):
+            row = max(reached[diagonal - 1], reached[diagonal] + 1, reached[diagonal + 1] + 1)
+            end = min(height, width - diagonal)
+            row = min(row, end)
+            while row < end and one[row] == two[row + diagonal]:
+                row += 1
+            further[diagonal] = row
+        if further[target] == height:
+            return edits
+        reached = further
+    return None
+
+
+def _letters_differ(one: str, two: str, bound: int) -> bool:
+    """Tell, at little cost, that more edits than the bound are needed for many unlike texts.
+
+    Each edit takes one letter away at most and brings in one at most.
+    """
+    letters, others = set(one), set(two)
+    return len(letters - others) > bound or len(others - letters) > bound
 
 
 def _nearest_text(login: str, candidates: Iterable[str]) -> str:
@@ -290,7 +286,7 @@ def _nearest_text(login: str, candidates: Iterable[str]) -> str:
     alike = min((text for text in candidates if text.strip().casefold() == folded), default=None)
     if alike is not None:
         return f'same as "{escape(alike, 64)}" but for capitals or spaces'
-    found = nearest(login, candidates, len(login) // 3)
+    found = nearest(login, candidates, min(len(login) // 3, _MAX_EDITS))
     if found is None:
         return ""
     return f'nearest "{escape(found[0], 64)}" at distance {found[1]}'

@@ -1,0 +1,21 @@
+{
+    "name": "API Integrations: Authentication",
+    "summary": "Keep every API integration able to authenticate, and say exactly why one could not",
+    "version": "19.0.1.0.0",
+    "category": "Administration",
+    "author": "Auth Integration Contributors",
+    "license": "LGPL-3",
+    "depends": ["mail", "rpc"],
+    "external_dependencies": {"python": ["cryptography", "passlib", "pyotp"]},
+    "data": [
+        "security/auth_integration_groups.xml",
+        "security/ir.model.access.csv",
+        "security/auth_integration_rules.xml",
+        "data/auth_integration_policy.xml",
+        "data/mail_activity_type.xml",
+        "data/ir_cron.xml",
+    ],
+    "post_init_hook": "post_init_hook",
+    "uninstall_hook": "uninstall_hook",
+    "application": True,
+}

@@ -1,0 +1,485 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.fields import Command
+from odoo.tools import SQL
+
+from ..tools import networks
+
+CHANNELS = [
+    ("xmlrpc", "XML-RPC"),
+    ("jsonrpc", "JSON-RPC"),
+    ("json2", "JSON-2"),
+    ("http", "HTTP route"),
+    ("session", "Session"),
+    ("web", "Web login"),
+    ("totp", "Second factor"),
+    ("passkey", "Passkey"),
+    ("oauth", "OAuth"),
+    ("webhook", "Webhook"),
+]
+# What an API key can be used on: the interactive channels never see one.
+KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
+PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")
+
+
+class AuthIntegration(models.Model):
+    """One external system, the technical user it authenticates as, and who answers for it."""
+
+    _name = "auth.integration"
+    _description = "API Integration"
+    _inherit = ["mail.thread", "mail.activity.mixin", "auth.integration.live.mixin"]
+    _order = "name, id"
+    _rec_names_search = ["name", "code"]
+    _live_sql = {
+        "last_success": "_last_success_sql",
+        "last_failure": "_last_failure_sql",
+        "last_cause": "_last_cause_sql",
+        "health": "_health_sql",
+    }
+
+    name = fields.Char(required=True, tracking=True)
+    code = fields.Char(
+        required=True,
+        copy=False,
+        tracking=True,
+        help="Short technical name. It becomes the login of the technical user made for it.",
+    )
+    active = fields.Boolean(default=True, tracking=True)
+    user_id = fields.Many2one(
+        "res.users",
+        "Technical user",
+        ondelete="restrict",
+        copy=False,
+        tracking=True,
+        context={"active_test": False},
+        help="The user this system authenticates as. Leave empty to have one made:"
+        " without password, without interactive login, with the least rights.",
+    )
+    user_active = fields.Boolean("Technical user active", related="user_id.active")
+    owner_ids = fields.Many2many(
+        "res.users",
+        "auth_integration_owner_rel",
+        "integration_id",
+        "user_id",
+        "Owners",
+        tracking=True,
+        help="Internal users responsible for this integration. An owner can obtain its keys,"
+        " and with a key everything that the technical user may do.",
+    )
+    company_id = fields.Many2one("res.company", tracking=True)
+    environment = fields.Selection(
+        [("production", "Production"), ("staging", "Staging"), ("test", "Test")],
+        default="production",
+        required=True,
+        tracking=True,
+    )
+    purpose = fields.Text()
+    documentation_url = fields.Char("Documentation")
+    allowed_networks = fields.Text(
+        tracking=True,
+        help="One address or network (CIDR) per line. Empty: any address may call.",
+    )
+    allowed_channel_xmlrpc = fields.Boolean("XML-RPC", compute="_compute_allowed_channel_flags",
+                                            inverse="_inverse_allowed_channel_flags")
+    allowed_channel_jsonrpc = fields.Boolean("JSON-RPC", compute="_compute_allowed_channel_flags",
+                                             inverse="_inverse_allowed_channel_flags")
+    allowed_channel_json2 = fields.Boolean("JSON-2", compute="_compute_allowed_channel_flags",
+                                           inverse="_inverse_allowed_channel_flags")
+    allowed_channel_http = fields.Boolean("HTTP routes", compute="_compute_allowed_channel_flags",
+                                          inverse="_inverse_allowed_channel_flags")
+    allowed_channels = fields.Char(
+        tracking=True,
+        help="Comma-separated channels among xmlrpc, jsonrpc, json2, http. Empty: any.",
+    )
+    policy_id = fields.Many2one(
+        "auth.integration.policy",
+        ondelete="restrict",
+        required=True,
+        tracking=True,
+        default=lambda self: self._default_policy(),
+    )
+    key_ids = fields.One2many("auth.integration.key", "integration_id", "Keys")
+    live_key_count = fields.Integer(compute="_compute_counts")
+    attempt_failure_count = fields.Integer("Failures, 7 days", compute="_compute_counts")
+    finding_ids = fields.One2many("auth.integration.finding", "integration_id", "Findings")
+    health = fields.Selection(
+        [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
+        compute="_compute_live",
+        compute_sudo=True,
+        search="_search_health",
+        help="The worst open finding.",
+    )
+    last_success = fields.Datetime(
+        compute="_compute_live", compute_sudo=True, search="_search_last_success"
+    )
+    last_failure = fields.Datetime(
+        compute="_compute_live", compute_sudo=True, search="_search_last_failure"
+    )
+    last_cause = fields.Selection(
+        lambda self: self.env["auth.attempt"]._selection_cause(),
+        compute="_compute_live",
+        compute_sudo=True,
+        search="_search_last_cause",
+        help="Why the last refused attempt was refused.",
+    )
+
+    _code_uniq = models.Constraint("unique (code)", "Another integration has this code.")
+    _user_uniq = models.Constraint(
+        "unique (user_id)", "This technical user already belongs to another integration."
+    )
+
+    @api.model
+    def _default_policy(self):
+        return self.env.ref(
+            "auth_integration.auth_integration_policy_default", raise_if_not_found=False
+        ) or self.env["auth.integration.policy"].search([], limit=1)
+
+    # Live fields -----------------------------------------------------------------------------
+
+    def _last_attempt_sql(self, alias, outcome, column):
+        return SQL(
+            "(SELECT a.%s FROM auth_attempt a WHERE a.integration_id = %s AND a.outcome = %s"
+            " ORDER BY a.last_seen DESC LIMIT 1)",
+            SQL.identifier(column),
+            SQL.identifier(alias, "id"),
+            outcome,
+        )
+
+    def _last_success_sql(self, alias):
+        return self._last_attempt_sql(alias, "success", "last_seen")
+
+    def _last_failure_sql(self, alias):
+        return self._last_attempt_sql(alias, "failure", "last_seen")
+
+    def _last_cause_sql(self, alias):
+        return self._last_attempt_sql(alias, "failure", "cause")
+
+    def _health_sql(self, alias):
+        return SQL(
+            "COALESCE((SELECT CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'"
+            " WHEN bool_or(f.severity = 'warning') THEN 'warning' END"
+            " FROM auth_integration_finding f"
+            " WHERE f.integration_id = %s AND NOT f.accepted), 'ok')",
+            SQL.identifier(alias, "id"),
+        )
+
+    def _search_health(self, operator, value):
+        return self._search_live("health", operator, value)
+
+    def _search_last_success(self, operator, value):
+        return self._search_live("last_success", operator, value)
+
+    def _search_last_failure(self, operator, value):
+        return self._search_live("last_failure", operator, value)
+
+    def _search_last_cause(self, operator, value):
+        return self._search_live("last_cause", operator, value)
+
+    @api.depends("key_ids")
+    def _compute_counts(self):
+        live = dict(
+            self.env["auth.integration.key"]._read_group(
+                [("integration_id", "in", self.ids), ("is_live", "=", True)],
+                ["integration_id"],
+                ["__count"],
+            )
+        )
+        since = fields.Datetime.now() - timedelta(days=7)
+        failures = dict(
+            self.env["auth.attempt"]._read_group(
+                [
+                    ("integration_id", "in", self.ids),
+                    ("outcome", "=", "failure"),
+                    ("last_seen", ">=", since),
+                ],
+                ["integration_id"],
+                ["count:sum"],
+            )
+        )
+        for integration in self:
+            integration.live_key_count = live.get(integration, 0)
+            integration.attempt_failure_count = failures.get(integration, 0)
+
+    @api.depends("allowed_channels")
+    def _compute_allowed_channel_flags(self):
+        for integration in self:
+            allowed = integration._allowed_channel_set()
+            for channel in KEY_CHANNELS:
+                integration[f"allowed_channel_{channel}"] = channel in allowed
+
+    def _inverse_allowed_channel_flags(self):
+        for integration in self:
+            chosen = [c for c in KEY_CHANNELS if integration[f"allowed_channel_{c}"]]
+            integration.allowed_channels = ",".join(chosen) or False
+
+    def _allowed_channel_set(self):
+        self.ensure_one()
+        return {c.strip() for c in (self.allowed_channels or "").split(",") if c.strip()}
+
+    # Constraints -----------------------------------------------------------------------------
+
+    @api.constrains("allowed_networks")
+    def _check_allowed_networks(self):
+        for integration in self:
+            try:
+                networks.parse(integration.allowed_networks or "")
+            except ValueError as error:
+                raise ValidationError(
+                    self.env._("Allowed networks: %(problem)s", problem=error)
+                ) from error
+
+    @api.constrains("allowed_channels")
+    def _check_allowed_channels(self):
+        for integration in self:
+            unknown = integration._allowed_channel_set() - set(KEY_CHANNELS)
+            if unknown:
+                raise ValidationError(
+                    self.env._(
+                        "Unknown channel %(unknown)s. Choose among %(known)s.",
+                        unknown=", ".join(sorted(unknown)),
+                        known=", ".join(KEY_CHANNELS),
+                    )
+                )
+
+    @api.constrains("owner_ids", "active")
+    def _check_owners(self):
+        for integration in self:
+            owners = integration.sudo().with_context(active_test=False).owner_ids
+            if integration.active and not owners:
+                raise ValidationError(
+                    self.env._(
+                        "%(name)s needs at least one owner: the person who is told when a key is"
+                        " about to end.",
+                        name=integration.name,
+                    )
+                )
+            technical = owners._integration_users()
+            outsiders = owners.filtered("share") | technical
+            if outsiders:
+                raise ValidationError(
+                    self.env._(
+                        "Owners must be internal users who can log in. Not so: %(names)s",
+                        names=", ".join(outsiders.mapped("name")),
+                    )
+                )
+
+    @api.constrains("user_id")
+    def _check_user(self):
+        for integration in self.sudo():
+            user = integration.user_id
+            if not user:
+                raise ValidationError(
+                    self.env._("An integration needs a technical user to authenticate as.")
+                )
+            if reason := user._integration_takeover_obstacle():
+                raise ValidationError(reason)
+
+    # Access ----------------------------------------------------------------------------------
+
+    def _is_privileged(self):
+        """Whether a key of this integration would give its holder administration rights."""
+        self.ensure_one()
+        return any(self.sudo().user_id.has_group(group) for group in PRIVILEGED_GROUPS)
+
+    def _check_may_operate(self):
+        """Allow owners of all of these integrations, and managers; see the design.
+
+        :raise AccessError: the current user is neither, or the technical user has
+            administration rights and the current user is no Settings administrator
+        """
+        self.check_access("read")
+        if self.env.su or self.env.is_system():
+            return
+        manager = self.env.user.has_group("auth_integration.auth_integration_group_manager")
+        for integration in self.sudo():
+            if not manager and self.env.user not in integration.owner_ids:
+                raise AccessError(
+                    self.env._(
+                        "Only an owner of %(name)s or an administrator of integrations may do"
+                        " this.",
+                        name=integration.name,
+                    )
+                )
+            if integration._is_privileged():
+                raise AccessError(
+                    self.env._(
+                        "The technical user of %(name)s has administration rights. Only a"
+                        " Settings administrator may handle its keys.",
+                        name=integration.name,
+                    )
+                )
+
+    def _check_may_appoint(self):
+        """Allow changing the user or the owners: of a privileged user only to administrators.
+
+        :raise AccessError: the technical user has administration rights, the current user not
+        """
+        if self.env.su or self.env.is_system():
+            return
+        for integration in self:
+            if integration._is_privileged():
+                raise AccessError(
+                    self.env._(
+                        "The technical user of %(name)s has administration rights: only a"
+                        " Settings administrator may choose it or its owners.",
+                        name=integration.name,
+                    )
+                )
+
+    # CRUD ------------------------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        self.check_access("create")
+        for vals in vals_list:
+            if not vals.get("user_id"):
+                vals["user_id"] = self._create_technical_user(vals).id
+            if "owner_ids" not in vals and not self.env.su:
+                vals["owner_ids"] = [Command.set(self.env.user.ids)]
+        integrations = super().create(vals_list)
+        integrations._check_may_appoint()
+        integrations._grant_owner_group()
+        integrations._adopt_user_keys()
+        return integrations
+
+    def write(self, vals):
+        appointing = {"user_id", "owner_ids"} & vals.keys()
+        if appointing:
+            self._check_may_appoint()
+        owners_before = self.sudo().with_context(active_test=False).owner_ids
+        result = super().write(vals)
+        if appointing:
+            self._check_may_appoint()
+        if "owner_ids" in vals:
+            self._grant_owner_group()
+            owners_before._withdraw_owner_group()
+        if "user_id" in vals:
+            self._adopt_user_keys()
+        if "active" in vals and not self.env.context.get("auth_integration_from_user"):
+            self._follow_active()
+        return result
+
+    def unlink(self):
+        """Delete integrations; their keys end, their technical users are archived and stay."""
+        owners = self.sudo().with_context(active_test=False).owner_ids
+        self.sudo().key_ids._end_live(self.env._("Its integration was deleted"))
+        users = self.sudo().user_id
+        result = super().unlink()
+        users.with_context(auth_integration_from_user=True).action_archive()
+        owners._withdraw_owner_group()
+        return result
+
+    def _create_technical_user(self, vals):
+        """Make the user of a new integration: login = code, no password, internal, least rights."""
+        code = (vals.get("code") or "").strip()
+        if not code:
+            raise UserError(self.env._("Give the integration a code: it becomes the login."))
+        users = self.env["res.users"].sudo().with_context(active_test=False)
+        if users.search_count([("login", "=", code)], limit=1):
+            raise UserError(
+                self.env._(
+                    "A user with the login %(login)s exists already. Choose it as technical user,"
+                    " or choose another code.",
+                    login=code,
+                )
+            )
+        user_vals = {
+            "name": vals.get("name") or code,
+            "login": code,
+            "group_ids": [Command.set(self.env.ref("base.group_user").ids)],
+            "notification_type": "email",
+        }
+        if company_id := vals.get("company_id"):
+            user_vals |= {"company_id": company_id, "company_ids": [Command.set([company_id])]}
+        return users.with_context(no_reset_password=True).create(user_vals)
+
+    def _grant_owner_group(self):
+        group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
+        owners = self.sudo().with_context(active_test=False).owner_ids
+        for owner in owners:
+            if group not in owner.all_group_ids:
+                owner.group_ids = [Command.link(group.id)]
+
+    def _adopt_user_keys(self):
+        """Bring the keys a technical user already has under its integration's rules."""
+        self.env["auth.integration.key"].sudo()._reconcile()
+
+    def _follow_active(self):
+        """Archive and restore the technical user with its integration.
+
+        The user's own flag is what stock Odoo looks at, so the end holds without our code too.
+        """
+        for integration in self.sudo().with_context(auth_integration_from_user=True):
+            if integration.user_id and integration.user_id.active != integration.active:
+                integration.user_id.active = integration.active
+
+    # Actions ---------------------------------------------------------------------------------
+
+    def issue_key(self, name=False, expires_at=False):
+        """Issue an API key for this integration.
+
+        :param str name: what the key is for; defaults to the integration's name
+        :param expires_at: end of the key (UTC); defaults to the policy's lifetime, and may not
+            exceed it
+        :return: ``{"key", "prefix", "expires_at"}``; the key is shown this once and never stored
+        :rtype: dict
+        :raise AccessError: the caller is neither owner nor manager
+        :raise UserError: the end lies in the past or beyond the policy's lifetime
+        """
+        self.ensure_one()
+        self._check_may_operate()
+        secret, key = self.env["auth.integration.key"]._issue(
+            self.sudo(), name or self.name, expires_at
+        )
+        self.sudo().message_post(
+            body=self.env._(
+                "%(user)s issued the API key %(prefix)s… (ends %(end)s UTC).",
+                user=self.env.user.name,
+                prefix=key.prefix,
+                end=key.expires_at,
+            )
+        )
+        return {
+            "key": secret,
+            "prefix": key.prefix,
+            "expires_at": fields.Datetime.to_string(key.expires_at),
+        }
+
+    def action_issue_key(self):
+        """Open the wizard that issues a key and shows it once."""
+        self.ensure_one()
+        self._check_may_operate()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Issue API Key"),
+            "res_model": "auth.integration.issue",
+            "view_mode": "form",
+            "target": "new",
+            "context": {"default_integration_id": self.id},
+        }
+
+    def action_restore_user(self):
+        """Unarchive the technical user, the fix for ``user_archived``."""
+        self._check_may_operate()
+        for integration in self.sudo():
+            integration.user_id.action_unarchive()
+            integration.message_post(
+                body=self.env._("%(user)s restored the technical user.", user=self.env.user.name)
+            )
+        return True
+
+    def action_view_keys(self):
+        return self._action_view("auth_integration_key_action")
+
+    def action_view_attempts(self):
+        return self._action_view("auth_attempt_action")
+
+    def _action_view(self, xml_id):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(f"auth_integration.{xml_id}")
+        return action | {
+            "domain": [("integration_id", "=", self.id)],
+            "context": {"default_integration_id": self.id},
+        }

@@ -1,0 +1,687 @@
+import logging
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL
+
+from ..tools import calling_key
+from ..tools.identity_cache import IdentityCache
+
+_logger = logging.getLogger(__name__)
+
+# What ended a key, in the words of ``state``.
+END_KINDS = [("expired", "Expired"), ("revoked", "Revoked"), ("superseded", "Superseded")]
+ENDED_STATES = tuple(kind for kind, _label in END_KINDS)
+LIVE_STATES = ("pending", "active", "retiring")
+
+UTC_NOW = SQL("(clock_timestamp() AT TIME ZONE 'UTC')")
+
+
+class AuthIntegrationKey(models.Model):
+    """One API key from birth to tombstone, beside its native ``res.users.apikeys`` row.
+
+    The native row decides together with ours: whatever ends here is written there in the same
+    transaction, so that stock Odoo alone would refuse the key as well.  A key whose native row is
+    gone has ended, whatever our dates say.
+
+    The native hash is copied into a column that is no field (as core does with ``key``), so that
+    a secret presented after its end can still be recognised; so is its SHA-256 once a verified
+    secret has shown it.  Neither lets anyone authenticate.
+    """
+
+    _name = "auth.integration.key"
+    _description = "API Key Record"
+    _inherit = ["auth.integration.live.mixin"]
+    _order = "issued_at desc, id desc"
+    _rec_names_search = ["name", "prefix", "login"]
+    _allow_sudo_commands = False
+    _live_sql = {
+        "state": "_state_sql",
+        "is_live": "_is_live_sql",
+        "effective_end": "_effective_end_sql",
+        "rotate_after": "_rotate_after_sql",
+    }
+
+    name = fields.Char("Description", readonly=True)
+    integration_id = fields.Many2one(
+        "auth.integration", ondelete="set null", readonly=True, index=True
+    )
+    user_id = fields.Many2one("res.users", ondelete="set null", readonly=True, index=True)
+    user_active = fields.Boolean("User active", related="user_id.active")
+    login = fields.Char(readonly=True, help="The user's login when the key was last alive.")
+    # The comodel is hand-made by core, so the ORM adds no foreign key: the id stays on the
+    # tombstone, and the native vacuum is never blocked by us.
+    apikey_id = fields.Many2one("res.users.apikeys", "Native key", readonly=True, index=True)
+    scope = fields.Char(readonly=True, help="Empty: a global key, valid for RPC.")
+    prefix = fields.Char(readonly=True, size=8, help="The first 8 characters of the key.")
+    adopted = fields.Boolean(
+        readonly=True, help="Found in the database: earlier uses of this key are not known."
+    )
+    state = fields.Selection(
+        [
+            ("pending", "Pending"),
+            ("active", "Active"),
+            ("retiring", "Retiring"),
+            *END_KINDS,
+        ],
+        compute="_compute_live",
+        compute_sudo=True,
+        search="_search_state",
+        help="Pending: handed over, never used. Retiring: replaced, in its overlap."
+        " Superseded: retired by rotation.",
+    )
+    is_live = fields.Boolean(
+        compute="_compute_live",
+        compute_sudo=True,
+        search="_search_is_live",
+        help="Accepted today: pending, active or retiring.",
+    )
+    issued_at = fields.Datetime(readonly=True, default=fields.Datetime.now)
+    issued_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
+    expires_at = fields.Datetime("Ends", readonly=True, help="Empty: no end.")
+    original_expires_at = fields.Datetime(
+        readonly=True, help="The end the key was issued with, before any extension."
+    )
+    retire_at = fields.Datetime(
+        readonly=True, help="End of the overlap, once its replacement was first used."
+    )
+    effective_end = fields.Datetime(
+        compute="_compute_live",
+        compute_sudo=True,
+        search="_search_effective_end",
+        help="The earlier of its own end and the end of its overlap.",
+    )
+    rotate_after = fields.Datetime(
+        "Due for rotation",
+        compute="_compute_live",
+        compute_sudo=True,
+        search="_search_rotate_after",
+    )
+    first_used_at = fields.Datetime(readonly=True)
+    last_used_at = fields.Datetime(readonly=True)
+    last_used_address = fields.Char(readonly=True)
+    last_used_channel = fields.Selection(
+        lambda self: self.env["auth.attempt"]._selection_channel(), readonly=True
+    )
+    last_used_agent = fields.Char(readonly=True)
+    use_count = fields.Integer("Uses", readonly=True)
+    replaces_id = fields.Many2one(
+        "auth.integration.key", "Replaces", ondelete="set null", readonly=True, index=True
+    )
+    replaced_by_id = fields.Many2one(
+        "auth.integration.key", "Replaced by", ondelete="set null", readonly=True
+    )
+    ended_at = fields.Datetime(readonly=True)
+    ended_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
+    end_kind = fields.Selection(END_KINDS, readonly=True)
+    end_reason = fields.Char(readonly=True)
+    compromised = fields.Boolean(readonly=True)
+    address_ids = fields.One2many("auth.integration.key.address", "key_id", "Addresses")
+
+    _native_uniq = models.UniqueIndex(
+        "(apikey_id) WHERE ended_at IS NULL", "A native key has one live record."
+    )
+    _prefix_idx = models.Index("(prefix)")
+    _live_end_idx = models.Index("(expires_at) WHERE ended_at IS NULL")
+
+    def init(self):
+        """Add the columns that are no fields: no ORM call can ever read or write them."""
+        super().init()
+        self.env.cr.execute(
+            """
+            ALTER TABLE auth_integration_key ADD COLUMN IF NOT EXISTS hash varchar;
+            ALTER TABLE auth_integration_key ADD COLUMN IF NOT EXISTS digest varchar;
+            CREATE INDEX IF NOT EXISTS auth_integration_key_digest_idx
+                ON auth_integration_key (digest) WHERE digest IS NOT NULL;
+            """
+        )
+
+    # Live fields -----------------------------------------------------------------------------
+
+    @api.model
+    def _state_sql(self, alias):
+        """SQL of ``state`` for rows of ``auth_integration_key`` under ``alias``."""
+        return SQL(
+            """(CASE
+                WHEN %(k)s.ended_at IS NOT NULL THEN %(k)s.end_kind
+                WHEN %(k)s.retire_at <= %(now)s THEN 'superseded'
+                WHEN %(k)s.expires_at <= %(now)s THEN 'expired'
+                WHEN NOT EXISTS (
+                    SELECT FROM res_users_apikeys native
+                    WHERE native.id = %(k)s.apikey_id AND native.key = %(k)s.hash
+                ) THEN 'revoked'
+                WHEN %(k)s.retire_at IS NOT NULL THEN 'retiring'
+                WHEN %(k)s.first_used_at IS NULL AND %(k)s.adopted IS NOT TRUE THEN 'pending'
+                ELSE 'active'
+            END)""",
+            k=SQL.identifier(alias),
+            now=UTC_NOW,
+        )
+
+    def _is_live_sql(self, alias):
+        return SQL("(%s IN %s)", self._state_sql(alias), LIVE_STATES)
+
+    def _effective_end_sql(self, alias):
+        alias = SQL.identifier(alias)
+        return SQL(
+            "COALESCE(%(k)s.ended_at, LEAST(%(k)s.expires_at, %(k)s.retire_at))", k=alias
+        )
+
+    def _rotate_after_sql(self, alias):
+        return SQL(
+            """(SELECT %(k)s.expires_at - make_interval(days => p.rotation_lead_days)
+                FROM auth_integration i JOIN auth_integration_policy p ON p.id = i.policy_id
+                WHERE i.id = %(k)s.integration_id)""",
+            k=SQL.identifier(alias),
+        )
+
+    def _search_state(self, operator, value):
+        return self._search_live("state", operator, value)
+
+    def _search_is_live(self, operator, value):
+        return self._search_live("is_live", operator, value)
+
+    def _search_effective_end(self, operator, value):
+        return self._search_live("effective_end", operator, value)
+
+    def _search_rotate_after(self, operator, value):
+        return self._search_live("rotate_after", operator, value)
+
+    @api.depends("name", "prefix")
+    def _compute_display_name(self):
+        for key in self:
+            label = f"{key.prefix}…" if key.prefix else self.env._("API key")
+            key.display_name = f"{key.name} ({label})" if key.name else label
+
+    # Birth -----------------------------------------------------------------------------------
+
+    @api.model
+    def _issue(self, integration, name, expires_at=False):
+        """Issue a native key for an integration's technical user and record it.
+
+        Mirrors what :meth:`res.users.apikeys.description.make_key` does for the current user;
+        that one cannot make a key for anybody else.
+
+        :param integration: one ``auth.integration``; access is the caller's business
+        :return: the secret, and the record of the key
+        :rtype: tuple[str, AuthIntegrationKey]
+        """
+        integration.ensure_one()
+        if not integration.active or not integration.user_id.active:
+            raise UserError(
+                self.env._(
+                    "The technical user of %(name)s is archived: a new key would not work."
+                    " Restore it first.",
+                    name=integration.name,
+                )
+            )
+        native = self.env["res.users.apikeys"].with_user(integration.user_id).sudo()
+        native = native.with_context(auth_integration_issued_by=self.env.uid)
+        secret = native._generate(None, name, self._parse_end(expires_at))
+        key = self.sudo().search([("id", "in", self._ids_of_digest(secret))], limit=1)
+        return secret, key.with_env(self.env)
+
+    @api.model
+    def _parse_end(self, expires_at):
+        """The end of a key as given by a caller, as naive UTC datetime or False.
+
+        :raise UserError: not a date
+        """
+        if not expires_at:
+            return False
+        try:
+            return fields.Datetime.to_datetime(expires_at)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                self.env._("Give the end as YYYY-MM-DD HH:MM:SS in UTC, for example 2030-01-31"
+                           " 00:00:00.")
+            ) from error
+
+    @api.model
+    def _allowed_end(self, user, expires_at):
+        """The end a new key of ``user`` gets when ``expires_at`` was asked for.
+
+        :return: a naive UTC datetime, or False for a personal key without end
+        :raise UserError: in the past, or beyond the policy of the user's integration
+        """
+        now = fields.Datetime.now()
+        expires_at = self._parse_end(expires_at)
+        if expires_at and expires_at <= now:
+            raise UserError(self.env._("The end of an API key must lie in the future."))
+        integration = user._integration()
+        if not integration:
+            return expires_at
+        longest = now + timedelta(days=integration.policy_id.max_age_days)
+        if not expires_at:
+            return longest
+        if expires_at > longest + timedelta(days=1):
+            raise UserError(
+                self.env._(
+                    "Keys of %(name)s live at most %(days)s days (policy %(policy)s): choose an"
+                    " end up to %(end)s.",
+                    name=integration.name,
+                    days=integration.policy_id.max_age_days,
+                    policy=integration.policy_id.name,
+                    end=fields.Datetime.to_string(longest),
+                )
+            )
+        return min(expires_at, longest)
+
+    @api.model
+    def _record_generated(self, user, secret):
+        """Record a key that :meth:`res.users.apikeys._generate` has just made for ``user``."""
+        digest = IdentityCache.digest(secret)
+        self.flush_model()
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_key (
+                    apikey_id, name, user_id, login, integration_id, scope, prefix, hash, digest,
+                    issued_at, issued_by, expires_at, original_expires_at, use_count,
+                    create_uid, create_date, write_uid, write_date
+                )
+                SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key, %(digest)s,
+                       n.create_date, %(uid)s, n.expiration_date, n.expiration_date, 0,
+                       %(uid)s, %(now)s, %(uid)s, %(now)s
+                FROM res_users_apikeys n
+                JOIN res_users u ON u.id = n.user_id
+                LEFT JOIN auth_integration i ON i.user_id = n.user_id
+                WHERE n.user_id = %(user)s AND n.index = %(prefix)s
+                ORDER BY n.id DESC LIMIT 1
+                """,
+                digest=digest,
+                uid=self.env.context.get("auth_integration_issued_by") or self.env.uid,
+                now=UTC_NOW,
+                user=user.id,
+                prefix=secret[:8],
+            )
+        )
+        self.invalidate_model()
+
+    @api.model
+    def _ids_of_digest(self, secret):
+        """Ids of the keys this secret is known to be."""
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT id FROM auth_integration_key WHERE digest = %s ORDER BY id DESC",
+                IdentityCache.digest(secret),
+            )
+        )
+        return [row[0] for row in rows]
+
+    @api.model
+    def _reconcile(self):
+        """Give every native key exactly one live record, and every end its date.
+
+        Finds what did not pass through our hooks: keys there before installation, inserted,
+        changed or deleted by SQL, by the native vacuum or by a restored backup.  Also brings the
+        keys of integration users under their policy: none of them lives without an end.
+        """
+        self.flush_model()
+        for statement in (
+            self._reconcile_ended_sql(),
+            self._reconcile_missing_sql(),
+            self._reconcile_owner_sql(),
+            self._reconcile_end_sql(),
+            self._reconcile_native_end_sql(),
+        ):
+            self.env.cr.execute(statement)
+        self.invalidate_model()
+
+    def _reconcile_ended_sql(self):
+        """Write down the ends that came by date, or by a native row that is no more."""
+        return SQL(
+            """
+            UPDATE auth_integration_key k
+            SET end_kind = %(state)s,
+                ended_at = LEAST(k.retire_at, k.expires_at, %(now)s),
+                end_reason = CASE
+                    WHEN %(state)s = 'revoked' THEN %(removed)s
+                    ELSE k.end_reason
+                END,
+                write_date = %(now)s
+            WHERE k.ended_at IS NULL AND NOT %(live)s
+            """,
+            state=self._state_sql("k"),
+            live=self._is_live_sql("k"),
+            now=UTC_NOW,
+            removed=self.env._("Removed outside of the integrations screens"),
+        )
+
+    def _reconcile_missing_sql(self):
+        """Adopt the native keys that have no live record and have not ended."""
+        return SQL(
+            """
+            INSERT INTO auth_integration_key (
+                apikey_id, name, user_id, login, integration_id, scope, prefix, hash, adopted,
+                issued_at, expires_at, original_expires_at, use_count,
+                create_uid, create_date, write_uid, write_date
+            )
+            SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key, TRUE,
+                   n.create_date, n.expiration_date, n.expiration_date, 0,
+                   %(uid)s, %(now)s, %(uid)s, %(now)s
+            FROM res_users_apikeys n
+            JOIN res_users u ON u.id = n.user_id
+            LEFT JOIN auth_integration i ON i.user_id = n.user_id
+            WHERE NOT EXISTS (
+                SELECT FROM auth_integration_key k WHERE k.apikey_id = n.id AND k.hash = n.key
+            )
+            ON CONFLICT DO NOTHING
+            """,
+            uid=self.env.uid,
+            now=UTC_NOW,
+        )
+
+    def _reconcile_owner_sql(self):
+        """Follow the native row's user and that user's integration."""
+        return SQL(
+            """
+            UPDATE auth_integration_key k
+            SET user_id = n.user_id, login = u.login, integration_id = i.id, write_date = %(now)s
+            FROM res_users_apikeys n
+            JOIN res_users u ON u.id = n.user_id
+            LEFT JOIN auth_integration i ON i.user_id = n.user_id
+            WHERE k.ended_at IS NULL AND n.id = k.apikey_id
+              AND (k.user_id, k.login, k.integration_id)
+                  IS DISTINCT FROM (n.user_id, u.login, i.id)
+            """,
+            now=UTC_NOW,
+        )
+
+    def _reconcile_end_sql(self):
+        """Settle the end of each live key: the native one, within the integration's policy.
+
+        A key that lives too long gets the policy's lifetime from today on, not from its birth:
+        taking over a user must break nobody at once.
+        """
+        return SQL(
+            """
+            UPDATE auth_integration_key k
+            SET expires_at = settled.expires_at,
+                original_expires_at = COALESCE(k.original_expires_at, settled.expires_at),
+                write_date = %(now)s
+            FROM (
+                SELECT k.id,
+                    CASE
+                        WHEN i.id IS NULL AND k.retire_at IS NOT NULL THEN k.expires_at
+                        WHEN i.id IS NULL THEN n.expiration_date
+                        WHEN n.expiration_date IS NOT NULL AND k.expires_at IS NOT NULL
+                            THEN LEAST(k.expires_at, CASE WHEN k.retire_at IS NULL
+                                THEN n.expiration_date ELSE k.expires_at END)
+                        ELSE COALESCE(k.expires_at, n.expiration_date,
+                            %(now)s + make_interval(days => p.max_age_days))
+                    END AS expires_at
+                FROM auth_integration_key k
+                JOIN res_users_apikeys n ON n.id = k.apikey_id
+                LEFT JOIN auth_integration i ON i.id = k.integration_id
+                LEFT JOIN auth_integration_policy p ON p.id = i.policy_id
+                WHERE k.ended_at IS NULL
+            ) settled
+            WHERE settled.id = k.id AND k.expires_at IS DISTINCT FROM settled.expires_at
+            """,
+            now=UTC_NOW,
+        )
+
+    def _reconcile_native_end_sql(self):
+        """Write our end to the native row where they differ."""
+        return SQL(
+            """
+            UPDATE res_users_apikeys n
+            SET expiration_date = LEAST(k.expires_at, k.retire_at)
+            FROM auth_integration_key k
+            WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
+              AND n.expiration_date IS DISTINCT FROM LEAST(k.expires_at, k.retire_at)
+            """
+        )
+
+    # Use -------------------------------------------------------------------------------------
+
+    @api.model
+    def _record_use(self, use, count, first_seen, last_seen):
+        """Add successful uses to a key and to the address they came from.
+
+        :param use: :class:`~odoo.addons.auth_integration.tools.usage_writer.SuccessfulUse`
+        """
+        previous = self.env.execute_query(
+            SQL(
+                "SELECT first_used_at FROM auth_integration_key WHERE id = %s FOR NO KEY UPDATE",
+                use.key_id,
+            )
+        )
+        if not previous:
+            return
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE auth_integration_key
+                SET use_count = COALESCE(use_count, 0) + %(count)s,
+                    first_used_at = COALESCE(first_used_at, %(first)s),
+                    last_used_at = GREATEST(last_used_at, %(last)s),
+                    last_used_address = %(address)s,
+                    last_used_channel = %(channel)s,
+                    last_used_agent = %(agent)s
+                WHERE id = %(key)s
+                """,
+                count=count,
+                first=first_seen,
+                last=last_seen,
+                address=use.remote_addr,
+                channel=use.channel,
+                agent=use.user_agent,
+                key=use.key_id,
+            )
+        )
+        if use.remote_addr:
+            self._record_address(use, count, first_seen, last_seen)
+        self.invalidate_model()
+        if previous[0][0] is None and use.remote_addr:
+            self.browse(use.key_id)._confirm_first_use(first_seen)
+
+    def _record_address(self, use, count, first_seen, last_seen):
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_key_address AS a
+                    (key_id, address, first_seen, last_seen, use_count)
+                VALUES (%(key)s, %(address)s, %(first)s, %(last)s, %(count)s)
+                ON CONFLICT (key_id, address) DO UPDATE
+                SET last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen),
+                    use_count = a.use_count + EXCLUDED.use_count
+                """,
+                key=use.key_id,
+                address=use.remote_addr,
+                first=first_seen,
+                last=last_seen,
+                count=count,
+            )
+        )
+
+    def _confirm_first_use(self, first_used_at):
+        """Start the overlap: the first use of a replacement over HTTP says that it has arrived.
+
+        The replaced key ends ``overlap_days`` later, at the latest at its own end; siblings that
+        were never used end now.
+        """
+        self.ensure_one()
+        old = self.replaces_id
+        if not old or old.ended_at or old.retire_at:
+            return
+        overlap = timedelta(days=self.integration_id.policy_id.overlap_days)
+        old._retire(min(filter(None, (first_used_at + overlap, old.expires_at))), self)
+        siblings = self.search(
+            [("replaces_id", "=", old.id), ("id", "!=", self.id), ("state", "=", "pending")]
+        )
+        for sibling in siblings:
+            sibling._end("superseded", self.env._("Its sibling %s… was used", self.prefix))
+
+    def _retire(self, retire_at, replacement):
+        """Let a replaced key end at ``retire_at``, here and natively."""
+        self.ensure_one()
+        self.write({"retire_at": retire_at, "replaced_by_id": replacement.id})
+        self._write_native_end()
+
+    def _write_native_end(self):
+        """Write the effective end of these keys to their native rows, in this transaction."""
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE res_users_apikeys n SET expiration_date = LEAST(k.expires_at, k.retire_at)"
+                " FROM auth_integration_key k"
+                " WHERE k.id IN %s AND n.id = k.apikey_id AND n.key = k.hash",
+                tuple(self.ids),
+            )
+        )
+        self.env["res.users.apikeys"].invalidate_model()
+
+    # End -------------------------------------------------------------------------------------
+
+    def _check_may_end(self):
+        """Allow owners and managers for integration keys, and everybody for his own."""
+        self.check_access("read")
+        if self.env.su or self.env.is_system():
+            return
+        for key in self.sudo():
+            if key.integration_id:
+                key.integration_id.with_env(self.env)._check_may_operate()
+            elif key.user_id != self.env.user:
+                raise AccessError(
+                    self.env._("Only its user or a Settings administrator may end this key.")
+                )
+
+    def revoke(self, reason):
+        """End keys at once, in every worker.
+
+        :param str reason: kept on the tombstone and in the integration's history
+        :return: True
+        :raise AccessError: the caller is neither owner nor manager, and it is not his own key
+        :raise UserError: no reason was given
+        """
+        self._check_may_end()
+        if not isinstance(reason, str) or not reason.strip():
+            raise UserError(self.env._("Say why the key is revoked: the reason stays on record."))
+        for key in self.filtered("is_live"):
+            key.sudo()._end("revoked", reason.strip()[:500], self.env.user)
+            key.integration_id.sudo().message_post(
+                body=self.env._(
+                    "%(user)s revoked the API key %(prefix)s…: %(reason)s",
+                    user=self.env.user.name,
+                    prefix=key.prefix,
+                    reason=reason.strip(),
+                )
+            ) if key.integration_id else None
+        return True
+
+    def _end_live(self, reason):
+        for key in self.filtered("is_live"):
+            key._end("revoked", reason, self.env.user)
+
+    def _end(self, kind, reason, user=None, at=None):
+        """End one key now, here and natively, in the current transaction."""
+        self.ensure_one()
+        self.write(
+            {
+                "ended_at": at or fields.Datetime.now(),
+                "ended_by": user.id if user else False,
+                "end_kind": kind,
+                "end_reason": reason,
+            }
+        )
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "DELETE FROM res_users_apikeys n USING auth_integration_key k"
+                " WHERE k.id = %s AND n.id = k.apikey_id AND n.key = k.hash",
+                self.id,
+            )
+        )
+        self.env["res.users.apikeys"].invalidate_model()
+        self.env["res.users"].invalidate_model(["api_key_ids"])
+        _logger.info("API key %s… of %r ended: %s", self.prefix, self.login, kind)
+
+    @api.model
+    def _record_removal(self, natives, kind, reason):
+        """Write down that native rows are about to be deleted by the current user."""
+        keys = self.sudo().search([("apikey_id", "in", natives.ids), ("ended_at", "=", False)])
+        for key in keys:
+            ended = key.state if key.state in ENDED_STATES else kind
+            key.write(
+                {
+                    "ended_at": min(
+                        filter(None, (key.expires_at, key.retire_at, fields.Datetime.now()))
+                    ),
+                    "ended_by": self.env.uid,
+                    "end_kind": ended,
+                    "end_reason": reason if ended == kind else key.end_reason,
+                }
+            )
+        self.flush_model()
+
+    # Rotation --------------------------------------------------------------------------------
+
+    def action_rotate_now(self):
+        """Open a rotation of these keys at once.
+
+        :return: True
+        :raise AccessError: the caller is neither owner nor manager of their integration
+        :raise UserError: a personal key, an ended key, or one being replaced already
+        """
+        self._check_may_end()
+        for key in self:
+            if not key.integration_id:
+                raise UserError(self.env._("A personal key is not rotated: make a new one."))
+            if key.state not in ("active", "pending"):
+                raise UserError(
+                    self.env._(
+                        "The key %(prefix)s… is %(state)s: only a key in use can be rotated.",
+                        prefix=key.prefix,
+                        state=key.state,
+                    )
+                )
+            self.env["auth.integration.rotation"].sudo()._open(key.sudo())
+        return True
+
+    # RPC API of the key in use ---------------------------------------------------------------
+
+    @api.model
+    def _calling_key(self):
+        """The record of the key that authenticated this very call.
+
+        :raise UserError: the call was not authenticated by an API key
+        """
+        caller = calling_key.current()
+        if caller and (caller.dbname, caller.uid) == (self.env.cr.dbname, self.env.uid):
+            return self.sudo().browse(caller.key_id)
+        raise UserError(
+            self.env._(
+                "This call was not authenticated by an API key. Call it over XML-RPC, /jsonrpc or"
+                " /json/2 with the key in question."
+            )
+        )
+
+    @api.model
+    def whoami(self):
+        """Describe the key that authenticated this very call.
+
+        :return: ``{integration, prefix, state, expires_at, rotate_after, channel, remote_addr,
+            server_time}``; dates as UTC strings, False where there is none
+        :rtype: dict
+        :raise UserError: the call was not authenticated by an API key
+        """
+        key = self._calling_key()
+        caller = calling_key.current()
+        return {
+            "integration": key.integration_id.code or False,
+            "prefix": key.prefix,
+            "state": key.state,
+            "expires_at": _to_rpc(key.expires_at),
+            "rotate_after": _to_rpc(key.rotate_after),
+            "channel": caller.channel or False,
+            "remote_addr": caller.remote_addr or False,
+            "server_time": _to_rpc(fields.Datetime.now()),
+        }
+
+
+def _to_rpc(date):
+    """A date as XML-RPC can carry it: a UTC string, or False."""
+    return fields.Datetime.to_string(date) or False

@@ -1,0 +1,150 @@
+import pytz
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+
+
+class AuthIntegrationPolicy(models.Model):
+    """How long keys live, when they are replaced and how the new secret is handed over."""
+
+    _name = "auth.integration.policy"
+    _description = "API Key Policy"
+    _order = "name, id"
+
+    name = fields.Char(required=True, translate=True)
+    active = fields.Boolean(default=True)
+    max_age_days = fields.Integer(
+        "Key lifetime (days)",
+        default=90,
+        required=True,
+        help="A key ends this many days after it was issued.",
+    )
+    overlap_days = fields.Integer(
+        "Overlap (days)",
+        default=7,
+        required=True,
+        help="How long the old key still works after the first use of its replacement.",
+    )
+    notice_days = fields.Char(
+        "Notices (days before the end)",
+        default="30,14,7,3,1,0",
+        required=True,
+        help="Comma-separated. Rotation starts at the largest of them.",
+    )
+    rotation_lead_days = fields.Integer(
+        compute="_compute_rotation_lead_days",
+        store=True,
+        help="The largest of the notices: this many days before its end a key is due.",
+    )
+    dormant_days = fields.Integer(
+        "Dormant after (days)", default=45, required=True, help="A key unused for longer is flagged."
+    )
+    auto_rotate = fields.Boolean(
+        "Rotate automatically", default=True, help="Open a rotation as soon as a key is due."
+    )
+    delivery = fields.Selection(
+        [
+            ("claim", "An owner claims the new key"),
+            ("self_service", "The integration fetches it"),
+            ("webhook", "Sent to the integration"),
+        ],
+        default="claim",
+        required=True,
+    )
+    on_deadline = fields.Selection(
+        [
+            ("extend", "Extend the old key and escalate"),
+            ("enforce", "Let the old key end"),
+        ],
+        default="extend",
+        required=True,
+        help="What happens when the new key was not taken over in time.",
+    )
+    max_extension_days = fields.Integer(
+        "Longest extension (days)",
+        default=30,
+        required=True,
+        help="In all, beyond the end the key had when it was issued.",
+    )
+    window_start = fields.Float(
+        "Window from", default=0.0, help="Rotation acts only between these hours."
+    )
+    window_end = fields.Float("Window to", default=24.0)
+    window_tz = fields.Selection(
+        "_selection_timezone", "Window time zone", default="UTC", required=True
+    )
+    integration_ids = fields.One2many("auth.integration", "policy_id", "Integrations")
+    integration_count = fields.Integer(compute="_compute_integration_count")
+
+    _name_uniq = models.Constraint("unique (name)", "A policy of this name exists already.")
+    _days_positive = models.Constraint(
+        "CHECK (max_age_days > 0 AND overlap_days >= 0 AND dormant_days > 0"
+        " AND max_extension_days >= 0)",
+        "Lifetimes must be positive and overlaps must not be negative.",
+    )
+
+    @api.model
+    def _selection_timezone(self):
+        return self.env["res.users"]._fields["tz"].selection(self.env["res.users"])
+
+    @api.depends("notice_days")
+    def _compute_rotation_lead_days(self):
+        for policy in self:
+            policy.rotation_lead_days = max(policy._notice_day_list(), default=0)
+
+    @api.depends("integration_ids")
+    def _compute_integration_count(self):
+        counts = dict(
+            self.env["auth.integration"]._read_group(
+                [("policy_id", "in", self.ids)], ["policy_id"], ["__count"]
+            )
+        )
+        for policy in self:
+            policy.integration_count = counts.get(policy, 0)
+
+    def _notice_day_list(self):
+        """The notices as numbers of days, largest first.
+
+        :raise ValueError: an entry is not a whole number
+        """
+        self.ensure_one()
+        parts = [part.strip() for part in (self.notice_days or "").split(",")]
+        return sorted({int(part) for part in parts if part}, reverse=True)
+
+    def _is_in_window(self, moment):
+        """Whether rotation may act at a moment (naive UTC), by the policy's own time zone."""
+        self.ensure_one()
+        local = pytz.utc.localize(moment).astimezone(pytz.timezone(self.window_tz or "UTC"))
+        return self.window_start <= local.hour + local.minute / 60 < self.window_end
+
+    @api.constrains("notice_days", "max_age_days", "overlap_days")
+    def _check_notice_days(self):
+        for policy in self:
+            try:
+                days = policy._notice_day_list()
+            except ValueError:
+                days = []
+            if not days or min(days) < 0:
+                raise ValidationError(
+                    self.env._(
+                        "Notices must be whole numbers of days separated by commas,"
+                        " for example 30,14,7,3,1,0. Got: %(notices)s",
+                        notices=policy.notice_days,
+                    )
+                )
+            if days[0] >= policy.max_age_days:
+                raise ValidationError(
+                    self.env._(
+                        "The first notice (%(notice)s days) must come after the key was issued:"
+                        " choose less than its lifetime of %(lifetime)s days.",
+                        notice=days[0],
+                        lifetime=policy.max_age_days,
+                    )
+                )
+
+    @api.constrains("window_start", "window_end")
+    def _check_window(self):
+        for policy in self:
+            if not (0 <= policy.window_start < policy.window_end <= 24):
+                raise ValidationError(
+                    self.env._("The window must start before it ends, between 0:00 and 24:00.")
+                )

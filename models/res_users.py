@@ -1,0 +1,322 @@
+import logging
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessDenied, UserError
+from odoo.fields import Command
+from odoo.tools import SQL
+
+from ..tools import attempt as attempt_context
+from ..tools import key_in_use
+from ..tools.identity_cache import PasswordMemo
+from ..tools.redaction import is_key_shaped
+from .res_users_apikeys import protected
+
+_logger = logging.getLogger(__name__)
+
+_password_memo = PasswordMemo()
+
+
+class RememberingCryptContext:
+    """A crypt context that knows which password it has matched with which hash already.
+
+    Core caches the acceptance of an RPC password (``_check_uid_passwd``); we remember no more
+    than that this password matched this stored hash, and ask for the stored hash on every call.
+    """
+
+    def __init__(self, context, dbname, uid):
+        self._context = context
+        self._dbname, self._uid = dbname, uid
+
+    def __getattr__(self, name):
+        return getattr(self._context, name)
+
+    def verify_and_update(self, secret, stored_hash):
+        """Mirror :meth:`passlib.context.CryptContext.verify_and_update`."""
+        if isinstance(secret, str) and _password_memo.recall(
+            self._dbname, self._uid, secret, stored_hash
+        ):
+            return True, None
+        valid, replacement = self._context.verify_and_update(secret, stored_hash)
+        if valid and replacement is None and stored_hash:
+            _password_memo.remember(self._dbname, self._uid, secret, stored_hash)
+        return valid, replacement
+
+
+class ResUsers(models.Model):
+    _inherit = "res.users"
+
+    integration_ids = fields.One2many(
+        "auth.integration", "user_id", "Integration", context={"active_test": False}
+    )
+    owned_integration_ids = fields.Many2many(
+        "auth.integration",
+        "auth_integration_owner_rel",
+        "user_id",
+        "integration_id",
+        "Owned integrations",
+    )
+    api_key_record_ids = fields.One2many("auth.integration.key", "user_id", "API key records")
+
+    # Integration users -----------------------------------------------------------------------
+
+    def _integration(self):
+        """The integration whose technical user this is, archived ones included; or none."""
+        return (
+            self.env["auth.integration"]
+            .sudo()
+            .with_context(active_test=False)
+            .search([("user_id", "in", self.ids)], limit=1)
+        )
+
+    def _integration_id(self):
+        """Id of the integration whose technical user this is, or None; asked on every login."""
+        self.ensure_one()
+        with protected(self.env.cr):
+            self.env.cr.execute(SQL("SELECT id FROM auth_integration WHERE user_id = %s", self.id))
+            row = self.env.cr.fetchone()
+        return row and row[0]
+
+    def _integration_users(self):
+        """Those of these users that are technical users of an integration."""
+        return (
+            self.env["auth.integration"]
+            .sudo()
+            .with_context(active_test=False)
+            .search([("user_id", "in", self.ids)])
+            .user_id
+        )
+
+    def _integration_takeover_obstacle(self):
+        """Why this user can never be an integration's technical user, or False.
+
+        :rtype: str | bool
+        """
+        self.ensure_one()
+        protected = self.browse(self.env.ref("base.user_root").id)
+        for xml_id in ("base.public_user", "base.template_portal_user_id", "base.default_user"):
+            protected |= self.env.ref(xml_id, raise_if_not_found=False) or self.browse()
+        if self in protected:
+            return self.env._(
+                "%(user)s belongs to Odoo itself and cannot be an integration's user.",
+                user=self.name,
+            )
+        if not self._other_interactive_administrators():
+            return self.env._(
+                "%(user)s is the last administrator who can log in. An integration user cannot"
+                " log in: make another administrator first.",
+                user=self.name,
+            )
+        return False
+
+    def _other_interactive_administrators(self):
+        """Active administrators besides these users who are no integration's users."""
+        administrators = (
+            self.env.ref("base.group_system").sudo().all_user_ids.filtered("active")
+            - self.browse(self.env.ref("base.user_root").id)
+            - self
+        )
+        return administrators - administrators._integration_users()
+
+    def _withdraw_owner_group(self):
+        """Take the owners' group from those who own no integration any more."""
+        group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
+        for user in self.sudo():
+            owned = user.with_context(active_test=False).owned_integration_ids
+            if not owned and group in user.group_ids:
+                user.group_ids = [Command.unlink(group.id)]
+
+    # CRUD ------------------------------------------------------------------------------------
+
+    def write(self, vals):
+        """Extend :meth:`res.users.write`: an integration follows its technical user's archiving,
+        and the groups of an owned integration's user are an administrator's business."""
+        result = super().write(vals)
+        if "active" in vals and not self.env.context.get("auth_integration_from_user"):
+            integrations = (
+                self.env["auth.integration"]
+                .sudo()
+                .with_context(active_test=False, auth_integration_from_user=True)
+                .search([("user_id", "in", self.ids), ("active", "!=", vals["active"])])
+            )
+            if vals["active"]:
+                integrations.write({"active": True})
+        return result
+
+    def unlink(self):
+        """Extend :meth:`res.users.unlink`: the native keys go by cascade, their ends are kept."""
+        natives = self.env["res.users.apikeys"].sudo().search([("user_id", "in", self.ids)])
+        if natives and self._auth_integration_ready():
+            self.env["auth.integration.key"]._record_removal(
+                natives, "revoked", self.env._("Its user was deleted")
+            )
+        return super().unlink()
+
+    # Authentication --------------------------------------------------------------------------
+
+    def _auth_integration_ready(self):
+        """Whether the hooks may touch our schema; see :meth:`auth.attempt._register_hook`."""
+        return getattr(self.env.registry, "auth_integration_ready", False)
+
+    def authenticate(self, credential, user_agent_env):
+        """Extend :meth:`res.users.authenticate`: one attempt, whichever way it is refused."""
+        if not self._auth_integration_ready():
+            return super().authenticate(credential, user_agent_env)
+        with self.env["auth.attempt"]._open(login=credential.get("login")) as attempt:
+            attempt.channel = {"webauthn": "passkey", "oauth_token": "oauth"}.get(
+                credential.get("type"), attempt.channel
+            )
+            secret = credential.get("password")
+            attempt.key_shaped = is_key_shaped(secret)
+            if not credential.get("login"):
+                attempt.note("login_missing")
+            if credential.get("type") == "password":
+                if not secret:
+                    attempt.note("secret_missing")
+                elif not isinstance(secret, str):
+                    attempt.note("malformed_request")
+            auth_info = super().authenticate(credential, user_agent_env)
+            user = self.sudo().browse(auth_info["uid"])
+            self._settle_acceptance(attempt, user)
+            return auth_info
+
+    @api.model
+    def _check_uid_passwd(self, uid, passwd):
+        """Replace the cached :meth:`res.users._check_uid_passwd`, whose cache outlives keys.
+
+        Called by :func:`odoo.service.model.dispatch` for every XML-RPC and /jsonrpc object call.
+        The body is core's, without the cache; an unknown uid is refused like a wrong key instead
+        of telling that it is unknown.
+
+        :raise AccessDenied: as core
+        """
+        if not self._auth_integration_ready():
+            return super()._check_uid_passwd(uid, passwd)
+        with self.env["auth.attempt"]._open(uid=uid) as attempt, key_in_use.rpc_call():
+            attempt.key_shaped = is_key_shaped(passwd)
+            if not uid:
+                attempt.note("authenticate_skipped")
+            if not passwd:
+                attempt.note("secret_missing")
+                raise AccessDenied()
+            if not isinstance(passwd, str):
+                attempt.note("malformed_request")
+            with self._assert_can_auth(user=uid):
+                login, active = self._login_and_active(uid)
+                if login is None:
+                    attempt.note("user_unknown")
+                    raise AccessDenied()
+                attempt.user_id, attempt.known_login = uid, login
+                if not active:
+                    attempt.note("user_archived")
+                    raise AccessDenied()
+                user = self.with_user(uid).env.user
+                credential = {"login": login, "password": passwd, "type": "password"}
+                user._check_credentials(credential, {"interactive": False})
+                self._settle_acceptance(attempt, user)
+
+    def _login_and_active(self, uid):
+        """Login and ``active`` of a user id as a caller sent it; ``(None, False)`` if unknown."""
+        if not 0 < uid < 2**31:
+            return None, False
+        with protected(self.env.cr):
+            self.env.cr.execute(SQL("SELECT login, active FROM res_users WHERE id = %s", uid))
+            return self.env.cr.fetchone() or (None, False)
+
+    def _check_credentials(self, credential, env):
+        """Extend :meth:`res.users._check_credentials`: hold integration users to their key, and
+        say why a credential was refused.
+
+        It opens an attempt of its own when called outside of a login: the second factor's step,
+        identity checks, other code.
+        """
+        if not self._auth_integration_ready():
+            return super()._check_credentials(credential, env)
+        user = self.env.user
+        with self.env["auth.attempt"]._open(login=user.login) as attempt:
+            attempt.user_id, attempt.known_login = user.id, user.login
+            if credential.get("type") == "totp":
+                attempt.channel = "totp"
+            interactive = (env or {}).get("interactive", True)
+            if interactive and user._integration_id():
+                attempt.note("interactive_not_allowed")
+                raise AccessDenied()
+            try:
+                with key_in_use.presented(self._key_identity(credential, interactive)):
+                    return super()._check_credentials(credential, env)
+            except AccessDenied as error:
+                attempt.note(*self._refusal_codes(credential, interactive, error))
+                raise
+
+    def _key_identity(self, credential, interactive):
+        """Whether the password given over RPC is an API key of this user, live or not.
+
+        Then core is spared hashing it as a password first, which takes a hundred times as long.
+        """
+        secret = credential.get("password")
+        if interactive or credential.get("type") != "password" or not is_key_shaped(secret):
+            return False
+        try:
+            return self.env["res.users.apikeys"]._identify(secret)
+        except Exception:
+            _logger.exception("Could not identify an API key; core decides alone")
+            return False
+
+    def _refusal_codes(self, credential, interactive, error):
+        """Causes of a refusal that the API-key check has not noted itself."""
+        if credential.get("type") == "totp":
+            replayed = "latest" in str(error)
+            return ["second_factor_replayed" if replayed else "second_factor_wrong"]
+        if credential.get("type") != "password":
+            return []
+        if not credential.get("password"):
+            return ["secret_missing"]
+        if not interactive and self.env.user._rpc_api_keys_only():
+            return ["password_not_allowed"]
+        return ["password_wrong"]
+
+    def _settle_acceptance(self, attempt, user):
+        """Complete an accepted attempt; an integration user must have presented a key.
+
+        :raise AccessDenied: another module accepted an integration user by other means
+        """
+        if attempt.user_id != user.id:
+            attempt.user_id, attempt.known_login = user.id, user.login
+        if attempt.key_id:
+            return
+        integration_id = user._integration_id()
+        if integration_id:
+            attempt.integration_id = integration_id
+            attempt.note("password_not_allowed")
+            raise AccessDenied()
+
+    def _rpc_api_keys_only(self):
+        """Extend :meth:`res.users._rpc_api_keys_only` for integration users, and for a secret
+        that is known to be an API key: core then skips the password and asks for the key."""
+        self.ensure_one()
+        if key_in_use.is_presented():
+            return True
+        if self._auth_integration_ready() and self._integration_id():
+            return True
+        return super()._rpc_api_keys_only()
+
+    def _crypt_context(self):
+        """Extend :meth:`res.users._crypt_context`: during RPC calls a known password is fast."""
+        context = super()._crypt_context()
+        if key_in_use.in_rpc_call() and self._auth_integration_ready():
+            return RememberingCryptContext(context, self.env.cr.dbname, self.env.uid)
+        return context
+
+    def _on_login_cooldown(self, failures, previous):
+        """Extend :meth:`res.users._on_login_cooldown` to name the cause."""
+        cooling = super()._on_login_cooldown(failures, previous)
+        if cooling:
+            attempt_context.note("cooldown")
+        return cooling
+
+    # Actions ---------------------------------------------------------------------------------
+
+    def action_restore_archived(self):
+        """Unarchive, from the list of archived users who still hold live keys."""
+        if not self.env.user.has_group("base.group_erp_manager"):
+            raise UserError(self.env._("Only an administrator may restore a user."))
+        return self.action_unarchive()

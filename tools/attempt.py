@@ -1,0 +1,105 @@
+"""The attempt being made right now: opened once, annotated on the way, emitted once.
+
+The outermost opener of a call owns the attempt; those within it find it open and only annotate.
+Nothing here touches a database; :meth:`auth.attempt._open` brings both together.
+"""
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from . import causes
+
+_current: ContextVar["Attempt | None"] = ContextVar("auth_integration_attempt")
+_answered_reference: ContextVar[str | None] = ContextVar("auth_integration_reference")
+_decided: ContextVar[bool] = ContextVar("auth_integration_decided")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try to authenticate, as far as it is known.
+
+    The secret is never part of it.  ``login`` and ``uid`` are as the caller sent them, of any
+    type; ``user_id`` is what was found.
+    """
+
+    channel: str
+    database: str
+    remote_addr: str | None = None
+    user_agent: str | None = None
+    auth_type: str | None = None
+    login: object = None
+    uid: object = None
+    user_id: int | None = None
+    known_login: str | None = None
+    integration_id: int | None = None
+    attribution: str | None = None
+    key_id: int | None = None
+    key_user_id: int | None = None
+    key_shaped: bool = False
+    outcome: str | None = None
+    reference: str | None = None
+    discarded: bool = False
+    codes: set[str] = field(default_factory=set)
+
+    def note(self, *codes: str) -> None:
+        """Add causes that hold; the design's order decides which of them is the cause."""
+        self.codes.update(codes)
+
+    @property
+    def cause(self) -> str | None:
+        if self.outcome == "success":
+            return None
+        return causes.first(self.codes, key_shaped=self.key_shaped) or "internal_error"
+
+    @property
+    def presented_identity(self) -> str:
+        """Login or uid as sent, for the reference; never what we found."""
+        return str(self.login if self.login is not None else self.uid)[:256]
+
+
+def current() -> Attempt | None:
+    """The open attempt of this call, or None."""
+    return _current.get(None)
+
+
+def forget() -> None:
+    """Start afresh: a new HTTP request or RPC dispatch begins, or one has ended."""
+    _current.set(None)
+    _answered_reference.set(None)
+    _decided.set(False)
+
+
+def answer_with(reference: str | None) -> None:
+    """Have the answer to the current HTTP request carry this reference."""
+    _answered_reference.set(reference)
+
+
+def answered_reference() -> str | None:
+    """The reference that the answer to the current HTTP request is to carry, if any."""
+    return _answered_reference.get(None)
+
+
+def mark_decided() -> None:
+    """Note that a model has accepted or refused the credentials of this call."""
+    _decided.set(True)
+
+
+def was_decided() -> bool:
+    return _decided.get(False)
+
+
+def note(*codes: str) -> None:
+    """Annotate the open attempt, if there is one."""
+    if attempt := current():
+        attempt.note(*codes)
+
+
+@contextmanager
+def opened(attempt: Attempt):
+    """Make ``attempt`` the current one for the duration of the block."""
+    token = _current.set(attempt)
+    try:
+        yield attempt
+    finally:
+        _current.reset(token)

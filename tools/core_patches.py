@@ -1,0 +1,110 @@
+"""The only process-wide patches of Odoo: what happens where no model of ours can be reached.
+
+A patch is applied once per process, whichever database loads the add-on first, and does nothing
+for databases that do not have it: only the registry of such a database is marked ready
+(:meth:`auth.attempt._register_hook`).
+
+========================================  ====================================================
+patched                                   why
+========================================  ====================================================
+``odoo.http.borrow_request``              to know the caller of an RPC call; Odoo hides it
+``odoo.http.Application.__call__``        to start and end every request without a trace of the
+                                          one before, and to put the reference on any answer
+``odoo.service.common.dispatch``,         to see the calls that end before any model is asked
+``odoo.service.model.dispatch``
+========================================  ====================================================
+"""
+
+import functools
+import logging
+from contextlib import contextmanager
+
+import odoo.http
+import odoo.service.common
+import odoo.service.model
+
+from . import attempt, caller, calling_key, service_calls
+
+_logger = logging.getLogger(__name__)
+
+REFERENCE_HEADER = "X-Auth-Reference"
+_MARK = "_auth_integration_patch"
+
+
+def apply() -> None:
+    """Patch this process, once."""
+    _patch(odoo.http, "borrow_request", _borrow_request)
+    _patch(odoo.http.Application, "__call__", _application_call)
+    _patch(odoo.service.common, "dispatch", functools.partial(_dispatch, "common"))
+    _patch(odoo.service.model, "dispatch", functools.partial(_dispatch, "object"))
+
+
+def _patch(owner, name, make):
+    original = getattr(owner, name)
+    if getattr(original, _MARK, False):
+        return
+    patched = functools.wraps(original)(make(original))
+    setattr(patched, _MARK, True)
+    setattr(owner, name, patched)
+
+
+def _borrow_request(original):
+    """Mirror :func:`odoo.http.borrow_request` and let :mod:`caller` read what it hides."""
+
+    @contextmanager
+    def borrow_request():
+        with original() as request:
+            token = caller.borrow(request)
+            try:
+                yield request
+            finally:
+                caller.give_back(token)
+
+    return borrow_request
+
+
+def _application_call(original):
+    """Mirror :meth:`odoo.http.Application.__call__` between a clean start and a clean end."""
+
+    def __call__(self, environ, start_response):
+        _forget_everything()
+        caller.enter_call()
+
+        def start_response_with_reference(status, headers, *exc_info):
+            reference = attempt.answered_reference()
+            if reference:
+                headers = [*headers, (REFERENCE_HEADER, reference)]
+            return start_response(status, headers, *exc_info)
+
+        try:
+            return original(self, environ, start_response_with_reference)
+        finally:
+            caller.leave_call()
+            _forget_everything()
+
+    return __call__
+
+
+def _forget_everything():
+    attempt.forget()
+    calling_key.forget()
+
+
+def _dispatch(service, original):
+    """Mirror ``dispatch(method, params)`` of an RPC service and report what it refuses early."""
+
+    def dispatch(method, params):
+        attempt.forget()
+        calling_key.forget()
+        try:
+            return original(method, params)
+        except Exception as error:
+            try:
+                service_calls.report_refusal(service, method, params, error)
+            except Exception:
+                _logger.exception("Could not record a refused %s call", service)
+            raise
+        finally:
+            calling_key.forget()
+
+    return dispatch

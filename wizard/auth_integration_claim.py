@@ -1,0 +1,31 @@
+from odoo import fields, models
+from odoo.addons.base.models.res_users import check_identity
+
+from .auth_integration_issue import show_key_action
+
+
+class AuthIntegrationClaim(models.TransientModel):
+    """Explain what claiming does, check the owner's identity, show the new key once."""
+
+    _name = "auth.integration.claim"
+    _description = "Claim API Key"
+
+    rotation_id = fields.Many2one(
+        "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"
+    )
+    integration_id = fields.Many2one(related="rotation_id.integration_id")
+    old_prefix = fields.Char("Replaces the key", related="rotation_id.old_key_id.prefix")
+    old_expires_at = fields.Datetime("It ends", related="rotation_id.old_key_id.expires_at")
+    overlap_days = fields.Integer(related="rotation_id.integration_id.policy_id.overlap_days")
+    claimed_before = fields.Boolean(compute="_compute_claimed_before")
+
+    def _compute_claimed_before(self):
+        for wizard in self:
+            wizard.claimed_before = bool(wizard.rotation_id.new_key_id)
+
+    @check_identity
+    def action_claim(self):
+        """Make the new key and show it, this once."""
+        self.ensure_one()
+        secret, _key = self.rotation_id._claim()
+        return show_key_action(self.env, secret)

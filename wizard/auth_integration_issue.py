@@ -1,0 +1,52 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.addons.base.models.res_users import check_identity
+
+
+class AuthIntegrationIssue(models.TransientModel):
+    """Ask for a new key's purpose and end, then show the key once.
+
+    The key itself is no field here: a transient record is a row in the database.
+    """
+
+    _name = "auth.integration.issue"
+    _description = "Issue API Key"
+
+    integration_id = fields.Many2one(
+        "auth.integration", required=True, readonly=True, ondelete="cascade"
+    )
+    name = fields.Char(
+        "Description", compute="_compute_defaults", store=True, readonly=False, required=True
+    )
+    expires_at = fields.Datetime(
+        "Ends", compute="_compute_defaults", store=True, readonly=False, required=True
+    )
+    max_age_days = fields.Integer(related="integration_id.policy_id.max_age_days")
+
+    @api.depends("integration_id")
+    def _compute_defaults(self):
+        for wizard in self:
+            wizard.name = wizard.integration_id.name
+            wizard.expires_at = fields.Datetime.now() + timedelta(
+                days=wizard.integration_id.policy_id.max_age_days
+            )
+
+    @check_identity
+    def action_issue(self):
+        """Issue the key and show it, this once, in core's own dialogue."""
+        self.ensure_one()
+        issued = self.integration_id.issue_key(self.name, self.expires_at)
+        return show_key_action(self.env, issued["key"])
+
+
+def show_key_action(env, secret):
+    """Action of core's dialogue that shows a new key; the key travels in the context only."""
+    return {
+        "type": "ir.actions.act_window",
+        "res_model": "res.users.apikeys.show",
+        "name": env._("API Key Ready"),
+        "views": [(False, "form")],
+        "target": "new",
+        "context": {"default_key": secret},
+    }
