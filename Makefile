@@ -1,7 +1,7 @@
 # Every target is a small program in dev/. PORT, DB, ODOO_PATH and PGHOST are passed on.
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
-export TAGS LIVE PORT DB ODOO_PATH
+export TAGS LIVE UNIT PORT DB ODOO_PATH
 
 .PHONY: help run test lint shell pot screenshot clean
 

@@ -312,6 +312,8 @@ class AuthAttempt(models.Model):
         """Find what the hooks did not: whose login this is, why it failed, which integration."""
         if attempt.user_id is None and attempt.login is not None:
             self._complete_by_login(attempt)
+        if attempt.user_id is None and type(attempt.uid) is int and 0 < attempt.uid < 2**31:
+            attempt.user_id = self.env["res.users"].browse(attempt.uid).exists().id or None
         if attempt.user_id and not attempt.known_login:
             user = self.env["res.users"].browse(attempt.user_id).exists()
             attempt.known_login = user.login

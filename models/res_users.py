@@ -241,14 +241,14 @@ class ResUsers(models.Model):
                 attempt.note("interactive_not_allowed")
                 raise AccessDenied()
             try:
-                with key_in_use.presented(self._key_identity(credential, interactive)):
+                with key_in_use.presented(self._is_key_over_rpc(credential, interactive)):
                     return super()._check_credentials(credential, env)
             except AccessDenied as error:
                 attempt.note(*self._refusal_codes(credential, interactive, error))
                 raise
 
-    def _key_identity(self, credential, interactive):
-        """Whether the password given over RPC is an API key of this user, live or not.
+    def _is_key_over_rpc(self, credential, interactive):
+        """Whether the password given over RPC is an API key, live or ended.
 
         Then core is spared hashing it as a password first, which takes a hundred times as long.
         """
@@ -256,7 +256,7 @@ class ResUsers(models.Model):
         if interactive or credential.get("type") != "password" or not is_key_shaped(secret):
             return False
         try:
-            return self.env["res.users.apikeys"]._identify(secret)
+            return self.env["res.users.apikeys"]._is_known(secret)
         except Exception:
             _logger.exception("Could not identify an API key; core decides alone")
             return False

@@ -58,15 +58,11 @@ class ResUsersApikeys(models.Model):
         """
         if not self._auth_integration_applies():
             return super()._check_credentials(scope=scope, key=key)
-        decided, uid = False, None
-        identity = None
         try:
-            if self._is_only_core_below():
-                identity = self._recall(key)
-                if identity:
-                    decided, uid = self._decide(identity, scope)
+            decided, uid = self._decide_fast(scope, key)
         except Exception:
             _logger.exception("Fast verification of an API key failed; core decides alone")
+            decided = False
         if decided:
             return uid
         uid = super()._check_credentials(scope=scope, key=key)
@@ -75,6 +71,22 @@ class ResUsersApikeys(models.Model):
         except Exception:
             _logger.exception("Verification of an API key failed; core has decided alone")
             return uid
+
+    def _decide_fast(self, scope, secret):
+        """Decide about a key this process has verified before, without hashing it again.
+
+        :return: as :meth:`_decide`
+        """
+        identity = self._recall(secret)
+        if identity is None:
+            return False, None
+        if not self._is_only_core_below():
+            return False, None
+        decided, uid = self._decide(identity, scope)
+        if not decided:
+            # Its native row is gone or holds another key now.
+            _identities.forget(self.env.cr.dbname, IdentityCache.digest(secret))
+        return decided, uid
 
     def _is_only_core_below(self):
         """Whether no other module overrides the verification below us; above us it runs anyway."""
@@ -90,6 +102,10 @@ class ResUsersApikeys(models.Model):
         known = _identities.recall(self.env.cr.dbname, IdentityCache.digest(secret))
         return known and KeyIdentity(native_id=known[0], stored_hash=known[1])
 
+    def _is_known(self, secret):
+        """Whether a secret is an API key, live or ended, whoever's it is."""
+        return bool(self._recall(secret) or self._identify(secret))
+
     def _identify(self, secret):
         """Find out which key a secret is, live or ended, whoever's it is.
 
@@ -97,7 +113,7 @@ class ResUsersApikeys(models.Model):
         """
         if not is_key_shaped(secret):
             return None
-        return self._recall(secret) or self._identify_live(secret) or self._identify_ended(secret)
+        return self._identify_live(secret) or self._identify_ended(secret)
 
     def _identify_live(self, secret):
         for native_id, stored_hash in self._query(
