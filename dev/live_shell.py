@@ -1,0 +1,52 @@
+"""The process behind ``LiveServer.shell``: runs code with an Odoo environment, request by request.
+
+It reads one JSON object per line from stdin, ``{"code": ..., "values": {...}}``, and answers with one
+per line on stdout, ``{"result": ...}`` or ``{"error": traceback}``. Each request has a transaction of
+its own. Like every Odoo process it tells the others, through the database, what they must not keep
+cached.
+"""
+
+import json
+import os
+import sys
+import traceback
+
+import odoo.init  # isort: skip  # must come before anything else of Odoo
+from odoo import SUPERUSER_ID, api
+from odoo.modules import initialize_sys_path
+from odoo.modules.registry import Registry
+from odoo.tools import config
+
+
+def main():
+    """Serve requests until stdin is closed."""
+    # Only answers may reach stdout, whatever the code prints.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    configuration, database = sys.argv[1:]
+    config.parse_config(["--config", configuration, "--no-http"], setup_logging=True)
+    initialize_sys_path()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"result": _run(database, request["code"], request["values"])}
+        except BaseException:
+            answer = {"error": traceback.format_exc()}
+        answers.write(json.dumps(answer, default=str) + "\n")
+
+
+def _run(database, code, values):
+    registry = Registry(database).check_signaling()
+    with registry.cursor() as cr:
+        env = api.Environment(cr, SUPERUSER_ID, {})
+        names = {**values, "env": env, "cr": cr, "registry": registry, "result": None}
+        exec(compile(code, "<shell>", "exec"), names)
+        # Prove here, inside the transaction, that the answer can be sent.
+        result = json.loads(json.dumps(names["result"], default=str))
+        env.flush_all()
+    registry.signal_changes()
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""``make test``: the unit tests, Odoo's own tests with browser tours, and the live-server tests.
+
+Without arguments all suites run and must pass the gate in ``test-gate.json``: at least so many tests,
+no skip without a listed reason, no warning or error of ours in a server log. ``TAGS``, ``UNIT`` and
+``LIVE`` in the environment select single tests instead, an inner loop without the gate.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+
+import chromium
+import postgres
+import server_log
+import templates
+import virtualenv
+from common import ADDON, CHECKOUT_ID, ROOT, addon_hash, free_port, say, state_dir
+from odoo_command import addons_path, check_addon, environment, run_to_end
+
+ODOO_RESULT = re.compile(
+    r"odoo\.tests\.result: (\d+) failed, (\d+) error\(s\) of (\d+) tests when loading"
+)
+ODOO_SKIP = re.compile(r"odoo\.addons\.\w+\.tests\.\S+: skipped (\S+) : (.*)$", re.M)
+
+
+@dataclass
+class Result:
+    """What a runner says about one suite."""
+
+    suite: str
+    passed: int = 0
+    failed: int = 0
+    skips: dict = field(default_factory=dict)  # test: reason
+    complaints: list = field(default_factory=list)  # unexpected entries of server logs
+
+
+def run_pytest(suite, arguments=""):
+    """Run one folder of pytest tests and return what its report says."""
+    report = state_dir("test") / f"{suite}.xml"
+    report.unlink(missing_ok=True)
+    folder = ROOT / "tests" / suite
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "--config-file", folder / "pytest.ini"),
+            *("--junitxml", report, "-q", "--tb=short", folder, *shlex.split(arguments)),
+        ],
+        env=environment(),
+        cwd=folder,
+    )
+    result = Result(suite)
+    if not report.exists():
+        result.failed = 1
+        return result
+    for case in ElementTree.parse(report).iter("testcase"):
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            result.failed += 1
+        elif skipped is not None:
+            name = f"{case.get('classname')}.{case.get('name')}"
+            result.skips[name] = skipped.get("message", "")
+        else:
+            result.passed += 1
+    # pytest fails without a failed case when it cannot even collect; 5 means it found no test.
+    if done.returncode not in (0, 5) and not result.failed:
+        result.failed = 1
+    return result
+
+
+def run_odoo(tags=None):
+    """Run Odoo's own tests of the add-on and return what its log says.
+
+    :param tags: a selection in Odoo's syntax: upgrades and uses the database of the last run.
+        Without it, all tests run during a fresh installation with demo data.
+    """
+    chromium.executable()
+    database = f"test_{CHECKOUT_ID}"
+    log = state_dir("test") / "odoo.log"
+    if tags and database in postgres.databases():
+        task = ("-u", ADDON)
+    else:
+        templates.copy(templates.stock(demo=True), database)
+        task = ("-i", ADDON, "--with-demo")
+    port = free_port()
+    say(f"Odoo tests {tags or ''} (log: {log})")
+    code = run_to_end(
+        [
+            *("--database", database, *task, "--stop-after-init", "--test-enable"),
+            *("--test-tags", tags or f"/{ADDON}", "--addons-path", addons_path()),
+            *("--data-dir", templates.data_dir(), "--screenshots", state_dir("test", "pictures")),
+            *("--http-interface", "127.0.0.1", "--http-port", port, "--gevent-port", free_port()),
+            *("--max-cron-threads", "0"),
+        ],
+        log,
+    )
+    text = log.read_text(errors="replace")
+    result = Result("odoo", skips=dict(ODOO_SKIP.findall(text)))
+    for failures, errors, total in ODOO_RESULT.findall(text):
+        result.failed += int(failures) + int(errors)
+        result.passed += int(total) - int(failures) - int(errors)
+    result.passed -= len(result.skips)
+    result.complaints = server_log.complaints(text)
+    if code and not result.failed:
+        result.failed = 1  # it never came to the tests
+    if result.failed:
+        _print_failures(text)
+    return result
+
+
+def _print_failures(text):
+    for record in server_log.records(text):
+        if record.level in ("ERROR", "CRITICAL"):
+            print(record.text, file=sys.stderr)
+
+
+def gate(results):
+    """Return what is wrong with a full run although no test failed."""
+    limits = json.loads((ROOT / "dev/test-gate.json").read_text())
+    for result in results:
+        ran, minimum = result.passed + result.failed, limits["minimum"][result.suite]
+        if ran == 0:
+            yield f"suite {result.suite} ran no test"
+        elif ran < minimum:
+            yield f"suite {result.suite} ran {ran} tests, fewer than the committed {minimum}"
+        for test, reason in result.skips.items():
+            listed = limits["skips"].get(test)
+            if not listed:
+                yield f"{test} was skipped without a reason in dev/test-gate.json: {reason}"
+
+
+def report(results, problems):
+    """Print the closing lines and return the exit code."""
+    print(file=sys.stderr)
+    for result in results:
+        skipped = f", {len(result.skips)} skipped" if result.skips else ""
+        say(f"{result.suite}: {result.passed} passed, {result.failed} failed{skipped}")
+        for entry in result.complaints:
+            problems.append(f"unexpected in the server log of suite {result.suite}: {entry}")
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    failed = sum(result.failed for result in results) + len(problems)
+    sys.stderr.flush()
+    print(f"{sum(result.passed for result in results)} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+def main():
+    """Run what the environment selects, or everything."""
+    check_addon()
+    chosen = {name: os.environ.get(name, "") for name in ("UNIT", "TAGS", "LIVE")}
+    everything = not any(chosen.values())
+    results = []
+    with postgres.running():
+        if everything or chosen["UNIT"]:
+            results.append(run_pytest("unit", chosen["UNIT"]))
+        if everything or chosen["TAGS"]:
+            results.append(run_odoo(chosen["TAGS"]))
+        if everything or chosen["LIVE"]:
+            results.append(run_pytest("live", chosen["LIVE"]))
+    problems = list(gate(results)) if everything else []
+    if not everything:
+        problems += [f"suite {r.suite} ran no test" for r in results if not r.passed + r.failed]
+    return report(results, problems)
+
+
+if __name__ == "__main__":
+    virtualenv.enter()
+    sys.exit(main())

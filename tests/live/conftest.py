@@ -1,0 +1,79 @@
+"""Fixtures for tests against real server processes.
+
+A test module may set ``SERVER = {...}``: keyword arguments of ``LiveServer`` for the servers that the
+fixtures start. Warnings and errors of the add-on in a server's log fail the test during which they
+appear, unless it said ``server.expect_log(regex)``.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "dev"))
+
+import postgres  # noqa: E402
+from common import CHECKOUT_ID, state_dir  # noqa: E402
+from live_server import LiveServer  # noqa: E402
+
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(state_dir("test", "hypothesis")))
+
+MODES = {"threaded": 0, "workers2": 2}
+_servers = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def postgresql():
+    """Have a PostgreSQL server for the whole run."""
+    with postgres.running():
+        yield
+
+
+@pytest.fixture(scope="module")
+def live_server(request, postgresql):
+    """Return a function that starts further servers: ``live_server("name", workers=2, ...)``.
+
+    They end, and their databases go, with the module.
+    """
+    mine = []
+
+    def start(name, **options):
+        module = request.module.__name__.removeprefix("test_")
+        database = re.sub(r"\W+", "_", f"live_{CHECKOUT_ID}_{module}_{name}")[:60]
+        # A run that was killed may have left the database.
+        if database in postgres.databases():
+            LiveServer(database).drop()
+        server = LiveServer(database, **{**getattr(request.module, "SERVER", {}), **options})
+        mine.append(server)
+        _servers.append(server)
+        return server.start()
+
+    yield start
+    for server in mine:
+        _servers.remove(server)
+        server.drop()
+
+
+@pytest.fixture(scope="module", params=MODES)
+def server(request, live_server):
+    """Give a server with the add-on, once threaded and once with two workers."""
+    return live_server(request.param, workers=MODES[request.param])
+
+
+@pytest.fixture(scope="module")
+def stock_server(live_server):
+    """Give a threaded server without the add-on, on a database that never had it."""
+    return live_server("stock", with_addon=False)
+
+
+@pytest.fixture(autouse=True)
+def no_unexpected_log_lines():
+    """Fail a test during which a server logged a warning or error of ours that it did not expect."""
+    yield
+    unexpected = [line for server in _servers for line in server.unexpected_log_lines()]
+    for server in _servers:
+        server.forget_expected_log()
+    assert not unexpected, "unexpected in the server log:\n" + "\n".join(unexpected)

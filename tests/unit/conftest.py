@@ -1,0 +1,30 @@
+"""Unit tests need Odoo's code to import the add-on, and no database."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "dev"))
+
+from common import addons_dir, state_dir  # noqa: E402
+from odoo_command import tree  # noqa: E402
+
+# Hypothesis would write its examples into the checkout.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(state_dir("test", "hypothesis")))
+sys.path.insert(0, str(tree()))
+
+import odoo.init  # noqa: E402, F401
+from odoo.modules import initialize_sys_path  # noqa: E402
+from odoo.tools import config  # noqa: E402
+
+config["addons_path"] = [str(tree() / "odoo/addons"), str(addons_dir())]
+initialize_sys_path()
+
+
+@pytest.fixture(autouse=True)
+def no_database(monkeypatch):
+    """Make sure that a test which needs a database fails instead of finding one."""
+    monkeypatch.setenv("PGHOST", "/nonexistent")
