@@ -318,7 +318,7 @@ class AuthIntegration(models.Model):
         """
         if self.env.su or self.env.is_system():
             return
-        for integration in self:
+        for integration in self.sudo():
             if integration._is_privileged():
                 raise AccessError(
                     self.env._(

@@ -5,6 +5,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
+from ..tools import attempt as attempt_context
 from ..tools import calling_key
 from ..tools.identity_cache import IdentityCache
 
@@ -679,6 +680,39 @@ class AuthIntegrationKey(models.Model):
             "channel": caller.channel or False,
             "remote_addr": caller.remote_addr or False,
             "server_time": _to_rpc(fields.Datetime.now()),
+        }
+
+    @api.model
+    def _verify_presented(self, secret, header_sent=True):
+        """The state of a presented key, for :mod:`controllers.verify`; recorded as an attempt.
+
+        :return: see the controller, or None when the secret is no key this database has known
+        :rtype: dict | None
+        """
+        natives = self.env["res.users.apikeys"]
+        if not natives._auth_integration_applies():
+            return None
+        attempts = self.env["auth.attempt"]
+        attempt = attempts._new_attempt(auth_type="verify")
+        with attempt_context.opened(attempt):
+            codes = natives._codes_of_presented(secret)
+        if codes is None:
+            attempt.note("key_unknown" if secret else "header_missing")
+            if header_sent and not secret:
+                attempt.note("header_malformed")
+        attempt.outcome = "success" if codes == set() else "failure"
+        attempts._emit(attempt)
+        if codes is None:
+            return None
+        key = self.sudo().browse(attempt.key_id)
+        return {
+            "valid": attempt.outcome == "success",
+            "cause": attempt.cause or False,
+            "state": key.state,
+            "prefix": key.prefix,
+            "integration": key.integration_id.code or False,
+            "expires_at": _to_rpc(key.effective_end),
+            "reference": attempt.reference or False,
         }
 
 

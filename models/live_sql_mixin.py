@@ -23,6 +23,12 @@ class LiveSqlMixin(models.AbstractModel):
 
     _live_sql = {}
 
+    def write(self, vals):
+        """Extend :meth:`models.BaseModel.write`: live fields are read anew after any change."""
+        result = super().write(vals)
+        self.invalidate_recordset(self._live_sql)
+        return result
+
     def _live_expression(self, alias, field_name):
         return getattr(self, self._live_sql[field_name])(alias)
 

@@ -45,8 +45,13 @@ class RememberingCryptContext:
 class ResUsers(models.Model):
     _inherit = "res.users"
 
+    # Employees read users without any right on integrations: the groups keep that working.
     integration_ids = fields.One2many(
-        "auth.integration", "user_id", "Integration", context={"active_test": False}
+        "auth.integration",
+        "user_id",
+        "Integration",
+        context={"active_test": False},
+        groups="auth_integration.auth_integration_group_owner",
     )
     owned_integration_ids = fields.Many2many(
         "auth.integration",
@@ -54,8 +59,11 @@ class ResUsers(models.Model):
         "user_id",
         "integration_id",
         "Owned integrations",
+        groups="auth_integration.auth_integration_group_owner",
     )
-    api_key_record_ids = fields.One2many("auth.integration.key", "user_id", "API key records")
+    api_key_record_ids = fields.One2many(
+        "auth.integration.key", "user_id", "API key records", groups="base.group_user"
+    )
 
     # Integration users -----------------------------------------------------------------------
 
@@ -130,7 +138,10 @@ class ResUsers(models.Model):
     def write(self, vals):
         """Extend :meth:`res.users.write`: an integration follows its technical user's archiving,
         and the groups of an owned integration's user are an administrator's business."""
+        appointed = self._integration_if("group_ids" in vals)
+        appointed._check_may_appoint()
         result = super().write(vals)
+        appointed._check_may_appoint()
         if "active" in vals and not self.env.context.get("auth_integration_from_user"):
             integrations = (
                 self.env["auth.integration"]
@@ -141,6 +152,14 @@ class ResUsers(models.Model):
             if vals["active"]:
                 integrations.write({"active": True})
         return result
+
+    def _integration_if(self, wanted):
+        """The integrations of these users, when wanted; read as the current user would be."""
+        integrations = self.env["auth.integration"]
+        if not wanted or self.env.su:
+            return integrations
+        found = integrations.sudo().with_context(active_test=False)
+        return found.search([("user_id", "in", self.ids)]).with_env(self.env)
 
     def unlink(self):
         """Extend :meth:`res.users.unlink`: the native keys go by cascade, their ends are kept."""

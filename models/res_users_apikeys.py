@@ -154,9 +154,7 @@ class ResUsersApikeys(models.Model):
         if facts is None:
             return False, None
         who = caller.current()
-        codes = refusal_codes(facts, scope=scope, channel=who.channel, address=who.remote_addr)
-        self._annotate(facts, codes)
-        if codes:
+        if self._refusal_codes(facts, scope, who):
             return True, None
         calling_key.remember(
             CallingKey(
@@ -168,6 +166,23 @@ class ResUsersApikeys(models.Model):
             )
         )
         return True, facts.user_id
+
+    def _refusal_codes(self, facts, scope, who):
+        codes = refusal_codes(facts, scope=scope, channel=who.channel, address=who.remote_addr)
+        self._annotate(facts, codes)
+        return codes
+
+    def _codes_of_presented(self, secret):
+        """Why a presented key would be refused now, without letting anybody in.
+
+        :return: a set of causes, empty for a good key; None when it is no key we know
+        :rtype: set[str] | None
+        """
+        identity = self._identify(secret)
+        facts = identity and self._live_facts(identity)
+        if not facts:
+            return None
+        return self._refusal_codes(facts, "rpc", caller.current())
 
     def _narrow(self, uid, scope, secret):
         """Refuse what core accepted and our rules do not; say why core refused."""

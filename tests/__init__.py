@@ -1,1 +1,3 @@
-
+from . import test_integration
+from . import test_key
+from . import test_verify

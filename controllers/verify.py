@@ -1,0 +1,42 @@
+import re
+
+from odoo import http
+from odoo.http import request
+from werkzeug.exceptions import TooManyRequests, Unauthorized
+
+from ..tools import caller
+from ..tools.rate_limit import RateLimit
+
+_limit = RateLimit(per_minute=30)
+
+
+class VerifyController(http.Controller):
+    """Tell the holder of an API key what state it is in, also when it has ended."""
+
+    # auth='public': auth='bearer' would refuse the very keys that have something to learn here.
+    @http.route(
+        "/auth_integration/verify",
+        type="http",
+        auth="public",
+        methods=["POST"],
+        csrf=False,
+        save_session=False,
+    )
+    def verify(self):
+        """Answer with the state of the key in the ``Authorization: Bearer`` header.
+
+        :return: 200 and JSON ``{valid, cause, state, prefix, integration, expires_at, reference}``
+            for the right secret of any key, live or ended
+        :raise Unauthorized: no such key: the answer an unknown key gets everywhere
+        :raise TooManyRequests: more than 30 requests from this address in a minute
+        """
+        if not _limit.admits(caller.current().remote_addr or ""):
+            raise TooManyRequests("Too many requests, please wait a minute.")
+        header = request.httprequest.headers.get("Authorization") or ""
+        bearer = re.match(r"^bearer\s+(.+)$", header, re.IGNORECASE)
+        state = request.env["auth.integration.key"]._verify_presented(
+            bearer.group(1) if bearer else "", header_sent=bool(header)
+        )
+        if state is None:
+            raise Unauthorized("Invalid apikey")
+        return request.make_json_response(state)
