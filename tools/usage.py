@@ -73,8 +73,7 @@ class UsageBuffer:
         self._lag = lag
         self._max_identities = max_identities
         self._reset()
-        own = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: (buffer := own()) and buffer._reset())
+        _reset_in_forked_child(weakref.ref(self))
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -178,6 +177,15 @@ class UsageBuffer:
         batches = list(self._overdue.values())
         self._overdue.clear()
         return batches
+
+
+def _reset_in_forked_child(own: weakref.ref[UsageBuffer]) -> None:
+    def reset() -> None:
+        buffer = own()
+        if buffer is not None:
+            buffer._reset()
+
+    os.register_at_fork(after_in_child=reset)
 
 
 def _hour(batch: Batch) -> int:
