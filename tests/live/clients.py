@@ -261,13 +261,25 @@ def accepted(call):
 def only_worker(server, pid):
     """Let only one worker answer: the others are stopped by signal, so the next call is its."""
     others = [other for other in server.worker_pids() if other != pid]
-    for other in others:
-        os.kill(other, signal.SIGSTOP)
     try:
+        for other in others:
+            _stop_between_transactions(server, other)
         yield pid
     finally:
         for other in others:
             os.kill(other, signal.SIGCONT)
+
+
+def _stop_between_transactions(server, pid):
+    """Stop a process where it holds no row locked: its thread that counts uses may be at work."""
+    in_transaction = (
+        "SELECT FROM pg_stat_activity WHERE application_name = %s AND state NOT LIKE 'idle'"
+    )
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        if not server.sql(in_transaction, [f"odoo-{pid}"]):
+            return
+        os.kill(pid, signal.SIGCONT)
 
 
 def each_worker(server):
