@@ -18,6 +18,20 @@ LIVE_STATES = ("pending", "active", "retiring")
 
 UTC_NOW = SQL("(clock_timestamp() AT TIME ZONE 'UTC')")
 
+# The state of a key, for rows of ``auth_integration_key`` under the alias {k}.
+STATE_SQL = """(CASE
+    WHEN {k}.ended_at IS NOT NULL THEN {k}.end_kind
+    WHEN {k}.retire_at <= (clock_timestamp() AT TIME ZONE 'UTC') THEN 'superseded'
+    WHEN {k}.expires_at <= (clock_timestamp() AT TIME ZONE 'UTC') THEN 'expired'
+    WHEN NOT EXISTS (
+        SELECT FROM res_users_apikeys native
+        WHERE native.id = {k}.apikey_id AND native.key = {k}.hash
+    ) THEN 'revoked'
+    WHEN {k}.retire_at IS NOT NULL THEN 'retiring'
+    WHEN {k}.first_used_at IS NULL AND {k}.adopted IS NOT TRUE THEN 'pending'
+    ELSE 'active'
+END)"""
+
 
 class AuthIntegrationKey(models.Model):
     """One API key from birth to tombstone, beside its native ``res.users.apikeys`` row.
@@ -48,6 +62,7 @@ class AuthIntegrationKey(models.Model):
     integration_id = fields.Many2one(
         "auth.integration", ondelete="set null", readonly=True, index=True
     )
+    owner_ids = fields.Many2many(related="integration_id.owner_ids", string="Owners")
     user_id = fields.Many2one("res.users", ondelete="set null", readonly=True, index=True)
     user_active = fields.Boolean("User active", related="user_id.active")
     login = fields.Char(readonly=True, help="The user's login when the key was last alive.")
@@ -143,22 +158,7 @@ class AuthIntegrationKey(models.Model):
     @api.model
     def _state_sql(self, alias):
         """SQL of ``state`` for rows of ``auth_integration_key`` under ``alias``."""
-        return SQL(
-            """(CASE
-                WHEN %(k)s.ended_at IS NOT NULL THEN %(k)s.end_kind
-                WHEN %(k)s.retire_at <= %(now)s THEN 'superseded'
-                WHEN %(k)s.expires_at <= %(now)s THEN 'expired'
-                WHEN NOT EXISTS (
-                    SELECT FROM res_users_apikeys native
-                    WHERE native.id = %(k)s.apikey_id AND native.key = %(k)s.hash
-                ) THEN 'revoked'
-                WHEN %(k)s.retire_at IS NOT NULL THEN 'retiring'
-                WHEN %(k)s.first_used_at IS NULL AND %(k)s.adopted IS NOT TRUE THEN 'pending'
-                ELSE 'active'
-            END)""",
-            k=SQL.identifier(alias),
-            now=UTC_NOW,
-        )
+        return SQL(STATE_SQL.format(k=SQL.identifier(alias).code))
 
     def _is_live_sql(self, alias):
         return SQL("(%s IN %s)", self._state_sql(alias), LIVE_STATES)
@@ -641,6 +641,54 @@ class AuthIntegrationKey(models.Model):
                 )
             self.env["auth.integration.rotation"].sudo()._open(key.sudo())
         return True
+
+    # Actions of the screens ------------------------------------------------------------------
+
+    def action_rotate(self):
+        """Open the rotation of this key and show it, where the new key is claimed."""
+        self.ensure_one()
+        self.action_rotate_now()
+        rotation = self.env["auth.integration.rotation"].search(
+            [("old_key_id", "=", self.id), ("cancelled_at", "=", False)], limit=1
+        )
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": rotation._name,
+            "res_id": rotation.id,
+            "views": [(False, "form")],
+        }
+
+    def action_view_attempts(self):
+        """Show what the log knows about this key, accepted and refused."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Attempts"),
+            "res_model": "auth.attempt",
+            "views": [(False, "list"), (False, "graph"), (False, "form")],
+            "domain": [("key_id", "=", self.id)],
+        }
+
+    def _break_warning(self):
+        """Say who is refused when these keys end, or return False when nobody is."""
+        live = self.filtered("is_live")
+        if not live:
+            return False
+        lines = [self.env._("The systems that use these API keys will be refused at once:")]
+        for key in live.sorted("last_used_at", reverse=True):
+            values = {
+                "key": key.display_name,
+                "when": key.last_used_at and fields.Datetime.context_timestamp(
+                    key, key.last_used_at
+                ).strftime("%Y-%m-%d %H:%M"),
+                "address": key.last_used_address or self.env._("an unknown address"),
+            }
+            if key.last_used_at:
+                text = self.env._("%(key)s, last used %(when)s from %(address)s", **values)
+            else:
+                text = self.env._("%(key)s, not seen in use", **values)
+            lines.append(f"• {text}")
+        return "\n".join(lines)
 
     # RPC API of the key in use ---------------------------------------------------------------
 

@@ -2,18 +2,19 @@ import logging
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessDenied, UserError
-from odoo.fields import Command
+from odoo.fields import Command, Domain
 from odoo.tools import SQL
 
 from ..tools import attempt as attempt_context
 from ..tools import key_in_use
-from ..tools.identity_cache import PasswordMemo
+from ..tools.identity_cache import IdentityCache, PasswordMemo
 from ..tools.redaction import is_key_shaped
 from .res_users_apikeys import protected
 
 _logger = logging.getLogger(__name__)
 
 _password_memo = PasswordMemo()
+_accepted_keys = IdentityCache()
 
 
 class RememberingCryptContext:
@@ -219,6 +220,8 @@ class ResUsers(models.Model):
                 raise AccessDenied()
             if not isinstance(passwd, str):
                 attempt.note("malformed_request")
+            if self._is_accepted_key(uid, passwd):
+                return
             with self._assert_can_auth(user=uid):
                 login, active = self._login_and_active(uid)
                 if login is None:
@@ -232,6 +235,24 @@ class ResUsers(models.Model):
                 credential = {"login": login, "password": passwd, "type": "password"}
                 user._check_credentials(credential, {"interactive": False})
                 self._settle_acceptance(attempt, user)
+                if attempt.key_id and attempt.key_shaped:
+                    _accepted_keys.remember(
+                        self.env.cr.dbname, IdentityCache.digest(passwd), uid, ""
+                    )
+
+    def _is_accepted_key(self, uid, secret):
+        """Whether every module's :meth:`_check_credentials` has accepted this key of this user
+        before, and it is still good.
+
+        Core would answer the same from the cache of :meth:`res.users._check_uid_passwd`, without
+        asking whether the key is still good.
+        """
+        if not is_key_shaped(secret):
+            return False
+        known = _accepted_keys.recall(self.env.cr.dbname, IdentityCache.digest(secret))
+        if not known or known[0] != uid:
+            return False
+        return self.env["res.users.apikeys"]._check_credentials(scope="rpc", key=secret) == uid
 
     def _login_and_active(self, uid):
         """Login and ``active`` of a user id as a caller sent it; ``(None, False)`` if unknown."""
@@ -251,8 +272,8 @@ class ResUsers(models.Model):
         if not self._auth_integration_ready():
             return super()._check_credentials(credential, env)
         user = self.env.user
-        with self.env["auth.attempt"]._open(login=user.login) as attempt:
-            attempt.user_id, attempt.known_login = user.id, user.login
+        with self.env["auth.attempt"]._open(uid=user.id) as attempt:
+            attempt.user_id = user.id
             if credential.get("type") == "totp":
                 attempt.channel = "totp"
             interactive = (env or {}).get("interactive", True)

@@ -4,7 +4,6 @@ from contextlib import contextmanager
 from odoo import models
 from odoo.addons.base.models.res_users import KEY_CRYPT_CONTEXT
 from odoo.addons.base.models.res_users import ResUsersApikeys as BaseApikeys
-from odoo.tools import SQL
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..tools import attempt as attempt_context
@@ -13,10 +12,34 @@ from ..tools.calling_key import CallingKey
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
 from ..tools.redaction import is_key_shaped
+from .auth_integration_key import STATE_SQL
 
 _logger = logging.getLogger(__name__)
 
 _identities = IdentityCache()
+
+# The facts of :class:`KeyFacts`, asked on every call: plain text, made once.
+_LIVE_FACTS = f"""
+    SELECT n.user_id, u.login, u.active, n.scope,
+           n.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
+           k.id, {STATE_SQL.format(k="k")},
+           i.id, i.active, i.allowed_networks, i.allowed_channels
+    FROM res_users_apikeys n
+    JOIN res_users u ON u.id = n.user_id
+    LEFT JOIN auth_integration_key k ON k.apikey_id = n.id AND k.hash = n.key
+    LEFT JOIN auth_integration i ON i.user_id = n.user_id
+    WHERE n.id = %s AND n.key = %s
+    ORDER BY k.id DESC LIMIT 1
+"""
+_ENDED_FACTS = f"""
+    SELECT k.user_id, k.login, u.active, k.scope, FALSE,
+           k.id, {STATE_SQL.format(k="k")},
+           i.id, i.active, i.allowed_networks, i.allowed_channels
+    FROM auth_integration_key k
+    LEFT JOIN res_users u ON u.id = k.user_id
+    LEFT JOIN auth_integration i ON i.id = k.integration_id
+    WHERE k.id = %s
+"""
 
 
 @contextmanager
@@ -51,49 +74,58 @@ class ResUsersApikeys(models.Model):
         """Narrow :meth:`res.users.apikeys._check_credentials`: fast, and up to date.
 
         A key that was fully verified once in this process is recognised by its SHA-256; whether
-        it may be used is asked of the database on every call.  When our code fails before it has
-        decided, core decides alone: every end is also written to the native row.
+        it may be used is asked of the database on every call.  When another module verifies keys
+        too, it is called as ever and we only narrow what it accepts.  When our code fails before
+        it has decided, core decides alone: every end is also written to the native row.
 
         :return: the user's id, or None
         """
-        if not self._auth_integration_applies():
+        if not self._auth_integration_applies() or not (scope and key):
             return super()._check_credentials(scope=scope, key=key)
         try:
-            decided, uid = self._decide_fast(scope, key)
+            alone = self._is_only_core_below()
+            if alone:
+                return self._decide_secret(scope, key)
         except Exception:
-            _logger.exception("Fast verification of an API key failed; core decides alone")
-            decided = False
-        if decided:
-            return uid
+            _logger.exception("Verification of an API key failed; core decides alone")
+            return super()._check_credentials(scope=scope, key=key)
         uid = super()._check_credentials(scope=scope, key=key)
         try:
-            return self._narrow(uid, scope, key)
+            allowed = self._decide_secret(scope, key)
+            # A credential that only the other module knows is the other module's business.
+            return uid if allowed == uid or not self._is_known(key) else None
         except Exception:
-            _logger.exception("Verification of an API key failed; core has decided alone")
+            _logger.exception("Narrowing an API key failed; the modules below have decided alone")
             return uid
-
-    def _decide_fast(self, scope, secret):
-        """Decide about a key this process has verified before, without hashing it again.
-
-        :return: as :meth:`_decide`
-        """
-        identity = self._recall(secret)
-        if identity is None:
-            return False, None
-        if not self._is_only_core_below():
-            return False, None
-        decided, uid = self._decide(identity, scope)
-        if not decided:
-            # Its native row is gone or holds another key now.
-            _identities.forget(self.env.cr.dbname, IdentityCache.digest(secret))
-        return decided, uid
 
     def _is_only_core_below(self):
         """Whether no other module overrides the verification below us; above us it runs anyway."""
         mro = type(self).mro()
-        below = mro[mro.index(ResUsersApikeys) + 1 :] if ResUsersApikeys in mro else mro
+        below = mro[mro.index(ResUsersApikeys) + 1 :]
         definers = [cls for cls in below if "_check_credentials" in vars(cls)]
         return definers == [BaseApikeys]
+
+    def _decide_secret(self, scope, secret):
+        """Identify a secret and decide about it.
+
+        :return: the user's id, or None
+        """
+        if attempt := attempt_context.current():
+            attempt.key_shaped = is_key_shaped(secret)
+        identity = self._recall(secret)
+        if identity:
+            decided, uid = self._decide(identity, scope)
+            if decided:
+                return uid
+            # Its native row is gone or holds another key now.
+            _identities.forget(self.env.cr.dbname, IdentityCache.digest(secret))
+        identity = self._identify(secret)
+        if identity:
+            decided, uid = self._decide(identity, scope)
+            if decided:
+                return uid
+        attempt_context.note("key_unknown")
+        return None
 
     def _recall(self, secret):
         """The identity of a key this process has fully verified before, or None."""
@@ -107,41 +139,37 @@ class ResUsersApikeys(models.Model):
         return bool(self._recall(secret) or self._identify(secret))
 
     def _identify(self, secret):
-        """Find out which key a secret is, live or ended, whoever's it is.
+        """Verify a secret against every key of its prefix, live ones first, then the ended.
+
+        Mirrors how :meth:`res.users.apikeys._check_credentials` verifies, but for the conditions
+        that change with time; they are asked of the present facts.
 
         :rtype: KeyIdentity | None
         """
-        if not is_key_shaped(secret):
-            return None
-        return self._identify_live(secret) or self._identify_ended(secret)
-
-    def _identify_live(self, secret):
-        for native_id, stored_hash in self._query(
-            SQL("SELECT id, key FROM res_users_apikeys WHERE index = %s", secret[:8])
+        digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
+        candidates = self._query(
+            """
+            SELECT id, NULL, key, NULL FROM res_users_apikeys WHERE index = %(prefix)s
+            UNION ALL
+            SELECT NULL, id, hash, digest FROM auth_integration_key
+            WHERE prefix = %(prefix)s AND hash IS NOT NULL
+            """,
+            {"prefix": secret[:8]},
+        )
+        # A live row and its record share their hash, which is then verified once.
+        seen = set()
+        for native_id, record_id, stored_hash, known_digest in sorted(
+            candidates, key=lambda row: (row[0] is None, -(row[0] or row[1]))
         ):
-            if KEY_CRYPT_CONTEXT.verify(secret, stored_hash):
-                _identities.remember(
-                    self.env.cr.dbname, IdentityCache.digest(secret), native_id, stored_hash
-                )
-                return KeyIdentity(native_id=native_id, stored_hash=stored_hash)
-        return None
-
-    def _identify_ended(self, secret):
-        digest = IdentityCache.digest(secret)
-        for record_id, stored_hash, known_digest in self._query(
-            SQL(
-                "SELECT id, hash, digest FROM auth_integration_key"
-                " WHERE prefix = %s ORDER BY digest = %s DESC NULLS LAST, id DESC",
-                secret[:8],
-                digest,
-            )
-        ):
-            if known_digest == digest or (
-                known_digest is None
-                and stored_hash
-                and KEY_CRYPT_CONTEXT.verify(secret, stored_hash)
+            if stored_hash in seen:
+                continue
+            seen.add(stored_hash)
+            if (digest and known_digest == digest) or KEY_CRYPT_CONTEXT.verify(
+                secret, stored_hash
             ):
-                return KeyIdentity(record_id=record_id, stored_hash=stored_hash)
+                if native_id and digest:
+                    _identities.remember(self.env.cr.dbname, digest, native_id, stored_hash)
+                return KeyIdentity(native_id, record_id, stored_hash)
         return None
 
     def _decide(self, identity, scope):
@@ -184,21 +212,6 @@ class ResUsersApikeys(models.Model):
             return None
         return self._refusal_codes(facts, "rpc", caller.current())
 
-    def _narrow(self, uid, scope, secret):
-        """Refuse what core accepted and our rules do not; say why core refused."""
-        attempt = attempt_context.current()
-        if attempt:
-            attempt.key_shaped = is_key_shaped(secret)
-        identity = self._identify(secret)
-        if identity is None:
-            attempt_context.note("key_unknown")
-            return uid
-        decided, allowed = self._decide(identity, scope)
-        if not decided:
-            attempt_context.note("key_unknown")
-            return uid
-        return uid if uid and uid == allowed else None
-
     def _annotate(self, facts, codes):
         attempt = attempt_context.current()
         if not attempt:
@@ -230,53 +243,22 @@ class ResUsersApikeys(models.Model):
 
     def _fetch_facts(self, identity):
         if identity.native_id:
-            source = SQL(
-                """
-                FROM res_users_apikeys n
-                LEFT JOIN auth_integration_key k ON k.apikey_id = n.id AND k.hash = n.key
-                JOIN res_users u ON u.id = n.user_id
-                LEFT JOIN auth_integration i ON i.user_id = n.user_id
-                WHERE n.id = %s AND n.key = %s
-                ORDER BY k.id DESC LIMIT 1
-                """,
-                identity.native_id,
-                identity.stored_hash,
-            )
-            native = SQL("n.scope, n.expiration_date <= (clock_timestamp() AT TIME ZONE 'UTC')")
-            user_id, login = SQL("n.user_id"), SQL("u.login")
+            query = _LIVE_FACTS
+            params = (identity.native_id, identity.stored_hash)
         else:
-            source = SQL(
-                """
-                FROM auth_integration_key k
-                LEFT JOIN res_users u ON u.id = k.user_id
-                LEFT JOIN auth_integration i ON i.id = k.integration_id
-                WHERE k.id = %s
-                """,
-                identity.record_id,
-            )
-            native = SQL("k.scope, FALSE")
-            user_id, login = SQL("k.user_id"), SQL("k.login")
-        rows = self._query(
-            SQL(
-                "SELECT %s, %s, u.active, %s, k.id, %s,"
-                " i.id, i.active, i.allowed_networks, i.allowed_channels %s",
-                user_id,
-                login,
-                native,
-                self.env["auth.integration.key"]._state_sql("k"),
-                source,
-            )
-        )
+            query = _ENDED_FACTS
+            params = (identity.record_id,)
+        rows = self._query(query, params)
         return KeyFacts(*rows[0]) if rows else None
 
-    def _query(self, query):
+    def _query(self, query, params):
         """Run a query on the primary: a replica may not know yet that a key has ended."""
         if self.env.cr.readonly:
             with self.env.registry.cursor() as cr:
-                cr.execute(query)
+                cr.execute(query, params)
                 return cr.fetchall()
         with protected(self.env.cr):
-            self.env.cr.execute(query)
+            self.env.cr.execute(query, params)
             return self.env.cr.fetchall()
 
     # Birth and end ---------------------------------------------------------------------------
