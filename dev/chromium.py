@@ -1,4 +1,4 @@
-"""The browser for tours and screenshots: Chromium, from Debian when it is absent and we are root."""
+"""The browser of tours and screenshots: Chromium, installed from Debian if it is absent."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""``make clean``: stop this checkout's PostgreSQL and remove everything but the shared downloads."""
+"""``make clean``: stop this checkout's PostgreSQL and remove all but the shared downloads."""
 
 import shutil
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -88,6 +89,22 @@ def addon_files():
         # At the root only Python matters to Odoo: prose and the Makefile change nothing.
         and (path.parent != ROOT or path.suffix == ".py")
     )
+
+
+def export_addon(purpose):
+    """Copy the add-on's files into a folder of its name, and return that folder.
+
+    For tools that follow links or read everything they find: through ``addons_dir`` they would
+    come upon ``.dev``, and through it upon the add-on again, without end.
+    """
+    export = state_dir("export", purpose) / ADDON
+    shutil.rmtree(export, ignore_errors=True)
+    for path in [*addon_files(), ROOT / "README.rst", *(ROOT / "tests").glob("*.py")]:
+        if path.exists():
+            target = export / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    return export
 
 
 def addon_hash():

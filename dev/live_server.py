@@ -185,7 +185,7 @@ class LiveServer:
         return server_log.complaints(text, self._expected)
 
     def worker_pid_of(self, marker, timeout=5):
-        """Return the process id of the worker that answered the request with this marker in its URL.
+        """Return the process id of the worker that answered the request with this in its URL.
 
         Put a text that occurs once into the query string: ``/xmlrpc/2/object?probe=abc``.
         """

@@ -1,9 +1,9 @@
 """The process behind ``LiveServer.shell``: runs code with an Odoo environment, request by request.
 
-It reads one JSON object per line from stdin, ``{"code": ..., "values": {...}}``, and answers with one
-per line on stdout, ``{"result": ...}`` or ``{"error": traceback}``. Each request has a transaction of
-its own. Like every Odoo process it tells the others, through the database, what they must not keep
-cached.
+It reads one JSON object per line from stdin, ``{"code": ..., "values": {...}}``, and answers with
+one per line on stdout, ``{"result": ...}`` or ``{"error": traceback}``. Each request has a
+transaction of its own. Like every Odoo process it tells the others, through the database, what
+they must not keep cached.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 
-import odoo.init  # isort: skip  # must come before anything else of Odoo
+import odoo.init  # noqa: F401, I001  must come before anything else of Odoo
 from odoo import SUPERUSER_ID, api
 from odoo.modules import initialize_sys_path
 from odoo.modules.registry import Registry

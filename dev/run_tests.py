@@ -1,27 +1,26 @@
 """``make test``: the unit tests, Odoo's own tests with browser tours, and the live-server tests.
 
-Without arguments all suites run and must pass the gate in ``test-gate.json``: at least so many tests,
-no skip without a listed reason, no warning or error of ours in a server log. ``TAGS``, ``UNIT`` and
-``LIVE`` in the environment select single tests instead, an inner loop without the gate.
+Without arguments all suites run and must pass the gate in ``test-gate.json``: at least so many
+tests, no skip without a listed reason, no warning or error of ours in a server log. ``TAGS``,
+``UNIT`` and ``LIVE`` in the environment select single tests instead: an inner loop, no gate.
 """
 
-import contextlib
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 
 import chromium
 import postgres
+import pot
 import server_log
 import templates
 import virtualenv
-from common import ADDON, CHECKOUT_ID, ROOT, addon_hash, free_port, say, state_dir
+from common import ADDON, CHECKOUT_ID, ROOT, free_port, say, state_dir
 from odoo_command import addons_path, check_addon, environment, run_to_end
 
 ODOO_RESULT = re.compile(
@@ -73,6 +72,11 @@ def run_pytest(suite, arguments=""):
     return result
 
 
+def odoo_database():
+    """Return the name of the database of Odoo's own tests; it is kept for the inner loop."""
+    return f"test_{CHECKOUT_ID}"
+
+
 def run_odoo(tags=None):
     """Run Odoo's own tests of the add-on and return what its log says.
 
@@ -80,7 +84,7 @@ def run_odoo(tags=None):
         Without it, all tests run during a fresh installation with demo data.
     """
     chromium.executable()
-    database = f"test_{CHECKOUT_ID}"
+    database = odoo_database()
     log = state_dir("test") / "odoo.log"
     if tags and database in postgres.databases():
         task = ("-u", ADDON)
@@ -163,8 +167,14 @@ def main():
             results.append(run_odoo(chosen["TAGS"]))
         if everything or chosen["LIVE"]:
             results.append(run_pytest("live", chosen["LIVE"]))
-    problems = list(gate(results)) if everything else []
-    if not everything:
+        problems = []
+        if everything and not any(result.failed for result in results):
+            say("checking the translation template")
+            if pot.is_stale(odoo_database()):
+                problems.append("i18n/auth_integration.pot is stale -> make pot")
+    if everything:
+        problems += gate(results)
+    else:
         problems += [f"suite {r.suite} ran no test" for r in results if not r.passed + r.failed]
     return report(results, problems)
 

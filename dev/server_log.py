@@ -1,4 +1,4 @@
-"""Read an Odoo server log: which warnings and errors in it are ours, and which did no test expect."""
+"""Read an Odoo server log: which warnings and errors are ours, and which no test expected."""
 
 import re
 from dataclasses import dataclass

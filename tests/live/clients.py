@@ -12,6 +12,9 @@ import json
 import os
 import signal
 import xmlrpc.client
+from concurrent.futures import ThreadPoolExecutor
+
+import postgres
 
 _numbers = itertools.count(1)
 
@@ -287,3 +290,45 @@ def each_worker(server):
     for pid in server.worker_pids():
         with only_worker(server, pid):
             yield pid
+
+
+@contextlib.contextmanager
+def halted_at_commit(server, table, change):
+    """Run ``change`` in a thread up to the end of its transaction, and let it commit on leaving.
+
+    Within the block all of its code has run, clearing of caches included, and nothing of it is
+    visible to others yet. With workers, the one that runs it cannot answer meanwhile.
+
+    :param table: a table of which ``change`` updates or deletes a row
+    """
+    server.sql(
+        f"""
+        CREATE OR REPLACE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END';
+        CREATE CONSTRAINT TRIGGER wait_for_test AFTER UPDATE OR DELETE ON {table}
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_for_test()
+        """
+    )
+    with contextlib.closing(postgres.connect(server.db)) as holder, ThreadPoolExecutor(1) as pool:
+        holder.cursor().execute("SELECT pg_advisory_lock(4711)")
+        running = pool.submit(change)
+        try:
+            while not waiting_for_locks(server):
+                if running.done():
+                    running.result()
+                    raise AssertionError(f"it changed no row of {table}")
+            yield
+        finally:
+            holder.cursor().execute("SELECT pg_advisory_unlock(4711)")
+            running.result()
+            server.sql(f"DROP TRIGGER wait_for_test ON {table}")
+
+
+def waiting_for_locks(server):
+    """Return how many transactions in the server's database wait for a lock."""
+    [row] = server.sql(
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE a.datname = %s AND NOT l.granted",
+        [server.db],
+    )
+    return row["count"]

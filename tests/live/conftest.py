@@ -1,8 +1,8 @@
 """Fixtures for tests against real server processes.
 
-A test module may set ``SERVER = {...}``: keyword arguments of ``LiveServer`` for the servers that the
-fixtures start. Warnings and errors of the add-on in a server's log fail the test during which they
-appear, unless it said ``server.expect_log(regex)``.
+A test module may set ``SERVER = {...}``: keyword arguments of ``LiveServer`` for the servers that
+the fixtures start. Warnings and errors of the add-on in a server's log fail the test during which
+they appear, unless it said ``server.expect_log(regex)``.
 """
 
 import os
@@ -71,7 +71,7 @@ def stock_server(live_server):
 
 @pytest.fixture(autouse=True)
 def no_unexpected_log_lines():
-    """Fail a test during which a server logged a warning or error of ours that it did not expect."""
+    """Fail a test during which a server logged a warning or error of ours, unexpected."""
     yield
     unexpected = [line for server in _servers for line in server.unexpected_log_lines()]
     for server in _servers:

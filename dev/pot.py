@@ -1,0 +1,55 @@
+"""``make pot``: write the translation template, and tell whether the committed one is stale."""
+
+import re
+
+import postgres
+import templates
+import virtualenv
+from common import ADDON, CHECKOUT_ID, ROOT, export_addon, say, state_dir
+from odoo_command import addons_path, check_addon, run_or_die
+
+TEMPLATE = ROOT / "i18n" / f"{ADDON}.pot"
+
+
+def export(database):
+    """Return the translation template of the add-on as installed in a database.
+
+    Dates are left out: they would make every export differ from the last one.
+    """
+    exported = state_dir("test") / "export.pot"
+    configuration = state_dir("test") / "export.conf"
+    # A copy of the add-on: the export walks through the whole add-ons path and follows links.
+    path = addons_path(export_addon("pot").parent, with_addon=False)
+    configuration.write_text(
+        f"[options]\naddons_path = {path}\ndata_dir = {templates.data_dir()}\n"
+    )
+    arguments = ["i18n", "export", "--config", configuration, "--database", database]
+    run_or_die(
+        [*arguments, "--output", exported, ADDON],
+        state_dir("test") / "export.log",
+        "exporting the translation template",
+    )
+    return re.sub(r'^"(POT-Creation|PO-Revision)-Date: .*\n', "", exported.read_text(), flags=re.M)
+
+
+def is_stale(database):
+    """Tell whether the committed template differs from what the add-on's code and data say."""
+    return not TEMPLATE.exists() or TEMPLATE.read_text() != export(database)
+
+
+def main():
+    """Write the template."""
+    check_addon()
+    with postgres.running():
+        database = f"export_{CHECKOUT_ID}"
+        templates.copy(templates.with_modules([ADDON], demo=True), database)
+        text = export(database)
+        templates.discard(database)
+    TEMPLATE.parent.mkdir(exist_ok=True)
+    TEMPLATE.write_text(text)
+    say(f"wrote {TEMPLATE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    virtualenv.enter()
+    main()
