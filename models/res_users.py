@@ -1,6 +1,7 @@
 import logging
+import secrets
 
-from odoo import api, fields, models
+from odoo import api, fields, models, tools
 from odoo.exceptions import AccessDenied, UserError
 from odoo.fields import Command, Domain
 from odoo.tools import SQL
@@ -15,32 +16,6 @@ _logger = logging.getLogger(__name__)
 
 _password_memo = PasswordMemo()
 _accepted_keys = IdentityCache()
-
-
-class RememberingCryptContext:
-    """A crypt context that knows which password it has matched with which hash already.
-
-    Core caches the acceptance of an RPC password (``_check_uid_passwd``); we remember no more
-    than that this password matched this stored hash, and ask for the stored hash on every call.
-    """
-
-    def __init__(self, context, dbname, uid):
-        self._context = context
-        self._dbname, self._uid = dbname, uid
-
-    def __getattr__(self, name):
-        return getattr(self._context, name)
-
-    def verify_and_update(self, secret, stored_hash):
-        """Mirror :meth:`passlib.context.CryptContext.verify_and_update`."""
-        if isinstance(secret, str) and _password_memo.recall(
-            self._dbname, self._uid, secret, stored_hash
-        ):
-            return True, None
-        valid, replacement = self._context.verify_and_update(secret, stored_hash)
-        if valid and replacement is None and stored_hash:
-            _password_memo.remember(self._dbname, self._uid, secret, stored_hash)
-        return valid, replacement
 
 
 class ResUsers(models.Model):
@@ -211,7 +186,7 @@ class ResUsers(models.Model):
         """
         if not self._auth_integration_ready():
             return super()._check_uid_passwd(uid, passwd)
-        with self.env["auth.attempt"]._open(uid=uid) as attempt, key_in_use.rpc_call():
+        with self.env["auth.attempt"]._open(uid=uid) as attempt:
             attempt.key_shaped = is_key_shaped(passwd)
             if not uid:
                 attempt.note("authenticate_skipped")
@@ -223,22 +198,71 @@ class ResUsers(models.Model):
             if self._is_accepted_key(uid, passwd):
                 return
             with self._assert_can_auth(user=uid):
-                login, active = self._login_and_active(uid)
-                if login is None:
-                    attempt.note("user_unknown")
-                    raise AccessDenied()
-                attempt.user_id, attempt.known_login = uid, login
-                if not active:
-                    attempt.note("user_archived")
-                    raise AccessDenied()
-                user = self.with_user(uid).env.user
-                credential = {"login": login, "password": passwd, "type": "password"}
+                user, state = self._rpc_user(uid, attempt)
+                if _password_memo.recall(self.env.cr.dbname, uid, passwd, state):
+                    return
+                credential = {"login": attempt.known_login, "password": passwd, "type": "password"}
                 user._check_credentials(credential, {"interactive": False})
                 self._settle_acceptance(attempt, user)
-                if attempt.key_id and attempt.key_shaped:
-                    _accepted_keys.remember(
-                        self.env.cr.dbname, IdentityCache.digest(passwd), uid, ""
-                    )
+                self._remember_acceptance(attempt, uid, passwd, state)
+
+    def _rpc_user(self, uid, attempt):
+        """The active user of an RPC call, and all on which the acceptance of his password hangs.
+
+        That is what logs his sessions out when it changes (:meth:`_get_session_token_fields`),
+        and the caches' present life: core forgets an accepted password when they are cleared.
+
+        :return: the user with his own rights, and an opaque text
+        :raise AccessDenied: unknown or archived
+        """
+        user = self.with_user(uid).env.user
+        row = self._session_state(user.sudo()) if 0 < uid < 2**31 else None
+        if not row:
+            attempt.note("user_unknown")
+            raise AccessDenied()
+        attempt.user_id, attempt.known_login = uid, row["login"]
+        if row["integration_id"]:
+            attempt.integration_id, attempt.attribution = row["integration_id"], "login"
+        if not row["active"]:
+            attempt.note("user_archived")
+            raise AccessDenied()
+        return user, f"{self._acceptance_epoch()}:{sorted(row.items())}"
+
+    def _session_state(self, user):
+        """The values of a user's session token and his integration's id, or None.
+
+        Mirrors :meth:`res.users._session_token_get_values`, which clears the caches of all
+        workers for an unknown user.
+        """
+        with protected(self.env.cr):
+            self.env.cr.execute(
+                SQL(
+                    "SELECT (SELECT id FROM auth_integration WHERE user_id = %(uid)s)"
+                    " AS integration_id, %(select)s FROM %(from)s %(joins)s WHERE %(where)s"
+                    " GROUP BY %(group_by)s",
+                    uid=user.id,
+                    **user._get_session_token_query_params(),
+                )
+            )
+            rows = self.env.cr.dictfetchall()
+        return rows[0] if rows else None
+
+    @tools.ormcache()
+    def _acceptance_epoch(self):
+        """A value that is another one whenever core would have forgotten accepted passwords."""
+        return secrets.token_hex(8)
+
+    def _remember_acceptance(self, attempt, uid, secret, state):
+        """Remember that every module's :meth:`_check_credentials` has accepted a secret."""
+        dbname = self.env.cr.dbname
+        if not isinstance(secret, str):
+            return
+        if not attempt.key_id:
+            _password_memo.remember(dbname, uid, secret, state)
+        elif attempt.key_shaped:
+            _accepted_keys.remember(
+                dbname, IdentityCache.digest(secret), uid, self._acceptance_epoch()
+            )
 
     def _is_accepted_key(self, uid, secret):
         """Whether every module's :meth:`_check_credentials` has accepted this key of this user
@@ -250,17 +274,9 @@ class ResUsers(models.Model):
         if not is_key_shaped(secret):
             return False
         known = _accepted_keys.recall(self.env.cr.dbname, IdentityCache.digest(secret))
-        if not known or known[0] != uid:
+        if known != (uid, self._acceptance_epoch()):
             return False
         return self.env["res.users.apikeys"]._check_credentials(scope="rpc", key=secret) == uid
-
-    def _login_and_active(self, uid):
-        """Login and ``active`` of a user id as a caller sent it; ``(None, False)`` if unknown."""
-        if not 0 < uid < 2**31:
-            return None, False
-        with protected(self.env.cr):
-            self.env.cr.execute(SQL("SELECT login, active FROM res_users WHERE id = %s", uid))
-            return self.env.cr.fetchone() or (None, False)
 
     def _check_credentials(self, credential, env):
         """Extend :meth:`res.users._check_credentials`: hold integration users to their key, and
@@ -338,13 +354,6 @@ class ResUsers(models.Model):
         if self._auth_integration_ready() and self._integration_id():
             return True
         return super()._rpc_api_keys_only()
-
-    def _crypt_context(self):
-        """Extend :meth:`res.users._crypt_context`: during RPC calls a known password is fast."""
-        context = super()._crypt_context()
-        if key_in_use.in_rpc_call() and self._auth_integration_ready():
-            return RememberingCryptContext(context, self.env.cr.dbname, self.env.uid)
-        return context
 
     def _on_login_cooldown(self, failures, previous):
         """Extend :meth:`res.users._on_login_cooldown` to name the cause."""

@@ -225,7 +225,7 @@ class ResUsersApikeys(models.Model):
             attempt.note("key_user_mismatch")
         elif facts.integration_id:
             attempt.integration_id = facts.integration_id
-            attempt.attribution = attempt.attribution or "key"
+            attempt.attribution = "key"
         attempt.note(*codes)
 
     def _live_facts(self, identity):
