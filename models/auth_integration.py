@@ -32,6 +32,8 @@ class AuthIntegration(models.Model):
     _inherit = ["mail.thread", "mail.activity.mixin", "auth.integration.live.mixin"]
     _order = "name, id"
     _rec_names_search = ["name", "code"]
+    # Owners may not change an integration, yet they answer for it: let them write in its history.
+    _mail_post_access = "read"
     _live_sql = {
         "last_success": "_last_success_sql",
         "last_failure": "_last_failure_sql",
@@ -58,6 +60,12 @@ class AuthIntegration(models.Model):
         " without password, without interactive login, with the least rights.",
     )
     user_active = fields.Boolean("Technical user active", related="user_id.active")
+    login = fields.Char(related="user_id.login")
+    is_privileged = fields.Boolean(
+        compute="_compute_is_privileged",
+        compute_sudo=True,
+        help="The technical user has Settings or Access Rights groups.",
+    )
     owner_ids = fields.Many2many(
         "res.users",
         "auth_integration_owner_rel",
@@ -65,6 +73,7 @@ class AuthIntegration(models.Model):
         "user_id",
         "Owners",
         tracking=True,
+        default=lambda self: False if self.env.su else self.env.user,
         help="Internal users responsible for this integration. An owner can obtain its keys,"
         " and with a key everything that the technical user may do.",
     )
@@ -101,8 +110,13 @@ class AuthIntegration(models.Model):
         default=lambda self: self._default_policy(),
     )
     key_ids = fields.One2many("auth.integration.key", "integration_id", "Keys")
-    live_key_count = fields.Integer(compute="_compute_counts")
+    live_key_count = fields.Integer("Live keys", compute="_compute_counts")
     attempt_failure_count = fields.Integer("Failures, 7 days", compute="_compute_counts")
+    open_rotation_count = fields.Integer("Open rotations", compute="_compute_counts")
+    archive_warning = fields.Text(
+        compute="_compute_archive_warning",
+        help="Who is refused once this is archived; empty when nobody is.",
+    )
     finding_ids = fields.One2many("auth.integration.finding", "integration_id", "Findings")
     health = fields.Selection(
         [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
@@ -111,6 +125,7 @@ class AuthIntegration(models.Model):
         search="_search_health",
         help="The worst open finding.",
     )
+    health_color = fields.Integer(compute="_compute_health_color")
     last_success = fields.Datetime(
         compute="_compute_live", compute_sudo=True, search="_search_last_success"
     )
@@ -198,9 +213,38 @@ class AuthIntegration(models.Model):
                 ["count:sum"],
             )
         )
+        rotations = dict(
+            self.env["auth.integration.rotation"]._read_group(
+                [
+                    ("integration_id", "in", self.ids),
+                    ("state", "in", ("due", "delivering", "delivered", "overlap")),
+                ],
+                ["integration_id"],
+                ["__count"],
+            )
+        )
         for integration in self:
+            integration.open_rotation_count = rotations.get(integration, 0)
             integration.live_key_count = live.get(integration, 0)
             integration.attempt_failure_count = failures.get(integration, 0)
+
+    @api.depends("health")
+    def _compute_health_color(self):
+        """Number of the colour at the edge of the card, as kanban views count them."""
+        for integration in self:
+            integration.health_color = {"critical": 1, "warning": 3, "ok": 10}.get(
+                integration.health, 0
+            )
+
+    @api.depends("user_id.group_ids")
+    def _compute_is_privileged(self):
+        for integration in self:
+            integration.is_privileged = integration._is_privileged()
+
+    @api.depends("key_ids", "user_id")
+    def _compute_archive_warning(self):
+        for integration in self:
+            integration.archive_warning = integration.key_ids._break_warning()
 
     @api.depends("allowed_channels")
     def _compute_allowed_channel_flags(self):
@@ -476,10 +520,14 @@ class AuthIntegration(models.Model):
     def action_view_attempts(self):
         return self._action_view("auth_attempt_action")
 
+    def action_view_rotations(self):
+        return self._action_view("auth_integration_rotation_action")
+
     def _action_view(self, xml_id):
         self.ensure_one()
         action = self.env["ir.actions.act_window"]._for_xml_id(f"auth_integration.{xml_id}")
-        return action | {
+        # Without the path of the menu's action, which would lose the domain on reload.
+        return {key: value for key, value in action.items() if key != "path"} | {
             "domain": [("integration_id", "=", self.id)],
-            "context": {"default_integration_id": self.id},
+            "context": {},
         }

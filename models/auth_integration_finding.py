@@ -111,6 +111,23 @@ class AuthIntegrationFinding(models.Model):
             "views": [(False, "form")],
         }
 
+    def action_restore_user(self):
+        """Restore the archived user that this finding is about."""
+        self.ensure_one()
+        if self.integration_id:
+            return self.integration_id.action_restore_user()
+        return self.user_id.action_restore_archived()
+
+    def action_issue_key(self):
+        """Issue a key of the integration that this finding is about."""
+        self.ensure_one()
+        return self.integration_id.action_issue_key()
+
+    def action_rotate(self):
+        """Rotate the key that this finding is about."""
+        self.ensure_one()
+        return self.key_id.action_rotate()
+
     # View ------------------------------------------------------------------------------------
 
     def init(self):

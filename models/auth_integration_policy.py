@@ -31,6 +31,7 @@ class AuthIntegrationPolicy(models.Model):
         help="Comma-separated. Rotation starts at the largest of them.",
     )
     rotation_lead_days = fields.Integer(
+        "Rotation starts (days before the end)",
         compute="_compute_rotation_lead_days",
         store=True,
         help="The largest of the notices: this many days before its end a key is due.",
@@ -100,6 +101,17 @@ class AuthIntegrationPolicy(models.Model):
         )
         for policy in self:
             policy.integration_count = counts.get(policy, 0)
+
+    def action_view_integrations(self):
+        """Show the integrations that live by this policy."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Integrations"),
+            "res_model": "auth.integration",
+            "views": [(False, "list"), (False, "kanban"), (False, "form")],
+            "domain": [("policy_id", "=", self.id)],
+        }
 
     def _notice_day_list(self):
         """The notices as numbers of days, largest first.

@@ -40,6 +40,56 @@ class ResUsers(models.Model):
     api_key_record_ids = fields.One2many(
         "auth.integration.key", "user_id", "API key records", groups="base.group_user"
     )
+    has_live_api_key = fields.Boolean(
+        "Live API key",
+        compute="_compute_has_live_api_key",
+        compute_sudo=True,
+        search="_search_has_live_api_key",
+        groups="base.group_erp_manager",
+        help="Holds an API key that has not ended. While the user is archived it is refused.",
+    )
+    api_key_flag = fields.Selection(
+        [("live", "Live key"), ("refused", "Archived with a live key")],
+        "API key",
+        compute="_compute_has_live_api_key",
+        compute_sudo=True,
+        groups="base.group_erp_manager",
+    )
+    archive_warning = fields.Text(
+        compute="_compute_archive_warning",
+        compute_sudo=True,
+        groups="base.group_erp_manager",
+        help="Which systems are refused once this user is archived.",
+    )
+
+    @property
+    def SELF_READABLE_FIELDS(self):
+        return [*super().SELF_READABLE_FIELDS, "api_key_record_ids"]
+
+    @api.depends("api_key_record_ids", "active")
+    def _compute_has_live_api_key(self):
+        groups = self.env["auth.integration.key"]._read_group(
+            [("user_id", "in", self.ids), ("is_live", "=", True)], ["user_id"]
+        )
+        holders = {user.id for [user] in groups}
+        for user in self:
+            user.has_live_api_key = user._origin.id in holders
+            user.api_key_flag = user.has_live_api_key and ("live" if user.active else "refused")
+
+    def _search_has_live_api_key(self, operator, value):
+        if operator not in ("in", "not in"):
+            return NotImplemented
+        live = self.env["auth.integration.key"].sudo()._search([("is_live", "=", True)])
+        holders = Domain("id", "in", live.subselect("user_id"))
+        wanted = (holders if True in value else Domain.FALSE) | (
+            ~holders if False in value else Domain.FALSE
+        )
+        return wanted if operator == "in" else ~wanted
+
+    @api.depends("api_key_record_ids")
+    def _compute_archive_warning(self):
+        for user in self:
+            user.archive_warning = user.api_key_record_ids._break_warning()
 
     # Integration users -----------------------------------------------------------------------
 

@@ -34,19 +34,20 @@ class AuthIntegrationIssue(models.TransientModel):
 
     @check_identity
     def action_issue(self):
-        """Issue the key and show it, this once, in core's own dialogue."""
+        """Issue the key and show it, this once, in a dialogue of its own."""
         self.ensure_one()
         issued = self.integration_id.issue_key(self.name, self.expires_at)
         return show_key_action(self.env, issued["key"])
 
 
 def show_key_action(env, secret):
-    """Action of core's dialogue that shows a new key; the key travels in the context only."""
+    """Action of the dialogue that shows a new key; the key travels in the context only."""
+    view = env.ref("auth_integration.auth_integration_show_key_view_form")
     return {
         "type": "ir.actions.act_window",
         "res_model": "res.users.apikeys.show",
         "name": env._("API Key Ready"),
-        "views": [(False, "form")],
+        "views": [(view.id, "form")],
         "target": "new",
         "context": {"default_key": secret},
     }
