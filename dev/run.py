@@ -18,6 +18,8 @@ import virtualenv
 from common import ADDON, CHECKOUT_ID, addon_hash, die, free_port, say, state_dir, tail
 from odoo_command import addons_path, check_addon, command, environment, run_or_die, tree
 
+EXAMPLE_CALL = "/json/2/auth.integration.key/whoami"
+
 
 def database_name():
     """Return the name of the database of ``make run`` and ``make shell``."""
@@ -68,16 +70,43 @@ def _is_installed(database):
         return bool(cursor.fetchone())
 
 
-def issue_key(database):
-    """Issue a key for the first integration of the demo data.
+def example_key(database, port):
+    """Return a working key of an integration of the demo data.
 
-    No key in plain text is stored anywhere, so each start issues one for its example.
+    The database holds no key in plain text, so ours is kept in ``.dev`` and used again at the next
+    start, for as long as the server accepts it.
 
     :return: a dictionary with the key, or None when the demo data has no integration
     """
+    kept = state_dir("run") / f"{database}.key.json"
+    if kept.exists():
+        example = json.loads(kept.read_text())
+        if _works(example["key"], port):
+            return example
+    example = _issue_key(database)
+    if example:
+        kept.touch(mode=0o600)
+        kept.write_text(json.dumps(example))
+    return example
+
+
+def _works(key, port):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{EXAMPLE_CALL}",
+        b"{}",
+        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+    )
+    try:
+        urllib.request.urlopen(request, timeout=60).close()
+    except OSError:
+        return False
+    return True
+
+
+def _issue_key(database):
     code = """
 import json
-integration = env["auth.integration"].search([], limit=1)
+integration = env["auth.integration"].search([("user_id.active", "=", True)], limit=1)
 if integration:
     issued = integration.issue_key(name="Example of make run")
     env.cr.commit()
@@ -141,7 +170,7 @@ def serve(database, port):
     copier.start()
     try:
         _wait_until_it_answers(server, port, log)
-        _introduce(database, port, issue_key(database), log)
+        _introduce(database, port, example_key(database, port), log)
         quiet.clear()
         server.wait()
     except KeyboardInterrupt:
@@ -194,7 +223,7 @@ def _introduce(database, port, example, log):
     ]
     if example:
         call = (
-            f"curl -s {url}/json/2/auth.integration.key/whoami"
+            f"curl -s {url}{EXAMPLE_CALL}"
             f" -H 'Authorization: Bearer {example['key']}'"
             f" -H 'Content-Type: application/json' -d '{{}}'"
         )
@@ -211,7 +240,7 @@ def _introduce(database, port, example, log):
 def main():
     """Do what ``make run`` does."""
     check_addon()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end like Ctrl-C
     with postgres.running():
         port = choose_port()
         database = database_name()
