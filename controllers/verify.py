@@ -22,7 +22,7 @@ class VerifyController(http.Controller):
         csrf=False,
         save_session=False,
     )
-    def verify(self):
+    def verify(self, **_ignored):
         """Answer with the state of the key in the ``Authorization: Bearer`` header.
 
         :return: 200 and JSON ``{valid, cause, state, prefix, integration, expires_at, reference}``

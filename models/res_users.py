@@ -187,6 +187,18 @@ class ResUsers(models.Model):
         found = integrations.sudo().with_context(active_test=False)
         return found.search([("user_id", "in", self.ids)]).with_env(self.env)
 
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_technical_user(self):
+        """An integration would be left without anybody to authenticate as."""
+        if technical := self._integration_users():
+            raise UserError(
+                self.env._(
+                    "%(users)s: technical user of an integration. Archive it, or delete the"
+                    " integration first.",
+                    users=", ".join(technical.mapped("name")),
+                )
+            )
+
     def unlink(self):
         """Extend :meth:`res.users.unlink`: the native keys go by cascade, their ends are kept."""
         natives = self.env["res.users.apikeys"].sudo().search([("user_id", "in", self.ids)])

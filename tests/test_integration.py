@@ -2,6 +2,7 @@ from odoo.exceptions import AccessDenied, AccessError, UserError, ValidationErro
 from odoo.fields import Command
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
+from psycopg2 import IntegrityError
 from psycopg2.errors import UniqueViolation
 
 from .common import IntegrationCommon
@@ -95,6 +96,17 @@ class TestIntegration(IntegrationCommon):
         self.assertFalse(user.active)
         user.active = True
         self.assertFalse(self._check(secret))
+
+    def test_what_deletion_meets(self):
+        """Neither a technical user nor a policy in use can be deleted; an owner can be."""
+        with self.assertRaisesRegex(UserError, "technical user of an integration"):
+            self.integration.user_id.unlink()
+        with self.assertRaises(IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
+            self.integration.policy_id.unlink()
+        secret, _key = self._issue(self.integration)
+        self.owner.unlink()
+        self.assertFalse(self.integration.owner_ids)
+        self.assertEqual(self._check(secret), self.integration.user_id.id)
 
     def test_technical_user_cannot_log_in(self):
         """No interactive login, even with a password that is right."""

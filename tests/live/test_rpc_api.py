@@ -1,0 +1,166 @@
+"""The add-on's own RPC API, over every protocol, and the README's examples as printed."""
+
+import json
+import os
+import re
+import subprocess
+import xmlrpc.client
+
+import pytest
+from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc
+from conftest import ROOT
+
+WHOAMI = {
+    "integration",
+    "prefix",
+    "state",
+    "expires_at",
+    "rotate_after",
+    "channel",
+    "remote_addr",
+    "server_time",
+}
+
+
+@pytest.fixture(scope="module")
+def server(live_server):
+    """Give one threaded server: what differs between workers is tested elsewhere."""
+    return live_server("main")
+
+
+@pytest.fixture(scope="module")
+def admin(server):
+    return Xmlrpc(server, 2, "admin")
+
+
+@pytest.fixture
+def issued(server, admin, request):
+    """An integration of its own and a key: ``(id, code, uid, secret)``."""
+    code = re.sub(r"\W+", "-", request.node.name)[:60]
+    [integration] = admin.call("auth.integration", "create", [{"name": code, "code": code}])
+    key = admin.call("auth.integration", "issue_key", [integration])
+    [row] = admin.call("auth.integration", "read", [integration], ["user_id"])
+    return integration, code, row["user_id"][0], key["key"]
+
+
+def protocols(server, uid, secret):
+    return {
+        "xmlrpc": Xmlrpc(server, uid, secret),
+        "jsonrpc": Jsonrpc(server, uid, secret),
+        "json2": Json2(server, secret),
+    }
+
+
+@pytest.mark.parametrize("channel", ["xmlrpc", "jsonrpc", "json2"])
+def test_whoami(server, issued, channel):
+    """The caller's own key, with nothing that a protocol cannot carry."""
+    _integration, code, uid, secret = issued
+    told = protocols(server, uid, secret)[channel].call("auth.integration.key", "whoami")
+    assert set(told) == WHOAMI
+    assert None not in told.values()
+    assert (told["integration"], told["prefix"]) == (code, secret[:8])
+    assert (told["channel"], told["remote_addr"]) == (channel, "127.0.0.1")
+
+
+def test_whoami_refuses_a_password(server):
+    """A call that no key has authenticated has no key to tell of."""
+    with pytest.raises(xmlrpc.client.Fault, match="not authenticated by an API key"):
+        Xmlrpc(server, 2, "admin").call("auth.integration.key", "whoami")
+
+
+def test_issue_and_revoke_over_rpc(server, admin, issued):
+    integration, _code, uid, secret = issued
+    second = admin.call("auth.integration", "issue_key", [integration], "second", False)
+    assert set(second) == {"key", "prefix", "expires_at"}
+    [key] = admin.call("auth.integration.key", "search", [("prefix", "=", second["prefix"])])
+    assert Json2(server, second["key"]).call("res.users", "context_get")["uid"] == uid
+    assert admin.call("auth.integration.key", "revoke", [key], "no longer needed") is True
+    with pytest.raises(Refused):
+        Json2(server, second["key"]).call("res.users", "context_get")
+    assert Json2(server, secret).call("res.users", "context_get")["uid"] == uid
+
+
+def test_a_technical_user_handles_no_keys(server, issued):
+    """With its key an integration learns of its own key only; it cannot make or end any."""
+    integration, _code, uid, secret = issued
+    client = Xmlrpc(server, uid, secret)
+    for model, method, *args in (
+        ("auth.integration", "issue_key", [integration]),
+        ("auth.integration", "read", [integration]),
+        ("auth.attempt", "search_read", []),
+        ("auth.integration.finding", "search_read", []),
+    ):
+        with pytest.raises(xmlrpc.client.Fault):
+            client.call(model, method, *args)
+
+
+def test_private_methods_cannot_be_called(server, admin, issued):
+    for model, method in (
+        ("auth.integration.key", "_issue"),
+        ("auth.integration.key", "_reconcile"),
+        ("auth.attempt", "_upsert"),
+        ("auth.attempt", "_emit"),
+        ("res.users", "_rpc_user"),
+    ):
+        with pytest.raises(xmlrpc.client.Fault):
+            admin.call(model, method, [])
+
+
+def test_verify(server, issued):
+    """Whoever holds the right secret learns its state; nobody else learns anything."""
+    _integration, code, _uid, secret = issued
+
+    def verify(key):
+        status, headers, body = Line(server).post(
+            "/auth_integration/verify", b"", {"Authorization": f"Bearer {key}"}
+        )
+        return status, headers, body
+
+    status, _headers, body = verify(secret)
+    assert status == 200
+    assert json.loads(body)["valid"] is True
+    server.sql(
+        "UPDATE auth_integration_key SET expires_at = now() - interval '1 day' WHERE prefix = %s",
+        [secret[:8]],
+    )
+    status, headers, body = verify(secret)
+    told = json.loads(body)
+    assert (status, told["valid"], told["cause"]) == (200, False, "key_expired")
+    assert told["integration"] == code
+    assert headers["X-Auth-Reference"] == told["reference"]
+    for stranger in (secret[:8] + "0" * 32, "0" * 40):
+        status, _headers, body = verify(stranger)
+        assert status == 401
+        assert code.encode() not in body
+
+
+def readme_examples(word):
+    """The literal blocks of the README that contain a word, dedented."""
+    text = (ROOT / "README.rst").read_text()
+    blocks = re.findall(r"::\n\n((?:[ ]+\S.*\n|\n)+)", text)
+    return ["\n".join(line.strip() for line in b.splitlines()) for b in blocks if word in b]
+
+
+def test_readme_curl_examples(server, issued):
+    """Every curl call of the README works as printed."""
+    *_ids, secret = issued
+    examples = readme_examples("curl")
+    assert len(examples) == 2
+    for example in examples:
+        answer = subprocess.run(
+            ["bash", "-c", example],
+            env=os.environ | {"URL": server.url, "KEY": secret, "DB": server.db},
+            capture_output=True,
+            check=True,
+        )
+        assert isinstance(json.loads(answer.stdout), (int, dict))
+
+
+def test_readme_python_example(server, issued):
+    """The whoami call of the README works as printed."""
+    _integration, code, uid, secret = issued
+    [example] = readme_examples("execute_kw")
+    names = {"models": server.xmlrpc("object"), "db": server.db, "uid": uid, "key": secret}
+    told = eval(example.strip(), names)
+    assert told["integration"] == code
+    assert set(told) == WHOAMI
