@@ -13,6 +13,7 @@
         "security/auth_integration_rules.xml",
         "data/auth_integration_policy.xml",
         "data/mail_activity_type.xml",
+        "data/mail_template.xml",
         "data/ir_cron.xml",
         "wizard/auth_integration_issue_views.xml",
         "wizard/auth_integration_claim_views.xml",

@@ -5,6 +5,8 @@ from . import auth_integration
 from . import auth_integration_key
 from . import auth_integration_key_address
 from . import auth_integration_rotation
+from . import auth_integration_rotation_run
+from . import auth_integration_digest
 from . import auth_integration_finding
 from . import res_users_apikeys
 from . import res_users

@@ -395,7 +395,8 @@ class AuthIntegrationKey(models.Model):
         """Settle the end of each live key: the native one, within the integration's policy.
 
         A key that lives too long gets the policy's lifetime from today on, not from its birth:
-        taking over a user must break nobody at once.
+        taking over a user must break nobody at once. Many adopted on one day end on different
+        days, none so early that it is due already.
         """
         return SQL(
             """
@@ -412,7 +413,7 @@ class AuthIntegrationKey(models.Model):
                             THEN LEAST(k.expires_at, CASE WHEN k.retire_at IS NULL
                                 THEN n.expiration_date ELSE k.expires_at END)
                         ELSE COALESCE(k.expires_at, n.expiration_date,
-                            %(now)s + make_interval(days => p.max_age_days))
+                            %(now)s + make_interval(days => p.max_age_days) - %(spread)s)
                     END AS expires_at
                 FROM auth_integration_key k
                 JOIN res_users_apikeys n ON n.id = k.apikey_id
@@ -423,6 +424,10 @@ class AuthIntegrationKey(models.Model):
             WHERE settled.id = k.id AND k.expires_at IS DISTINCT FROM settled.expires_at
             """,
             now=UTC_NOW,
+            spread=SQL(
+                "make_interval(hours => (k.id::bigint * 37 %% GREATEST(1, 24 * LEAST("
+                "p.max_age_days / 3, p.max_age_days - p.rotation_lead_days - 1)))::integer)"
+            ),
         )
 
     def _reconcile_native_end_sql(self):
@@ -443,6 +448,9 @@ class AuthIntegrationKey(models.Model):
     def _record_use(self, use, count, first_seen, last_seen):
         """Add successful uses to a key and to the address they came from.
 
+        Only a use over HTTP counts as the first: a shell on the server proves nothing about the
+        external system.
+
         :param use: :class:`~odoo.addons.auth_integration.tools.usage_writer.SuccessfulUse`
         """
         previous = self.env.execute_query(
@@ -458,7 +466,8 @@ class AuthIntegrationKey(models.Model):
                 """
                 UPDATE auth_integration_key
                 SET use_count = COALESCE(use_count, 0) + %(count)s,
-                    first_used_at = COALESCE(first_used_at, %(first)s),
+                    first_used_at = CASE WHEN %(address)s IS NULL THEN first_used_at
+                                         ELSE COALESCE(first_used_at, %(first)s) END,
                     last_used_at = GREATEST(last_used_at, %(last)s),
                     last_used_address = %(address)s,
                     last_used_channel = %(channel)s,
@@ -503,18 +512,23 @@ class AuthIntegrationKey(models.Model):
         """Start the overlap: the first use of a replacement over HTTP says that it has arrived.
 
         The replaced key ends ``overlap_days`` later, at the latest at its own end; siblings that
-        were never used end now.
+        were never used end now, but for one that is being used at this very moment.
         """
         self.ensure_one()
         old = self.replaces_id
-        if not old or old.ended_at or old.retire_at:
+        if not old:
             return
-        overlap = timedelta(days=self.integration_id.policy_id.overlap_days)
-        old._retire(min(filter(None, (first_used_at + overlap, old.expires_at))), self)
+        self.env["auth.integration.rotation"]._confirm(self)
+        old.invalidate_recordset()
+        if old.state in ENDED_STATES:
+            old.replaced_by_id = old.replaced_by_id or self
+        elif not old.retire_at:
+            overlap = timedelta(days=self.integration_id.policy_id.overlap_days)
+            old._retire(min(filter(None, (first_used_at + overlap, old.expires_at))), self)
         siblings = self.search(
             [("replaces_id", "=", old.id), ("id", "!=", self.id), ("state", "=", "pending")]
         )
-        for sibling in siblings:
+        for sibling in siblings.try_lock_for_update(allow_referencing=True):
             sibling._end("superseded", self.env._("Its sibling %s… was used", self.prefix))
 
     def _retire(self, retire_at, replacement):
@@ -640,7 +654,10 @@ class AuthIntegrationKey(models.Model):
                         state=key.state,
                     )
                 )
-            self.env["auth.integration.rotation"].sudo()._open(key.sudo())
+            rotation = self.env["auth.integration.rotation"].sudo()._open(
+                key.sudo(), self.env.user
+            )
+            rotation._start_now()
         return True
 
     # Actions of the screens ------------------------------------------------------------------

@@ -37,17 +37,16 @@ class AuthIntegrationPolicy(models.Model):
         help="The largest of the notices: this many days before its end a key is due.",
     )
     dormant_days = fields.Integer(
-        "Dormant after (days)", default=45, required=True, help="A key unused for longer is flagged."
+        "Dormant after (days)",
+        default=45,
+        required=True,
+        help="A key unused for longer is flagged.",
     )
     auto_rotate = fields.Boolean(
         "Rotate automatically", default=True, help="Open a rotation as soon as a key is due."
     )
     delivery = fields.Selection(
-        [
-            ("claim", "An owner claims the new key"),
-            ("self_service", "The integration fetches it"),
-            ("webhook", "Sent to the integration"),
-        ],
+        "_selection_delivery",
         default="claim",
         required=True,
     )
@@ -67,7 +66,10 @@ class AuthIntegrationPolicy(models.Model):
         help="In all, beyond the end the key had when it was issued.",
     )
     window_start = fields.Float(
-        "Window from", default=0.0, help="Rotation acts only between these hours."
+        "Window from",
+        default=0.0,
+        help="Rotation acts only between these hours; from 22:00 to 4:00 is over midnight."
+        " A key about to end is extended at any hour.",
     )
     window_end = fields.Float("Window to", default=24.0)
     window_tz = fields.Selection(
@@ -86,6 +88,15 @@ class AuthIntegrationPolicy(models.Model):
     @api.model
     def _selection_timezone(self):
         return self.env["res.users"]._fields["tz"].selection(self.env["res.users"])
+
+    @api.model
+    def _selection_delivery(self):
+        """How a new key can be handed over; other add-ons add theirs."""
+        return [
+            ("claim", self.env._("An owner claims the new key")),
+            ("self_service", self.env._("The integration fetches it")),
+            ("webhook", self.env._("Sent to the integration")),
+        ]
 
     @api.depends("notice_days")
     def _compute_rotation_lead_days(self):
@@ -126,7 +137,10 @@ class AuthIntegrationPolicy(models.Model):
         """Whether rotation may act at a moment (naive UTC), by the policy's own time zone."""
         self.ensure_one()
         local = pytz.utc.localize(moment).astimezone(pytz.timezone(self.window_tz or "UTC"))
-        return self.window_start <= local.hour + local.minute / 60 < self.window_end
+        hour = local.hour + local.minute / 60
+        if self.window_start < self.window_end:
+            return self.window_start <= hour < self.window_end
+        return hour >= self.window_start or hour < self.window_end  # over midnight
 
     @api.constrains("notice_days", "max_age_days", "overlap_days")
     def _check_notice_days(self):
@@ -156,7 +170,9 @@ class AuthIntegrationPolicy(models.Model):
     @api.constrains("window_start", "window_end")
     def _check_window(self):
         for policy in self:
-            if not (0 <= policy.window_start < policy.window_end <= 24):
+            hours = (policy.window_start, policy.window_end)
+            if min(hours) < 0 or max(hours) > 24 or hours[0] == hours[1]:
                 raise ValidationError(
-                    self.env._("The window must start before it ends, between 0:00 and 24:00.")
+                    self.env._("The window must start and end at different hours of the day,"
+                               " between 0:00 and 24:00.")
                 )

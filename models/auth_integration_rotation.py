@@ -1,19 +1,22 @@
-import logging
-
-from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.exceptions import ConcurrencyError, UserError
 from odoo.tools import SQL
+from psycopg2.errors import UniqueViolation
 
-from .auth_integration_key import ENDED_STATES
+from ..tools import rotation_states
+from .auth_integration_key import ENDED_STATES, LIVE_STATES, UTC_NOW
 
-_logger = logging.getLogger(__name__)
+CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
+UUID_PARAMETER = "auth_integration.database_uuid"
 
 
 class AuthIntegrationRotation(models.Model):
     """The replacement of one key by another.
 
-    Its state follows from the two keys wherever that is possible: a process that dies leaves
-    keys, and two state machines would drift apart.
+    Its state follows from the two keys (:mod:`~odoo.addons.auth_integration.tools.rotation_states`
+    has the table): a process that dies leaves keys, and two state machines would drift apart.
+
+    What runs by itself is in ``auth_integration_rotation_run.py``.
     """
 
     _name = "auth.integration.rotation"
@@ -25,18 +28,27 @@ class AuthIntegrationRotation(models.Model):
     _live_sql = {"state": "_state_sql"}
 
     old_key_id = fields.Many2one(
-        "auth.integration.key", "Old key", required=True, readonly=True, ondelete="cascade",
+        "auth.integration.key",
+        "Old key",
+        required=True,
+        readonly=True,
+        ondelete="cascade",
         index=True,
     )
     new_key_id = fields.Many2one(
-        "auth.integration.key", "New key", readonly=True, ondelete="set null", index=True
+        "auth.integration.key",
+        "New key",
+        readonly=True,
+        ondelete="set null",
+        index=True,
+        help="The one in use, or else the one made last.",
     )
     integration_id = fields.Many2one(
         related="old_key_id.integration_id", store=True, index=True, readonly=True
     )
     owner_ids = fields.Many2many(related="integration_id.owner_ids")
     delivery = fields.Selection(
-        lambda self: self.env["auth.integration.policy"]._fields["delivery"].selection,
+        lambda self: self.env["auth.integration.policy"]._selection_delivery(),
         required=True,
         readonly=True,
     )
@@ -52,19 +64,35 @@ class AuthIntegrationRotation(models.Model):
         compute="_compute_live",
         compute_sudo=True,
         search="_search_state",
+        help="Due: a new key is needed. Delivering: it was sent, no answer yet. Delivered: handed"
+        " over, never used. Overlap: in use, and the old key still works.",
     )
     opened_at = fields.Datetime(readonly=True, required=True, default=fields.Datetime.now)
+    opened_by = fields.Many2one(
+        "res.users", readonly=True, ondelete="set null", help="Empty: the schedule."
+    )
     delivering_at = fields.Datetime("Delivery started", readonly=True)
     delivered_at = fields.Datetime("Handed over", readonly=True)
     confirmed_at = fields.Datetime(related="new_key_id.first_used_at", string="Confirmed")
+    announced_at = fields.Datetime(
+        readonly=True, help="When the first use of the new key was noted on the integration."
+    )
     deadline = fields.Datetime("Old key ends", related="old_key_id.effective_end")
+    next_try_at = fields.Datetime("Next try", readonly=True)
+    postponed_until = fields.Datetime(readonly=True)
+    postponed_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
+    postponed_reason = fields.Char(readonly=True)
     cancelled_at = fields.Datetime(readonly=True)
+    cancelled_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
     claimed_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
-    tries = fields.Integer(readonly=True)
+    tries = fields.Integer("Keys handed over or sent", readonly=True)
     last_error = fields.Text(readonly=True)
 
     def init(self):
-        """At most one rotation of a key may be open, whatever two runners do at once."""
+        """At most one rotation of a key may be open, whatever two runners do at once.
+
+        The identity of the database is noted once: a copy of it must not rotate production.
+        """
         super().init()
         self.env.cr.execute(
             """
@@ -72,108 +100,114 @@ class AuthIntegrationRotation(models.Model):
             ON auth_integration_rotation (old_key_id) WHERE cancelled_at IS NULL
             """
         )
+        parameters = self.env["ir.config_parameter"].sudo()
+        if not parameters.get_param(UUID_PARAMETER):
+            parameters.set_param(UUID_PARAMETER, parameters.get_param("database.uuid"))
 
     @api.model
     def _state_sql(self, alias):
+        """The SQL of :func:`rotation_states.state_of`."""
         return SQL(
-            """(CASE
-                WHEN %(r)s.cancelled_at IS NOT NULL THEN 'cancelled'
-                WHEN %(r)s.new_key_id IS NOT NULL THEN (
-                    SELECT CASE
-                        WHEN %(old)s IN %(ended)s THEN 'done'
-                        WHEN rotation_new.first_used_at IS NOT NULL THEN 'overlap'
-                        ELSE 'delivered'
-                    END
-                    FROM auth_integration_key rotation_old, auth_integration_key rotation_new
-                    WHERE rotation_old.id = %(r)s.old_key_id
-                      AND rotation_new.id = %(r)s.new_key_id
-                )
-                WHEN EXISTS (
-                    SELECT FROM auth_integration_key rotation_old
-                    WHERE rotation_old.id = %(r)s.old_key_id AND %(old)s IN %(ended)s
-                ) THEN 'done'
-                WHEN %(r)s.delivering_at IS NOT NULL THEN 'delivering'
-                ELSE 'due'
-            END)""",
+            """(CASE WHEN %(r)s.cancelled_at IS NOT NULL THEN 'cancelled' ELSE (
+                SELECT CASE
+                    WHEN rotation_new.used AND rotation_old.state IN %(ended)s THEN 'done'
+                    WHEN rotation_new.used THEN 'overlap'
+                    WHEN rotation_old.state = 'superseded' THEN 'done'
+                    WHEN rotation_old.state IN %(ended)s AND rotation_old.taken_over THEN 'done'
+                    WHEN rotation_new.pending AND %(r)s.delivered_at IS NULL THEN 'delivering'
+                    WHEN rotation_new.pending THEN 'delivered'
+                    WHEN rotation_old.state = 'revoked' THEN 'cancelled'
+                    ELSE 'due'
+                END
+                FROM (
+                    SELECT old_key.id, %(old)s AS state,
+                           old_key.replaced_by_id IS NOT NULL AS taken_over
+                    FROM auth_integration_key old_key WHERE old_key.id = %(r)s.old_key_id
+                ) rotation_old,
+                LATERAL (
+                    SELECT bool_or(new_keys.live AND new_keys.first_used_at IS NOT NULL) AS used,
+                           bool_or(new_keys.live) AS pending
+                    FROM (
+                        SELECT %(new)s IN %(alive)s AS live, new_key.first_used_at
+                        FROM auth_integration_key new_key
+                        WHERE new_key.replaces_id = rotation_old.id
+                    ) new_keys
+                ) rotation_new
+            ) END)""",
             r=SQL.identifier(alias),
-            old=self.env["auth.integration.key"]._state_sql("rotation_old"),
+            old=self.env["auth.integration.key"]._state_sql("old_key"),
+            new=self.env["auth.integration.key"]._state_sql("new_key"),
             ended=ENDED_STATES,
+            alive=LIVE_STATES,
         )
 
+    def _compute_live(self):
+        """Extend :meth:`auth.integration.live.mixin._compute_live`: the state is read from keys."""
+        self.env["auth.integration.key"].flush_model()
+        return super()._compute_live()
+
     def _search_state(self, operator, value):
+        self.env["auth.integration.key"].flush_model()
+        self.flush_model()
         return self._search_live("state", operator, value)
+
+    # The database a rotation belongs to ------------------------------------------------------
+
+    @api.model
+    def _is_copied_database(self):
+        """Whether this database is a copy of the one the add-on was set up in."""
+        parameters = self.env["ir.config_parameter"].sudo()
+        return parameters.get_param(UUID_PARAMETER) != parameters.get_param("database.uuid")
+
+    @api.model
+    def _check_original_database(self):
+        """Hand no key over in a copy: whoever gets it would let go of the one of production.
+
+        :raise UserError: this database is a copy
+        """
+        if self._is_copied_database():
+            raise UserError(
+                self.env._(
+                    "This database is a copy of another one: it rotates no keys, so that no"
+                    " system replaces its real key by one of the copy. If this is the database"
+                    " that integrations call from now on, an administrator sets the system"
+                    " parameter %(parameter)s to the value of database.uuid.",
+                    parameter=UUID_PARAMETER,
+                )
+            )
 
     # Opening ---------------------------------------------------------------------------------
 
     @api.model
-    def _open(self, key):
+    def _open(self, key, user=None):
         """Open the rotation of one key, or return the one that is open.
 
-        Two runners at once: the unique index lets one of them insert, the other finds its row.
+        Two at once: the unique index lets one of them insert; the other is told to try again,
+        which Odoo does by itself for calls, and then finds it open.
+
+        :raise ConcurrencyError: somebody else is opening it at this moment
         """
         key.ensure_one()
         open_rotation = self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
-        if open_rotation:
+        if open_rotation and open_rotation.state != "cancelled":
             return open_rotation
-        rotation = self.create(
-            {"old_key_id": key.id, "delivery": key.integration_id.policy_id.delivery}
-        )
-        rotation._tell_owners()
+        open_rotation.cancelled_at = fields.Datetime.now()  # its old key was revoked
+        try:
+            with self.env.cr.savepoint():
+                rotation = self.create(self._opening_values(key, user))
+        except UniqueViolation as error:
+            raise ConcurrencyError(f"The rotation of key {key.id} is being opened") from error
         return rotation
 
-    def _tell_owners(self):
-        """Ask every owner, by an activity on the integration, to claim the new key."""
-        self.ensure_one()
-        integration = self.integration_id
-        for owner in integration.owner_ids:
-            integration.activity_schedule(
-                "auth_integration.mail_activity_type_claim",
-                date_deadline=fields.Date.to_date(self.old_key_id.expires_at),
-                user_id=owner.id,
-                summary=self.env._("Claim the new API key of %s", integration.name),
-            )
-
     @api.model
-    def _cron_rotate(self):
-        """Open a rotation for each due key, in batches; entry point of ``ir_cron_rotation``.
+    def _opening_values(self, key, user=None):
+        return {
+            "old_key_id": key.id,
+            "delivery": key.integration_id.policy_id.delivery,
+            "opened_by": user.id if user else False,
+        }
 
-        One failing key never stops the others: its transaction is rolled back and the run goes
-        on.  Progress is kept by :meth:`ir.cron._commit_progress`.
-        """
-        self.env["auth.integration.key"]._reconcile()
-        progress = self.env["ir.cron"]._commit_progress
-        due = self._due_keys()
-        progress(remaining=len(due))
-        for key in due:
-            try:
-                if key.integration_id.policy_id._is_in_window(fields.Datetime.now()):
-                    self._open(key)
-                self.env.flush_all()
-            except Exception:
-                self.env.cr.rollback()
-                _logger.exception("Could not open the rotation of key %s", key.id)
-            if not progress(1):
-                break
-
-    @api.model
-    def _due_keys(self):
-        """Active keys of auto-rotating policies whose ``rotate_after`` has passed, oldest first."""
-        handled = self.search([("cancelled_at", "=", False)]).old_key_id
-        return (
-            self.env["auth.integration.key"]
-            .search(
-                [
-                    ("state", "in", ("active", "pending")),
-                    ("integration_id.active", "=", True),
-                    ("integration_id.policy_id.auto_rotate", "=", True),
-                    ("rotate_after", "<=", fields.Datetime.now()),
-                    ("id", "not in", handled.ids),
-                ],
-                order="expires_at, id",
-            )
-        )
-
-    # Claim -----------------------------------------------------------------------------------
+    # Handing over ----------------------------------------------------------------------------
 
     def action_claim(self):
         """Open the dialogue in which an owner claims the new key."""
@@ -191,52 +225,208 @@ class AuthIntegrationRotation(models.Model):
     def _claim(self):
         """Make the new key and hand it to the current user; no secret exists before.
 
-        Claiming again before the first use (the first answer was lost) gives a sibling.
+        Claiming again before the first use (the first answer was lost) gives a sibling, and the
+        owners are told.
 
         :return: the secret, and the record of the new key
-        :raise UserError: the rotation is over
+        :raise UserError: the rotation is over, or the database is a copy
         """
         self.ensure_one()
         self.integration_id._check_may_operate()
         rotation = self.sudo()
-        rotation.lock_for_update()
-        if rotation.state not in ("due", "delivering", "delivered"):
-            raise UserError(
-                self.env._("There is nothing to claim: this rotation is over.")
-            )
+        again = rotation._lock_for_handing_over() == "delivered"
+        secret, new_key = rotation._make_new_key()
+        rotation.write({"delivered_at": fields.Datetime.now(), "claimed_by": self.env.uid})
         integration = rotation.integration_id
-        secret, new_key = self.env["auth.integration.key"]._issue(integration, integration.name)
-        new_key.sudo().write({"replaces_id": rotation.old_key_id.id})
-        rotation.write(
+        integration.activity_feedback(
+            [CLAIM_ACTIVITY], feedback=self.env._("Claimed by %s", self.env.user.name)
+        )
+        values = {
+            "user": self.env.user.name,
+            "new": new_key.prefix,
+            "old": rotation.old_key_id.prefix,
+        }
+        if again:
+            text = self.env._(
+                "%(user)s claimed another API key, %(new)s…, to replace %(old)s…, although one"
+                " was claimed before and has not been used. If nobody lost the first one, find"
+                " out who has it, and revoke the one that nobody needs.",
+                **values,
+            )
+        else:
+            text = self.env._(
+                "%(user)s claimed the API key %(new)s…, which replaces %(old)s….", **values
+            )
+        rotation._tell(text, integration.owner_ids if again else None)
+        rotation.invalidate_recordset()
+        return secret, new_key.with_env(self.env)
+
+    def _lock_for_handing_over(self):
+        """Keep others from handing over, cancelling or confirming until this transaction ends.
+
+        :return: the state found, one of ``due``, ``delivering`` and ``delivered``
+        :raise UserError: there is nothing to hand over, or the database is a copy
+        """
+        self._check_original_database()
+        self.lock_for_update(allow_referencing=True)
+        self.invalidate_recordset()
+        if self.state not in (
+            rotation_states.DUE,
+            rotation_states.DELIVERING,
+            rotation_states.DELIVERED,
+        ):
+            raise UserError(self.env._("There is nothing to claim: this rotation is over."))
+        return self.state
+
+    def _make_new_key(self):
+        """Make one more key that replaces the old one.
+
+        :return: the secret, kept by nobody but the caller, and its record
+        """
+        old_key = self.old_key_id
+        secret, new_key = self.env["auth.integration.key"]._issue(
+            self.integration_id, old_key.name or self.integration_id.name
+        )
+        new_key.write({"replaces_id": old_key.id})
+        self.write(
             {
                 "new_key_id": new_key.id,
-                "delivered_at": fields.Datetime.now(),
-                "claimed_by": self.env.uid,
-                "tries": rotation.tries + 1,
+                "tries": self.tries + 1,
+                "postponed_until": False,
+                "last_error": False,
             }
-        )
-        integration.activity_feedback(
-            ["auth_integration.mail_activity_type_claim"],
-            feedback=self.env._("Claimed by %s", self.env.user.name),
-        )
-        integration.message_post(
-            body=self.env._(
-                "%(user)s claimed the API key %(new)s…, which replaces %(old)s….",
-                user=self.env.user.name,
-                new=new_key.prefix,
-                old=rotation.old_key_id.prefix,
-            )
         )
         return secret, new_key
 
-    def action_cancel(self):
-        """Cancel the rotation; a key already handed over and never used ends."""
+    # Telling ---------------------------------------------------------------------------------
+
+    def _tell(self, text, users=None):
+        """Note something in the integration's history, and send it to some people.
+
+        In the name of the system: a technical user has no address to write from.
+        """
+        for rotation in self:
+            self._tell_about(rotation.integration_id, text, users)
+
+    @api.model
+    def _tell_about(self, integration, text, users=None):
+        if not integration:
+            return
+        partners = users.filtered("active").partner_id if users else self.env["res.partner"]
+        integration.with_user(SUPERUSER_ID).message_post(
+            body=text,
+            subject=self.env._("API key of %s", integration.name),
+            partner_ids=partners.ids,
+            author_id=self.env.ref("base.partner_root").id,
+            message_type="notification",
+            subtype_xmlid="mail.mt_note",
+        )
+
+    # Putting off and giving up ---------------------------------------------------------------
+
+    def postpone(self, until, reason):
+        """Put rotations off: no activity, notice or delivery until then.
+
+        :param until: UTC; not after the end of the old key
+        :param str reason: kept on the rotation and in the integration's history
+        :return: True
+        :raise UserError: no reason, a date in the past or after the old key's end, or too late
+        """
+        until = fields.Datetime.to_datetime(until) if until else None
+        if not isinstance(reason, str) or not reason.strip():
+            raise UserError(self.env._("Say why the rotation is put off."))
+        reason = reason.strip()[:500]
         for rotation in self:
             rotation.integration_id._check_may_operate()
-            if rotation.state in ("overlap", "done"):
-                raise UserError(self.env._("The new key is in use: revoke a key instead."))
-            new_key = rotation.sudo().new_key_id
-            if new_key and new_key.state == "pending":
-                new_key._end("revoked", self.env._("The rotation was cancelled"), self.env.user)
-            rotation.sudo().cancelled_at = fields.Datetime.now()
+            rotation = rotation.sudo()
+            rotation._check_not_over()
+            end = rotation.old_key_id.expires_at
+            if not until or not fields.Datetime.now() < until or (end and until > end):
+                raise UserError(
+                    self.env._(
+                        "Choose a date between now and the end of the old key, %(end)s UTC.",
+                        end=fields.Datetime.to_string(end),
+                    )
+                )
+            rotation.write(
+                {
+                    "postponed_until": until,
+                    "postponed_by": self.env.uid,
+                    "postponed_reason": reason,
+                }
+            )
+            rotation._close_activities(self.env._("Put off: %s", reason))
+            rotation._tell(
+                self.env._(
+                    "%(user)s put the rotation of %(old)s… off until %(until)s UTC: %(reason)s",
+                    user=self.env.user.name,
+                    old=rotation.old_key_id.prefix,
+                    until=fields.Datetime.to_string(until),
+                    reason=reason,
+                )
+            )
         return True
+
+    def _check_not_over(self):
+        if self.state in ("overlap", "done", "cancelled"):
+            raise UserError(
+                self.env._("It is too late for this: the new key is in use, or nothing is left to"
+                           " replace. Revoke a key instead.")
+            )
+
+    def action_cancel(self):
+        """Cancel rotations; new keys already handed over and never used end.
+
+        The old key goes on to its own end; its next notice opens another rotation.
+        """
+        for rotation in self:
+            rotation.integration_id._check_may_operate()
+            rotation = rotation.sudo()
+            # The same order as a first use takes them in: the new keys, then the rotation.
+            rotation._unused_new_keys().lock_for_update(allow_referencing=True)
+            rotation.lock_for_update(allow_referencing=True)
+            rotation.invalidate_recordset()
+            rotation._check_not_over()
+            for key in rotation._unused_new_keys():
+                key._end("revoked", self.env._("The rotation was cancelled"), self.env.user)
+            rotation.write(
+                {"cancelled_at": fields.Datetime.now(), "cancelled_by": self.env.uid}
+            )
+            rotation._close_activities(self.env._("Cancelled by %s", self.env.user.name))
+            rotation._tell(
+                self.env._(
+                    "%(user)s cancelled the rotation of %(old)s….",
+                    user=self.env.user.name,
+                    old=rotation.old_key_id.prefix,
+                )
+            )
+            rotation.invalidate_recordset()
+        return True
+
+    def _unused_new_keys(self):
+        return self.env["auth.integration.key"].search(
+            [("replaces_id", "in", self.old_key_id.ids), ("state", "=", "pending")]
+        )
+
+    def _close_activities(self, feedback):
+        self.integration_id.activity_feedback([CLAIM_ACTIVITY], feedback=feedback)
+
+    # First use -------------------------------------------------------------------------------
+
+    @api.model
+    def _confirm(self, new_key):
+        """Write down that a new key is in use; called in the transaction of its first use.
+
+        Locks the rotation: whoever is just handing over another key waits, and then finds it
+        confirmed.  Nothing is sent from here, and no mail can make a first use fail.
+        """
+        self.env.cr.execute(
+            SQL(
+                "UPDATE auth_integration_rotation SET new_key_id = %s, write_date = %s"
+                " WHERE old_key_id = %s AND cancelled_at IS NULL",
+                new_key.id,
+                UTC_NOW,
+                new_key.replaces_id.id,
+            )
+        )
+        self.invalidate_model()

@@ -1,0 +1,183 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from .auth_integration_key import LIVE_STATES, UTC_NOW
+
+KEPT_DAYS = 400
+
+
+class AuthIntegrationDigest(models.Model):
+    """What one person was told on one day of the keys that are about to end.
+
+    Its rows are what keeps a second run from telling the same again: one digest per person and
+    day, and each notice of a key's end once.  The mail is queued in the transaction that writes
+    them, so there is neither a mail without a row nor a row without a mail.
+    """
+
+    _name = "auth.integration.digest"
+    _description = "Daily Notice of Ending API Keys"
+    _order = "day desc, id desc"
+    _rec_name = "day"
+    _allow_sudo_commands = False
+
+    user_id = fields.Many2one("res.users", required=True, readonly=True, ondelete="cascade")
+    day = fields.Date(required=True, readonly=True, help="UTC.")
+    line_ids = fields.One2many("auth.integration.digest.line", "digest_id", "Keys", readonly=True)
+
+    _user_day_uniq = models.UniqueIndex("(user_id, day)", "One digest per person and day.")
+
+    @api.model
+    def _pending(self, users=None):
+        """Notices that are due and were not given.
+
+        An owner hears of each of his integrations' keys; an administrator of integrations of
+        those that live on by extension only.
+
+        :param users: only theirs
+        :return: rows of user, key, end, the notice's days and whether the key was extended
+        """
+        self.env.flush_all()
+        managers = self.env.ref("auth_integration.auth_integration_group_manager").sudo()
+        return self.env.execute_query(
+            SQL(
+                """
+                WITH ending AS (
+                    SELECT k.id, k.expires_at, i.id AS integration_id, min(d::integer) AS days,
+                           k.expires_at > k.original_expires_at AS extended
+                    FROM auth_integration_key k
+                    JOIN auth_integration i ON i.id = k.integration_id AND i.active
+                    JOIN auth_integration_policy p ON p.id = i.policy_id
+                    JOIN unnest(string_to_array(p.notice_days, ',')) d
+                        ON k.expires_at::date - %(now)s::date <= d::integer
+                    LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
+                    WHERE k.ended_at IS NULL AND k.retire_at IS NULL AND %(live)s
+                      AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
+                               AND older.ended_at IS NULL)
+                      AND NOT EXISTS (
+                          SELECT FROM auth_integration_rotation r
+                          WHERE r.old_key_id = k.id AND r.cancelled_at IS NULL
+                            AND r.postponed_until > %(now)s)
+                    GROUP BY k.id, i.id
+                ),
+                told AS (
+                    SELECT o.user_id, ending.* FROM ending
+                    JOIN auth_integration_owner_rel o USING (integration_id)
+                    UNION
+                    SELECT m.id, ending.* FROM ending
+                    JOIN res_users m ON m.id = ANY(%(managers)s) WHERE ending.extended
+                )
+                SELECT told.user_id, told.id, told.expires_at, told.days,
+                       COALESCE(told.extended, FALSE)
+                FROM told JOIN res_users u ON u.id = told.user_id AND u.active
+                WHERE NOT EXISTS (
+                    SELECT FROM auth_integration_digest_line l
+                    WHERE l.key_id = told.id AND l.user_id = told.user_id
+                      AND l.ends_at = told.expires_at AND l.days <= told.days)
+                  AND NOT EXISTS (
+                    SELECT FROM auth_integration_digest today
+                    WHERE today.user_id = told.user_id AND today.day = %(now)s::date)
+                  AND %(users)s
+                ORDER BY told.user_id, told.expires_at, told.id
+                """,
+                now=UTC_NOW,
+                live=SQL(
+                    "%s IN %s", self.env["auth.integration.key"]._state_sql("k"), LIVE_STATES
+                ),
+                managers=list(managers.all_user_ids.ids),
+                users=SQL("told.user_id IN %s", tuple(users.ids)) if users else SQL("TRUE"),
+            )
+        )
+
+    @api.model
+    def _people_to_notify(self):
+        return list(dict.fromkeys(row[0] for row in self._pending()))
+
+    @api.model
+    def _send(self, user):
+        """Tell one person everything that is due, in one mail.
+
+        :raise UniqueViolation: another run is just doing so
+        """
+        user.ensure_one()
+        rows = self._pending(user)
+        if not rows:
+            return
+        digest = self.create({"user_id": user.id, "day": fields.Date.today()})
+        self.env["auth.integration.digest.line"].create(
+            [
+                {
+                    "digest_id": digest.id,
+                    "user_id": user.id,
+                    "key_id": key_id,
+                    "ends_at": ends_at,
+                    "days": days,
+                    "extended": extended,
+                }
+                for _user_id, key_id, ends_at, days, extended in rows
+            ]
+        )
+        self.env.flush_all()
+        self.env.ref("auth_integration.mail_template_digest").send_mail(digest.id)
+
+    @api.autovacuum
+    def _gc_digests(self):
+        """Forget old digests; the keys they were about have ended long ago."""
+        limit = fields.Date.today() - timedelta(days=KEPT_DAYS)
+        old = self.search([("day", "<", limit)], limit=1000)
+        old.unlink()
+        return len(old), len(old) == 1000
+
+
+class AuthIntegrationDigestLine(models.Model):
+    """One notice: this key ends then, said so many days before."""
+
+    _name = "auth.integration.digest.line"
+    _description = "Notice of an Ending API Key"
+    _order = "ends_at, id"
+    _rec_name = "key_id"
+    _allow_sudo_commands = False
+
+    digest_id = fields.Many2one(
+        "auth.integration.digest", required=True, readonly=True, ondelete="cascade", index=True
+    )
+    user_id = fields.Many2one("res.users", required=True, readonly=True, ondelete="cascade")
+    key_id = fields.Many2one(
+        "auth.integration.key", required=True, readonly=True, ondelete="cascade"
+    )
+    integration_id = fields.Many2one(related="key_id.integration_id")
+    ends_at = fields.Datetime(required=True, readonly=True)
+    days = fields.Integer("Notice", readonly=True, help="The policy's notice that was due.")
+    extended = fields.Boolean(readonly=True)
+    advice = fields.Char(compute="_compute_advice")
+
+    _notice_uniq = models.UniqueIndex(
+        "(key_id, user_id, ends_at, days)", "Each notice is given once."
+    )
+
+    @api.depends("key_id")
+    def _compute_advice(self):
+        """What the reader can do, by the state of the key's rotation."""
+        rotations = {
+            rotation.old_key_id: rotation
+            for rotation in self.env["auth.integration.rotation"].search(
+                [("old_key_id", "in", self.key_id.ids), ("cancelled_at", "=", False)]
+            )
+        }
+        for line in self:
+            line.advice = line._advice(rotations.get(line.key_id))
+
+    def _advice(self, rotation):
+        if not rotation:
+            return self.env._("Nothing replaces it yet. Rotate it, or let it end.")
+        if rotation.state == "delivered":
+            return self.env._(
+                "Its replacement %s… was handed over and has not been used: install it.",
+                rotation.new_key_id.prefix,
+            )
+        if rotation.delivery == "claim":
+            return self.env._("Claim the new key and install it; the old one works meanwhile.")
+        if rotation.last_error:
+            return self.env._("The new key could not be delivered: %s", rotation.last_error)
+        return self.env._("The integration has not fetched its new key yet.")

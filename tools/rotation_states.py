@@ -1,0 +1,254 @@
+"""The state table of a rotation: what state follows from the keys, and what each event does.
+
+A rotation has no state of its own. :func:`state_of` derives it from the two keys and a few dates,
+so that a process may die between any two statements: whatever was committed reads as a state of
+this table, and the next run goes on from there. ``auth.integration.rotation`` says the same in
+SQL, and a test compares both over every combination of facts.
+
+:data:`TABLE` has every event in every state: the state that follows, what is done and who is
+told. No event that the outside world can cause is left to chance; an event that means nothing in
+a state is :data:`IGNORED` there.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+DUE = "due"  # the old key should be replaced; no new key is on its way
+DELIVERING = "delivering"  # a new key was made and sent; nobody knows whether it arrived
+DELIVERED = "delivered"  # the new key was handed over and has not been used
+OVERLAP = "overlap"  # the new key is in use, the old one works until its overlap ends
+DONE = "done"  # the old key has ended, the new one took over
+CANCELLED = "cancelled"  # nothing is to be replaced any more
+STATES = (DUE, DELIVERING, DELIVERED, OVERLAP, DONE, CANCELLED)
+
+# States of the old key: the first two are accepted today. ``active`` stands for ``pending`` too.
+OLD_STATES = ("active", "retiring", "expired", "revoked", "superseded")
+OLD_ENDED = ("expired", "revoked", "superseded")
+# The best of the live keys that replace it, used or not.
+REPLACEMENTS = ("none", "pending", "used")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the state of a rotation follows from.
+
+    :ivar old: state of the old key
+    :ivar replacement: the best live key that replaces it
+    :ivar handed_over: whether the present new key is known to have reached somebody
+    :ivar taken_over: whether a new key was used, live or not by now (``replaced_by_id``)
+    :ivar cancelled: whether a person cancelled the rotation
+    """
+
+    old: str = "active"
+    replacement: str = "none"
+    handed_over: bool = False
+    taken_over: bool = False
+    cancelled: bool = False
+
+
+def all_facts():
+    """Every combination of facts, impossible ones included: a restored backup knows no rules."""
+    booleans = (False, True)
+    for values in product(OLD_STATES, REPLACEMENTS, booleans, booleans, booleans):
+        yield Facts(*values)
+
+
+def state_of(facts: Facts) -> str:
+    """The state of a rotation."""
+    if facts.cancelled:
+        return CANCELLED
+    ended = facts.old in OLD_ENDED
+    if facts.replacement == "used":
+        return DONE if ended else OVERLAP
+    if ended and (facts.taken_over or facts.old == "superseded"):
+        return DONE
+    if facts.replacement == "pending":
+        return DELIVERED if facts.handed_over else DELIVERING
+    if facts.old == "revoked":
+        return CANCELLED
+    # Expired included: the integration still needs a key, and an owner can still claim one.
+    return DUE
+
+
+# Who is told -------------------------------------------------------------------------------------
+
+NOBODY = ()
+CHATTER = ("chatter",)  # a note on the integration, no message
+ACTIVITY = ("activity", "digest")  # each owner: an activity at once, a line in the day's e-mail
+DIGEST = ("digest",)  # each owner: a line in the day's e-mail
+ALERT = ("owners",)  # each owner: a message at once
+ESCALATION = ("digest", "managers")  # the same, and each administrator of integrations
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an event does in a state.
+
+    :ivar to: the state that follows
+    :ivar effect: what is done, in words; empty for nothing
+    :ivar told: who is told
+    """
+
+    to: str
+    effect: str = ""
+    told: tuple = NOBODY
+
+
+IGNORED = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens.
+
+    :ivar possible: whether it can happen, given the facts
+    :ivar change: the facts that follow
+    """
+
+    possible: object
+    change: object
+
+
+def _live(facts):
+    return facts.old not in OLD_ENDED
+
+
+def _pending(facts):
+    return facts.replacement == "pending"
+
+
+EVENTS = {
+    # A secret was made and committed; sending it begins. Only deliveries that send have this.
+    "send": Event(
+        lambda f: f.replacement != "used",
+        lambda f: replace(f, replacement="pending", handed_over=False),
+    ),
+    # A person saw the new key, the integration fetched it, or its endpoint took it.
+    "hand_over": Event(
+        lambda f: f.replacement != "used",
+        lambda f: replace(f, replacement="pending", handed_over=True),
+    ),
+    # The integration's endpoint refused the key that was sent.
+    "refuse": Event(
+        lambda f: _pending(f) and not f.handed_over and f.old != "revoked",
+        lambda f: replace(f, replacement="none"),
+    ),
+    # No answer, a broken connection or a server error: the endpoint may have the key.
+    "no_answer": Event(lambda f: _pending(f) and not f.handed_over, lambda f: f),
+    # First successful use of a new key over HTTP, while the old one lives.
+    "first_use": Event(
+        lambda f: _pending(f) and _live(f),
+        lambda f: replace(f, replacement="used", old="retiring", taken_over=True),
+    ),
+    # The same after the old one has ended.
+    "late_first_use": Event(
+        lambda f: _pending(f) and not _live(f),
+        lambda f: replace(f, replacement="used", taken_over=True),
+    ),
+    # Every new key ended (revoked, expired) before it was used.
+    "unused_end": Event(
+        lambda f: _pending(f) and f.old != "revoked", lambda f: replace(f, replacement="none")
+    ),
+    # The same, and somebody has revoked the old one too.
+    "both_end": Event(
+        lambda f: _pending(f) and f.old == "revoked", lambda f: replace(f, replacement="none")
+    ),
+    # The new key ended after it was used, and the old one still lives.
+    "used_end": Event(
+        lambda f: f.replacement == "used" and _live(f),
+        lambda f: replace(f, replacement="none", taken_over=False, old="active"),
+    ),
+    # The new key ended at some time after the old one.
+    "successor_end": Event(
+        lambda f: f.replacement == "used" and not _live(f),
+        lambda f: replace(f, replacement="none"),
+    ),
+    # The old key's last day: the policy extends, days are left, and it was not taken over.
+    "extend": Event(lambda f: f.old == "active", lambda f: f),
+    # The old key's end has passed: the policy enforces, or every extension is used up.
+    "expire": Event(lambda f: f.old == "active", lambda f: replace(f, old="expired")),
+    # The overlap has passed.
+    "overlap_end": Event(lambda f: f.old == "retiring", lambda f: replace(f, old="superseded")),
+    # Somebody revoked the old key.
+    "revoke_old": Event(_live, lambda f: replace(f, old="revoked")),
+    # An owner puts the rotation off, with a reason.
+    "postpone": Event(lambda f: True, lambda f: f),
+    # An owner cancels it.
+    "cancel": Event(
+        lambda f: f.replacement != "used",
+        lambda f: replace(f, cancelled=True, replacement="none"),
+    ),
+    # Somebody presents the old key after rotation has retired it.
+    "reuse_old": Event(lambda f: f.old == "superseded", lambda f: f),
+}
+
+_SEND = Step(DELIVERING, "make a new key, commit, then send it")
+_HAND_OVER = Step(DELIVERED, "make a new key and hand it over, once", CHATTER)
+_FIRST_USE = Step(
+    OVERLAP, "old key ends overlap_days from now or at its own end; unused siblings end", CHATTER
+)
+_LATE_FIRST_USE = Step(DONE, "unused siblings end", CHATTER)
+_UNUSED_END = Step(DUE, "the rotation is open again", ACTIVITY)
+_BOTH_END = Step(CANCELLED, "activities close: nothing is left to replace", CHATTER)
+_EXTEND = "old key's end moves by overlap_days, at most max_extension_days in all, also natively"
+_EXPIRE = "nothing: the old key ended by its own date; a new one can still be handed over"
+_POSTPONE = "no delivery, activity or notice until then; never beyond the old key's end"
+_CANCEL = Step(
+    CANCELLED, "unused new keys end, activities close; the old key's next notice opens another",
+    CHATTER,
+)
+_LATE_CALLER = "nothing ends: the good key stays; a late caller is told from a suspicious one"
+
+
+def _row(**steps):
+    return {event: steps.get(event, IGNORED) for event in EVENTS}
+
+
+TABLE = {
+    DUE: _row(
+        send=_SEND,
+        hand_over=_HAND_OVER,
+        extend=Step(DUE, _EXTEND, ESCALATION),
+        expire=Step(DUE, _EXPIRE, DIGEST),
+        revoke_old=Step(CANCELLED, "activities close", CHATTER),
+        postpone=Step(DUE, _POSTPONE, CHATTER),
+        cancel=_CANCEL,
+    ),
+    DELIVERING: _row(
+        send=Step(DELIVERING, "make another new key and send it; the first may have arrived"),
+        hand_over=Step(DELIVERED, "note that it arrived, or hand over another", CHATTER),
+        refuse=Step(DUE, "new key ends; the error is kept, the next try waits longer", ALERT),
+        no_answer=Step(DELIVERING, "new key stays; the error is kept, the next try waits longer"),
+        first_use=_FIRST_USE,
+        late_first_use=_LATE_FIRST_USE,
+        unused_end=_UNUSED_END,
+        both_end=_BOTH_END,
+        extend=Step(DELIVERING, _EXTEND, ESCALATION),
+        expire=Step(DELIVERING, _EXPIRE, DIGEST),
+        revoke_old=Step(DELIVERING, "nothing: the new key may be in place already", CHATTER),
+        postpone=Step(DELIVERING, _POSTPONE, CHATTER),
+        cancel=_CANCEL,
+    ),
+    DELIVERED: _row(
+        hand_over=Step(DELIVERED, "make another new key (the answer was lost), keep both", ALERT),
+        first_use=_FIRST_USE,
+        late_first_use=_LATE_FIRST_USE,
+        unused_end=_UNUSED_END,
+        both_end=_BOTH_END,
+        extend=Step(DELIVERED, _EXTEND, ESCALATION),
+        expire=Step(DELIVERED, _EXPIRE, DIGEST),
+        revoke_old=Step(DELIVERED, "nothing: the new key goes on", CHATTER),
+        postpone=Step(DELIVERED, _POSTPONE, CHATTER),
+        cancel=_CANCEL,
+    ),
+    OVERLAP: _row(
+        used_end=Step(DUE, "the overlap is taken back: the old key lives to its own end", ACTIVITY),
+        overlap_end=Step(DONE, "old key ends as superseded, unused siblings end", CHATTER),
+        revoke_old=Step(DONE, "", CHATTER),
+    ),
+    DONE: _row(
+        successor_end=Step(DONE),
+        reuse_old=Step(DONE, _LATE_CALLER, ALERT),
+    ),
+    CANCELLED: _row(),
+}
