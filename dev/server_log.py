@@ -35,7 +35,7 @@ class Record:
             return False
         if self.logger.startswith(f"odoo.addons.{ADDON}"):
             return True
-        # The names of our folders say nothing about whose fault a line is.
+        # The names of our own folders say nothing about whose fault a line is.
         text = self.text.replace(str(CACHE), "").replace(str(ROOT), "")
         if ADDON in text:
             return True
