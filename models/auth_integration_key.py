@@ -693,54 +693,6 @@ class AuthIntegrationKey(models.Model):
         if not live:
             return False
         lines = [self.env._("The systems that use these API keys will be refused at once:")]
-        for key in live.sorted("last_used_at", reverse=True):
-            values = {
-                "key": key.display_name,
-                "when": key.last_used_at and fields.Datetime.context_timestamp(
-                    key, key.last_used_at
-                ).strftime("%Y-%m-%d %H:%M"),
-                "address": key.last_used_address or self.env._("an unknown address"),
-            }
-            if key.last_used_at:
-                text = self.env._("%(key)s, last used %(when)s from %(address)s", **values)
-            else:
-                text = self.env._("%(key)s, not seen in use", **values)
-            lines.append(f"• {text}")
-        return "\n".join(lines)
-
-    # Actions of the screens ------------------------------------------------------------------
-
-    def action_rotate(self):
-        """Open the rotation of this key and show it, where the new key is claimed."""
-        self.ensure_one()
-        self.action_rotate_now()
-        rotation = self.env["auth.integration.rotation"].search(
-            [("old_key_id", "=", self.id), ("cancelled_at", "=", False)], limit=1
-        )
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": rotation._name,
-            "res_id": rotation.id,
-            "views": [(False, "form")],
-        }
-
-    def action_view_attempts(self):
-        """Show what the log knows about this key, accepted and refused."""
-        self.ensure_one()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Attempts"),
-            "res_model": "auth.attempt",
-            "views": [(False, "list"), (False, "graph"), (False, "form")],
-            "domain": [("key_id", "=", self.id)],
-        }
-
-    def _break_warning(self):
-        """Say who is refused when these keys end, or return False when nobody is."""
-        live = self.filtered("is_live")
-        if not live:
-            return False
-        lines = [self.env._("The systems that use these API keys will be refused at once:")]
         for key in live:
             if key.last_used_at:
                 used_at = fields.Datetime.context_timestamp(key, key.last_used_at)
