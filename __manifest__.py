@@ -19,6 +19,7 @@
         "wizard/auth_integration_claim_views.xml",
         "wizard/auth_integration_revoke_views.xml",
         "views/auth_integration_policy_views.xml",
+        "views/auth_integration_finding_acceptance_views.xml",
         "views/auth_integration_finding_views.xml",
         "views/auth_attempt_views.xml",
         "views/auth_integration_rotation_views.xml",

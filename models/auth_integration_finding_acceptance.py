@@ -1,0 +1,27 @@
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+
+
+class AuthIntegrationFindingAcceptance(models.Model):
+    """A finding that somebody has decided to live with: why, and until when."""
+
+    _name = "auth.integration.finding.acceptance"
+    _description = "Accepted Finding"
+    _rec_name = "reason"
+
+    # A finding is a row of a view: its id is stable, but nothing can refer to it.
+    finding_id = fields.Integer(required=True, readonly=True)
+    finding_text = fields.Text("What is wrong", readonly=True)
+    reason = fields.Char(required=True)
+    until = fields.Datetime(help="Empty: for as long as it lasts.")
+    create_uid = fields.Many2one("res.users", "Accepted by", readonly=True)
+
+    _finding_uniq = models.Constraint(
+        "unique (finding_id)", "This finding has been accepted already: withdraw that first."
+    )
+
+    @api.constrains("until")
+    def _check_until(self):
+        for acceptance in self:
+            if acceptance.until and acceptance.until <= fields.Datetime.now():
+                raise ValidationError(self.env._("Accept it until a time in the future."))

@@ -1,0 +1,193 @@
+from datetime import timedelta
+
+from odoo import fields
+from odoo.exceptions import AccessError
+from odoo.fields import Command
+from odoo.tests import tagged
+
+from ..tools import findings
+from .common import IntegrationCommon
+
+
+@tagged("post_install", "-at_install")
+class TestFinding(IntegrationCommon):
+    """Each kind is made real, found, and gone again once it is mended."""
+
+    def setUp(self):
+        super().setUp()
+        self.now = fields.Datetime.now()
+        self.secret, self.key = self._issue(self.integration)
+
+    def _codes(self, **values):
+        values = values or {"integration_id": self.integration.id}
+        self.env.flush_all()
+        self.env.invalidate_all()
+        domain = [(name, "=", value) for name, value in values.items()]
+        return set(self.env["auth.integration.finding"].search(domain).mapped("code"))
+
+    def _days(self, number):
+        return self.now + timedelta(days=number)
+
+    def _attempt(self, **values):
+        attempts = self.env["auth.attempt"]
+        columns = dict.fromkeys(
+            ("cause", "auth_type", "login", "user_id", "integration_id", "attribution", "key_id",
+             "remote_addr", "user_agent", "reference")
+        )
+        columns |= {"outcome": "failure", "channel": "xmlrpc", "database": self.env.cr.dbname}
+        attempts._upsert(columns | values, 5, self.now, self.now)
+
+    def test_a_healthy_integration_has_none(self):
+        self.assertEqual(self._codes(), set())
+        self.assertEqual(self.integration.health, "ok")
+
+    def test_archived_user(self):
+        self.integration.user_id.active = False
+        self._attempt(cause="user_archived", user_id=self.integration.user_id.id,
+                      integration_id=self.integration.id)
+        self.assertLessEqual(
+            {"archived_user_live_key", "archived_user_still_called"}, self._codes()
+        )
+        self.assertEqual(self.integration.health, "critical")
+        finding = self.env["auth.integration.finding"].search(
+            [("code", "=", "archived_user_live_key"), ("key_id", "=", self.key.id)]
+        )
+        finding.action_restore_user()
+        self.assertEqual(self._codes() - {"failing_now"}, set())
+
+    def test_expired_key(self):
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self._attempt(cause="key_expired", key_id=self.key.id)
+        self.assertEqual(self._codes(), {"key_expired", "key_expired_still_used", "no_valid_key"})
+        self.integration.issue_key()
+        self.assertEqual(self._codes(), {"key_expired_still_used"})
+
+    def test_expiring_key_is_due_and_then_overdue(self):
+        self._move(self.key, expires_at=self._days(29.5), first_used_at=self.now)
+        self.assertEqual(self._codes(), {"key_expiring"})
+        self._move(self.key, expires_at=self._days(20))
+        self.assertEqual(self._codes(), {"key_expiring", "rotation_overdue"})
+        self.key.action_rotate_now()
+        self.assertEqual(self._codes(), {"key_expiring"})
+
+    def test_stuck_rotation(self):
+        self.key.action_rotate_now()
+        self.env.cr.execute(
+            "UPDATE auth_integration_rotation SET opened_at = %s, delivered_at = NULL"
+            " WHERE old_key_id = %s", (self._days(-4), self.key.id),
+        )
+        self.assertEqual(self._codes(), {"rotation_stuck"})
+
+    def test_owners(self):
+        self.owner.active = False
+        self.assertEqual(self._codes(), {"owner_archived"})
+        self.owner.unlink()
+        self.assertEqual(self._codes(), {"owner_missing"})
+
+    def test_key_without_end(self):
+        natives = self.env["res.users.apikeys"].with_user(self.owner).sudo()
+        natives._generate(None, "forever", None)
+        self.assertEqual(self._codes(user_id=self.owner.id), {"key_no_expiry"})
+
+    def test_dormant_key(self):
+        self._move(self.key, issued_at=self._days(-46))
+        self.assertEqual(self._codes(), {"key_dormant"})
+        self._move(self.key, last_used_at=self.now)
+        self.assertEqual(self._codes(), set())
+
+    def test_many_addresses(self):
+        self.env["auth.integration.key.address"].create(
+            [
+                {"key_id": self.key.id, "address": f"192.0.2.{number}",
+                 "first_seen": self.now, "last_seen": self.now}
+                for number in range(6)
+            ]
+        )
+        self.assertEqual(self._codes(), {"key_many_addresses"})
+
+    def test_administration_rights_also_by_implication(self):
+        implying = self.env["res.groups"].create(
+            {
+                "name": "Implies",
+                "implied_ids": [Command.link(self.env.ref("base.group_erp_manager").id)],
+            }
+        )
+        self.assertEqual(self._codes(), set())
+        self.integration.user_id.group_ids = [Command.link(implying.id)]
+        self.assertEqual(self._codes(), {"admin_rights"})
+
+    def test_password(self):
+        self.integration.user_id.password = "a password"
+        self.assertEqual(self._codes(), {"password_set"})
+
+    def test_personal_account(self):
+        natives = self.env["res.users.apikeys"].with_user(self.owner).sudo()
+        secret = natives._generate(None, "mine", self._days(1))
+        key = self.env["auth.integration.key"].search([("prefix", "=", secret[:8])])
+        self._move(key, use_count=10, last_used_at=self.now)
+        self.assertEqual(self._codes(user_id=self.owner.id), {"personal_account_used"})
+
+    def test_failing_now(self):
+        self._attempt(cause="key_unknown", integration_id=self.integration.id)
+        self.assertEqual(self._codes(), {"failing_now"})
+        self._attempt(outcome="success", integration_id=self.integration.id)
+        self.assertEqual(self._codes(), set())
+
+    def test_disabled_cron(self):
+        before = self._codes(integration_id=False)
+        self.assertNotIn("cron_disabled", before)
+        self.env.ref("auth_integration.ir_cron_rotation").active = False
+        self.assertIn("cron_disabled", self._codes(integration_id=False))
+
+    def test_server_settings(self):
+        parameters = self.env["ir.config_parameter"]
+        parameters.set_param("auth_integration.server.proxy_mode", "off_behind_proxy")
+        parameters.set_param("auth_integration.server.secret_key", "missing")
+        self.integration.policy_id.delivery = "webhook"
+        self.assertLessEqual(
+            {"proxy_mode_off", "secrets_not_encrypted"}, self._codes(integration_id=False)
+        )
+
+    def test_every_kind_is_tested_and_numbered_once(self):
+        self.assertEqual(len({kind.number for kind in findings.KINDS}), 20)
+        self.assertLess(max(kind.number for kind in findings.KINDS), findings.ID_STEP)
+
+    def test_texts_have_their_values(self):
+        """No finding shows a placeholder, whatever it is about."""
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self.env.ref("auth_integration.ir_cron_rotation").active = False
+        for finding in self.env["auth.integration.finding"].search([]):
+            with self.subTest(finding.code):
+                self.assertTrue(finding.message and finding.remedy)
+                self.assertNotIn("%(", finding.message + finding.remedy)
+
+    def test_acceptance_ends_at_its_time(self):
+        self.integration.user_id.password = "a password"
+        self.env.flush_all()
+        finding = self.env["auth.integration.finding"].search(
+            [("integration_id", "=", self.integration.id)]
+        )
+        acceptance = (
+            self.env["auth.integration.finding.acceptance"]
+            .with_user(self.manager)
+            .create({"finding_id": finding.id, "reason": "known", "until": self._days(1)})
+        )
+        self.assertEqual(self._codes(integration_id=self.integration.id, accepted=False), set())
+        self.env.cr.execute(
+            "UPDATE auth_integration_finding_acceptance SET until = %s WHERE id = %s",
+            (self._days(-1), acceptance.id),
+        )
+        self.assertEqual(
+            self._codes(integration_id=self.integration.id, accepted=False), {"password_set"}
+        )
+
+    def test_an_owner_sees_his_and_accepts_none(self):
+        for integration in (self.integration, self.foreign):
+            integration.user_id.password = "a password"
+        self.env.flush_all()
+        seen = self.env["auth.integration.finding"].with_user(self.owner).search([])
+        self.assertEqual(seen.integration_id, self.integration)
+        with self.assertRaises(AccessError):
+            self.env["auth.integration.finding.acceptance"].with_user(self.owner).create(
+                {"finding_id": seen[0].id, "reason": "no"}
+            )

@@ -1,0 +1,452 @@
+"""What can be wrong with an integration, a key or the server: the one registry of findings.
+
+Each kind has the text for people and the SQL that finds it now; together the SELECTs make the view
+``auth_integration_finding``.  A SELECT gives ``record_id`` (the finding's id is made of it and
+of the kind's number), ``integration_id``, ``key_id``, ``user_id`` and ``since``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# The id of a finding: record id * ID_STEP + number of its kind.
+ID_STEP = 100
+LIVE = "('pending', 'active', 'retiring')"
+NOW = "(clock_timestamp() AT TIME ZONE 'UTC')"
+
+
+def _lt(text: str) -> str:
+    """Mark a literal for the export of terms; see :mod:`causes`."""
+    return text
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of finding.
+
+    :ivar code: stable name
+    :ivar number: stable number below :data:`ID_STEP`, part of the ids that acceptances refer to
+    :ivar severity: ``critical`` (something fails or is about to be abused), ``warning`` (it will)
+        or ``info``
+    :ivar message: what is wrong, with the placeholders ``integration``, ``prefix``, ``login`` and
+        ``since``
+    :ivar remedy: what to do
+    :ivar sql: a SELECT; ``{state}`` stands for the SQL of the state of the key ``k``
+    """
+
+    code: str
+    number: int
+    severity: str
+    title: str
+    message: str
+    remedy: str
+    sql: str
+
+
+_KEY = "SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, {since} AS since"
+_INTEGRATION = (
+    "SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,"
+    " {since} AS since FROM auth_integration i"
+)
+_SERVER = (
+    "SELECT 0 AS record_id, NULL::integer AS integration_id, NULL::integer AS key_id,"
+    " NULL::integer AS user_id, NULL::timestamp AS since"
+)
+
+
+def _key_sql(since: str, rest: str) -> str:
+    return f"{_KEY.format(since=since)} FROM auth_integration_key k {rest}"
+
+
+def _integration_sql(since: str, rest: str) -> str:
+    return f"{_INTEGRATION.format(since=since)} {rest}"
+
+
+KINDS = (
+    Kind(
+        code="archived_user_live_key",
+        number=1,
+        severity="critical",
+        title=_lt("Archived user holds a live key"),
+        message=_lt("%(login)s is archived, yet the key %(prefix)s… has not ended."),
+        remedy=_lt("Restore the user, or revoke the key if it is no longer needed."),
+        sql=_key_sql(
+            "u.write_date",
+            f"JOIN res_users u ON u.id = k.user_id WHERE NOT u.active AND {{state}} IN {LIVE}",
+        ),
+    ),
+    Kind(
+        code="archived_user_still_called",
+        number=2,
+        severity="critical",
+        title=_lt("Archived user is still called"),
+        message=_lt("A system still calls as %(login)s, which is archived. Last: %(since)s UTC."),
+        remedy=_lt("Restore the user, or switch the calling system off."),
+        sql=f"""
+            SELECT u.id AS record_id, i.id AS integration_id, NULL::integer AS key_id,
+                   u.id AS user_id, called.since
+            FROM (
+                SELECT a.user_id, max(a.last_seen) AS since FROM auth_attempt a
+                WHERE a.cause = 'user_archived' AND a.user_id IS NOT NULL
+                  AND a.last_seen > {NOW} - interval '7 days'
+                GROUP BY a.user_id
+            ) called
+            JOIN res_users u ON u.id = called.user_id AND NOT u.active
+            LEFT JOIN auth_integration i ON i.user_id = u.id
+        """,
+    ),
+    Kind(
+        code="key_expired",
+        number=3,
+        severity="warning",
+        title=_lt("Key expired"),
+        message=_lt("The key %(prefix)s… of %(login)s expired on %(since)s UTC."),
+        remedy=_lt("Issue a new key and install it in the external system."),
+        sql=_key_sql(
+            "k.expires_at",
+            """
+            JOIN auth_integration i ON i.id = k.integration_id AND i.active
+            WHERE {state} = 'expired' AND NOT EXISTS (
+                SELECT FROM auth_integration_key newer
+                WHERE newer.integration_id = k.integration_id AND newer.issued_at > k.issued_at
+            )
+            """,
+        ),
+    ),
+    Kind(
+        code="key_expired_still_used",
+        number=4,
+        severity="critical",
+        title=_lt("Ended key still used"),
+        message=_lt(
+            "A system still calls with the key %(prefix)s… of %(login)s, which has ended."
+            " Last: %(since)s UTC."
+        ),
+        remedy=_lt("Install the integration's present key in the calling system."),
+        sql=f"""
+            SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, used.since
+            FROM (
+                SELECT a.key_id, max(a.last_seen) AS since FROM auth_attempt a
+                WHERE a.cause IN ('key_expired', 'key_superseded', 'key_revoked')
+                  AND a.key_id IS NOT NULL AND a.last_seen > {NOW} - interval '7 days'
+                GROUP BY a.key_id
+            ) used
+            JOIN auth_integration_key k ON k.id = used.key_id
+        """,
+    ),
+    Kind(
+        code="key_expiring",
+        number=5,
+        severity="warning",
+        title=_lt("Key about to end"),
+        message=_lt("The key %(prefix)s… of %(login)s ends on %(since)s UTC."),
+        remedy=_lt("Rotate it now: the old key goes on working meanwhile."),
+        sql=_key_sql(
+            "k.expires_at",
+            f"""
+            JOIN auth_integration i ON i.id = k.integration_id AND i.active
+            JOIN auth_integration_policy p ON p.id = i.policy_id
+            WHERE {{state}} IN ('pending', 'active')
+              AND k.expires_at <= {NOW} + make_interval(days => p.rotation_lead_days)
+            """,
+        ),
+    ),
+    Kind(
+        code="no_valid_key",
+        number=6,
+        severity="critical",
+        title=_lt("No valid key"),
+        message=_lt("%(integration)s has no key that works."),
+        remedy=_lt("Issue a key."),
+        sql=_integration_sql(
+            "i.create_date",
+            f"""
+            WHERE i.active AND NOT EXISTS (
+                SELECT FROM auth_integration_key k
+                WHERE k.integration_id = i.id AND {{state}} IN {LIVE}
+            )
+            """,
+        ),
+    ),
+    Kind(
+        code="owner_archived",
+        number=7,
+        severity="warning",
+        title=_lt("Owner archived"),
+        message=_lt("Every owner of %(integration)s is archived."),
+        remedy=_lt("Name an owner who will be told before a key ends."),
+        sql=_integration_sql(
+            "i.write_date",
+            """
+            WHERE i.active AND (
+                SELECT bool_and(NOT u.active) FROM auth_integration_owner_rel r
+                JOIN res_users u ON u.id = r.user_id WHERE r.integration_id = i.id
+            )
+            """,
+        ),
+    ),
+    Kind(
+        code="owner_missing",
+        number=8,
+        severity="warning",
+        title=_lt("Owner missing"),
+        message=_lt("Nobody owns %(integration)s."),
+        remedy=_lt("Name an owner who will be told before a key ends."),
+        sql=_integration_sql(
+            "i.write_date",
+            """
+            WHERE i.active AND NOT EXISTS (
+                SELECT FROM auth_integration_owner_rel r WHERE r.integration_id = i.id
+            )
+            """,
+        ),
+    ),
+    Kind(
+        code="key_no_expiry",
+        number=9,
+        severity="warning",
+        title=_lt("Key without an end"),
+        message=_lt("The key %(prefix)s… of %(login)s never ends."),
+        remedy=_lt("Replace it by a key with an end, or by an integration of its own."),
+        sql=_key_sql(
+            "k.issued_at",
+            f"WHERE k.ended_at IS NULL AND k.expires_at IS NULL AND {{state}} IN {LIVE}",
+        ),
+    ),
+    Kind(
+        code="key_dormant",
+        number=10,
+        severity="info",
+        title=_lt("Key not used"),
+        message=_lt("The key %(prefix)s… of %(login)s has not been used since %(since)s UTC."),
+        remedy=_lt("Revoke it if nothing needs it any more: every live key can leak."),
+        sql=_key_sql(
+            "COALESCE(k.last_used_at, k.issued_at)",
+            f"""
+            JOIN auth_integration i ON i.id = k.integration_id AND i.active
+            JOIN auth_integration_policy p ON p.id = i.policy_id
+            WHERE {{state}} IN {LIVE} AND COALESCE(k.last_used_at, k.issued_at)
+                < {NOW} - make_interval(days => p.dormant_days)
+            """,
+        ),
+    ),
+    Kind(
+        code="key_many_addresses",
+        number=11,
+        severity="warning",
+        title=_lt("Key used from many addresses"),
+        message=_lt(
+            "The key %(prefix)s… of %(login)s was used from more than five addresses in a week."
+        ),
+        remedy=_lt(
+            "See its addresses. If one is not yours, revoke the key; else set allowed networks."
+        ),
+        sql=f"""
+            SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, seen.since
+            FROM (
+                SELECT a.key_id, max(a.first_seen) AS since FROM auth_integration_key_address a
+                WHERE a.last_seen > {NOW} - interval '7 days'
+                GROUP BY a.key_id HAVING count(*) > 5
+            ) seen
+            JOIN auth_integration_key k ON k.id = seen.key_id AND {{state}} IN {LIVE}
+        """,
+    ),
+    Kind(
+        code="admin_rights",
+        number=12,
+        severity="warning",
+        title=_lt("Administration rights"),
+        message=_lt("The technical user of %(integration)s, %(login)s, has administration rights."),
+        remedy=_lt("Give it only the groups that the external system needs."),
+        sql="""
+            SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
+                   NULL::timestamp AS since
+            FROM auth_integration i
+            WHERE i.active AND EXISTS (
+                WITH RECURSIVE privileged(id) AS (
+                    SELECT d.res_id FROM ir_model_data d
+                    WHERE d.module = 'base' AND d.name IN ('group_system', 'group_erp_manager')
+                    UNION
+                    SELECT r.gid FROM res_groups_implied_rel r JOIN privileged p ON p.id = r.hid
+                )
+                SELECT FROM res_groups_users_rel g JOIN privileged p ON p.id = g.gid
+                WHERE g.uid = i.user_id
+            )
+        """,
+    ),
+    Kind(
+        code="password_set",
+        number=13,
+        severity="info",
+        title=_lt("Password set"),
+        message=_lt("%(login)s, the technical user of %(integration)s, has a password."),
+        remedy=_lt("It opens nothing while this add-on is installed. Remove it all the same."),
+        sql="""
+            SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
+                   NULL::timestamp AS since
+            FROM auth_integration i JOIN res_users u ON u.id = i.user_id
+            WHERE i.active AND COALESCE(u.password, '') <> ''
+        """,
+    ),
+    Kind(
+        code="personal_account_used",
+        number=14,
+        severity="info",
+        title=_lt("Personal account used by a system"),
+        message=_lt(
+            "A system calls with the personal key %(prefix)s… of %(login)s. It stops when that"
+            " person leaves."
+        ),
+        remedy=_lt("Make an integration with a technical user of its own, and give it that key's"
+                   " work."),
+        sql=_key_sql(
+            "k.last_used_at",
+            f"""
+            WHERE k.integration_id IS NULL AND k.scope IS NULL AND k.use_count >= 10
+              AND k.last_used_at > {NOW} - interval '7 days' AND {{state}} IN {LIVE}
+            """,
+        ),
+    ),
+    Kind(
+        code="failing_now",
+        number=15,
+        severity="critical",
+        title=_lt("Failing now"),
+        message=_lt("%(integration)s is refused at every attempt since its last success."),
+        remedy=_lt("Open its attempts: the latest one names the cause and what to do."),
+        sql=f"""
+            SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
+                   failed.since
+            FROM (
+                SELECT a.integration_id, max(a.last_seen) AS since FROM auth_attempt a
+                WHERE a.integration_id IS NOT NULL AND a.outcome = 'failure'
+                  AND a.last_seen > {NOW} - interval '1 hour'
+                GROUP BY a.integration_id HAVING sum(a.count) >= 3
+            ) failed
+            JOIN auth_integration i ON i.id = failed.integration_id AND i.active
+            WHERE NOT EXISTS (
+                SELECT FROM auth_attempt s
+                WHERE s.integration_id = i.id AND s.outcome = 'success'
+                  AND s.last_seen > {NOW} - interval '1 hour'
+            )
+        """,
+    ),
+    Kind(
+        code="rotation_overdue",
+        number=16,
+        severity="warning",
+        title=_lt("Rotation overdue"),
+        message=_lt(
+            "The key %(prefix)s… of %(integration)s has been due for rotation for over a day, and"
+            " no rotation was opened."
+        ),
+        remedy=_lt("Rotate it now, and see whether the scheduled action and the window are right."),
+        sql=_key_sql(
+            "k.expires_at",
+            f"""
+            JOIN auth_integration i ON i.id = k.integration_id AND i.active
+            JOIN auth_integration_policy p ON p.id = i.policy_id AND p.auto_rotate
+            WHERE {{state}} = 'active' AND k.expires_at
+                < {NOW} + make_interval(days => p.rotation_lead_days) - interval '1 day'
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_rotation r
+                  WHERE r.old_key_id = k.id AND r.cancelled_at IS NULL
+              )
+            """,
+        ),
+    ),
+    Kind(
+        code="rotation_stuck",
+        number=17,
+        severity="warning",
+        title=_lt("Rotation stuck"),
+        message=_lt(
+            "The rotation of the key %(prefix)s… of %(integration)s does not go on: the new key"
+            " was not taken over."
+        ),
+        remedy=_lt("Claim the new key and install it, before the old one ends on %(since)s UTC."),
+        sql=_key_sql(
+            "LEAST(k.expires_at, k.retire_at)",
+            f"""
+            JOIN auth_integration_rotation r ON r.old_key_id = k.id AND r.cancelled_at IS NULL
+            JOIN auth_integration i ON i.id = k.integration_id AND i.active
+            LEFT JOIN auth_integration_key n ON n.id = r.new_key_id
+            WHERE k.ended_at IS NULL AND n.first_used_at IS NULL AND {{state}} IN {LIVE}
+              AND COALESCE(r.delivered_at, r.opened_at) < {NOW} - interval '3 days'
+            """,
+        ),
+    ),
+    Kind(
+        code="cron_disabled",
+        number=18,
+        severity="critical",
+        title=_lt("Scheduled action switched off"),
+        message=_lt("A scheduled action that rotates keys or watches over them is switched off."),
+        remedy=_lt("Switch it on under Settings ▸ Technical ▸ Scheduled Actions."),
+        sql=f"""
+            {_SERVER} FROM ir_cron c
+            JOIN ir_model_data d ON d.model = 'ir.cron' AND d.res_id = c.id
+            WHERE d.module = 'auth_integration' AND NOT c.active LIMIT 1
+        """,
+    ),
+    Kind(
+        code="secrets_not_encrypted",
+        number=19,
+        severity="warning",
+        title=_lt("No encryption key"),
+        message=_lt(
+            "A policy delivers keys in a way that must keep a secret readable, and the server has"
+            " no key to encrypt it with."
+        ),
+        remedy=_lt("Set auth_integration_secret_key in the server's configuration file."),
+        sql=f"""
+            {_SERVER} FROM ir_config_parameter c
+            WHERE c.key = 'auth_integration.server.secret_key' AND c.value = 'missing'
+              AND EXISTS (SELECT FROM auth_integration_policy p
+                          JOIN auth_integration i ON i.policy_id = p.id AND i.active
+                          WHERE p.delivery = 'webhook')
+        """,
+    ),
+    Kind(
+        code="proxy_mode_off",
+        number=20,
+        severity="warning",
+        title=_lt("Proxy mode is off"),
+        message=_lt(
+            "Calls arrive through a proxy, and proxy_mode is off: every caller has the proxy's"
+            " address, and no network rule can tell them apart."
+        ),
+        remedy=_lt(
+            "Set proxy_mode = True in the server's configuration file, and have the proxy send"
+            " X-Forwarded-For and X-Forwarded-Host."
+        ),
+        sql=f"""
+            {_SERVER} FROM ir_config_parameter c
+            WHERE c.key = 'auth_integration.server.proxy_mode' AND c.value = 'off_behind_proxy'
+        """,
+    ),
+)
+BY_CODE = {kind.code: kind for kind in KINDS}
+SEVERITIES = ("critical", "warning", "info")
+
+
+def view_sql(state_sql: str) -> str:
+    """The view's SELECT: all kinds, with what was accepted.
+
+    :param state_sql: SQL of the state of the key with the alias ``k``
+    """
+    return " UNION ALL ".join(
+        f"""
+        SELECT found.record_id * {ID_STEP} + {kind.number} AS id, '{kind.code}'::varchar AS code,
+               '{kind.severity}'::varchar AS severity, {SEVERITIES.index(kind.severity)} AS
+               severity_rank, found.integration_id, found.key_id, found.user_id,
+               found.since::timestamp AS since,
+               EXISTS (
+                   SELECT FROM auth_integration_finding_acceptance accepted
+                   WHERE accepted.finding_id = found.record_id * {ID_STEP} + {kind.number}
+                     AND (accepted.until IS NULL OR accepted.until > {NOW})
+               ) AS accepted
+        FROM ({kind.sql.replace("{state}", state_sql)}) found
+        """
+        for kind in KINDS
+    )
