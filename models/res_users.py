@@ -319,7 +319,7 @@ class ResUsers(models.Model):
         dbname = self.env.cr.dbname
         if not isinstance(secret, str):
             return
-        if not attempt.key_id:
+        if not attempt.accepted_key_of:
             _password_memo.remember(dbname, uid, secret, state)
         elif attempt.key_shaped:
             _accepted_keys.remember(
@@ -399,7 +399,7 @@ class ResUsers(models.Model):
         """
         if attempt.user_id != user.id:
             attempt.user_id, attempt.known_login = user.id, user.login
-        if attempt.key_id:
+        if attempt.accepted_key_of == user.id:
             return
         integration_id = user._integration_id()
         if integration_id:

@@ -18,6 +18,9 @@ _logger = logging.getLogger(__name__)
 
 _identities = IdentityCache()
 
+# Milliseconds that the first call with a key we do not know may wait for another one like it.
+ADOPTION_LOCK_TIMEOUT_MS = 5000
+
 # The facts of :class:`KeyFacts`, asked on every call: plain text, made once.
 _LIVE_FACTS = f"""
     SELECT n.user_id, u.login, u.active, n.scope,
@@ -82,6 +85,12 @@ class ResUsersApikeys(models.Model):
         """
         if not self._auth_integration_applies() or not (scope and key):
             return super()._check_credentials(scope=scope, key=key)
+        uid = self._check_narrowed(scope, key)
+        if attempt := attempt_context.current():
+            attempt.accepted_key_of = uid
+        return uid
+
+    def _check_narrowed(self, scope, key):
         try:
             alone = self._is_only_core_below()
             if alone:
@@ -184,15 +193,16 @@ class ResUsersApikeys(models.Model):
         who = caller.current()
         if self._refusal_codes(facts, scope, who):
             return True, None
-        calling_key.remember(
-            CallingKey(
-                dbname=self.env.cr.dbname,
-                uid=facts.user_id,
-                key_id=facts.key_id,
-                channel=who.channel,
-                remote_addr=who.remote_addr,
+        if facts.key_id:
+            calling_key.remember(
+                CallingKey(
+                    dbname=self.env.cr.dbname,
+                    uid=facts.user_id,
+                    key_id=facts.key_id,
+                    channel=who.channel,
+                    remote_addr=who.remote_addr,
+                )
             )
-        )
         return True, facts.user_id
 
     def _refusal_codes(self, facts, scope, who):
@@ -235,11 +245,24 @@ class ResUsersApikeys(models.Model):
         """
         facts = self._fetch_facts(identity)
         if facts is not None and facts.key_id is None:
-            with self.env.registry.cursor() as cr:
+            return self._adopt(identity) or facts._replace(state=None)
+        return facts
+
+    def _adopt(self, identity):
+        """Give every key its record and return the facts of this one.
+
+        :return: None when that was impossible; the native row then decides about this call
+        """
+        try:
+            # It must see what another worker commits while both adopt the same key.
+            with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
+                cr.execute("SET LOCAL lock_timeout = %s", [f"{ADOPTION_LOCK_TIMEOUT_MS}ms"])
                 keys = self.with_env(self.env(cr=cr, su=True))
                 keys.env["auth.integration.key"]._reconcile()
-                facts = keys._fetch_facts(identity)
-        return facts
+                return keys._fetch_facts(identity)
+        except Exception:
+            _logger.exception("Could not record an API key that was made elsewhere")
+            return None
 
     def _fetch_facts(self, identity):
         if identity.native_id:

@@ -20,7 +20,8 @@ class Attempt:
     """One try to authenticate, as far as it is known.
 
     The secret is never part of it.  ``login`` and ``uid`` are as the caller sent them, of any
-    type; ``user_id`` is what was found.
+    type; ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
+    ended; ``accepted_key_of`` is set only when it was good.
     """
 
     channel: str
@@ -36,6 +37,7 @@ class Attempt:
     attribution: str | None = None
     key_id: int | None = None
     key_user_id: int | None = None
+    accepted_key_of: int | None = None
     key_shaped: bool = False
     outcome: str | None = None
     reference: str | None = None
