@@ -9,6 +9,8 @@ import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from . import networks
+
 _borrowed: ContextVar[object | None] = ContextVar("auth_integration_borrowed_request")
 
 _CHANNEL_OF_PATH = (
@@ -29,7 +31,8 @@ class Caller:
     """What the HTTP request tells of the caller.
 
     :ivar channel: a channel of ``auth.attempt``, or None outside of HTTP
-    :ivar remote_addr: the address as Odoo sees it, that is, after proxy_mode's ProxyFix
+    :ivar remote_addr: the address as Odoo sees it, that is, after proxy_mode's ProxyFix; an IPv4
+        caller of a socket for both versions has his IPv4 address
     :ivar user_agent: the header as sent
     :ivar is_http: whether there is a request at all (a cron or a shell has none)
     """
@@ -108,7 +111,7 @@ def current() -> Caller:
     http = request.httprequest
     return Caller(
         channel=channel_of_path(http.path),
-        remote_addr=http.remote_addr,
+        remote_addr=networks.normalize(http.remote_addr) or http.remote_addr,
         user_agent=http.headers.get("User-Agent"),
         is_http=True,
     )
