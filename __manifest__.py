@@ -28,6 +28,7 @@
         "views/res_users_views.xml",
         "views/auth_integration_menus.xml",
     ],
+    "demo": ["demo/auth_integration_demo.xml"],
     "assets": {
         "web.assets_backend": [
             "auth_integration/static/src/**/*",

@@ -117,7 +117,12 @@ class AuthIntegration(models.Model):
         compute="_compute_archive_warning",
         help="Who is refused once this is archived; empty when nobody is.",
     )
-    finding_ids = fields.One2many("auth.integration.finding", "integration_id", "Findings")
+    finding_ids = fields.One2many(
+        "auth.integration.finding",
+        "integration_id",
+        "Open findings",
+        domain=[("accepted", "=", False)],
+    )
     health = fields.Selection(
         [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
         compute="_compute_live",
@@ -239,7 +244,9 @@ class AuthIntegration(models.Model):
     @api.depends("user_id.group_ids")
     def _compute_is_privileged(self):
         for integration in self:
-            integration.is_privileged = integration._is_privileged()
+            integration.is_privileged = bool(
+                integration.user_id and integration._is_privileged()
+            )
 
     @api.depends("key_ids", "user_id")
     def _compute_archive_warning(self):

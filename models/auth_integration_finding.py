@@ -40,7 +40,11 @@ class AuthIntegrationFinding(models.Model):
                 "integration": record.integration_id.name or "",
                 "prefix": record.key_id.prefix or "",
                 "login": record.user_id.login or record.key_id.login or "",
-                "since": fields.Datetime.to_string(record.since) or "",
+                "since": record.since and tools.format_date(
+                    self.env,
+                    fields.Datetime.context_timestamp(record, record.since),
+                    date_format="long",
+                ),
             }
             finding.message = self.env._(kind.message, **values)
             finding.remedy = self.env._(kind.remedy, **values)
@@ -77,6 +81,34 @@ class AuthIntegrationFinding(models.Model):
         """Rotate the key that this finding is about."""
         self.ensure_one()
         return self.key_id.action_rotate()
+
+    def action_view_rotation(self):
+        """Show the open rotation of the key that this finding is about."""
+        self.ensure_one()
+        rotation = self.env["auth.integration.rotation"].search(
+            [("old_key_id", "=", self.key_id.id), ("cancelled_at", "=", False)], limit=1
+        )
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": rotation._name,
+            "res_id": rotation.id,
+            "views": [(False, "form")],
+        }
+
+    def action_view_attempts(self):
+        """Show the refused attempts that this finding is about."""
+        self.ensure_one()
+        return self.integration_id.action_view_attempts() | {
+            "context": {"search_default_failures": 1}
+        }
+
+    def action_revoke(self):
+        """Ask why the key that this finding is about is revoked."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "auth_integration.auth_integration_revoke_action"
+        )
+        return action | {"context": {"default_key_ids": self.key_id.ids}}
 
     def action_accept(self):
         """Ask for the reason and the end of accepting this finding."""

@@ -80,7 +80,7 @@ KINDS = (
         number=2,
         severity="critical",
         title=_lt("Archived user is still called"),
-        message=_lt("A system still calls as %(login)s, which is archived. Last: %(since)s UTC."),
+        message=_lt("A system still calls as %(login)s, which is archived. Last: %(since)s."),
         remedy=_lt("Restore the user, or switch the calling system off."),
         sql=f"""
             SELECT u.id AS record_id, i.id AS integration_id, NULL::integer AS key_id,
@@ -100,7 +100,7 @@ KINDS = (
         number=3,
         severity="warning",
         title=_lt("Key expired"),
-        message=_lt("The key %(prefix)s… of %(login)s expired on %(since)s UTC."),
+        message=_lt("The key %(prefix)s… of %(login)s expired on %(since)s."),
         remedy=_lt("Issue a new key and install it in the external system."),
         sql=_key_sql(
             "k.expires_at",
@@ -120,7 +120,7 @@ KINDS = (
         title=_lt("Ended key still used"),
         message=_lt(
             "A system still calls with the key %(prefix)s… of %(login)s, which has ended."
-            " Last: %(since)s UTC."
+            " Last: %(since)s."
         ),
         remedy=_lt("Install the integration's present key in the calling system."),
         sql=f"""
@@ -139,7 +139,7 @@ KINDS = (
         number=5,
         severity="warning",
         title=_lt("Key about to end"),
-        message=_lt("The key %(prefix)s… of %(login)s ends on %(since)s UTC."),
+        message=_lt("The key %(prefix)s… of %(login)s ends on %(since)s."),
         remedy=_lt("Rotate it now: the old key goes on working meanwhile."),
         sql=_key_sql(
             "k.expires_at",
@@ -218,7 +218,7 @@ KINDS = (
         number=10,
         severity="info",
         title=_lt("Key not used"),
-        message=_lt("The key %(prefix)s… of %(login)s has not been used since %(since)s UTC."),
+        message=_lt("The key %(prefix)s… of %(login)s has not been used since %(since)s."),
         remedy=_lt("Revoke it if nothing needs it any more: every live key can leak."),
         sql=_key_sql(
             "COALESCE(k.last_used_at, k.issued_at)",
@@ -364,7 +364,7 @@ KINDS = (
             "The rotation of the key %(prefix)s… of %(integration)s does not go on: the new key"
             " was not taken over."
         ),
-        remedy=_lt("Claim the new key and install it, before the old one ends on %(since)s UTC."),
+        remedy=_lt("Claim the new key and install it, before the old one ends on %(since)s."),
         sql=_key_sql(
             "LEAST(k.expires_at, k.retire_at)",
             f"""
