@@ -2,8 +2,9 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 export TAGS LIVE UNIT PORT DB ODOO_PATH
+export ROWS WORKERS
 
-.PHONY: help run test lint shell pot screenshot clean
+.PHONY: help run test bench lint shell pot screenshot clean
 
 help:
 	@echo "make run                    an Odoo 19 with the add-on and demo data, on PORT (8069)"
@@ -11,6 +12,7 @@ help:
 	@echo "make test TAGS=/auth_integration:TestX   some Odoo tests, on a kept database"
 	@echo "make test LIVE='-k story'   some live-server tests (arguments of pytest)"
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
+	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' some rows, WORKERS=2"
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
 	@echo "make shell                  an Odoo shell on the database of make run"
 	@echo "make pot                    write i18n/auth_integration.pot"
@@ -22,6 +24,9 @@ run:
 
 test:
 	@$(PYTHON) dev/run_tests.py
+
+bench:
+	@$(PYTHON) benchmarks/bench.py
 
 lint:
 	@$(PYTHON) dev/lint.py

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "dev"))
+sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "benchmarks")]
 
 from common import addons_dir, state_dir  # noqa: E402
 from odoo_command import tree  # noqa: E402

@@ -1,0 +1,195 @@
+"""One of the two servers as a client sees it: whom it knows, and the calls that rows are made of."""
+
+import contextlib
+import http.client
+import re
+import time
+import xmlrpc.client
+from typing import NamedTuple
+
+ACCESS_LINE = re.compile(
+    r'^\S+ \S+ \d+ INFO \S+ werkzeug: .*"POST \S+ HTTP/1\.[01]" (?P<status>\d{3}) \S+'
+    r" (?P<queries>\d+) ",
+    re.M,
+)
+LOGIN = "bench"
+PASSWORD = "the password of bench"
+BOT_LOGIN = "bench_integration"
+# The same people and keys on both servers. Only what is ours alone differs: with the add-on, the
+# second user belongs to an integration.
+PEOPLE = """
+    import datetime
+
+    def new_user(login, **values):
+        return env["res.users"].with_context(no_reset_password=True).create(
+            {"name": login, "login": login, **values})
+
+    def new_key(user, days=30):
+        end = datetime.datetime.now() + datetime.timedelta(days=days)
+        return env["res.users.apikeys"].with_user(user).sudo()._generate(None, "bench", end)
+
+    user = new_user(login, password=password)
+    if with_addon:
+        bot = env["auth.integration"].create(
+            {"name": "Benchmark", "code": bot_login, "owner_ids": [(4, env.ref("base.user_admin").id)]}
+        ).user_id
+    else:
+        bot = new_user(bot_login)
+    ended = new_key(user)
+    cr.execute(
+        "UPDATE res_users_apikeys SET expiration_date = now() AT TIME ZONE 'UTC' - interval '1 day'"
+        " WHERE user_id = %s", [user.id])
+    result = {
+        "uid": user.id, "ended_key": ended, "key": new_key(user),
+        "bot_uid": bot.id, "bot_key": new_key(bot),
+    }
+"""
+
+
+class Answer(NamedTuple):
+    """What came of one call: how long it took, and whether the credentials were accepted."""
+
+    seconds: float
+    accepted: bool
+
+
+class CountingConnection(http.client.HTTPConnection):
+    """A connection that is kept for as long as the server allows, and counts how often it began."""
+
+    connects = 0
+
+    def connect(self):
+        self.connects += 1
+        super().connect()
+
+
+class Side:
+    """A server, a connection to it that is kept, and the users and keys of the benchmark.
+
+    :param name: ``stock`` or ``ours``, for the report
+    :param server: ``LiveServer``
+    """
+
+    def __init__(self, name, server):
+        self.name, self.server = name, server
+        self.calls = 0
+        self._connection = CountingConnection("127.0.0.1", server.port, timeout=120)
+        people = server.shell(
+            PEOPLE,
+            login=LOGIN,
+            password=PASSWORD,
+            bot_login=BOT_LOGIN,
+            with_addon=server.with_addon,
+        )
+        self.uid, self.key, self.ended_key = people["uid"], people["key"], people["ended_key"]
+        self.bot_uid, self.bot_key = people["bot_uid"], people["bot_key"]
+
+    # Calls
+
+    def json2(self, key):
+        """Call ``res.users.context_get`` over /json/2."""
+        seconds, status, body = self._post(
+            "/json/2/res.users/context_get",
+            b"{}",
+            {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
+        )
+        if status not in (200, 401):
+            raise RuntimeError(f"{self.name}: {status} {body[:500]}")
+        return Answer(seconds, status == 200)
+
+    def execute_kw(self, uid, secret):
+        """Call ``res.users.context_get`` over XML-RPC."""
+        params = (self.server.db, uid, secret, "res.users", "context_get", [])
+        seconds, result = self._xmlrpc("object", "execute_kw", params)
+        return Answer(seconds, isinstance(result, dict))
+
+    def authenticate(self, login, secret):
+        """Call ``common.authenticate`` over XML-RPC."""
+        params = (self.server.db, login, secret, {})
+        seconds, result = self._xmlrpc("common", "authenticate", params)
+        return Answer(seconds, bool(result))
+
+    # What the server says
+
+    def log_mark(self):
+        """Return the present end of the server log."""
+        return self.server.log_mark()
+
+    def queries_since(self, mark, calls):
+        """Return the number of SQL queries of each of the last calls, from the access lines."""
+        deadline = time.monotonic() + 10
+        while True:
+            lines = ACCESS_LINE.findall(self.server.log_since(mark))
+            if len(lines) >= calls:
+                return [int(queries) for _status, queries in lines[-calls:]]
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name}: {len(lines)} access lines of {calls} calls")
+            time.sleep(0.02)
+
+    @property
+    def connects(self):
+        """How often the kept connection had to be made. Odoo's own server ends it each time."""
+        return self._connection.connects
+
+    def close(self):
+        """End the kept connection."""
+        self._connection.close()
+
+    # Inside
+
+    def _xmlrpc(self, service, method, params):
+        body = xmlrpc.client.dumps(params, method).encode()
+        path = f"/xmlrpc/2/{service}"
+        seconds, _status, answer = self._post(path, body, {"Content-Type": "text/xml"})
+        try:
+            return seconds, xmlrpc.client.loads(answer)[0][0]
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != 3:  # access denied
+                raise
+            return seconds, False
+
+    def _post(self, path, body, headers):
+        """Send one request on the kept connection; return seconds, status and body."""
+        headers = {"User-Agent": "benchmark", "Connection": "keep-alive", **headers}
+        started = time.perf_counter()
+        self._connection.request("POST", path, body, headers)
+        response = self._connection.getresponse()
+        answer = response.read()
+        seconds = time.perf_counter() - started
+        self.calls += 1
+        return seconds, response.status, answer
+
+
+def settings(server):
+    """Return what must be alike on both sides, by topic, as flat dictionaries."""
+    configuration = {}
+    for line in (server.folder / "odoo.conf").read_text().splitlines():
+        name, separator, value = line.partition(" = ")
+        if separator:
+            configuration[name] = value
+    postgres = {
+        row["name"]: row["setting"] for row in server.sql("SELECT name, setting FROM pg_settings")
+    }
+    modules = server.sql("SELECT name, latest_version FROM ir_module_module WHERE state='installed'")
+    parameters = server.sql(
+        "SELECT key, value FROM ir_config_parameter"
+        " WHERE key ~ '^(password|base\\.login|auth_)' AND key !~ '^auth_integration'"
+    )
+    return {
+        "odoo.conf": configuration,
+        "PostgreSQL": postgres,
+        "modules": {row["name"]: row["latest_version"] for row in modules},
+        "parameters": {row["key"]: row["value"] for row in parameters},
+        "processes": {"HTTP workers alive": str(len(server.worker_pids()))},
+    }
+
+
+@contextlib.contextmanager
+def opened(name, server):
+    """Have a side of a server that runs."""
+    side = Side(name, server)
+    try:
+        yield side
+    finally:
+        side.close()
+
