@@ -3,7 +3,7 @@
 import shutil
 
 import virtualenv
-from common import CACHE, STATE, say
+from common import CACHE, STATE, entry_point, say
 
 
 def main():
@@ -18,4 +18,4 @@ def main():
 if __name__ == "__main__":
     if STATE.exists():
         virtualenv.enter()
-        main()
+        entry_point(main)

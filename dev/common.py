@@ -32,6 +32,14 @@ def die(problem, remedy=""):
     sys.exit(f"error: {problem}" + (f" -> {remedy}" if remedy else ""))
 
 
+def entry_point(main):
+    """Run the main function of a command; Ctrl-C ends it without a traceback."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+
+
 @contextlib.contextmanager
 def lock(path, *, shared=False):
     """Hold a file lock. The kernel releases it however the process ends."""

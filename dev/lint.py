@@ -4,10 +4,9 @@ import ast
 import csv
 import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
-from common import CACHE, ROOT, addon_files, export_addon, say, state_dir
+from common import CACHE, ROOT, addon_files, entry_point, export_addon, say, state_dir
 from virtualenv import venv
 
 
@@ -102,4 +101,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry_point(main)

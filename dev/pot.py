@@ -5,7 +5,7 @@ import re
 import postgres
 import templates
 import virtualenv
-from common import ADDON, CHECKOUT_ID, ROOT, export_addon, say, state_dir
+from common import ADDON, CHECKOUT_ID, ROOT, entry_point, export_addon, say, state_dir
 from odoo_command import addons_path, check_addon, run_or_die
 
 TEMPLATE = ROOT / "i18n" / f"{ADDON}.pot"
@@ -52,4 +52,4 @@ def main():
 
 if __name__ == "__main__":
     virtualenv.enter()
-    main()
+    entry_point(main)

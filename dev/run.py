@@ -15,7 +15,7 @@ import urllib.request
 
 import postgres
 import virtualenv
-from common import ADDON, CHECKOUT_ID, addon_hash, die, free_port, say, state_dir, tail
+from common import ADDON, CHECKOUT_ID, addon_hash, die, entry_point, free_port, say, state_dir, tail
 from odoo_command import addons_path, check_addon, command, environment, run_or_die, tree
 
 EXAMPLE_CALL = "/json/2/auth.integration.key/whoami"
@@ -42,6 +42,9 @@ def prepare(database):
     note = state_dir("run") / f"{database}.json"
     done = {"addon": addon_hash(), "odoo": str(tree())}
     known = json.loads(note.read_text()) if note.exists() else None
+    unfinished = note.with_suffix(".unfinished")
+    if unfinished.exists():  # an installation of ours that was interrupted
+        postgres.drop(database)
     exists = database in postgres.databases()
     if exists and known == done:
         return
@@ -53,12 +56,15 @@ def prepare(database):
     else:
         say(f"installing the add-on with demo data in database {database} (once, about a minute)")
         note.unlink(missing_ok=True)
+        if not exists:
+            unfinished.touch()
         run_or_die([*common, "-i", ADDON, "--with-demo"], log, "the installation")
+        unfinished.unlink(missing_ok=True)
     note.write_text(json.dumps(done))
 
 
 def _is_installed(database):
-    """Tell whether the add-on is in a database, so that a half-made installation is redone."""
+    """Tell whether the add-on is in a database that somebody else made."""
     with postgres.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('ir_module_module')")
         if cursor.fetchone() == (None,):
@@ -250,4 +256,4 @@ def main():
 
 if __name__ == "__main__":
     virtualenv.enter()
-    main()
+    entry_point(main)

@@ -20,7 +20,7 @@ import pot
 import server_log
 import templates
 import virtualenv
-from common import ADDON, CHECKOUT_ID, ROOT, free_port, say, state_dir
+from common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, say, state_dir
 from odoo_command import addons_path, check_addon, environment, run_to_end
 
 ODOO_RESULT = re.compile(
@@ -183,4 +183,4 @@ def main():
 
 if __name__ == "__main__":
     virtualenv.enter()
-    sys.exit(main())
+    entry_point(main)

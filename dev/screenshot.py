@@ -9,6 +9,7 @@ import argparse
 import sys
 
 import virtualenv
+from common import entry_point
 
 
 def main():
@@ -55,4 +56,4 @@ def main():
 
 if __name__ == "__main__":
     virtualenv.enter()
-    main()
+    entry_point(main)

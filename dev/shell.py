@@ -4,6 +4,7 @@ import subprocess
 
 import postgres
 import virtualenv
+from common import entry_point
 from odoo_command import check_addon, command, environment
 from run import database_name, prepare, server_arguments
 
@@ -20,4 +21,4 @@ def main():
 
 if __name__ == "__main__":
     virtualenv.enter()
-    main()
+    entry_point(main)
