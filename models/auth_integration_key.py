@@ -781,6 +781,39 @@ class AuthIntegrationKey(models.Model):
         }
 
 
+    @api.model
+    def rotate(self, totp=False):
+        """Replace the key that authenticated this very call, before it ends.
+
+        Needs a policy with the delivery "the integration fetches it", a key that is due and in
+        use, and a code of the second factor or an address that the integration has been calling
+        from.  Use the new key at once for any call: that first use is what retires the old one,
+        which works until then.  When the answer was lost, call again with the old key.
+
+        :param str totp: code of the second factor, where one is set up
+        :return: ``{key, prefix, expires_at, old_key_valid_until}``; the last is the latest possible
+            end of the old key, should the new one never be used
+        :rtype: dict
+        :raise UserError: one of the conditions does not hold; the text says which
+        """
+        key = self._calling_key()
+        secret, new_key = self.env["auth.integration.delivery.self_service"]._rotate(key, totp)
+        return {
+            "key": secret,
+            "prefix": new_key.prefix,
+            "expires_at": _to_rpc(new_key.expires_at),
+            "old_key_valid_until": _to_rpc(key._latest_possible_end()),
+        }
+
+    def _latest_possible_end(self):
+        """When this key ends at the latest, should nothing ever replace it."""
+        self.ensure_one()
+        policy = self.integration_id.policy_id
+        if policy.on_deadline != "extend" or self.retire_at:
+            return self.effective_end
+        original = self.original_expires_at or self.expires_at
+        return max(self.expires_at, original + timedelta(days=policy.max_extension_days))
+
 def _to_rpc(date):
     """A date as XML-RPC can carry it: a UTC string, or False."""
     return fields.Datetime.to_string(date) or False

@@ -91,12 +91,9 @@ class AuthIntegrationPolicy(models.Model):
 
     @api.model
     def _selection_delivery(self):
-        """How a new key can be handed over; other add-ons add theirs."""
-        return [
-            ("claim", self.env._("An owner claims the new key")),
-            ("self_service", self.env._("The integration fetches it")),
-            ("webhook", self.env._("Sent to the integration")),
-        ]
+        """How a new key can be handed over; see :class:`AuthIntegrationDelivery`."""
+        ways = self.env["auth.integration.delivery"]._all()
+        return [(code, way._label()) for code, way in sorted(ways.items())]
 
     @api.depends("notice_days")
     def _compute_rotation_lead_days(self):

@@ -6,6 +6,8 @@ from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL, split_every
 from psycopg2.errors import UniqueViolation
 
+from ..tools.secret_box import NoKeyError, secret_box
+from .auth_integration_delivery import DeliveryRefused, DeliveryUnanswered
 from .auth_integration_key import LIVE_STATES, UTC_NOW
 from .auth_integration_rotation import CLAIM_ACTIVITY
 
@@ -41,6 +43,7 @@ class AuthIntegrationRotation(models.Model):
         else:
             steps += [
                 (self._due_keys, self._open_batch, BATCH),
+                (self._secrets_of_old_keys, self._encrypt_again, 1),
                 (self._rotations_to_deliver, self._deliver, 1),
                 (self._rotations_to_announce, self._announce, BATCH),
                 (self._missing_activities, self._ask_owners, BATCH),
@@ -82,7 +85,7 @@ class AuthIntegrationRotation(models.Model):
                 for item in batch:
                     self._try(act, [item])
                     # An item that fails must not undo those before it.
-                    self.env["ir.cron"]._commit_progress()
+                    self._commit()
             elif isinstance(error, (UniqueViolation, *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY)):
                 _logger.info("%s: another process is at %s", act.__name__, batch[0])
             else:
@@ -90,9 +93,14 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _ids_of(self, query):
-        """First column of a query, with everything pending written first."""
+        """First column of :meth:`_rows_of`."""
+        return [row[0] for row in self._rows_of(query)]
+
+    @api.model
+    def _rows_of(self, query):
+        """The rows of a query, with everything pending written first."""
         self.env.flush_all()
-        return [row[0] for row in self.env.execute_query(query)]
+        return self.env.execute_query(query)
 
     # Deadline --------------------------------------------------------------------------------
 
@@ -325,11 +333,136 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _rotations_to_deliver(self):
-        """Rotations whose delivery sends the new key by itself; none of ``claim``'s."""
-        return []
+        """Rotations whose new key is to be sent now, inside the window of their policy."""
+        sending = self.env["auth.integration.delivery"]._codes("_sends")
+        now = fields.Datetime.now()
+        rotations = self.search(
+            [
+                ("cancelled_at", "=", False),
+                ("delivery", "in", sending),
+                ("integration_id.active", "=", True),
+                "|",
+                ("next_try_at", "=", False),
+                ("next_try_at", "<=", now),
+                "|",
+                ("postponed_until", "=", False),
+                ("postponed_until", "<=", now),
+                ("state", "in", ("due", "delivering")),
+            ],
+            order="next_try_at, id",
+        )
+        return rotations.filtered(
+            lambda r: r.opened_by or r.integration_id.policy_id._is_in_window(now)
+        ).ids
 
     def _deliver(self, rotation_ids):
-        """Send one new key."""
+        """Make the new key of one rotation, commit, and send it.
+
+        Whatever happens while it is sent, the key exists and may have arrived; it is for the next
+        try to send another one, and for the first use of one of them to end the others.
+        """
+        rotation = self.browse(rotation_ids).try_lock_for_update(allow_referencing=True)
+        rotation.invalidate_recordset()
+        now = fields.Datetime.now()
+        if rotation.state not in ("due", "delivering") or (rotation.next_try_at or now) > now:
+            return  # another run is at it, or has just been
+        way = self.env["auth.integration.delivery"]._all()[rotation.delivery]
+        if obstacle := way._obstacle(rotation.integration_id):
+            rotation._note_failure(obstacle)
+            return
+        secret, new_key = rotation._make_new_key()
+        rotation.write(
+            {
+                "delivering_at": fields.Datetime.now(),
+                "delivered_at": False,
+                "next_try_at": rotation._time_of_next_try(),
+            }
+        )
+        self._commit()
+        try:
+            self._send_by(way, rotation, secret, new_key)
+        except DeliveryRefused as error:
+            rotation._withdraw(new_key, str(error))
+        except DeliveryUnanswered as error:
+            rotation._note_failure(str(error))
+        except Exception as error:
+            # Its text is not ours and might hold the key.
+            _logger.error("Delivery of rotation %s: %s", rotation.id, type(error).__name__)
+            rotation._note_failure(
+                self.env._("The delivery failed inside Odoo: %s", type(error).__name__)
+            )
+        else:
+            rotation._note_arrival(new_key)
+
+    def _send_by(self, way, rotation, secret, new_key):
+        """Send, and be free to see what the other side has done by the time of its answer."""
+        try:
+            way._send(rotation, secret, new_key)
+        finally:
+            self._commit()
+
+    def _commit(self):
+        self.env["ir.cron"]._commit_progress()
+
+    def _note_arrival(self, new_key):
+        self.write({"delivered_at": fields.Datetime.now(), "last_error": False})
+        self._tell(
+            self.env._(
+                "The new API key %(new)s… was delivered; it replaces %(old)s… from its first use"
+                " on.",
+                new=new_key.prefix,
+                old=self.old_key_id.prefix,
+            )
+        )
+
+    def _withdraw(self, new_key, reason):
+        """End a key that surely did not arrive, and tell the owners the first time."""
+        first = not self.last_error and self.tries <= 1
+        new_key.lock_for_update(allow_referencing=True)
+        if not new_key.first_used_at:
+            new_key._end("revoked", self.env._("Not delivered"))
+        self._note_failure(reason)
+        if first:
+            self._tell(
+                self.env._(
+                    "The new API key could not be delivered: %(reason)s It is tried again; the"
+                    " old key %(old)s… works meanwhile.",
+                    reason=reason,
+                    old=self.old_key_id.prefix,
+                ),
+                self.integration_id.owner_ids,
+            )
+
+    def _note_failure(self, reason):
+        self.write({"last_error": reason, "next_try_at": self._time_of_next_try()})
+
+    def _time_of_next_try(self):
+        """Five minutes after the first try, then ever longer up to a day."""
+        minutes = 5 * 3 ** min(max(self.tries - 1, 0), 6)
+        return fields.Datetime.now() + min(timedelta(minutes=minutes), timedelta(days=1))
+
+    @api.model
+    def _secrets_of_old_keys(self):
+        """Integrations with a secret that is not encrypted with the server's newest key."""
+        try:
+            box = secret_box()
+        except NoKeyError:
+            return []
+        stored = self._rows_of(
+            SQL("SELECT id, totp_seed, webhook_secret FROM auth_integration"
+                " WHERE totp_seed IS NOT NULL OR webhook_secret IS NOT NULL")
+        )
+        return [
+            id_ for id_, *tokens in stored if not all(box.is_current(t) for t in tokens if t)
+        ]
+
+    def _encrypt_again(self, integration_ids):
+        """Encrypt the secrets of one integration with the newest key."""
+        integration = self.env["auth.integration"].browse(integration_ids)
+        for field, purpose in (("totp_seed", "totp"), ("webhook_secret", "webhook")):
+            if integration[field]:
+                secret = integration._decrypt(integration[field], purpose)
+                integration[field] = integration._encrypt(secret, purpose)
 
     # Telling ---------------------------------------------------------------------------------
 
@@ -370,10 +503,11 @@ class AuthIntegrationRotation(models.Model):
             SELECT r.integration_id, min(k.expires_at) AS expires_at
             FROM auth_integration_rotation r
             JOIN auth_integration_key k ON k.id = r.old_key_id
-            WHERE r.cancelled_at IS NULL AND r.delivery = 'claim'
+            WHERE r.cancelled_at IS NULL AND r.delivery IN %s
               AND (r.postponed_until IS NULL OR r.postponed_until <= %s) AND %s = 'due'
             GROUP BY r.integration_id
             """,
+            self.env["auth.integration.delivery"]._codes("_asks_owners"),
             UTC_NOW,
             self._state_sql("r"),
         )

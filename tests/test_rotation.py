@@ -5,7 +5,7 @@ from unittest.mock import patch
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
-from odoo.tools import mute_logger
+from odoo.tools import file_open, mute_logger
 
 from ..tools import rotation_states
 from .common import IntegrationCommon
@@ -693,3 +693,28 @@ class TestRotationAdoption(IntegrationCommon):
         ends = {key.id: key.expires_at for key in adopted}
         keys._reconcile()
         self.assertEqual({key.id: key.expires_at for key in adopted}, ends)
+
+
+@tagged("post_install", "-at_install")
+class TestRotationNeutralize(RotationCommon):
+    def test_neutralized_copy(self):
+        """Targets and secrets are gone, the jobs are off, and no key is handed over."""
+        self.integration.webhook_url = "https://example.com/hook"
+        self.env.cr.execute(
+            "UPDATE auth_integration SET webhook_secret = 'x', totp_seed = 'y' WHERE id = %s",
+            (self.integration.id,),
+        )
+        rotation = self._due()
+        self.env.flush_all()
+        with file_open("auth_integration/data/neutralize.sql") as script:
+            self.env.cr.execute(script.read())
+        self.env.invalidate_all()
+        self.env.registry.clear_all_caches()
+        self.assertFalse(self.integration.webhook_url)
+        self.assertFalse(self.integration.sudo().webhook_secret or self.integration.totp_seed)
+        self.assertFalse(self.cron.active)
+        with self.assertRaisesRegex(UserError, "copy"):
+            self._claim(rotation)
+        # Whatever gives the copy's database.uuid, it is never what the script wrote.
+        self.env["ir.config_parameter"].init(force=True)
+        self.assertTrue(self.rotations._is_copied_database())

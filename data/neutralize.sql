@@ -1,0 +1,23 @@
+-- a copy rotates nothing: it is not the database that the integrations' keys belong to
+DELETE FROM ir_config_parameter
+ WHERE key IN ('auth_integration.database_uuid', 'auth_integration.webhook_allowed_networks');
+INSERT INTO ir_config_parameter (key, value)
+VALUES ('auth_integration.database_uuid', 'neutralized');
+
+-- nowhere to send new keys to, and nothing to sign or to fetch them with
+UPDATE auth_integration
+   SET webhook_url = NULL,
+       webhook_secret = NULL,
+       webhook_secret_set_at = NULL,
+       totp_seed = NULL,
+       totp_enrolled_at = NULL;
+
+-- no run of the schedule, which would also tell owners of keys that are none of theirs
+UPDATE ir_cron
+   SET active = false
+ WHERE id IN (
+       SELECT res_id
+         FROM ir_model_data
+        WHERE model = 'ir.cron'
+          AND module = 'auth_integration'
+);
