@@ -11,5 +11,7 @@ def uninstall_hook(env):
 
     Technical users and native API keys stay: integrations go on working without the add-on.
     """
-    env.cr.execute("DROP TABLE IF EXISTS auth_attempt_daily_key")
+    env.cr.execute(
+        "DROP TABLE IF EXISTS auth_attempt_daily_key, auth_integration_password_change"
+    )
     env["ir.config_parameter"].sudo().search([("key", "=like", "auth\\_integration.%")]).unlink()

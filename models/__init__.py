@@ -15,3 +15,4 @@ from . import auth_integration_finding
 from . import res_users_apikeys
 from . import res_users
 from . import ir_http
+from . import auth_attempt_explanation

@@ -424,6 +424,24 @@ class ResUsers(models.Model):
             attempt_context.note("cooldown")
         return cooling
 
+    def _set_password(self):
+        """Extend :meth:`res.users._set_password`: remember when, to explain a wrong password.
+
+        A stronger hash of the same password does not pass here.
+        """
+        super()._set_password()
+        if not self._auth_integration_ready():
+            return
+        with protected(self.env.cr):
+            self.env.cr.execute(
+                SQL(
+                    "INSERT INTO auth_integration_password_change (user_id, changed_at)"
+                    " SELECT unnest(%s), clock_timestamp() AT TIME ZONE 'UTC'"
+                    " ON CONFLICT (user_id) DO UPDATE SET changed_at = EXCLUDED.changed_at",
+                    self.ids,
+                )
+            )
+
     # Actions ---------------------------------------------------------------------------------
 
     def action_restore_archived(self):

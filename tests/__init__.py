@@ -1,3 +1,4 @@
+from . import test_attempt_explanation
 from . import test_finding
 from . import test_integration
 from . import test_key
