@@ -14,6 +14,7 @@ import time
 import urllib.request
 
 import postgres
+import server_log
 import virtualenv
 from common import ADDON, CHECKOUT_ID, addon_hash, die, entry_point, free_port, say, state_dir, tail
 from odoo_command import addons_path, check_addon, command, environment, run_or_die, tree
@@ -60,6 +61,9 @@ def prepare(database):
             unfinished.touch()
         run_or_die([*common, "-i", ADDON, "--with-demo"], log, "the installation")
         unfinished.unlink(missing_ok=True)
+    # Odoo goes on without demo data that it cannot load; whoever looks for them should know why.
+    for entry in server_log.complaints(log.read_text(errors="replace")):
+        print(f"warning, from {log}:\n{entry}", file=sys.stderr)
     note.write_text(json.dumps(done))
 
 
