@@ -44,7 +44,7 @@ class Pairs:
     @property
     def ratios(self):
         """Ours divided by stock's, pair by pair: what slows the machine slows both of a pair."""
-        return [ours / stock for stock, ours in zip(self.stock, self.ours)]
+        return [ours / stock for stock, ours in zip(self.stock, self.ours, strict=True)]
 
     @property
     def ratio(self):

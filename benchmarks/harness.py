@@ -25,12 +25,14 @@ class Measurement:
 
     :ivar tries: all of them, in order
     :ivar queries: SQL queries of each call, by side
+    :ivar cpu: seconds of processor time used by the calls, by side
     :ivar load: the machine's load average before the row
     """
 
     row: object
     tries: tuple
     queries: dict
+    cpu: dict
     load: float
 
     @property
@@ -117,19 +119,21 @@ def measure(row, sides, most_tries=MOST_TRIES):
     """Measure one row, again if it is too noisy to be judged, and return all that was seen."""
     load = os.getloadavg()[0]
     tries, queries = [], {side.name: [] for side in sides}
+    cpu = dict.fromkeys(queries, 0.0)
     numbers = iter(range(10**9))
     while not tries or needs_another_try(tries, row.promise, most_tries):
-        tries.append(_try(row, sides, numbers, queries))
-    return Measurement(row, tuple(tries), queries, load)
+        tries.append(_try(row, sides, numbers, queries, cpu))
+    return Measurement(row, tuple(tries), queries, cpu, load)
 
 
-def _try(row, sides, numbers, queries):
+def _try(row, sides, numbers, queries, cpu):
     """Make the calls of one try: warm up, then in turn, the order of each pair the other one."""
     for _ in range(row.warmup):
         number = next(numbers)
         for side in sides:
             _call(row, side, number)
     marks = [side.log_mark() for side in sides]
+    cpu_before = [side.cpu_seconds() for side in sides]
     seconds = {side.name: [] for side in sides}
     gc.collect()
     gc.disable()
@@ -140,7 +144,8 @@ def _try(row, sides, numbers, queries):
                 seconds[side.name].append(_call(row, side, number))
     finally:
         gc.enable()
-    for side, mark in zip(sides, marks):
+    for side, mark, before in zip(sides, marks, cpu_before, strict=True):
+        cpu[side.name] += side.cpu_seconds() - before
         queries[side.name] += side.queries_since(mark, row.pairs)
     return Pairs(*(tuple(seconds[side.name]) for side in sides))
 

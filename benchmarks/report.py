@@ -4,8 +4,10 @@ from statistics import median
 
 from figures import percentile, verdict
 
-HEADER = ("", "stock ms", "p95", "ours ms", "p95", "ratio", "95 % interval", "middle half",
-          "SQL stock", "ours", "promise", "")
+HEADER = (
+    *("", "stock ms", "p95", "ours ms", "p95", "ratio", "95 % interval", "middle half"),
+    *("CPU ms stock", "ours", "SQL stock", "ours", "promise", ""),
+)
 
 
 def summary(measurement):
@@ -17,6 +19,7 @@ def summary(measurement):
         sides[name] = {
             "median_ms": median(seconds) * 1e3,
             "p95_ms": percentile(seconds, 95) * 1e3,
+            "cpu_ms": measurement.cpu[name] / len(seconds) * 1e3,
             "queries": median(queries),
             "queries_most": max(queries),
         }
@@ -27,7 +30,9 @@ def summary(measurement):
         "interval": list(pairs.interval),
         "middle_half": list(pairs.spread),
         "pairs": len(pairs.ratios),
-        "tries": [{"ratio": one.ratio, "interval": list(one.interval)} for one in measurement.tries],
+        "tries": [
+            {"ratio": one.ratio, "interval": list(one.interval)} for one in measurement.tries
+        ],
         "load_average": measurement.load,
         "promise": row.promise,
         "verdict": verdict(pairs.ratio, row.promise),
@@ -50,6 +55,8 @@ def cells(figures):
         f"{figures['ratio']:.3f}",
         "{:.3f} – {:.3f}".format(*figures["interval"]),
         "{:.3f} – {:.3f}".format(*figures["middle_half"]),
+        f"{stock['cpu_ms']:.1f}",
+        f"{ours['cpu_ms']:.1f}",
         _queries(stock),
         _queries(ours),
         "" if promise is None else f"≤ {promise:.2f}",
@@ -69,7 +76,7 @@ def table(rows):
     return [
         "  ".join(
             text.ljust(width) if column in (0, len(HEADER) - 1) else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths))
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     ]
@@ -102,8 +109,10 @@ def same_configuration(settings, connects):
     """
     ours, stock = settings["ours"], settings["stock"]
     postgres = ours["PostgreSQL"]
-    shown = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_level",
-             "shared_buffers")
+    shown = (
+        *("server_version", "fsync", "synchronous_commit", "full_page_writes"),
+        *("wal_level", "shared_buffers"),
+    )
     added = sorted(ours["modules"].keys() - stock["modules"].keys())
     return [
         f"odoo.conf: {len(stock['odoo.conf'])} settings, the same but for database, ports and the"

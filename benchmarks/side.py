@@ -1,10 +1,12 @@
-"""One of the two servers as a client sees it: whom it knows, and the calls that rows are made of."""
+"""One of the two servers as a client sees it: whom it knows, and the calls rows are made of."""
 
 import contextlib
 import http.client
+import os
 import re
 import time
 import xmlrpc.client
+from pathlib import Path
 from typing import NamedTuple
 
 ACCESS_LINE = re.compile(
@@ -28,17 +30,18 @@ PEOPLE = """
         end = datetime.datetime.now() + datetime.timedelta(days=days)
         return env["res.users.apikeys"].with_user(user).sudo()._generate(None, "bench", end)
 
+    admin = env.ref("base.user_admin")
     user = new_user(login, password=password)
     if with_addon:
         bot = env["auth.integration"].create(
-            {"name": "Benchmark", "code": bot_login, "owner_ids": [(4, env.ref("base.user_admin").id)]}
-        ).user_id
+            {"name": "Benchmark", "code": bot_login, "owner_ids": [(4, admin.id)]}).user_id
     else:
         bot = new_user(bot_login)
     ended = new_key(user)
     cr.execute(
-        "UPDATE res_users_apikeys SET expiration_date = now() AT TIME ZONE 'UTC' - interval '1 day'"
-        " WHERE user_id = %s", [user.id])
+        "UPDATE res_users_apikeys"
+        " SET expiration_date = now() AT TIME ZONE 'UTC' - interval '1 day' WHERE user_id = %s",
+        [user.id])
     result = {
         "uid": user.id, "ended_key": ended, "key": new_key(user),
         "bot_uid": bot.id, "bot_key": new_key(bot),
@@ -131,6 +134,14 @@ class Side:
         """How often the kept connection had to be made. Odoo's own server ends it each time."""
         return self._connection.connects
 
+    def cpu_seconds(self):
+        """Return the processor time that the server and its PostgreSQL processes have used."""
+        backends = self.server.sql(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        )
+        pids = [*self.server.worker_pids(), *(row["pid"] for row in backends)]
+        return sum(map(_cpu_seconds, pids))
+
     def close(self):
         """End the kept connection."""
         self._connection.close()
@@ -160,6 +171,14 @@ class Side:
         return seconds, response.status, answer
 
 
+def _cpu_seconds(pid):
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # ended meanwhile, or on another machine
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def settings(server):
     """Return what must be alike on both sides, by topic, as flat dictionaries."""
     configuration = {}
@@ -170,7 +189,9 @@ def settings(server):
     postgres = {
         row["name"]: row["setting"] for row in server.sql("SELECT name, setting FROM pg_settings")
     }
-    modules = server.sql("SELECT name, latest_version FROM ir_module_module WHERE state='installed'")
+    modules = server.sql(
+        "SELECT name, latest_version FROM ir_module_module WHERE state = 'installed'"
+    )
     parameters = server.sql(
         "SELECT key, value FROM ir_config_parameter"
         " WHERE key ~ '^(password|base\\.login|auth_)' AND key !~ '^auth_integration'"
@@ -192,4 +213,3 @@ def opened(name, server):
         yield side
     finally:
         side.close()
-

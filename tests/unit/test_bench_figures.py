@@ -3,9 +3,10 @@
 import random
 
 import pytest
-from figures import Pairs, median_interval, needs_another_try, percentile, pooled, verdict
 from hypothesis import given
 from hypothesis import strategies as st
+
+from figures import Pairs, median_interval, needs_another_try, percentile, pooled, verdict
 
 times = st.lists(st.floats(0.001, 10), min_size=1, max_size=60)
 

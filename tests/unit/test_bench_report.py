@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 import report
 from figures import Pairs
 from harness import Measurement, differences
@@ -12,8 +13,9 @@ from rows import ROWS, Row, wrong_key
 def measured(name="a call", promise=1.2, ratio=1.0, tries=1, queries=(3, 3)):
     pairs = Pairs((0.002,) * 20, (0.002 * ratio,) * 20)
     row = Row(name, call=None, promise=promise, pairs=20)
+    queries_of = {"stock": [1, 1], "ours": list(queries)}
     return report.summary(
-        Measurement(row, (pairs,) * tries, {"stock": [1, 1], "ours": list(queries)}, load=0.5)
+        Measurement(row, (pairs,) * tries, queries_of, {"stock": 0.05, "ours": 0.1}, load=0.5)
     )
 
 
@@ -41,6 +43,7 @@ def test_a_summary_has_everything_and_can_be_stored():
     assert figures["stock"]["median_ms"] == pytest.approx(2)
     assert figures["ours"]["p95_ms"] == pytest.approx(3)
     assert (figures["ours"]["queries"], figures["ours"]["queries_most"]) == (3, 9)
+    assert figures["ours"]["cpu_ms"] == pytest.approx(5)
     assert figures["ratio"] == pytest.approx(1.5)
     assert (figures["verdict"], figures["clear"], figures["pairs"]) == ("missed", True, 20)
 
