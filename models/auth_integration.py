@@ -118,10 +118,7 @@ class AuthIntegration(models.Model):
         help="Who is refused once this is archived; empty when nobody is.",
     )
     finding_ids = fields.One2many(
-        "auth.integration.finding",
-        "integration_id",
-        "Open findings",
-        domain=[("accepted", "=", False)],
+        "auth.integration.finding", string="Open findings", compute="_compute_finding_ids"
     )
     health = fields.Selection(
         [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
@@ -232,6 +229,17 @@ class AuthIntegration(models.Model):
             integration.open_rotation_count = rotations.get(integration, 0)
             integration.live_key_count = live.get(integration, 0)
             integration.attempt_failure_count = failures.get(integration, 0)
+
+    def _compute_finding_ids(self):
+        """Search each time: findings come and go without anything being written to them."""
+        self.env.flush_all()
+        findings = self.env["auth.integration.finding"].search(
+            [("integration_id", "in", self.ids), ("accepted", "=", False)]
+        )
+        for integration in self:
+            integration.finding_ids = findings.filtered(
+                lambda finding, owner=integration: finding.integration_id == owner._origin
+            )
 
     @api.depends("health")
     def _compute_health_color(self):

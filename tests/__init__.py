@@ -5,4 +5,5 @@ from . import test_key
 from . import test_rotation
 from . import test_rotation_self_service
 from . import test_rotation_webhook
+from . import test_tours
 from . import test_verify

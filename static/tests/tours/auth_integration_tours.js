@@ -1,0 +1,166 @@
+import { registry } from "@web/core/registry";
+
+const tours = registry.category("web_tour.tours");
+
+/** Core asks for the password before anything that hands out a key. */
+function confirmIdentity(password) {
+    return [
+        {
+            content: "Core asks who is sitting there",
+            trigger: ".modal div:contains(Enter your current password)",
+        },
+        {
+            trigger: ".modal [name=password] input",
+            run: `edit ${password}`,
+        },
+        {
+            trigger: ".modal button:contains(Confirm Password)",
+            run: "click",
+        },
+    ];
+}
+
+/** The key is shown, and gone from the page once the dialogue is closed. */
+function storeTheKey() {
+    let secret;
+    return [
+        {
+            content: "The key is shown",
+            trigger: ".modal [name=key] span:contains(/^[0-9a-f]{40}$/)",
+            run() {
+                secret = this.anchor.textContent.trim();
+            },
+        },
+        {
+            trigger: ".modal button:contains(I have stored it)",
+            run: "click",
+        },
+        {
+            content: "The key is gone from the page",
+            trigger: "body:not(:has(.modal))",
+            run() {
+                if (!secret || document.documentElement.innerHTML.includes(secret)) {
+                    throw new Error("The key is still on the page");
+                }
+            },
+        },
+    ];
+}
+
+tours.add("auth_integration_issue", {
+    steps: () => [
+        {
+            content: "An administrator makes an integration",
+            trigger: ".o-kanban-button-new",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_view [name=name] input",
+            run: "edit Tour Shop",
+        },
+        {
+            trigger: ".o_form_view [name=code] input",
+            run: "edit tour_shop",
+        },
+        {
+            trigger: ".o_form_button_save",
+            run: "click",
+        },
+        {
+            content: "It has its user, and no key yet",
+            trigger:
+                ".o_auth_integration_findings .alert-danger:contains(Tour Shop has no key that works)",
+        },
+        {
+            trigger: ".o_statusbar_buttons button[name=action_issue_key]",
+            run: "click",
+        },
+        {
+            content: "The dialogue says that the key is shown once",
+            trigger: ".modal .alert:contains(The key is shown once)",
+        },
+        {
+            trigger: ".modal button[name=action_issue]",
+            run: "click",
+        },
+        ...confirmIdentity("admin"),
+        ...storeTheKey(),
+        {
+            content: "The key is in the list, handed over and not used",
+            trigger: "[name=key_ids] .o_data_row .badge:contains(Pending)",
+        },
+        {
+            content: "Nothing is wrong any more",
+            trigger: ".o_form_view:not(:has(.o_auth_integration_findings .alert))",
+        },
+    ],
+});
+
+tours.add("auth_integration_claim", {
+    steps: () => [
+        {
+            content: "An owner sees the rotation of his integration",
+            trigger: ".o_data_row:contains(Tour Shop) button[name=action_claim]",
+            run: "click",
+        },
+        {
+            content: "The dialogue says what happens to the old key",
+            trigger: ".modal .alert:contains(Until the new key is first used)",
+        },
+        {
+            trigger: ".modal button[name=action_claim]",
+            run: "click",
+        },
+        ...confirmIdentity("tour_owner"),
+        ...storeTheKey(),
+        {
+            content: "The rotation goes on",
+            trigger: ".o_data_row:contains(Tour Shop) .badge:contains(Delivered)",
+        },
+    ],
+});
+
+tours.add("auth_integration_restore", {
+    steps: () => [
+        {
+            content: "An administrator sees that an archived user holds a live key",
+            trigger: ".o_data_row:contains(tour_shop is archived) button[name=action_restore_user]",
+            run: "click",
+        },
+        {
+            content: "The finding is gone",
+            trigger: ".o_list_view:not(:has(.o_data_row:contains(tour_shop is archived)))",
+        },
+    ],
+});
+
+tours.add("auth_integration_archive", {
+    steps: () => [
+        {
+            trigger: ".o_kanban_record:contains(Tour Shop)",
+            run: "click",
+        },
+        {
+            trigger: ".o_breadcrumb .active:contains(Tour Shop)",
+        },
+        {
+            trigger: ".o_cp_action_menus .dropdown-toggle",
+            run: "click",
+        },
+        {
+            trigger: ".o-dropdown--menu .o_menu_item:contains(Archive)",
+            run: "click",
+        },
+        {
+            content: "The question says who will be refused",
+            trigger: ".modal:contains(will be refused at once):contains(Tour key)",
+        },
+        {
+            trigger: ".modal button:contains(Cancel)",
+            run: "click",
+        },
+        {
+            trigger: "body:not(:has(.modal))",
+        },
+    ],
+});

@@ -1,0 +1,55 @@
+from odoo.tests import HttpCase, new_test_user, tagged
+
+
+@tagged("post_install", "-at_install")
+class TestTours(HttpCase):
+    """What an administrator and an owner do in the browser, in their own words: see the tours."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.owner = new_test_user(cls.env, "tour_owner", password="tour_owner")
+
+    def _integration(self):
+        return self.env["auth.integration"].create(
+            {"name": "Tour Shop", "code": "tour_shop", "owner_ids": self.owner.ids}
+        )
+
+    def _key_in_use(self, integration):
+        """A key that an external system has used already."""
+        _secret, key = self.env["auth.integration.key"]._issue(integration, "Tour key")
+        key.sudo().first_used_at = key.issued_at
+        return key
+
+    def test_administrator_makes_integration_and_issues_key(self):
+        self.start_tour("/odoo/api-integrations", "auth_integration_issue", login="admin")
+        integration = self.env["auth.integration"].search([("code", "=", "tour_shop")])
+        self.assertEqual(integration.user_id.login, "tour_shop")
+        self.assertEqual(integration.owner_ids, self.env.ref("base.user_admin"))
+        self.assertEqual(integration.key_ids.mapped("state"), ["pending"])
+        self.assertEqual(integration.key_ids.issued_by, self.env.ref("base.user_admin"))
+
+    def test_owner_claims_rotated_key(self):
+        integration = self._integration()
+        old_key = self._key_in_use(integration)
+        old_key.action_rotate_now()
+        self.start_tour("/odoo/api-key-rotations", "auth_integration_claim", login="tour_owner")
+        new_key = integration.key_ids - old_key
+        self.assertEqual(new_key.replaces_id, old_key)
+        self.assertEqual(new_key.state, "pending")
+        self.assertEqual(old_key.state, "active", "The old key works until the new one is used")
+        rotation = self.env["auth.integration.rotation"].search([("old_key_id", "=", old_key.id)])
+        self.assertEqual(rotation.claimed_by, self.owner)
+
+    def test_administrator_restores_archived_user(self):
+        integration = self._integration()
+        self._key_in_use(integration)
+        integration.user_id.active = False
+        self.start_tour("/odoo/integration-findings", "auth_integration_restore", login="admin")
+        self.assertTrue(integration.user_id.active)
+
+    def test_archiving_says_who_breaks(self):
+        integration = self._integration()
+        self._key_in_use(integration)
+        self.start_tour("/odoo/api-integrations", "auth_integration_archive", login="admin")
+        self.assertTrue(integration.active, "The administrator thought better of it")
