@@ -1,6 +1,7 @@
 from . import live_sql_mixin
 from . import auth_attempt
 from . import auth_integration_delivery
+from . import auth_attempt_removal
 from . import auth_integration_policy
 from . import auth_integration
 from . import auth_integration_key
@@ -16,3 +17,4 @@ from . import res_users_apikeys
 from . import res_users
 from . import ir_http
 from . import auth_attempt_explanation
+from . import res_config_settings

@@ -4,7 +4,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 from odoo import api, fields, models
-from odoo.exceptions import AccessDenied
+from odoo.exceptions import AccessDenied, AccessError
+from odoo.fields import Domain
 from odoo.http import SessionExpiredException
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
@@ -13,10 +14,10 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from werkzeug.exceptions import HTTPException
 
 from ..tools import attempt as attempt_context
-from ..tools import buckets, caller, causes, references
+from ..tools import agents, buckets, caller, causes, references
 from ..tools.attempt import Attempt
 from ..tools.log_limit import LogLimit
-from ..tools.redaction import clean, describe_unknown_login, escape, scrub
+from ..tools.redaction import clean, describe_unknown_login, escape
 from ..tools.usage_writer import SuccessfulUse, usage_writer
 
 _logger = logging.getLogger(__name__)
@@ -25,6 +26,16 @@ _write_failures = LogLimit(per_minute=60)
 # Milliseconds a row of ours may wait for a lock; beyond, the attempt goes to the server log.
 LOCK_TIMEOUT_MS = 500
 NEAREST_LOGIN_CANDIDATES = 5000
+# What stands in a column whose values were too many to keep apart (see ``_flood_level``).
+MANY = "(many)"
+GC_BATCH = 20_000
+# Settings: parameter and default.
+PARAMETERS = {
+    "attempt_keep_failures_days": 365,
+    "attempt_keep_successes_days": 90,
+    "attempt_max_rows": 5_000_000,
+    "attempt_new_rows_per_minute": 120,
+}
 CHANNELS = [
     ("xmlrpc", "XML-RPC"),
     ("jsonrpc", "JSON-RPC"),
@@ -156,18 +167,23 @@ class AuthAttempt(models.Model):
                 ON auth_attempt (key_id, last_seen DESC) WHERE key_id IS NOT NULL;
             CREATE INDEX IF NOT EXISTS auth_attempt_reference_idx
                 ON auth_attempt (reference) WHERE reference IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_new_failure_idx
+                ON auth_attempt (first_seen) WHERE outcome = 'failure';
             """
         )
 
     def _register_hook(self):
         """Let the hooks of this registry work, provided the database has what they touch."""
         super()._register_hook()
-        self.env.registry.auth_integration_ready = self._schema_is_current()
+        registry = self.env.registry
+        registry.auth_integration_reference_key = self._reference_key()
+        registry.auth_integration_ready = self._schema_is_current()
 
     def _schema_is_current(self):
         """Whether the database has every column the hooks use: updated files, ``-u`` not run."""
         needed = {
             "auth_attempt": {"bucket", *IDENTIFYING_COLUMNS, "count", "first_seen", "last_seen"},
+            "auth_attempt_daily_key": {"id", "day", "value"},
             **{
                 self.env[model]._table: {
                     field.name for field in self.env[model]._fields.values() if field.column_type
@@ -203,14 +219,7 @@ class AuthAttempt(models.Model):
     @api.model
     def _new_attempt(self, **facts):
         """An attempt of the current caller, with what the HTTP request tells."""
-        who = caller.current()
-        facts.setdefault("channel", who.channel or "http")
-        return Attempt(
-            database=self.env.cr.dbname,
-            remote_addr=who.remote_addr,
-            user_agent=who.user_agent,
-            **facts,
-        )
+        return attempt_context.of_caller(self.env.cr.dbname, **facts)
 
     @contextmanager
     def _open(self, **facts):
@@ -223,7 +232,11 @@ class AuthAttempt(models.Model):
         if joined := attempt_context.current():
             yield joined
             return
-        opened = self._new_attempt(**facts)
+        try:
+            opened = self._new_attempt(**facts)
+        except Exception:
+            _logger.exception("The caller of an attempt could not be read")
+            opened = Attempt(channel="http", database=self.env.cr.dbname, **facts)
         with attempt_context.opened(opened):
             try:
                 yield opened
@@ -242,25 +255,30 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _emit(self, attempt):
+        """Write a decided attempt down; see :meth:`_emit_in`."""
+        self._emit_in(self.env.registry, attempt)
+
+    @classmethod
+    def _emit_in(cls, registry, attempt):
         """Write a decided attempt down; never raises and never changes the outcome.
 
         A failure is committed on a connection of its own before this returns, whatever becomes
         of the caller's transaction.  A success is, when it is the first of its kind in this
         minute; the others follow within a minute (:mod:`usage_writer`).
         """
-        attempt_context.mark_decided()
-        if attempt.discarded or _was_emitted(attempt):
-            return
         try:
+            attempt_context.mark_decided()
+            if attempt.discarded or _was_emitted(attempt):
+                return
             if attempt.outcome == "success":
-                usage_writer.add(self._successful_use(attempt), self.env.registry)
+                usage_writer.add(cls._successful_use(attempt), registry)
             else:
-                self._emit_failure(attempt)
+                cls._emit_failure(registry, attempt)
         except Exception as error:
             _log_unwritten(attempt, error)
 
-    @api.model
-    def _successful_use(self, attempt):
+    @classmethod
+    def _successful_use(cls, attempt):
         return SuccessfulUse(
             dbname=attempt.database,
             channel=attempt.channel,
@@ -270,25 +288,25 @@ class AuthAttempt(models.Model):
             integration_id=attempt.integration_id,
             attribution=attempt.attribution,
             key_id=attempt.key_id,
-            remote_addr=clean(attempt.remote_addr, 64),
-            user_agent=clean(scrub(attempt.user_agent or ""), 256) or None,
+            remote_addr=attempt.remote_addr,
+            user_agent=agents.describe(attempt.user_agent),
         )
 
-    @api.model
-    def _emit_failure(self, attempt):
+    @classmethod
+    def _emit_failure(cls, registry, attempt):
         now = fields.Datetime.now()
         attempt.reference = references.reference(
-            self._reference_key(),
-            minute=now.replace(second=0),
-            address=attempt.remote_addr or "",
+            registry.auth_integration_reference_key,
+            minute=now,
+            address=attempt.remote_addr,
             channel=attempt.channel,
             identity=attempt.presented_identity,
         )
         attempt_context.answer_with(attempt.reference)
-        with self._own_cursor(self.env.registry) as cr:
-            attempts = api.Environment(cr, api.SUPERUSER_ID, {})["auth.attempt"]
+        with cls._own_cursor(registry) as cr:
+            attempts = api.Environment(cr, api.SUPERUSER_ID, {})[cls._name]
             attempts._complete(attempt)
-            attempts._upsert(attempts._failure_values(attempt), 1, now, now)
+            attempts._upsert(attempts._failure_values(attempt, now), 1, now, now)
         _log_refusal(attempt)
 
     @staticmethod
@@ -307,43 +325,78 @@ class AuthAttempt(models.Model):
                 )
             yield cr
 
+    def _query(self, query):
+        """Run a query that may hold what the caller typed: it never goes to the server log."""
+        self.env.cr.execute(query, log_exceptions=False)
+        return self.env.cr.fetchall() if self.env.cr.description else []
+
     @api.model
     def _complete(self, attempt):
         """Find what the hooks did not: whose login this is, why it failed, which integration."""
         if attempt.user_id is None and attempt.login is not None:
             self._complete_by_login(attempt)
         if attempt.user_id is None and type(attempt.uid) is int and 0 < attempt.uid < 2**31:
-            attempt.user_id = self.env["res.users"].browse(attempt.uid).exists().id or None
+            attempt.user_id = attempt.uid
         if attempt.user_id and not attempt.known_login:
-            user = self.env["res.users"].browse(attempt.user_id).exists()
-            attempt.known_login = user.login
+            attempt.known_login = self._login_of(attempt.user_id)
+            attempt.user_id = attempt.user_id if attempt.known_login else None
         if attempt.user_id and not attempt.integration_id:
-            integration = self.env["res.users"].browse(attempt.user_id)._integration()
-            attempt.integration_id = integration.id or None
-            attempt.attribution = "login" if integration else None
-        if not attempt.user_id and not attempt.integration_id and attempt.remote_addr:
+            rows = self._query(
+                SQL("SELECT id FROM auth_integration WHERE user_id = %s", attempt.user_id)
+            )
+            if rows:
+                attempt.integration_id, attempt.attribution = rows[0][0], "login"
+        if attempt.key_id and not attempt.integration_id:
+            rows = self._query(
+                SQL(
+                    "SELECT integration_id FROM auth_integration_key"
+                    " WHERE id = %s AND integration_id IS NOT NULL",
+                    attempt.key_id,
+                )
+            )
+            if rows:
+                attempt.integration_id, attempt.attribution = rows[0][0], "key"
+        if not attempt.user_id and not attempt.integration_id:
             self._attribute_by_address(attempt)
+        attempt.completed = True
+
+    def _login_of(self, user_id):
+        rows = self._query(SQL("SELECT login FROM res_users WHERE id = %s", user_id))
+        return clean(rows[0][0], 256) if rows else None
 
     def _complete_by_login(self, attempt):
-        if not isinstance(attempt.login, str) or not attempt.login:
-            attempt.note("malformed_request" if attempt.login else "login_missing")
+        login = attempt.login
+        if not isinstance(login, str) or "\x00" in login or not _is_text(login):
+            attempt.note("malformed_request" if login else "login_missing")
+            return
+        if not login:
+            attempt.note("login_missing")
             return
         users = self.env["res.users"].with_context(active_test=False)
-        login = attempt.login.replace("\x00", "")
-        found = users.search(
-            users._get_login_domain(login), order=f"active desc, {users._get_login_order()}",
+        query = users._search(
+            users._get_login_domain(login),
+            order=f"active DESC, {users._get_login_order()}",
             limit=1,
         )
-        if not found:
+        rows = self._query(
+            query.select(*(SQL.identifier(query.table, name) for name in ("id", "login", "active")))
+        )
+        if not rows:
             attempt.note("user_unknown")
             return
-        attempt.user_id, attempt.known_login = found.id, found.login
-        if not found.active:
+        attempt.user_id, attempt.known_login, active = rows[0]
+        if not active:
             attempt.note("user_archived")
 
     def _attribute_by_address(self, attempt):
-        """Attribute to an integration if it alone has recently succeeded from this address."""
-        rows = self.env.execute_query(
+        """Attribute to an integration if it alone has recently succeeded from this address.
+
+        Not where the address is only that of a proxy, nor where the caller merely says whence
+        it comes.
+        """
+        if not attempt.remote_addr or not attempt.address_trusted:
+            return
+        rows = self._query(
             SQL(
                 """
                 SELECT DISTINCT k.integration_id
@@ -360,37 +413,74 @@ class AuthAttempt(models.Model):
             attempt.integration_id, attempt.attribution = rows[0][0], "address"
 
     @api.model
-    def _failure_values(self, attempt):
-        return {
+    def _failure_values(self, attempt, now):
+        level = self._flood_level(now)
+        values = {
             "outcome": "failure",
             "cause": attempt.cause,
             "channel": attempt.channel,
             "auth_type": attempt.auth_type,
-            "login": clean(attempt.known_login, 256) or self._describe_login(attempt),
+            "login": clean(attempt.known_login, 256) or self._describe_login(attempt, level),
             "user_id": attempt.user_id,
             "integration_id": attempt.integration_id,
             "attribution": attempt.attribution,
             "key_id": attempt.key_id,
-            "remote_addr": clean(attempt.remote_addr, 64),
-            "user_agent": clean(scrub(attempt.user_agent or ""), 256) or None,
+            "remote_addr": attempt.remote_addr,
+            "user_agent": agents.describe(attempt.user_agent),
             "database": attempt.database,
             "reference": attempt.reference,
         }
+        if level:
+            values.update(remote_addr=MANY, user_agent=MANY, reference=None)
+        if level > 1:
+            values.update(login=MANY)
+        return values
 
-    def _describe_login(self, attempt):
-        if attempt.user_id or attempt.login is None:
-            return None
-        typed = attempt.login if isinstance(attempt.login, str) else escape(attempt.login, 64)
-        candidates = self.env.execute_query(
+    @api.model
+    def _flood_level(self, now):
+        """How much must be kept together: 0 nothing, 1 address and agent, 2 the login as well.
+
+        The number of new rows of this minute, in all workers, decides, so that the log stays
+        bounded whoever calls with however many logins from however many addresses.  Never kept
+        together are users, integrations, keys and causes, and the counts stay exact.  The
+        reference goes with the address, of which it is made; the server log still has it.
+        """
+        limit = self._setting("attempt_new_rows_per_minute")
+        minute = now.replace(second=0)
+        [[rows]] = self._query(
             SQL(
-                "SELECT login FROM res_users WHERE active AND abs(length(login) - %s) <= 3"
-                " ORDER BY id LIMIT %s",
-                min(len(typed), 1000),
-                NEAREST_LOGIN_CANDIDATES,
+                "SELECT count(*) FROM (SELECT FROM auth_attempt"
+                " WHERE outcome = 'failure' AND first_seen >= %s LIMIT %s) new",
+                minute,
+                2 * limit,
             )
         )
+        return min(rows // limit, 2)
+
+    @api.model
+    def _setting(self, name):
+        """A setting of the log: a positive number, the default when it is anything else."""
+        text = self.env["ir.config_parameter"].sudo().get_param(f"auth_integration.{name}") or ""
+        return int(text) if text.isdecimal() and int(text) else PARAMETERS[name]
+
+    def _describe_login(self, attempt, flood_level=0):
+        """What is kept of a login or user id that does not exist: never the text itself."""
+        if attempt.user_id or attempt.login in (False, ""):
+            return None
+        if attempt.login is None:
+            return f"unknown user id {attempt.uid}" if _is_short_number(attempt.uid) else None
+        candidates = ()
+        if isinstance(attempt.login, str) and not flood_level:
+            candidates = self._query(
+                SQL(
+                    "SELECT login FROM res_users WHERE active AND abs(length(login) - %s) <= 4"
+                    " ORDER BY id LIMIT %s",
+                    min(len(attempt.login), 1000),
+                    NEAREST_LOGIN_CANDIDATES,
+                )
+            )
         return describe_unknown_login(
-            typed, [row[0] for row in candidates], self._correlation_key()
+            attempt.login, [row[0] for row in candidates], self._correlation_key()
         )
 
     @api.model
@@ -399,7 +489,7 @@ class AuthAttempt(models.Model):
         bucket = buckets.bucket_hash(
             values, buckets.bucket_start(first_seen, values["outcome"])
         )
-        self.env.cr.execute(
+        self._query(
             SQL(
                 """
                 INSERT INTO auth_attempt (bucket, %(columns)s, count, first_seen, last_seen)
@@ -427,6 +517,8 @@ class AuthAttempt(models.Model):
         for batch in sorted(uses, key=lambda batch: batch.identity.key_id or 0):
             use = batch.identity
             values = dict.fromkeys(IDENTIFYING_COLUMNS) | use.columns() | {"outcome": "success"}
+            if use.user_id and not use.login:
+                values["login"] = self._login_of(use.user_id)
             first, last = (
                 _from_epoch(moment) for moment in (batch.first_seen, batch.last_seen)
             )
@@ -438,9 +530,129 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _reference_key(self):
-        """Key of the references: the database's own secret, so that every worker agrees."""
+        """Key of the references: made of the database's own secret, so that every worker agrees.
+
+        Read once when the registry is loaded: an answer has its reference even when nothing can
+        be read any more.
+        """
         secret = self.env["ir.config_parameter"].sudo().get_param("database.secret") or ""
         return f"auth_integration.reference:{secret}".encode()
+
+    # Reading and keeping ---------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Refuse: attempts are written by the hooks only."""
+        raise self._append_only()
+
+    def write(self, vals):
+        """Refuse: what was recorded stays as it was."""
+        raise self._append_only()
+
+    def unlink(self):
+        """Refuse: attempts leave by retention only (see Settings)."""
+        raise self._append_only()
+
+    def _append_only(self):
+        return AccessError(
+            self.env._(
+                "The log of attempts cannot be changed, by administrators neither. Old attempts are"
+                " removed after the time that is set in Settings."
+            )
+        )
+
+    def _search(self, domain, *args, **kwargs):
+        """Extend ``_search``: a reference is found however it was typed or dictated."""
+
+        def as_written(condition):
+            if condition.field_expr != "reference" or not isinstance(condition.value, str):
+                return condition
+            meant = references.normalize(condition.value)
+            return Domain("reference", condition.operator, meant) if meant else condition
+
+        return super()._search(Domain(domain).map_conditions(as_written), *args, **kwargs)
+
+    @api.model
+    def explain_reference(self, reference):
+        """Tell whoever has a reference why that attempt was refused, when and how it was made.
+
+        For internal users.  Neither who it was nor from where: the log itself says that to those
+        who may read it.
+
+        :param str reference: as in the header ``X-Auth-Reference``, however typed
+        :return: one dictionary per row: ``cause``, ``title``, ``explanation``, ``remedy``,
+            ``channel``, ``first_seen``, ``last_seen`` (UTC strings) and ``count``
+        :rtype: list[dict]
+        """
+        if not self.env.user._is_internal():
+            raise AccessError(self.env._("References are explained to internal users only."))
+        meant = references.normalize(reference)
+        rows = self.sudo().search([("reference", "=", meant)], limit=20) if meant else self
+        return [
+            {
+                "cause": row.cause,
+                "title": self.env._(causes.get(row.cause).title),
+                "explanation": row.cause_explanation,
+                "remedy": row.cause_remedy,
+                "channel": row.channel,
+                "first_seen": fields.Datetime.to_string(row.first_seen),
+                "last_seen": fields.Datetime.to_string(row.last_seen),
+                "count": row.count,
+            }
+            for row in rows
+        ]
+
+    @api.autovacuum
+    def _gc_attempts(self):
+        """Remove a batch of attempts that are too old, or too many, and record that.
+
+        :return: number of rows removed, and 1 if there may be more, for the autovacuum
+        """
+        removed, remaining = 0, 0
+        for outcome in ("failure", "success"):
+            days = self._setting(f"attempt_keep_{outcome}{'s' if outcome == 'failure' else 'es'}_days")
+            before = fields.Datetime.now() - timedelta(days=days)
+            number = self._remove("age", SQL("outcome = %s AND last_seen < %s", outcome, before))
+            removed, remaining = removed + number, remaining or int(number == GC_BATCH)
+        if not remaining:
+            excess = self._query(
+                SQL(
+                    "SELECT last_seen, id FROM auth_attempt ORDER BY last_seen DESC, id DESC"
+                    " OFFSET %s LIMIT 1",
+                    self._setting("attempt_max_rows"),
+                )
+            )
+            if excess:
+                number = self._remove("number", SQL("(last_seen, id) <= %s", tuple(excess[0])))
+                removed, remaining = removed + number, int(number == GC_BATCH)
+        return removed, remaining
+
+    def _remove(self, reason, condition):
+        """Remove a batch, the oldest first, and record it in the same transaction."""
+        rows = self._query(
+            SQL(
+                """
+                WITH removed AS (
+                    DELETE FROM auth_attempt WHERE id IN (
+                        SELECT id FROM auth_attempt WHERE %(condition)s
+                        ORDER BY last_seen, id LIMIT %(batch)s
+                    )
+                    RETURNING outcome, count, first_seen, last_seen
+                )
+                INSERT INTO auth_attempt_removal
+                    (date, reason, outcome, row_count, attempt_count, first_seen, last_seen)
+                SELECT %(now)s, %(reason)s, outcome, count(*), sum(count), min(first_seen),
+                    max(last_seen)
+                FROM removed GROUP BY outcome
+                RETURNING row_count
+                """,
+                condition=condition,
+                batch=GC_BATCH,
+                now=fields.Datetime.now(),
+                reason=reason,
+            )
+        )
+        return sum(row[0] for row in rows)
 
     @api.model
     def _correlation_key(self):
@@ -464,6 +676,19 @@ def _from_epoch(seconds):
     return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None, microsecond=0)
 
 
+def _is_text(value):
+    """Whether text can be sent to PostgreSQL: half a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_short_number(value):
+    return type(value) is int and value.bit_length() <= 64
+
+
 def _was_emitted(attempt):
     """Whether this request has recorded the attempt already: a retry runs the hooks again.
 
@@ -474,10 +699,11 @@ def _was_emitted(attempt):
     if request is None:
         return False
     emitted = request.__dict__.setdefault("_auth_integration_emitted", set())
+    presented = attempt.presented_identity
     identity = (
         attempt.outcome,
         attempt.channel,
-        attempt.presented_identity,
+        presented if isinstance(presented, (str, int)) else type(presented),
         attempt.cause,
         attempt.key_id,
     )
@@ -491,7 +717,7 @@ def _log_refusal(attempt):
     """One line per failure: address and cause first, then what the caller has chosen."""
     _logger.info(
         "Authentication refused: address=%s cause=%s channel=%s reference=%s database=%s user=%s"
-        " integration=%s agent=%s",
+        ' integration=%s agent="%s"',
         attempt.remote_addr or "n/a",
         attempt.cause,
         attempt.channel,
@@ -499,33 +725,50 @@ def _log_refusal(attempt):
         attempt.database,
         attempt.user_id or "-",
         attempt.integration_id or "-",
-        escape(scrub(attempt.user_agent or ""), 128),
+        agents.describe(attempt.user_agent, 128) or "-",
     )
 
 
 def _log_unwritten(attempt, error):
     """The row could not be written: keep the whole attempt in the server log, one JSON line."""
-    suppressed = _write_failures.admit()
-    if suppressed is None:
-        return
-    _logger.error(
-        "Attempt not written: %s",
-        json.dumps(
-            {
-                "address": attempt.remote_addr,
-                "outcome": attempt.outcome,
-                "cause": attempt.cause,
-                "channel": attempt.channel,
-                "reference": attempt.reference,
-                "database": attempt.database,
-                "auth_type": attempt.auth_type,
-                "user": attempt.user_id,
-                "integration": attempt.integration_id,
-                "key": attempt.key_id,
-                "seen": fields.Datetime.to_string(fields.Datetime.now()),
-                "error": type(error).__name__,
-                "suppressed": suppressed,
-                "agent": escape(scrub(attempt.user_agent or ""), 128),
-            }
-        ),
-    )
+    try:
+        suppressed = _write_failures.admit()
+        if suppressed is None:
+            return
+        decided = attempt.codes or attempt.outcome == "success" or attempt.completed
+        _logger.error(
+            "Attempt not written: %s",
+            json.dumps(
+                {
+                    "address": attempt.remote_addr,
+                    "outcome": attempt.outcome,
+                    "cause": attempt.cause if decided else "undetermined",
+                    "channel": attempt.channel,
+                    "reference": attempt.reference,
+                    "database": attempt.database,
+                    "auth_type": attempt.auth_type,
+                    "user": attempt.user_id,
+                    "integration": attempt.integration_id,
+                    "attribution": attempt.attribution,
+                    "key": attempt.key_id,
+                    "seen": fields.Datetime.to_string(fields.Datetime.now()),
+                    "error": type(error).__name__,
+                    "suppressed": suppressed,
+                    "login": _loggable_identity(attempt),
+                    "agent": agents.describe(attempt.user_agent, 128),
+                }
+            ),
+        )
+    except Exception:
+        _logger.exception("An attempt could be written neither to the database nor here")
+
+
+def _loggable_identity(attempt):
+    if attempt.known_login:
+        return escape(attempt.known_login)
+    presented = attempt.presented_identity
+    if presented is None or _is_short_number(presented):
+        return presented
+    if isinstance(presented, str):
+        return f"<{len(presented)} characters>"
+    return f"<{type(presented).__name__}>"

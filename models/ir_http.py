@@ -1,14 +1,17 @@
 import re
+import traceback
 
 from odoo import models
 from odoo.exceptions import AccessDenied
 from odoo.http import SessionExpiredException, request
 from werkzeug.exceptions import HTTPException
 
+from ..tools import attempt as attempt_context
 from ..tools.redaction import is_key_shaped
 
 # Methods that look at no credential of an API caller.
 _WITHOUT_CREDENTIAL = ("none", "public", "user")
+_CREDENTIAL_HEADER = re.compile(r"auth|api.?key|token|secret|signature", re.IGNORECASE)
 
 
 class IrHttp(models.AbstractModel):
@@ -31,38 +34,56 @@ class IrHttp(models.AbstractModel):
                 cls._note_bearer_header(attempt)
             try:
                 result = authenticate(auth, *args)
-            except AccessDenied:
-                if attempt.key_user_id:
+            except AccessDenied as error:
+                if auth == "bearer" and attempt.key_user_id:
                     attempt.note("session_mismatch")
+                cls._note_unexplained(attempt, error)
                 raise
             except HTTPException as error:
                 # Not a refusal: a ready-made answer, such as a redirect.
                 attempt.discarded = error.code is None
+                cls._note_unexplained(attempt, error)
                 raise
             attempt.user_id = attempt.user_id or request.env.uid
             return result
 
     @classmethod
     def _authenticate_session(cls, authenticate, auth, *args):
-        had_session = request.session.uid is not None
+        owner_id = request.session.uid
         try:
             return authenticate(auth, *args)
         except SessionExpiredException:
-            if had_session or request.httprequest.cookies.get("session_id"):
-                cls._record_ended_session(auth)
+            # A page just sends the browser to the login.
+            if request.dispatcher.routing_type == "jsonrpc":
+                cls._record_ended_session(auth, owner_id)
             raise
 
     @classmethod
-    def _record_ended_session(cls, auth):
-        """Record an API call on a session that has ended; a browser page just asks to log in."""
-        if request.dispatcher.routing_type != "jsonrpc":
-            return
-        attempts = request.env["auth.attempt"]
-        attempt = attempts._new_attempt(auth_type=auth)
-        attempt.channel = "session"
+    def _record_ended_session(cls, auth, owner_id):
+        """Record an API call on a session that has ended, or without any.
+
+        :param owner_id: whose session it was, if the server still knows
+        """
+        attempt = attempt_context.of_caller(request.db, auth_type=auth, channel="session")
+        attempt.user_id = owner_id or None
         attempt.outcome = "failure"
-        attempt.note("session_expired")
-        attempts._emit(attempt)
+        had_session = owner_id or request.httprequest.cookies.get("session_id")
+        attempt.note("session_expired" if had_session else "authenticate_skipped")
+        request.env["auth.attempt"]._emit(attempt)
+
+    @classmethod
+    def _note_unexplained(cls, attempt, error):
+        """Find a cause for a refusal by an authentication method that we know nothing of."""
+        if attempt.codes:
+            return
+        frame = traceback.extract_tb(error.__traceback__, limit=-1)[0]
+        if frame.name == "_authenticate_explicit":
+            # Core makes this AccessDenied of whatever else was raised.
+            attempt.note("internal_error")
+        elif any(map(_CREDENTIAL_HEADER.search, request.httprequest.headers.keys())):
+            attempt.note("key_unknown")
+        else:
+            attempt.note("header_missing")
 
     @classmethod
     def _note_bearer_header(cls, attempt):

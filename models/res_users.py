@@ -18,6 +18,17 @@ _password_memo = PasswordMemo()
 _accepted_keys = IdentityCache()
 
 
+def _second_factor_code(error):
+    """Why ``auth_totp`` refused a code; its texts are translated, so its variables have to tell."""
+    frame = error.__traceback__
+    while frame.tb_next:
+        frame = frame.tb_next
+    if "rate_limit" in frame.tb_frame.f_code.co_name:
+        return "cooldown"
+    replayed = frame.tb_frame.f_locals.get("match") is not None
+    return "second_factor_replayed" if replayed else "second_factor_wrong"
+
+
 class ResUsers(models.Model):
     _inherit = "res.users"
 
@@ -224,14 +235,23 @@ class ResUsers(models.Model):
             )
             secret = credential.get("password")
             attempt.key_shaped = is_key_shaped(secret)
-            if not credential.get("login"):
+            if credential.get("type") == "webauthn":
+                pass  # the passkey itself says whose it is
+            elif not credential.get("login"):
                 attempt.note("login_missing")
+            elif not isinstance(credential["login"], str):
+                attempt.note("malformed_request")
             if credential.get("type") == "password":
                 if not secret:
                     attempt.note("secret_missing")
                 elif not isinstance(secret, str):
                     attempt.note("malformed_request")
-            auth_info = super().authenticate(credential, user_agent_env)
+            try:
+                auth_info = super().authenticate(credential, user_agent_env)
+            except AccessDenied:
+                if credential.get("type") == "webauthn" and not attempt.codes:
+                    attempt.note("user_unknown")  # refused before any user was asked
+                raise
             user = self.sudo().browse(auth_info["uid"])
             self._settle_acceptance(attempt, user)
             return auth_info
@@ -257,6 +277,7 @@ class ResUsers(models.Model):
                 raise AccessDenied()
             if not isinstance(passwd, str):
                 attempt.note("malformed_request")
+                hash(passwd)  # core keys its cache with it, and so raises for a list
             if self._is_accepted_key(uid, passwd):
                 return
             with self._assert_can_auth(user=uid):
@@ -352,7 +373,7 @@ class ResUsers(models.Model):
         user = self.env.user
         with self.env["auth.attempt"]._open(uid=user.id) as attempt:
             attempt.user_id = user.id
-            if credential.get("type") == "totp":
+            if credential.get("type") in ("totp", "totp_mail"):
                 attempt.channel = "totp"
             interactive = (env or {}).get("interactive", True)
             if interactive and user._integration_id():
@@ -381,11 +402,12 @@ class ResUsers(models.Model):
 
     def _refusal_codes(self, credential, interactive, error):
         """Causes of a refusal that the API-key check has not noted itself."""
-        if credential.get("type") == "totp":
-            replayed = "latest" in str(error)
-            return ["second_factor_replayed" if replayed else "second_factor_wrong"]
+        if credential.get("type") in ("totp", "totp_mail"):
+            return [_second_factor_code(error)]
+        if credential.get("type") == "oauth_token":
+            return ["provider_error"]
         if credential.get("type") != "password":
-            return []
+            return ["password_wrong"]
         if not credential.get("password"):
             return ["secret_missing"]
         if not interactive and self.env.user._rpc_api_keys_only():

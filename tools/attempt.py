@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from . import causes
+from . import caller, causes
 
 _current: ContextVar["Attempt | None"] = ContextVar("auth_integration_attempt")
 _answered_reference: ContextVar[str | None] = ContextVar("auth_integration_reference")
 _decided: ContextVar[bool] = ContextVar("auth_integration_decided")
+_service_reached: ContextVar[bool] = ContextVar("auth_integration_service_reached")
+_unclaimed: ContextVar[frozenset[str]] = ContextVar("auth_integration_unclaimed_codes")
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class Attempt:
     channel: str
     database: str
     remote_addr: str | None = None
+    address_trusted: bool = False
     user_agent: str | None = None
     auth_type: str | None = None
     login: object = None
@@ -42,6 +45,7 @@ class Attempt:
     outcome: str | None = None
     reference: str | None = None
     discarded: bool = False
+    completed: bool = False
     codes: set[str] = field(default_factory=set)
 
     def note(self, *codes: str) -> None:
@@ -55,9 +59,25 @@ class Attempt:
         return causes.first(self.codes, key_shaped=self.key_shaped) or "internal_error"
 
     @property
-    def presented_identity(self) -> str:
+    def presented_identity(self) -> object:
         """Login or uid as sent, for the reference; never what we found."""
-        return str(self.login if self.login is not None else self.uid)[:256]
+        return self.login if self.login is not None else self.uid
+
+
+def of_caller(database: str, **facts) -> Attempt:
+    """Begin an attempt of the current caller, with what the HTTP request tells.
+
+    :param facts: further fields of :class:`Attempt`
+    """
+    who = caller.current()
+    facts.setdefault("channel", who.channel or "http")
+    return Attempt(
+        database=database,
+        remote_addr=who.remote_addr,
+        address_trusted=who.address_trusted,
+        user_agent=who.user_agent,
+        **facts,
+    )
 
 
 def current() -> Attempt | None:
@@ -70,6 +90,8 @@ def forget() -> None:
     _current.set(None)
     _answered_reference.set(None)
     _decided.set(False)
+    _service_reached.set(False)
+    _unclaimed.set(frozenset())
 
 
 def answer_with(reference: str | None) -> None:
@@ -91,10 +113,26 @@ def was_decided() -> bool:
     return _decided.get(False)
 
 
+def mark_service_reached() -> None:
+    """Note that a method of an RPC service was called: the request could be read that far."""
+    _service_reached.set(True)
+
+
+def service_was_reached() -> bool:
+    return _service_reached.get(False)
+
+
 def note(*codes: str) -> None:
-    """Annotate the open attempt, if there is one."""
+    """Annotate the open attempt; without one, keep the codes for whoever opens one later."""
     if attempt := current():
         attempt.note(*codes)
+    else:
+        _unclaimed.set(_unclaimed.get(frozenset()) | set(codes))
+
+
+def unclaimed_codes() -> frozenset[str]:
+    """Codes noted in this request while no attempt was open."""
+    return _unclaimed.get(frozenset())
 
 
 @contextmanager

@@ -5,6 +5,7 @@ stack (``borrow_request``), so that core's login cooldown never applies to RPC. 
 ``core_patches`` keeps the popped request here and nothing is ever pushed back.
 """
 
+import re
 import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,16 +14,21 @@ from . import networks
 
 _borrowed: ContextVar[object | None] = ContextVar("auth_integration_borrowed_request")
 
-_CHANNEL_OF_PATH = (
-    ("/xmlrpc/", "xmlrpc"),
-    ("/jsonrpc", "jsonrpc"),
-    ("/json/2", "json2"),
-    ("/web/login/totp", "totp"),
-    ("/web/login", "web"),
-    ("/web/session/authenticate", "session"),
-    ("/web/dataset/", "session"),
-    ("/web/hook/", "webhook"),
-    ("/auth_oauth/", "oauth"),
+_CHANNEL_OF_PATH = tuple(
+    (re.compile(rf"/{path}(?:/|\Z)"), channel)
+    for path, channel in (
+        ("xmlrpc", "xmlrpc"),
+        ("jsonrpc", "jsonrpc"),
+        ("json/2", "json2"),
+        ("web/login/totp", "totp"),
+        ("web/login", "web"),
+        ("web/signup", "web"),
+        ("web/reset_password", "web"),
+        ("web/session", "session"),
+        ("web/dataset", "session"),
+        ("web/hook", "webhook"),
+        ("auth_oauth", "oauth"),
+    )
 )
 
 
@@ -31,14 +37,17 @@ class Caller:
     """What the HTTP request tells of the caller.
 
     :ivar channel: a channel of ``auth.attempt``, or None outside of HTTP
-    :ivar remote_addr: the address as Odoo sees it, that is, after proxy_mode's ProxyFix; an IPv4
-        caller of a socket for both versions has his IPv4 address
+    :ivar remote_addr: the address as Odoo sees it, that is, after proxy_mode's ProxyFix, in its one
+        canonical form; None when a proxy passed on something that is no address
+    :ivar address_trusted: whether that is the caller's own address: False when the request says
+        that it came through a proxy and Odoo was not told to believe it
     :ivar user_agent: the header as sent
     :ivar is_http: whether there is a request at all (a cron or a shell has none)
     """
 
     channel: str | None = None
     remote_addr: str | None = None
+    address_trusted: bool = False
     user_agent: str | None = None
     is_http: bool = False
 
@@ -111,15 +120,23 @@ def current() -> Caller:
     http = request.httprequest
     return Caller(
         channel=channel_of_path(http.path),
-        remote_addr=networks.normalize(http.remote_addr) or http.remote_addr,
+        remote_addr=networks.normalize(http.remote_addr) or None,
+        address_trusted=_is_own_address(http.environ),
         user_agent=http.headers.get("User-Agent"),
         is_http=True,
     )
 
 
+def _is_own_address(environ):
+    """Whether ``REMOTE_ADDR`` is the caller's: nobody claims to forward, or ProxyFix has run."""
+    if "werkzeug.proxy_fix.orig" in environ:
+        return True
+    return not environ.keys() & {"HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"}
+
+
 def channel_of_path(path: str) -> str:
     """The channel that a path belongs to; ``http`` for every other route."""
-    for prefix, channel in _CHANNEL_OF_PATH:
-        if path.startswith(prefix):
+    for pattern, channel in _CHANNEL_OF_PATH:
+        if pattern.match(path):
             return channel
     return "http"

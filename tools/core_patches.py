@@ -9,9 +9,12 @@ patched                                   why
 ========================================  ====================================================
 ``odoo.http.borrow_request``              to know the caller of an RPC call; Odoo hides it
 ``odoo.http.Application.__call__``        to start and end every request without a trace of the
-                                          one before, and to put the reference on any answer
+                                          one before, to see refusals that show in the answer
+                                          only, and to put the reference on any answer
 ``odoo.service.common.dispatch``,         to see the calls that end before any model is asked
-``odoo.service.model.dispatch``
+``odoo.service.model.dispatch``,
+``odoo.service.db.dispatch``
+log filters                               core logs what callers type, see :mod:`log_filters`
 ========================================  ====================================================
 """
 
@@ -21,9 +24,10 @@ from contextlib import contextmanager
 
 import odoo.http
 import odoo.service.common
+import odoo.service.db
 import odoo.service.model
 
-from . import attempt, caller, calling_key, service_calls
+from . import attempt, caller, calling_key, log_filters, refused_answers, service_calls
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +41,8 @@ def apply() -> None:
     _patch(odoo.http.Application, "__call__", _application_call)
     _patch(odoo.service.common, "dispatch", functools.partial(_dispatch, "common"))
     _patch(odoo.service.model, "dispatch", functools.partial(_dispatch, "object"))
+    _patch(odoo.service.db, "dispatch", functools.partial(_dispatch, "db"))
+    log_filters.install()
 
 
 def _patch(owner, name, make):
@@ -71,6 +77,10 @@ def _application_call(original):
         caller.enter_call()
 
         def start_response_with_reference(status, headers, *exc_info):
+            try:
+                refused_answers.report(status, headers)
+            except Exception:
+                _logger.exception("Could not record a refused request")
             reference = attempt.answered_reference()
             if reference:
                 headers = [*headers, (REFERENCE_HEADER, reference)]
@@ -95,12 +105,13 @@ def _dispatch(service, original):
 
     def dispatch(method, params):
         attempt.forget()
+        attempt.mark_service_reached()
         calling_key.forget()
         try:
             return original(method, params)
-        except Exception as error:
+        except Exception:
             try:
-                service_calls.report_refusal(service, method, params, error)
+                service_calls.report_refusal(service, method, params)
             except Exception:
                 _logger.exception("Could not record a refused %s call", service)
             raise

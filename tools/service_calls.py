@@ -4,36 +4,25 @@
 uid, an unknown method or database before any ORM environment exists.
 """
 
-import logging
-
-import psycopg2
-from odoo.exceptions import AccessDenied
-from odoo.modules.registry import Registry
-
-from . import attempt, caller
-from .redaction import escape
-
-_logger = logging.getLogger(__name__)
+from . import attempt, early_refusals
 
 _LOGIN_METHODS = ("login", "authenticate")
-_CALL_METHODS = ("execute", "execute_kw")
+_CALL_METHODS = {"execute": (5, None), "execute_kw": (6, 7)}  # numbers of parameters
 _UNAUTHENTICATED_METHODS = ("version", "about", "set_loglevel")
 
 
-def early_causes(service: str, method: object, params: object, error: Exception) -> set[str]:
+def early_causes(service: str, method: object, params: object) -> set[str]:
     """Causes, readable from the call itself, of a refusal that came before any model was asked.
 
     :param service: ``common`` or ``object``
-    :param error: what the service raised
     """
-    if service == "common" and method in _UNAUTHENTICATED_METHODS:
-        return set()
     params = tuple(params) if isinstance(params, (list, tuple)) else ()
-    if params and isinstance(error, psycopg2.OperationalError) and not is_loaded(params[0]):
-        return {"database_unknown"}
-    if service == "common":
-        return _login_causes(method, params)
-    return _call_causes(method, params)
+    found = _login_causes(method, params) if service == "common" else _call_causes(method, params)
+    if not params or not isinstance(params[0], str):
+        found.add("malformed_request")
+    elif not early_refusals.exists(params[0]):
+        found.add("database_unknown")
+    return found
 
 
 def _login_causes(method, params):
@@ -43,62 +32,37 @@ def _login_causes(method, params):
 
 
 def _call_causes(method, params):
-    if method not in _CALL_METHODS or len(params) < 5:
-        return {"malformed_request"}
-    uid, secret = params[1:3]
+    least, most = _CALL_METHODS.get(method if isinstance(method, str) else None, (None, None))
     found = set()
+    if least is None or len(params) < least or (most and len(params) > most):
+        found.add("malformed_request")
+    if len(params) < 3:
+        return found
+    uid, secret = params[1:3]
     if not uid:
         found.add("authenticate_skipped")
     else:
         try:
             int(uid)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             found.add("malformed_request")
     if not secret:
         found.add("secret_missing")
     return found
 
 
-def is_loaded(dbname: object) -> bool:
-    return isinstance(dbname, str) and dbname in Registry.registries
-
-
-def report_refusal(service: str, method: object, params: object, error: Exception) -> None:
-    """Record a refused service call unless a model has already decided about it."""
-    if attempt.was_decided():
+def report_refusal(service: str, method: object, params: object) -> None:
+    """Record a service call that raised, unless a model has already decided about it."""
+    if attempt.was_decided() or service not in ("common", "object"):
         return
-    found = early_causes(service, method, params, error)
-    if not found and not isinstance(error, AccessDenied):
+    if service == "common" and method in _UNAUTHENTICATED_METHODS:
         return
-    dbname = params[0] if isinstance(params, (list, tuple)) and params else None
-    if "database_unknown" in found or not is_loaded(dbname):
-        _log_only(found, dbname)
+    params = params if isinstance(params, (list, tuple)) else ()
+    dbname = params[0] if params else None
+    if early_refusals.is_loaded(dbname) and not early_refusals.is_ready(dbname):
         return
-    registry = Registry.registries[dbname]
-    if getattr(registry, "auth_integration_ready", False):
-        _record(registry, service, params, found)
-
-
-def _record(registry, service, params, found):
-    from odoo.api import SUPERUSER_ID, Environment
-
+    found = early_causes(service, method, params) or {"internal_error"}
     identity = params[1] if len(params) > 1 else None
-    with registry.cursor() as cr:
-        attempts = Environment(cr, SUPERUSER_ID, {})["auth.attempt"]
-        refused = attempts._new_attempt(
-            **({"login": identity} if service == "common" else {"uid": identity})
-        )
-        refused.outcome = "failure"
-        refused.note(*found)
-        attempts._emit(refused)
-
-
-def _log_only(found, dbname):
-    who = caller.current()
-    _logger.info(
-        "Authentication refused: address=%s cause=%s channel=%s database=%s",
-        who.remote_addr,
-        "database_unknown" if "database_unknown" in found else ",".join(sorted(found)),
-        who.channel,
-        escape(dbname, 64),
+    early_refusals.record(
+        dbname, found, **({"login": identity} if service == "common" else {"uid": identity})
     )

@@ -1,0 +1,30 @@
+from odoo import fields, models
+
+
+class ResConfigSettings(models.TransientModel):
+    _inherit = "res.config.settings"
+
+    auth_integration_attempt_keep_failures_days = fields.Integer(
+        "Keep refused attempts (days)",
+        config_parameter="auth_integration.attempt_keep_failures_days",
+        default=365,
+    )
+    auth_integration_attempt_keep_successes_days = fields.Integer(
+        "Keep accepted attempts (days)",
+        config_parameter="auth_integration.attempt_keep_successes_days",
+        default=90,
+    )
+    auth_integration_attempt_max_rows = fields.Integer(
+        "Keep at most (rows)",
+        config_parameter="auth_integration.attempt_max_rows",
+        default=5_000_000,
+        help="Beyond this number the oldest go, refused and accepted ones alike.",
+    )
+    auth_integration_attempt_new_rows_per_minute = fields.Integer(
+        "New rows a minute",
+        config_parameter="auth_integration.attempt_new_rows_per_minute",
+        default=120,
+        help="When more different attempts fail within a minute, those from different addresses"
+        " are counted together; past twice as many, those with different logins, too. Attempts of"
+        " different users, integrations, keys and causes are always told apart.",
+    )

@@ -1,0 +1,451 @@
+"""Every way to be refused leaves exactly one attempt, and the client is told what Odoo tells it.
+
+One table: a call, what must be recorded of it, and which call of stock Odoo answers the same.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import pyotp
+import pytest
+from attempt_world import TOTP_SECRET, WRONG_KEY, Calls, World
+
+MODULES = ("auth_totp", "auth_passkey", "auth_oauth", "base_automation")
+SERVER = {"modules": ("auth_integration", *MODULES)}
+PASSWORD = "a person's password"
+
+
+@pytest.fixture(scope="module")
+def world(server):
+    """The world on a server with the add-on, threaded and with two workers."""
+    made = World(server)
+    # Nothing must be attributed by this address: a personal key has been used from it as well.
+    assert made.calls().json2(made.keys["good"]).status == 200
+    assert made.calls().json2(made.keys["personal"]).status == 200
+    assert made.calls("127.0.0.7").json2(made.keys["good"]).status == 200
+    return made
+
+
+@pytest.fixture(scope="module")
+def stock_world(live_server):
+    """The same world on a server without the add-on."""
+    server = live_server("stock", with_addon=False, modules=("mail", "rpc", *MODULES))
+    made = World(server)
+    made.told = {}
+    return made
+
+
+@dataclass
+class Case:
+    """A call and what it must lead to.
+
+    :ivar call: gets a caller and the world, returns the reply
+    :ivar row: expected columns; ``user``, ``integration`` and ``key`` by name. None: no attempt
+    :ivar like: the call of stock Odoo that is answered the same, by default this one; None where
+        there is nothing to compare with, with the reason as the case's comment
+    """
+
+    call: object
+    row: dict | None
+    like: object = "this"
+    source: str | None = None
+
+
+def refused(cause, channel, user=None, **more):
+    known = {"login": user, "integration": None, "attribution": None, "key": None}
+    return {"outcome": "failure", "cause": cause, "channel": channel, "user": user} | known | more
+
+
+def accepted(channel, user, **more):
+    known = {"login": user, "integration": None, "attribution": None, "key": None}
+    return {"outcome": "success", "cause": None, "channel": channel, "user": user} | known | more
+
+
+def of_worker(key=None, attribution=None):
+    attribution = attribution or ("key" if key else "login")
+    return {"integration": "worker", "attribution": attribution, "key": key}
+
+
+UNKNOWN_LOGIN = {"login": re.compile(r"unknown login \(\d+ characters.*#[0-9a-f]{4}\)")}
+CASES = {}
+
+# Logging in by login and secret over RPC.
+for channel, call in {
+    "xmlrpc": lambda c, login, secret: c.authenticate(login, secret),
+    "jsonrpc": lambda c, login, secret: c.json("common", "login", c.db, login, secret),
+}.items():
+
+    def login_case(name, login, secret, row, like="this", call=call, channel=channel):
+        def run(c, w):
+            return call(c, login, w.secret(secret))
+
+        CASES[f"{channel} authenticate {name}"] = Case(run, row, like)
+
+    def wrong(c, w, call=call):
+        return call(c, "worker", WRONG_KEY)
+
+    login_case("with password", "person", PASSWORD, accepted(channel, "person"))
+    login_case("with key", "worker", "good", accepted(channel, "worker", **of_worker("good")))
+    login_case("unknown login", "nobody here", "x", refused("user_unknown", channel) | UNKNOWN_LOGIN)
+    login_case("empty login", "", "x", refused("login_missing", channel, login=None))
+    login_case("no login", None, "x", refused("login_missing", channel, login=None))
+    login_case("wrong type of login", 17, "x",
+               refused("malformed_request", channel, login="unknown login (<int>)"))
+    login_case("archived user", "retired", PASSWORD, refused("user_archived", channel, "retired"))
+    login_case("archived integration", "gone", "archived",
+               refused("user_archived", channel, "gone", integration="gone", attribution="login"))
+    login_case("wrong password", "person", "not it", refused("password_wrong", channel, "person"))
+    login_case("empty password", "person", "", refused("secret_missing", channel, "person"))
+    login_case("wrong type of password", "person", 17,
+               refused("malformed_request", channel, "person"))
+    login_case("unhashable password", "person", ["x"],
+               refused("malformed_request", channel, "person"))
+    login_case("password with a second factor", "factor", PASSWORD,
+               refused("password_not_allowed", channel, "factor"))
+    login_case("password of an integration", "worker", "some password",
+               refused("password_not_allowed", channel, "worker", **of_worker()))
+    login_case("unknown key", "worker", WRONG_KEY,
+               refused("key_unknown", channel, "worker", **of_worker()))
+    login_case("another user's key", "person", "good",
+               refused("key_user_mismatch", channel, "person", **of_worker("good")))
+    login_case("key of another scope", "worker", "scoped",
+               refused("key_wrong_scope", channel, "worker", **of_worker("scoped")))
+    for ended in ("revoked", "superseded", "expired"):
+        login_case(f"{ended} key", "worker", ended,
+                   refused(f"key_{ended}", channel, "worker", **of_worker(ended)))
+    login_case("key from a wrong address", "near", "from_afar",
+               refused("address_not_allowed", channel, "near", integration="near",
+                       attribution="key", key="from_afar"), like=wrong)
+    login_case("key over a wrong channel", "modern", "by_old_ways",
+               refused("channel_not_allowed", channel, "modern", integration="modern",
+                       attribution="key", key="by_old_ways"), like=wrong)
+
+# Calling by uid and secret over RPC.
+for channel, call in {
+    "xmlrpc": lambda c, uid, secret: c.execute(uid, secret),
+    "jsonrpc": lambda c, uid, secret: c.execute_json(uid, secret),
+}.items():
+
+    def call_case(name, user, secret, row, like="this", call=call, channel=channel):
+        def run(c, w):
+            return call(c, w.uid(user), w.secret(secret))
+
+        CASES[f"{channel} execute_kw {name}"] = Case(run, row, like)
+
+    def wrong(c, w, call=call):
+        return call(c, w.uids["worker"], WRONG_KEY)
+
+    call_case("with password", "person", PASSWORD, accepted(channel, "person"))
+    call_case("with key", "worker", "good", accepted(channel, "worker", **of_worker("good")))
+    # The deviation: stock says "Record does not exist" and so tells which ids do.
+    call_case("unknown uid", 987654, "x",
+              refused("user_unknown", channel, login="unknown user id 987654"), like=wrong)
+    call_case("uid False", False, "x",
+              refused("authenticate_skipped", channel, login="unknown user id 0"))
+    call_case("uid 0", 0, "x", refused("authenticate_skipped", channel, login="unknown user id 0"))
+    call_case("uid None", None, "x", refused("authenticate_skipped", channel, login=None))
+    call_case("uid is text", "abc", "x", refused("malformed_request", channel, login=None))
+    call_case("empty password", "person", "", refused("secret_missing", channel, "person"))
+    call_case("unhashable password", "person", ["x"],
+              refused("malformed_request", channel, "person"))
+    call_case("archived user", "retired", PASSWORD, refused("user_archived", channel, "retired"))
+    call_case("archived integration", "gone", "archived",
+              refused("user_archived", channel, "gone", integration="gone", attribution="login"))
+    call_case("wrong password", "person", "not it", refused("password_wrong", channel, "person"))
+    call_case("password of an integration", "worker", "some password",
+              refused("password_not_allowed", channel, "worker", **of_worker()))
+    call_case("unknown key", "worker", WRONG_KEY,
+              refused("key_unknown", channel, "worker", **of_worker()))
+    call_case("another user's key", "person", "good",
+              refused("key_user_mismatch", channel, "person", **of_worker("good")))
+    call_case("key of another scope", "worker", "scoped",
+              refused("key_wrong_scope", channel, "worker", **of_worker("scoped")))
+    for ended in ("revoked", "superseded", "expired"):
+        call_case(f"{ended} key", "worker", ended,
+                  refused(f"key_{ended}", channel, "worker", **of_worker(ended)))
+    call_case("key from a wrong address", "near", "from_afar",
+              refused("address_not_allowed", channel, "near", integration="near",
+                      attribution="key", key="from_afar"), like=wrong)
+    call_case("key over a wrong channel", "modern", "by_old_ways",
+              refused("channel_not_allowed", channel, "modern", integration="modern",
+                      attribution="key", key="by_old_ways"), like=wrong)
+
+# A bearer key.
+for name, secret, row in (
+    ("good key", "good", accepted("json2", "worker", **of_worker("good"))),
+    ("personal key", "personal", accepted("json2", "person", key="personal")),
+    ("unknown key", WRONG_KEY, refused("key_unknown", "json2")),
+    ("password", "a-person's-password", refused("header_malformed", "json2")),
+    ("archived user's key", "archived",
+     refused("user_archived", "json2", "gone", integration="gone", attribution="key",
+             key="archived")),
+    ("key of another scope", "scoped",
+     refused("key_wrong_scope", "json2", "worker", **of_worker("scoped"))),
+    *(
+        (f"{ended} key", ended, refused(f"key_{ended}", "json2", "worker", **of_worker(ended)))
+        for ended in ("revoked", "superseded", "expired")
+    ),
+):
+
+    def run(c, w, secret=secret):
+        return c.json2(w.secret(secret))
+
+    CASES[f"json2 {name}"] = Case(run, row | {"auth_type": "bearer"})
+
+BEARER = {"auth_type": "bearer"}
+CASES |= {
+    "json2 key from a wrong address": Case(
+        lambda c, w: c.json2(w.keys["from_afar"]),
+        refused("address_not_allowed", "json2", "near", integration="near", attribution="key",
+                key="from_afar") | BEARER,
+        like=lambda c, w: c.json2(WRONG_KEY),
+    ),
+    "json2 no header": Case(
+        lambda c, w: c.json2(None), refused("header_missing", "json2") | BEARER
+    ),
+    "json2 empty header": Case(
+        lambda c, w: c.json2(None, Authorization=""), refused("header_missing", "json2") | BEARER
+    ),
+    "json2 Basic header": Case(
+        lambda c, w: c.json2(None, Authorization="Basic cGVyc29uOng="),
+        refused("header_malformed", "json2") | BEARER,
+    ),
+    "json2 session of another user": Case(
+        lambda c, w: (c.session_login("person", PASSWORD), c.json2(w.keys["good"]))[-1],
+        refused("session_mismatch", "json2", "worker", **of_worker("good")) | BEARER,
+    ),
+    "json2 good key, unknown model": Case(
+        lambda c, w: c.json2(w.keys["good"], "no.model/read"),
+        accepted("json2", "worker", **of_worker("good")) | BEARER,
+    ),
+    "json2 without a method": Case(
+        lambda c, w: c.json2(w.keys["good"], "res.users"), refused("endpoint_unknown", "json2")
+    ),
+    "json2 by GET": Case(
+        lambda c, w: c.json2(w.keys["good"], method="GET"), refused("endpoint_unknown", "json2")
+    ),
+    "json2 unknown key, address of one integration": Case(
+        lambda c, w: c.json2(WRONG_KEY),
+        refused("key_unknown", "json2", **of_worker(attribution="address")) | BEARER,
+        source="127.0.0.7",
+    ),
+    "json2 unknown key, forged address": Case(
+        lambda c, w: c.json2(WRONG_KEY, X_Forwarded_For="127.0.0.7"),
+        refused("key_unknown", "json2") | BEARER,
+    ),
+    "json2 unknown key, behind a proxy that is not believed": Case(
+        lambda c, w: c.json2(WRONG_KEY, X_Forwarded_For="192.0.2.1", X_Forwarded_Host="x"),
+        refused("key_unknown", "json2") | BEARER,
+        source="127.0.0.7",
+    ),
+    "xmlrpc unknown login, address of one integration": Case(
+        lambda c, w: c.authenticate("nobody here", "x"),
+        refused("user_unknown", "xmlrpc", **of_worker(attribution="address")) | UNKNOWN_LOGIN,
+        source="127.0.0.7",
+    ),
+    # Requests that never get as far as a credential.
+    "xmlrpc v1 authenticate": Case(
+        lambda c, w: c.authenticate("person", "not it", version=1),
+        refused("password_wrong", "xmlrpc", "person"),
+    ),
+    "xmlrpc v1 execute": Case(
+        lambda c, w: c.xml("object", "execute", c.db, w.uids["worker"], WRONG_KEY, "res.users",
+                           "context_get", version=1),
+        refused("key_unknown", "xmlrpc", "worker", **of_worker()),
+    ),
+    "xmlrpc unknown service": Case(
+        lambda c, w: c.xml("nothing", "login"), refused("endpoint_unknown", "xmlrpc")
+    ),
+    "xmlrpc unknown path": Case(
+        lambda c, w: c.http("POST", "/xmlrpc/3/common/login", ""),
+        refused("endpoint_unknown", "xmlrpc"),
+    ),
+    "xmlrpc without a service": Case(
+        lambda c, w: c.http("POST", "/xmlrpc/2/", ""), refused("endpoint_unknown", "xmlrpc")
+    ),
+    "xmlrpc body that is no XML": Case(
+        lambda c, w: c.xml("common", "", body="hello"), refused("malformed_request", "xmlrpc")
+    ),
+    "jsonrpc unknown service": Case(
+        lambda c, w: c.json("nothing", "login"), refused("malformed_request", "jsonrpc")
+    ),
+    "jsonrpc without arguments": Case(
+        lambda c, w: c.route("/jsonrpc", {}), refused("malformed_request", "jsonrpc")
+    ),
+    "jsonrpc unknown path": Case(
+        lambda c, w: c.http("POST", "/jsonrpc/2", "{}"), refused("endpoint_unknown", "jsonrpc")
+    ),
+    "xmlrpc unknown method of common": Case(
+        lambda c, w: c.xml("common", "signin", c.db, "person", "x"),
+        refused("malformed_request", "xmlrpc", "person"),
+    ),
+    "xmlrpc unknown method of object": Case(
+        lambda c, w: c.xml("object", "call", c.db, w.uids["person"], "x", "res.users", "read"),
+        refused("malformed_request", "xmlrpc", "person"),
+    ),
+    "xmlrpc execute_kw without arguments": Case(
+        lambda c, w: c.xml("object", "execute_kw", c.db, w.uids["person"], "x", "res.users",
+                           "context_get"),
+        refused("malformed_request", "xmlrpc", "person"),
+    ),
+    "xmlrpc too few parameters": Case(
+        lambda c, w: c.xml("object", "execute_kw", c.db), refused("malformed_request", "xmlrpc")
+    ),
+    "xmlrpc authenticate without password": Case(
+        lambda c, w: c.xml("common", "authenticate", c.db, "person"),
+        refused("malformed_request", "xmlrpc", "person"),
+    ),
+    "webhook of an unknown id": Case(
+        lambda c, w: c.http("POST", "/web/hook/0b6e1f6c-0000-4000-8000-000000000000", "{}"),
+        refused("webhook_unknown", "webhook"),
+    ),
+    # A database that is not served: this host serves one, and its log may know.
+    "xmlrpc authenticate at an unknown database": Case(
+        lambda c, w: c.xml("common", "authenticate", "nodb", "person", PASSWORD, {}),
+        refused("database_unknown", "xmlrpc", "person"),
+    ),
+    "jsonrpc execute_kw at an unknown database": Case(
+        lambda c, w: c.json("object", "execute_kw", "nodb", 2, "x", "res.users", "read", []),
+        refused("database_unknown", "jsonrpc", "admin"),
+    ),
+    "json2 at an unknown database": Case(
+        lambda c, w: c.json2(w.keys["good"], X_Odoo_Database="nodb"),
+        refused("database_unknown", "json2"),
+    ),
+    "custom route at an unknown database": Case(
+        lambda c, w: c.http("GET", "/my/api", None, {"X-Odoo-Database": "nodb"}),
+        refused("database_unknown", "http"),
+    ),
+    "webhook at an unknown database": Case(
+        lambda c, w: c.http("POST", "/web/hook/abc", "{}", {"X-Odoo-Database": "nodb"}),
+        refused("database_unknown", "webhook"),
+    ),
+    "session at an unknown database": Case(
+        lambda c, w: c.route("/web/session/authenticate",
+                             {"db": "nodb", "login": "person", "password": PASSWORD}),
+        refused("database_unknown", "session", "person"),
+    ),
+    # Sessions, and what people do in a browser.
+    "session authenticate": Case(
+        lambda c, w: c.session_login("person", PASSWORD), accepted("session", "person")
+    ),
+    "session authenticate wrong password": Case(
+        lambda c, w: c.session_login("person", "not it"),
+        refused("password_wrong", "session", "person"),
+    ),
+    "session authenticate unknown login": Case(
+        lambda c, w: c.session_login("nobody here", "x"),
+        refused("user_unknown", "session") | UNKNOWN_LOGIN,
+    ),
+    "session authenticate archived": Case(
+        lambda c, w: c.session_login("retired", PASSWORD),
+        refused("user_archived", "session", "retired"),
+    ),
+    "session authenticate of an integration": Case(
+        lambda c, w: c.session_login("worker", w.keys["good"]),
+        refused("interactive_not_allowed", "session", "worker", **of_worker()),
+    ),
+    "session authenticate without password": Case(
+        lambda c, w: c.route("/web/session/authenticate", {"db": c.db, "login": "person"}),
+        refused("malformed_request", "session", "person"),
+    ),
+    "call_kw without a session": Case(
+        lambda c, w: c.call_kw(),
+        refused("authenticate_skipped", "session") | {"auth_type": "user"},
+    ),
+    "call_kw on a session nobody knows": Case(
+        lambda c, w: (c.cookies.update(session_id="x" * 84), c.call_kw())[-1],
+        refused("session_expired", "session") | {"auth_type": "user"},
+    ),
+    "web login": Case(
+        lambda c, w: c.web_login("person", PASSWORD), accepted("web", "person")
+    ),
+    "web login wrong password": Case(
+        lambda c, w: c.web_login("person", "not it"), refused("password_wrong", "web", "person")
+    ),
+    "web login with an API key": Case(
+        lambda c, w: c.web_login("person", w.keys["personal"]),
+        refused("password_wrong", "web", "person"),
+    ),
+    "web login unknown login": Case(
+        lambda c, w: c.web_login("nobody here", "x"),
+        refused("user_unknown", "web") | UNKNOWN_LOGIN,
+    ),
+    "web login archived": Case(
+        lambda c, w: c.web_login("retired", PASSWORD), refused("user_archived", "web", "retired")
+    ),
+    "web login without a password": Case(
+        lambda c, w: c.web_login("person", ""), refused("secret_missing", "web", "person")
+    ),
+    "web login of an integration": Case(
+        lambda c, w: c.web_login("worker", w.keys["good"]),
+        refused("interactive_not_allowed", "web", "worker", **of_worker()),
+    ),
+    "passkey of an unknown id": Case(
+        lambda c, w: c.web_login("", "", type="webauthn", webauthn_response='{"id": "abc"}'),
+        refused("user_unknown", "passkey"),
+    ),
+    "OAuth token that the provider does not know": Case(
+        lambda c, w: c.http("GET", "/auth_oauth/signin?access_token=abc&state=%7B%22d%22%3A%22"
+                                   f"{c.db}%22%2C%22p%22%3A1%7D"),
+        refused("provider_error", "oauth"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exactly_one_attempt(world, stock_world, name):
+    """The row, the client's answer and the log line of one call."""
+    case = CASES[name]
+    caller = Calls(world, case.source)
+    # Where stock Odoo logs the traceback of a malformed call, names of ours are in it.
+    for server in (world.server, stock_world.server):
+        server.expect_log("odoo.http: Exception during request handling")
+    mark = world.server.log_mark()
+    reply = case.call(caller, world)
+    rows = caller.rows()
+    if name == "json2 session of another user":
+        rows = [row for row in rows if row["channel"] == "json2"]
+    check_row(world, caller, case, reply, rows)
+    check_log(world, mark, rows)
+    like = case.call if case.like == "this" else case.like
+    if name not in stock_world.told:
+        stock_world.told[name] = like(Calls(stock_world), stock_world)
+    assert reply == stock_world.told[name]
+
+
+def check_row(world, caller, case, reply, rows):
+    assert [row["count"] for row in rows] == [1], rows
+    [row] = rows
+    expected = dict(case.row)
+    named = {
+        "user_id": world.uids.get(expected["user"], 2 if expected["user"] == "admin" else None),
+        "integration_id": world.integrations.get(expected.pop("integration")),
+        "key_id": world.key_ids.get(expected.pop("key")),
+    }
+    del expected["user"]
+    login = expected.pop("login")
+    expected |= named | {
+        "remote_addr": case.source or "127.0.0.1",
+        "user_agent": caller.agent,
+        "database": world.db,
+        "auth_type": expected.get("auth_type"),
+    }
+    if isinstance(login, re.Pattern):
+        assert login.fullmatch(row["login"]), row["login"]
+    else:
+        expected["login"] = login
+    assert {column: row[column] for column in expected} == expected
+    if row["outcome"] == "failure":
+        assert row["reference"] and row["reference"] == reply.reference
+    else:
+        assert row["reference"] is None and reply.reference is None
+
+
+def check_log(world, mark, rows):
+    lines = re.findall(r"Authentication refused: (.*)", world.server.log_since(mark))
+    failures = [row for row in rows if row["outcome"] == "failure"]
+    assert len(lines) == len(failures)
+    for row, line in zip(failures, lines):
+        assert line.startswith(f"address={row['remote_addr']} cause={row['cause']} ")
+        assert f" reference={row['reference']} " in line

@@ -1,0 +1,42 @@
+"""What is kept of the ``User-Agent`` header: what looks like the name and version of software.
+
+The header is the caller's to fill, and a misconfigured client may send its secret in it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .redaction import clean, escape, scrub
+
+_PRODUCT = re.compile(r"[A-Za-z][\w.+-]{0,40}/v?\d[\w.+-]{0,24}")
+_WORD = re.compile(r"[A-Za-z][A-Za-z.+_-]{0,24}[:;,]?")
+# Within parentheses also versions and short names with digits: Win64, 10_15_7, rv:109.0, x86_64.
+_DETAIL = re.compile(r"(?:[A-Za-z]{0,9}[:_]?\d[\d._]{0,15}|\+?https?://[\w./-]{1,80})[;,)]{0,2}")
+
+
+def describe(agent: object, limit: int = 200) -> str | None:
+    """Return what may be stored and logged of an agent; None when there is none.
+
+    Products with a version, plain words and the usual details in parentheses stay. Every other
+    word is replaced by its length, such as ``[12 characters]``: it may be a password.
+
+    :param limit: longest result in characters
+    """
+    if not isinstance(agent, str) or not agent.strip():
+        return None
+    parts, in_detail = [], False
+    # A description is longer than what it replaces at most by a constant, so this is enough.
+    for word in scrub(agent).split():
+        in_detail = in_detail or word.startswith("(")
+        parts.append(word if _is_harmless(word, in_detail) else f"[{len(word)} characters]")
+        in_detail = in_detail and ")" not in word
+    return clean(escape(" ".join(parts), limit), limit)
+
+
+def _is_harmless(word, in_detail):
+    bare = word.strip("();,")
+    if word.startswith("[redacted") or not bare:
+        return True
+    patterns = (_PRODUCT, _WORD, _DETAIL) if in_detail else (_PRODUCT, _WORD)
+    return any(pattern.fullmatch(bare) for pattern in patterns)
