@@ -5,6 +5,7 @@ Each call is one connection unless a :class:`Line` is passed, and returns its re
 """
 
 import contextlib
+import functools
 import http.client
 import http.cookies
 import itertools
@@ -13,7 +14,9 @@ import os
 import signal
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import odoo_command
 import postgres
 
 _numbers = itertools.count(1)
@@ -237,19 +240,24 @@ def ways(server, uid, login, secret, **line):
     :param line: options of :class:`Line`
     """
 
-    def context_uid(client):
-        return lambda: client.call("res.users", "context_get")["uid"]
-
-    def at():
-        return Line(server, **line)
-
+    at = functools.partial(Line, server, **line)
     return {
-        "xmlrpc": context_uid(Xmlrpc(server, uid, secret, at())),
-        "xmlrpc v1": context_uid(Xmlrpc(server, uid, secret, at(), version=1)),
-        "jsonrpc": context_uid(Jsonrpc(server, uid, secret, at())),
-        "json2": context_uid(Json2(server, secret, at())),
-        "authenticate": Authenticate(server, login, secret, at()).call,
+        "xmlrpc": _Way(Xmlrpc(server, uid, secret, at())),
+        "jsonrpc": _Way(Jsonrpc(server, uid, secret, at())),
+        "json2": _Way(Json2(server, secret, at())),
+        "authenticate": _Way(Authenticate(server, login, secret, at())),
     }
+
+
+class _Way:
+    """A call that needs no right, and the line it is made on."""
+
+    def __init__(self, client):
+        self.client, self.line = client, client.line
+
+    def __call__(self):
+        answer = self.client.call("res.users", "context_get")
+        return answer["uid"] if isinstance(answer, dict) else answer
 
 
 def accepted(call):
@@ -275,14 +283,28 @@ def only_worker(server, pid):
 
 def _stop_between_transactions(server, pid):
     """Stop a process where it holds no row locked: its thread that counts uses may be at work."""
+    # Connections made before the fork bear the master's name.
+    names = [f"odoo-{pid}", f"odoo-{server.pid}"]
     in_transaction = (
-        "SELECT FROM pg_stat_activity WHERE application_name = %s AND state NOT LIKE 'idle'"
+        "SELECT FROM pg_stat_activity WHERE application_name = ANY(%s) AND datname = %s"
+        " AND state <> 'idle' AND wait_event_type IS DISTINCT FROM 'Lock'"
     )
     while True:
         os.kill(pid, signal.SIGSTOP)
-        if not server.sql(in_transaction, [f"odoo-{pid}"]):
+        while not _is_stopped(pid):
+            pass
+        if not server.sql(in_transaction, [names, server.db]):
             return
         os.kill(pid, signal.SIGCONT)
+
+
+def _is_stopped(pid):
+    """Tell whether every thread has stopped: the signal may reach them a little later."""
+    states = (
+        task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    )
+    return all(state == "T" for state in states)
 
 
 def each_worker(server):
@@ -332,3 +354,15 @@ def waiting_for_locks(server):
         [server.db],
     )
     return row["count"]
+
+
+def odoo(server, *arguments):
+    """Run Odoo to its end on a stopped server's database, such as with ``-u``; return its log."""
+    server._write_configuration()
+    log = server.folder / "odoo.log"
+    code = odoo_command.run_to_end(
+        ("--config", server._configuration, *arguments, "--stop-after-init", "--no-http"), log
+    )
+    text = log.read_text()
+    assert code == 0, text
+    return text
