@@ -1,13 +1,15 @@
 """``make bench``: a stock server and one with the add-on, the same calls in turn, and promises.
 
 Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
-missed. In the environment: ``ROWS`` (rows whose name contains this text), ``WORKERS`` (0).
+missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``
+or ``log``) and ``WORKERS`` (0).
 """
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -19,9 +21,12 @@ import virtualenv  # noqa: E402
 if __name__ == "__main__":
     virtualenv.enter()
 
+import big_log  # noqa: E402, F401  declares a check
+import flood  # noqa: E402, F401  declares a check
 import harness  # noqa: E402
 import postgres  # noqa: E402
 import report  # noqa: E402
+from checks import CHECKS  # noqa: E402
 from common import die, say, state_dir  # noqa: E402
 from odoo_command import check_addon  # noqa: E402
 from rows import ROWS  # noqa: E402
@@ -31,7 +36,8 @@ def chosen_rows(text):
     """Return the rows whose name contains a text."""
     rows = [row for row in ROWS if text.lower() in row.name.lower()]
     if not rows:
-        die(f"no row has {text!r} in its name", "rows: " + "; ".join(row.name for row in ROWS))
+        names = [row.name for row in ROWS] + list(CHECKS)
+        die(f"no row has {text!r} in its name", "there are: " + "; ".join(names))
     return rows
 
 
@@ -57,36 +63,58 @@ def commit():
     return told.stdout.strip()
 
 
-def main():
-    """Measure what the environment selects; return the exit code."""
-    check_addon()
-    rows = chosen_rows(os.environ.get("ROWS", ""))
-    warn_of_load()
-    results, lines = [], []
-    with postgres.running(), harness.durable_postgres():
-        with harness.both_sides(int(os.environ.get("WORKERS") or 0)) as sides:
-            settings = harness.configuration(sides)
-            for row in rows:
-                say(row.name)
-                results.append(report.summary(harness.measure(row, sides)))
-            connects = {side.name: (side.connects, side.calls) for side in sides}
-            complaints = sides[1].server.unexpected_log_lines()
-            lines += report.same_configuration(settings, connects)
+def compare(rows, workers):
+    """Measure rows side by side; return what to print, what to store, and what went wrong."""
+    results = []
+    with harness.running_sides(workers, "stock", "ours") as sides:
+        settings = harness.configuration(sides)
+        for row in rows:
+            say(row.name)
+            results.append(report.summary(harness.measure(row, sides)))
+        connects = {side.name: (side.connects, side.calls) for side in sides}
+        problems = report.missed(results) + complaints(sides[1])
+    lines = report.same_configuration(settings, connects)
     lines += ["", *report.table([report.cells(figures) for figures in results]), ""]
     for figures in results:
         lines += report.tries(figures)
-    lines += report.missed(results)
-    lines += [f"unexpected in our server log: {entry}" for entry in complaints]
+    return lines, {"settings": settings, "rows": results}, problems
+
+
+def run_check(name, workers):
+    """Run a check on our server alone; return as :func:`compare` does."""
+    with harness.running_sides(workers, "ours") as (side,):
+        findings = list(CHECKS[name](side))
+        problems = report.missed_findings(findings) + complaints(side)
+    stored = {"check": name, "findings": [asdict(finding) for finding in findings]}
+    return report.findings(findings), stored, problems
+
+
+def complaints(side):
+    """Return warnings and errors of ours in a server's log, as lines."""
+    entries = side.server.unexpected_log_lines()
+    return [f"unexpected in our server log: {entry}" for entry in entries]
+
+
+def main():
+    """Measure what the environment selects; return the exit code."""
+    check_addon()
+    chosen, workers = os.environ.get("ROWS", ""), int(os.environ.get("WORKERS") or 0)
+    warn_of_load()
+    with postgres.running(), harness.durable_postgres():
+        if chosen in CHECKS:
+            lines, figures, problems = run_check(chosen, workers)
+        else:
+            lines, figures, problems = compare(chosen_rows(chosen), workers)
     document = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "commit": commit(),
         "cores": os.cpu_count(),
-        "settings": settings,
-        "rows": results,
+        **figures,
+        "problems": problems,
     }
-    print("\n".join(lines))
+    print("\n".join([*lines, *problems]), flush=True)
     say(f"all figures: {store(document)}")
-    return 1 if report.missed(results) or complaints else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

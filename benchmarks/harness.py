@@ -65,14 +65,17 @@ def _wait_for_settings(wanted):
 
 
 @contextlib.contextmanager
-def both_sides(workers):
-    """Have the two servers and a kept connection to each: stock first, then ours."""
+def running_sides(workers, *names):
+    """Have servers and a kept connection to each.
+
+    :param names: ``stock``, ``ours``
+    """
     with contextlib.ExitStack() as stack:
         sides = []
-        for name, with_addon in (("stock", False), ("ours", True)):
+        for name in names:
             say(f"starting the server: {name}")
             server = LiveServer(
-                f"bench_{CHECKOUT_ID}_{name}", workers=workers, with_addon=with_addon
+                f"bench_{CHECKOUT_ID}_{name}", workers=workers, with_addon=name == "ours"
             )
             stack.enter_context(server)
             sides.append(stack.enter_context(opened(name, server)))

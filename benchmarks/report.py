@@ -102,6 +102,28 @@ def missed(results):
     ]
 
 
+def findings(found):
+    """Return the lines of a check, aligned."""
+    width = max(len(finding.name) for finding in found)
+    lines = []
+    for finding in found:
+        line = f"{finding.name.ljust(width)}  {finding.value:>12,.1f} {finding.unit:<2}"
+        if finding.promise is not None:
+            kept = verdict(finding.value, finding.promise)
+            line += f"  promised ≤ {finding.promise:,g}  {kept}"
+        lines.append(line.rstrip())
+    return lines
+
+
+def missed_findings(found):
+    """Return a line for each promise of a check that was not kept."""
+    return [
+        f"missed: {finding.name}: {finding.value:,.1f}, promised ≤ {finding.promise:,g}"
+        for finding in found
+        if verdict(finding.value, finding.promise) == "missed"
+    ]
+
+
 def same_configuration(settings, connects):
     """Return the lines that say how alike the two servers are.
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import report
+from checks import Finding
 from figures import Pairs
 from harness import Measurement, differences
 from rows import ROWS, Row, wrong_key
@@ -58,6 +59,13 @@ def test_the_table_has_aligned_columns_and_names_the_promise():
 def test_a_missed_promise_is_a_line_of_its_own():
     results = [measured("good"), measured("bad", ratio=1.3), measured("free", promise=None)]
     assert report.missed(results) == ["missed: bad: 1.300, promised ≤ 1.20"]
+
+
+def test_a_check_says_what_it_found_and_what_was_promised():
+    found = [Finding("rows", 12.0, "", 10), Finding("bytes", 3.0, "B"), Finding("ms", 1.0, "ms", 5)]
+    lines = report.findings(found)
+    assert [line.split()[-1] for line in lines] == ["missed", "B", "kept"]
+    assert report.missed_findings(found) == ["missed: rows: 12.0, promised ≤ 10"]
 
 
 def test_every_try_is_reported():

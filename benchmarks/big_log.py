@@ -1,0 +1,178 @@
+"""``make bench ROWS=log``: every view, filter and group of the log with 10,000,000 rows in it.
+
+What is opened is read from the views themselves, so nothing that is added to them is forgotten.
+``LOG_ROWS`` makes it smaller. The time is that of the server, without HTTP.
+"""
+
+import os
+from statistics import median
+
+import postgres
+from checks import Finding, check
+from common import say
+
+ROWS = 10_000_000
+PROMISE_MS = 150
+INTEGRATIONS = 20
+
+# A year of calls: a failure for every success, few integrations, many strangers.
+GENERATE = """
+    INSERT INTO auth_attempt (bucket, outcome, cause, channel, login, user_id, integration_id,
+        attribution, key_id, remote_addr, user_agent, database, reference, count, first_seen,
+        last_seen)
+    SELECT decode(md5(n::text), 'hex'),
+        CASE WHEN known AND n %% 5 > 0 THEN 'success' ELSE 'failure' END,
+        CASE WHEN known AND n %% 5 > 0 THEN NULL
+             WHEN known
+             THEN (ARRAY['key_expired', 'key_revoked', 'address_not_allowed'])[1 + h %% 3]
+             ELSE (ARRAY['user_unknown', 'key_unknown', 'password_wrong'])[1 + h %% 3] END,
+        (ARRAY['xmlrpc', 'jsonrpc', 'json2', 'web'])[1 + h %% 4],
+        CASE WHEN known THEN i.code WHEN h %% 3 = 0
+             THEN 'unknown login of ' || h %% 30 || ' characters #' || to_hex(h %% 65536) END,
+        CASE WHEN known THEN i.user_id END, CASE WHEN known THEN i.id END,
+        CASE WHEN known THEN 'key' END, CASE WHEN known THEN i.key_id END,
+        format('10.%%s.%%s.%%s', h %% 4, h / 7 %% 250, h / 1999 %% 250),
+        'agent/' || h %% 50, current_database(),
+        CASE WHEN known AND n %% 5 > 0 THEN NULL ELSE substr(md5(h::text), 1, 10) END,
+        1 + h %% 9, seen, seen
+    FROM (
+        SELECT n, n %% 2 = 0 AS known, abs(hashint8(n)::bigint) AS h,
+            localtimestamp - interval '365 days' * n / %(rows)s AS seen
+        FROM generate_series(1, %(rows)s) n
+    ) numbered
+    JOIN (
+        SELECT a.*, k.id AS key_id, row_number() OVER (ORDER BY a.id) - 1 AS place
+        FROM auth_integration a
+        LEFT JOIN LATERAL (
+            SELECT id FROM auth_integration_key WHERE integration_id = a.id LIMIT 1
+        ) k ON TRUE
+    ) i ON i.place = h %% (SELECT count(*) FROM auth_integration)
+"""
+PEOPLE = """
+    owner = env.ref("base.user_admin")
+    for number in range(integrations):
+        made = env["auth.integration"].create({
+            "name": f"System {number}", "code": f"system_{number}", "owner_ids": [(4, owner.id)]})
+        import datetime
+        end = datetime.datetime.now() + datetime.timedelta(days=30)
+        env["res.users.apikeys"].with_user(made.user_id).sudo()._generate(None, "log", end)
+"""
+# Runs in an Odoo process. `result` is [name, milliseconds of each run].
+OPEN_EVERYTHING = r"""
+    import ast, time
+    from lxml import etree
+
+    log = env["auth.attempt"].with_user(env.ref("base.user_admin"))
+    kinds = ["search", "list", "form", "graph", "pivot"]
+    views = log.get_views([(False, kind) for kind in kinds])["views"]
+    arch = {kind: etree.fromstring(views[kind]["arch"]) for kind in kinds}
+    action = env.ref("auth_integration.auth_attempt_action")
+    defaults = [name[15:] for name in ast.literal_eval(action.context)
+        if name.startswith("search_default_")]
+    filters = {node.get("name"): ast.literal_eval(node.get("domain"))
+        for node in arch["search"].iter("filter") if node.get("domain")}
+    groups = {node.get("string"): ast.literal_eval(node.get("context"))["group_by"]
+        for node in arch["search"].iter("filter") if node.get("context")}
+    default = [leaf for name in defaults for leaf in filters.get(name, [])]
+
+    def specification(kind):
+        wanted = {}
+        for node in arch[kind].iter("field"):
+            relational = log._fields[node.get("name")].type == "many2one"
+            wanted[node.get("name")] = {"fields": {"display_name": {}}} if relational else {}
+        return wanted
+
+    def grouping(kind):
+        names = []
+        for node in arch[kind].iter("field"):
+            if node.get("type") != "measure":
+                interval = node.get("interval")
+                names.append(node.get("name") + (f":{interval}" if interval else ""))
+        return names
+
+    columns, aggregates = specification("list"), ["count:sum", "__count"]
+    one = log.search([("outcome", "=", "failure")], limit=1)
+    known = log.search([("integration_id", "!=", False), ("reference", "!=", False)], limit=1)
+
+    def listed(domain, order=None):
+        return lambda: log.web_search_read(
+            domain, columns, limit=80, order=order, count_limit=10001)
+
+    def grouped(domain, by):
+        return lambda: log.web_read_group(domain, [by], aggregates, limit=80)
+
+    def drawn(domain, by):
+        return lambda: log.formatted_read_group(domain, by, aggregates)
+
+    def pivoted(domain, by):
+        sets = [by[:length] for length in range(len(by) + 1)]
+        return lambda: log.formatted_read_grouping_sets(domain, sets, aggregates)
+
+    todo = {
+        "list, as opened": listed(default),
+        "list, no filter": listed([]),
+        "form": lambda: one.web_read(specification("form")),
+        "graph, as opened": drawn(default, grouping("graph")),
+        "graph, no filter": drawn([], grouping("graph")),
+        "pivot, as opened": pivoted(default, grouping("pivot")),
+        "pivot, no filter": pivoted([], grouping("pivot")),
+    }
+    for name, domain in filters.items():
+        todo[f"filter {name}"] = listed(domain)
+    for name, by in groups.items():
+        todo[f"group {name}, as opened"] = grouped(default, by)
+        todo[f"group {name}, no filter"] = grouped([], by)
+    for node in arch["search"].iter("field"):
+        name = node.get("name")
+        value = known[name].id if log._fields[name].type == "many2one" else known[name]
+        todo[f"search {name}, equal"] = listed([(name, "=", value)])
+        if log._fields[name].type == "char":
+            todo[f"search {name}, prefix"] = listed([(name, "=like", value[:6] + "%")])
+    result = []
+    for name, work in todo.items():
+        spent = []
+        for _run in range(runs):
+            env.invalidate_all()
+            started = time.perf_counter()
+            work()
+            spent.append((time.perf_counter() - started) * 1e3)
+            if spent[-1] > 20 * promise:
+                break
+        result.append([name, spent])
+"""
+
+
+@check("log")
+def big_log(side):
+    """Fill the log and open everything."""
+    rows = int(os.environ.get("LOG_ROWS") or ROWS)
+    server = side.server
+    server.shell(PEOPLE, integrations=INTEGRATIONS)
+    say(f"making {rows:,} rows")
+    postgres.durable(False)  # nothing is measured yet
+    _fill(server, rows)
+    postgres.durable(True)
+    size = server.sql(
+        "SELECT pg_table_size('auth_attempt') AS heap, pg_indexes_size('auth_attempt') AS indexes"
+    )[0]
+    say("opening every view")
+    for name, spent in server.shell(OPEN_EVERYTHING, runs=4, promise=PROMISE_MS):
+        # The first run finds nothing in memory, nor in Odoo's caches.
+        yield Finding(f"log: {name}", median(spent[1:] or spent), "ms", PROMISE_MS)
+    yield Finding("log: bytes of a row", size["heap"] / rows, "B")
+    yield Finding("log: bytes of a row in all indexes", size["indexes"] / rows, "B")
+
+
+def _fill(server, rows):
+    """Make the rows without their indexes, and the indexes afterwards: it takes half the time."""
+    indexes = server.sql(
+        "SELECT indexname AS name, indexdef AS definition FROM pg_indexes"
+        " WHERE tablename = 'auth_attempt' AND indexname <> 'auth_attempt_pkey'"
+    )
+    for index in indexes:
+        server.sql(f'DROP INDEX "{index["name"]}"')
+    server.sql(GENERATE, {"rows": rows})
+    server.sql("SET maintenance_work_mem = '512MB'")
+    for index in indexes:
+        server.sql(index["definition"])
+    server.sql("VACUUM (ANALYZE) auth_attempt")
