@@ -45,7 +45,12 @@ def lock(path, *, shared=False):
     """Hold a file lock. The kernel releases it however the process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another command to let go of {path}")
+            fcntl.flock(handle, kind)
         yield handle
 
 

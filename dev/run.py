@@ -16,7 +16,18 @@ import urllib.request
 import postgres
 import server_log
 import virtualenv
-from common import ADDON, CHECKOUT_ID, addon_hash, die, entry_point, free_port, say, state_dir, tail
+from common import (
+    ADDON,
+    CHECKOUT_ID,
+    addon_hash,
+    die,
+    entry_point,
+    free_port,
+    lock,
+    say,
+    state_dir,
+    tail,
+)
 from odoo_command import addons_path, check_addon, command, environment, run_or_die, tree
 
 EXAMPLE_CALL = "/json/2/auth.integration.key/whoami"
@@ -254,7 +265,8 @@ def main():
     with postgres.running():
         port = choose_port()
         database = database_name()
-        prepare(database)
+        with lock(state_dir("run") / "prepare.lock"):
+            prepare(database)
         serve(database, port)
 
 

@@ -20,7 +20,7 @@ import pot
 import server_log
 import templates
 import virtualenv
-from common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, say, state_dir
+from common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, lock, say, state_dir
 from odoo_command import addons_path, check_addon, environment, run_to_end
 
 ODOO_RESULT = re.compile(
@@ -166,7 +166,8 @@ def main():
         if everything or chosen["UNIT"]:
             results.append(run_pytest("unit", chosen["UNIT"]))
         if everything or chosen["TAGS"]:
-            results.append(run_odoo(chosen["TAGS"]))
+            with lock(state_dir("test") / "odoo.lock"):  # its database has one name
+                results.append(run_odoo(chosen["TAGS"]))
         if everything or chosen["LIVE"]:
             results.append(run_pytest("live", chosen["LIVE"]))
         problems = []

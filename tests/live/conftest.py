@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "dev"))
 
 import postgres  # noqa: E402
-from common import CHECKOUT_ID, state_dir  # noqa: E402
+from common import CHECKOUT_ID, lock, state_dir  # noqa: E402
 from live_server import LiveServer  # noqa: E402
 
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(state_dir("test", "hypothesis")))
@@ -27,8 +27,11 @@ _servers = []
 
 @pytest.fixture(scope="session", autouse=True)
 def postgresql():
-    """Have a PostgreSQL server for the whole run."""
-    with postgres.running():
+    """Have a PostgreSQL server for the whole run.
+
+    One run of a checkout at a time: the names of the databases do not tell two runs apart.
+    """
+    with lock(state_dir("test") / "live.lock"), postgres.running():
         yield
 
 
