@@ -5,6 +5,9 @@ from . import auth_attempt_removal
 from . import auth_integration_policy
 from . import auth_integration
 from . import auth_integration_key
+from . import auth_integration_key_reconcile
+from . import auth_integration_key_use
+from . import auth_integration_key_rpc
 from . import auth_integration_delivery_self_service
 from . import auth_integration_delivery_webhook
 from . import auth_integration_key_address

@@ -1,0 +1,118 @@
+from datetime import timedelta
+
+from odoo import api, models
+from odoo.tools import SQL
+
+from .auth_integration_key import ENDED_STATES
+
+
+class AuthIntegrationKey(models.Model):
+    """When, from where and how often a key is used, and what its first use sets going."""
+
+    _inherit = "auth.integration.key"
+
+    @api.model
+    def _record_use(self, use, count, first_seen, last_seen):
+        """Add successful uses to a key and to the address they came from.
+
+        Only a use over HTTP counts as the first: a shell on the server proves nothing about the
+        external system.
+
+        :param use: :class:`~odoo.addons.auth_integration.tools.usage_writer.SuccessfulUse`
+        """
+        previous = self.env.execute_query(
+            SQL(
+                "SELECT first_used_at FROM auth_integration_key WHERE id = %s FOR NO KEY UPDATE",
+                use.key_id,
+            )
+        )
+        if not previous:
+            return
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE auth_integration_key
+                SET use_count = COALESCE(use_count, 0) + %(count)s,
+                    first_used_at = CASE WHEN %(address)s IS NULL THEN first_used_at
+                                         ELSE COALESCE(first_used_at, %(first)s) END,
+                    last_used_at = GREATEST(last_used_at, %(last)s),
+                    last_used_address = %(address)s,
+                    last_used_channel = %(channel)s,
+                    last_used_agent = %(agent)s
+                WHERE id = %(key)s
+                """,
+                count=count,
+                first=first_seen,
+                last=last_seen,
+                address=use.remote_addr,
+                channel=use.channel,
+                agent=use.user_agent,
+                key=use.key_id,
+            )
+        )
+        if use.remote_addr:
+            self._record_address(use, count, first_seen, last_seen)
+        self.invalidate_model()
+        if previous[0][0] is None and use.remote_addr:
+            self.browse(use.key_id)._confirm_first_use(first_seen)
+
+    def _record_address(self, use, count, first_seen, last_seen):
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_key_address AS a
+                    (key_id, address, first_seen, last_seen, use_count)
+                VALUES (%(key)s, %(address)s, %(first)s, %(last)s, %(count)s)
+                ON CONFLICT (key_id, address) DO UPDATE
+                SET last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen),
+                    use_count = a.use_count + EXCLUDED.use_count
+                """,
+                key=use.key_id,
+                address=use.remote_addr,
+                first=first_seen,
+                last=last_seen,
+                count=count,
+            )
+        )
+
+    def _confirm_first_use(self, first_used_at):
+        """Start the overlap: the first use of a replacement over HTTP says that it has arrived.
+
+        The replaced key ends ``overlap_days`` later, at the latest at its own end; siblings that
+        were never used end now, but for one that is being used at this very moment.
+        """
+        self.ensure_one()
+        old = self.replaces_id
+        if not old:
+            return
+        self.env["auth.integration.rotation"]._confirm(self)
+        old.invalidate_recordset()
+        if old.state in ENDED_STATES:
+            old.replaced_by_id = old.replaced_by_id or self
+        elif not old.retire_at:
+            overlap = timedelta(days=self.integration_id.policy_id.overlap_days)
+            old._retire(min(filter(None, (first_used_at + overlap, old.expires_at))), self)
+        siblings = self.search(
+            [("replaces_id", "=", old.id), ("id", "!=", self.id), ("state", "=", "pending")]
+        )
+        for sibling in siblings.try_lock_for_update(allow_referencing=True):
+            sibling._end("superseded", self.env._("Its sibling %s… was used", self.prefix))
+
+    def _retire(self, retire_at, replacement):
+        """Let a replaced key end at ``retire_at``, here and natively."""
+        self.ensure_one()
+        self.write({"retire_at": retire_at, "replaced_by_id": replacement.id})
+        self._write_native_end()
+
+    def _write_native_end(self):
+        """Write the effective end of these keys to their native rows, in this transaction."""
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE res_users_apikeys n SET expiration_date = LEAST(k.expires_at, k.retire_at)"
+                " FROM auth_integration_key k"
+                " WHERE k.id IN %s AND n.id = k.apikey_id AND n.key = k.hash",
+                tuple(self.ids),
+            )
+        )
+        self.env["res.users.apikeys"].invalidate_model()
