@@ -98,8 +98,8 @@ class AuthIntegrationKey(models.Model):
         return SQL(
             """
             UPDATE auth_integration_key k
-            SET expires_at = settled.expires_at,
-                original_expires_at = COALESCE(k.original_expires_at, settled.expires_at),
+            SET expires_at = within.expires_at,
+                original_expires_at = LEAST(k.original_expires_at, within.expires_at),
                 write_date = %(now)s
             FROM (
                 SELECT k.id,
@@ -109,16 +109,24 @@ class AuthIntegrationKey(models.Model):
                         WHEN n.expiration_date IS NOT NULL AND k.expires_at IS NOT NULL
                             THEN LEAST(k.expires_at, CASE WHEN k.retire_at IS NULL
                                 THEN n.expiration_date ELSE k.expires_at END)
-                        ELSE COALESCE(k.expires_at, n.expiration_date,
-                            %(now)s + make_interval(days => p.max_age_days) - %(spread)s)
-                    END AS expires_at
+                        ELSE COALESCE(k.expires_at, n.expiration_date, 'infinity')
+                    END AS expires_at,
+                    %(now)s + make_interval(days => p.max_age_days) AS latest,
+                    %(spread)s AS spread
                 FROM auth_integration_key k
                 JOIN res_users_apikeys n ON n.id = k.apikey_id
                 LEFT JOIN auth_integration i ON i.id = k.integration_id
                 LEFT JOIN auth_integration_policy p ON p.id = i.policy_id
                 WHERE k.ended_at IS NULL
-            ) settled
-            WHERE settled.id = k.id AND k.expires_at IS DISTINCT FROM settled.expires_at
+            ) settled,
+            LATERAL (
+                SELECT CASE
+                    WHEN settled.expires_at > settled.latest
+                        THEN settled.latest - settled.spread
+                    ELSE settled.expires_at
+                END AS expires_at
+            ) within
+            WHERE settled.id = k.id AND k.expires_at IS DISTINCT FROM within.expires_at
             """,
             now=UTC_NOW,
             spread=SQL(

@@ -163,6 +163,24 @@ class TestKey(IntegrationCommon):
         self.assertTrue(60 <= days_left <= 90, days_left)
         self.assertEqual(self._check(secret), user.id)
 
+    def test_a_key_that_lives_too_long_is_held_to_the_policy(self):
+        """Whether its user is taken over, or its end is moved by SQL."""
+        user = new_test_user(self.env, "legacy", "base.group_user")
+        far = fields.Datetime.now() + timedelta(days=2000)
+        self.env["res.users.apikeys"].with_user(user).sudo()._generate(None, "old", far)
+        key = self._create_integration("legacy-shop", self.owner, user_id=user.id).key_ids
+        latest = fields.Datetime.now() + timedelta(days=90)
+        self.assertLessEqual(key.expires_at, latest)
+        for end in (far, None):
+            self._move(key, expires_at=end)
+            self.env.cr.execute(
+                "UPDATE res_users_apikeys SET expiration_date = %s WHERE id = %s",
+                (end, key.apikey_id.id),
+            )
+            key._reconcile()
+            self.assertLessEqual(key.expires_at, latest)
+            self.assertEqual(self._native(key), (key.expires_at,))
+
 
 @tagged("post_install", "-at_install")
 class TestKeyAccess(IntegrationCommon):
