@@ -175,6 +175,8 @@ class ResUsers(models.Model):
     def write(self, vals):
         """Extend :meth:`res.users.write`: an integration follows its technical user's archiving,
         and the groups of an owned integration's user are an administrator's business."""
+        if not self._auth_integration_ready():
+            return super().write(vals)
         appointed = self._integration_if("group_ids" in vals)
         appointed._check_may_appoint()
         result = super().write(vals)
@@ -201,7 +203,7 @@ class ResUsers(models.Model):
     @api.ondelete(at_uninstall=False)
     def _unlink_except_technical_user(self):
         """An integration would be left without anybody to authenticate as."""
-        if technical := self._integration_users():
+        if self._auth_integration_ready() and (technical := self._integration_users()):
             raise UserError(
                 self.env._(
                     "%(users)s: technical user of an integration. Archive it, or delete the"
@@ -212,8 +214,8 @@ class ResUsers(models.Model):
 
     def unlink(self):
         """Extend :meth:`res.users.unlink`: the native keys go by cascade, their ends are kept."""
-        natives = self.env["res.users.apikeys"].sudo().search([("user_id", "in", self.ids)])
-        if natives and self._auth_integration_ready():
+        if self._auth_integration_ready():
+            natives = self.env["res.users.apikeys"].sudo().search([("user_id", "in", self.ids)])
             self.env["auth.integration.key"]._record_removal(
                 natives, "revoked", self.env._("Its user was deleted")
             )
