@@ -14,4 +14,15 @@ def uninstall_hook(env):
     env.cr.execute(
         "DROP TABLE IF EXISTS auth_attempt_daily_key, auth_integration_password_change"
     )
+    # The standard policy is deleted with the add-on's data while integrations still refer to it.
+    env.cr.execute(
+        "ALTER TABLE auth_integration DROP CONSTRAINT IF EXISTS auth_integration_policy_id_fkey"
+    )
+    # What our models have from mail's mixins goes without the external ids that mail, sms and
+    # others gave it.
+    env.cr.execute(
+        "DELETE FROM ir_model_data WHERE module <> 'auth_integration'"
+        " AND model IN ('ir.model.fields.selection', 'ir.model.inherit')"
+        " AND name ~ '^(selection|model_inherit)__auth_(integration|attempt)_'"
+    )
     env["ir.config_parameter"].sudo().search([("key", "=like", "auth\\_integration.%")]).unlink()
