@@ -20,4 +20,5 @@ from . import res_users_apikeys
 from . import res_users
 from . import ir_http
 from . import auth_attempt_explanation
+from . import auth_attempt_links
 from . import res_config_settings

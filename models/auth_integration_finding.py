@@ -21,7 +21,7 @@ class AuthIntegrationFinding(models.Model):
     severity_rank = fields.Integer(readonly=True)
     integration_id = fields.Many2one("auth.integration", readonly=True)
     key_id = fields.Many2one("auth.integration.key", "API key", readonly=True)
-    user_id = fields.Many2one("res.users", "User", readonly=True)
+    user_id = fields.Many2one("res.users", readonly=True)
     since = fields.Datetime(readonly=True)
     accepted = fields.Boolean(readonly=True)
     message = fields.Text(compute="_compute_texts")

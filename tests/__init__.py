@@ -1,4 +1,5 @@
 from . import test_attempt_explanation
+from . import test_attempt_links
 from . import test_finding
 from . import test_integration
 from . import test_key
