@@ -122,7 +122,7 @@ class AuthIntegrationKey(models.Model):
     last_used_agent = fields.Char(readonly=True)
     use_count = fields.Integer("Uses", readonly=True)
     replaces_id = fields.Many2one(
-        "auth.integration.key", "Replaces", ondelete="set null", readonly=True, index=True
+        "auth.integration.key", ondelete="set null", readonly=True, index=True
     )
     replaced_by_id = fields.Many2one(
         "auth.integration.key", "Replaced by", ondelete="set null", readonly=True
@@ -132,7 +132,7 @@ class AuthIntegrationKey(models.Model):
     end_kind = fields.Selection(END_KINDS, readonly=True)
     end_reason = fields.Char(readonly=True)
     compromised = fields.Boolean(readonly=True)
-    address_ids = fields.One2many("auth.integration.key.address", "key_id", "Addresses")
+    address_ids = fields.One2many("auth.integration.key.address", "key_id")
 
     _native_uniq = models.UniqueIndex(
         "(apikey_id) WHERE ended_at IS NULL", "A native key has one live record."
@@ -142,7 +142,6 @@ class AuthIntegrationKey(models.Model):
 
     def init(self):
         """Add the columns that are no fields: no ORM call can ever read or write them."""
-        super().init()
         self.env.cr.execute(
             """
             ALTER TABLE auth_integration_key ADD COLUMN IF NOT EXISTS hash varchar;
@@ -151,6 +150,7 @@ class AuthIntegrationKey(models.Model):
                 ON auth_integration_key (digest) WHERE digest IS NOT NULL;
             """
         )
+        return super().init()
 
     # Live fields -----------------------------------------------------------------------------
 

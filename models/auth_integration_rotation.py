@@ -93,7 +93,6 @@ class AuthIntegrationRotation(models.Model):
 
         The identity of the database is noted once: a copy of it must not rotate production.
         """
-        super().init()
         self.env.cr.execute(
             """
             CREATE UNIQUE INDEX IF NOT EXISTS auth_integration_rotation_open_uniq
@@ -103,6 +102,7 @@ class AuthIntegrationRotation(models.Model):
         parameters = self.env["ir.config_parameter"].sudo()
         if not parameters.get_param(UUID_PARAMETER):
             parameters.set_param(UUID_PARAMETER, parameters.get_param("database.uuid"))
+        return super().init()
 
     @api.model
     def _state_sql(self, alias):

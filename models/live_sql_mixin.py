@@ -58,7 +58,7 @@ class LiveSqlMixin(models.AbstractModel):
             }
         for record in self:
             values = rows.get(record._origin.id) or [False] * len(names)
-            for name, value in zip(names, values):
+            for name, value in zip(names, values, strict=True):
                 record[name] = value
 
     def _search_live(self, field_name, operator, value):

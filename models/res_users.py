@@ -36,7 +36,6 @@ class ResUsers(models.Model):
     integration_ids = fields.One2many(
         "auth.integration",
         "user_id",
-        "Integration",
         context={"active_test": False},
         groups="auth_integration.auth_integration_group_owner",
     )

@@ -6,6 +6,7 @@ that listens on both) are one address everywhere in this module.
 
 from __future__ import annotations
 
+import contextlib
 from functools import lru_cache
 from ipaddress import (
     IPv4Address,
@@ -96,10 +97,8 @@ def normalize(address: str | None) -> str:
 def _read_entry(line: int, entry: str) -> Network:
     if "%" in entry:
         raise NetworkError(line, entry, "has a zone id: write it without '%' and what follows")
-    try:
+    with contextlib.suppress(ValueError):
         return ip_network(entry)
-    except ValueError:
-        pass
     try:
         meant = str(ip_network(entry, strict=False))
     except ValueError:
