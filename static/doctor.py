@@ -1,0 +1,1138 @@
+#!/usr/bin/env python3
+"""Find out why a program cannot authenticate against Odoo's API, from the program's own machine.
+
+    ODOO_KEY=... python3 doctor.py https://odoo.example.com --db mydb --login shop
+
+One file, standard library only, Python 3.8 and up. Give it exactly what your program is given. It
+walks from the settings to the name of the host, the connection, the certificate, the proxies on
+the way and the database to the key, names the first cause and what to do about it, and ends with
+that cause's exit code (``--list-causes``; 0: nothing found). The key is taken from ODOO_KEY, a
+file or standard input; it is never printed, and it does not leave this machine before the host has
+proved to be an Odoo, over a connection that is encrypted or does not leave the machine either.
+"""
+
+import argparse
+import datetime
+import email.utils
+import http.client
+import ipaddress
+import json
+import os
+import re
+import socket
+import ssl
+import sys
+import time
+import urllib.parse
+import xmlrpc.client
+from collections import namedtuple
+
+VERSION = "1.0"
+AGENT = "auth-integration-doctor/" + VERSION
+PROTOCOLS = ("json2", "xmlrpc", "jsonrpc")
+PATHS = {
+    "json2": "/json/2/res.users/context_get",
+    "xmlrpc": "/xmlrpc/2/common",
+    "jsonrpc": "/jsonrpc",
+}
+NO_SUCH_DATABASE = "doctor-no-such-database"
+MAX_SKEW = 120  # seconds between two clocks that nobody minds
+CERTIFICATE_NOTICE = 14  # days
+
+Cause = namedtuple("Cause", "exit_code title remedy")
+
+CAUSES = {
+    # Settings: nothing has been sent yet.
+    "url_invalid": Cause(
+        10, "The URL cannot be used", "Write it as https://host or https://host:port, no more."
+    ),
+    "url_is_web_page": Cause(
+        11, "The URL is that of a web page",
+        "Leave out /web, /odoo and what follows: programs add the API's path themselves.",
+    ),
+    "path_incomplete": Cause(
+        12, "The API's path is incomplete",
+        "Use /xmlrpc/2/common and /xmlrpc/2/object, /jsonrpc, or /json/2/<model>/<method>.",
+    ),
+    "path_doubled": Cause(
+        13, "The API's path is there twice",
+        "Set the bare address (https://host) where your program adds the path itself.",
+    ),
+    "path_unknown": Cause(
+        14, "Odoo has no API at this path",
+        "Use /xmlrpc/2/common and /xmlrpc/2/object, /jsonrpc, or /json/2/<model>/<method>.",
+    ),
+    "key_missing": Cause(
+        15, "No key was given",
+        "Fill the setting or environment variable that your program reads the key from.",
+    ),
+    "key_whitespace": Cause(
+        16, "The key has a line end or a space around or in it",
+        "Remove it: write the file without a line end (printf, not echo), or strip it on reading.",
+    ),
+    "key_quoted": Cause(
+        17, "The key has quotes around it", "Remove them: they are taken as part of the key."
+    ),
+    "key_with_scheme": Cause(
+        18, "The key begins with the word Bearer",
+        "Set the bare key: your program adds the word itself.",
+    ),
+    "key_cut_off": Cause(
+        19, "The key is not complete",
+        "An API key of Odoo has 40 characters, 0-9 and a-f. Copy all of it again.",
+    ),
+    "key_invisible_characters": Cause(
+        20, "The key has characters that no key has",
+        "Copy it again as plain text: invisible characters came with it.",
+    ),
+    "header_without_bearer": Cause(
+        21, "The Authorization header has the key without the word Bearer",
+        "Send 'Authorization: Bearer <key>'.",
+    ),
+    "header_malformed": Cause(
+        22, "The Authorization header is not of the form 'Bearer <key>'",
+        "Send the word Bearer, one space and the key, without quotes.",
+    ),
+    "login_missing": Cause(
+        23, "No login was given", "XML-RPC and JSON-RPC need the login of the technical user."
+    ),
+    "login_is_a_key": Cause(
+        24, "The login is an API key", "Login and key are swapped, or the key is set twice."
+    ),
+    # The way to the server.
+    "host_unknown": Cause(
+        30, "The name of the host is not known", "Correct the host in the URL, or its DNS entry."
+    ),
+    "connection_refused": Cause(
+        31, "Nothing answers at this port",
+        "Correct the port, start the server, or open the firewall.",
+    ),
+    "connection_timeout": Cause(
+        32, "No answer in time", "A firewall may drop the packets: have this machine let through."
+    ),
+    "tls_expired": Cause(
+        33, "The server's certificate has expired", "Have whoever runs the server renew it."
+    ),
+    "tls_not_yet_valid": Cause(
+        34, "The server's certificate is not valid yet", "Compare this machine's clock."
+    ),
+    "tls_wrong_host": Cause(
+        35, "The certificate is for another host", "Use the host that the certificate names."
+    ),
+    "tls_untrusted": Cause(
+        36, "The certificate's issuer is not trusted here",
+        "Give your program the issuer's certificate (here: --ca-file), or have the server send the"
+        " whole chain.",
+    ),
+    "tls_failed": Cause(
+        37, "No encrypted connection came about",
+        "Compare the TLS versions that both sides allow.",
+    ),
+    "https_on_plain_port": Cause(
+        38, "The URL says https, and the port does not speak it", "Correct the port."
+    ),
+    "http_instead_of_https": Cause(
+        39, "The URL says http, and the server wants https",
+        "Write https:// in the URL: a redirect would lose the body of every call.",
+    ),
+    "redirect_to_other_host": Cause(
+        40, "The server sends callers to another host",
+        "Set that host in the URL: on the way to another host, clients drop the key.",
+    ),
+    "redirect_to_other_path": Cause(
+        41, "The server sends callers to another path", "Set the address it redirects to."
+    ),
+    "not_odoo": Cause(
+        42, "What answers is no Odoo", "Correct the address, its port or the path before the API's."
+    ),
+    "server_unavailable": Cause(
+        43, "The proxy answers, and Odoo behind it does not",
+        "Have whoever runs the server look at Odoo and at the proxy's target.",
+    ),
+    "path_blocked": Cause(
+        44, "Something before Odoo blocks the API's path",
+        "Have the proxy or firewall let POST through to this path.",
+    ),
+    "redirect_drops_body": Cause(
+        45, "A redirect drops the body of the call",
+        "Call the address that it redirects to: clients turn a redirected POST into a GET.",
+    ),
+    "redirect_drops_authorization": Cause(
+        46, "A redirect to another host drops the key",
+        "Call the address that it redirects to: clients send no key along to another host.",
+    ),
+    "authorization_stripped": Cause(
+        47, "The Authorization header does not reach Odoo",
+        "Have the proxy pass it on (nginx: no proxy_set_header Authorization; Apache:"
+        " CGIPassAuth).",
+    ),
+    "plain_http": Cause(
+        48, "The key would go over the network in clear",
+        "Use https://. To test all the same: --send-over-http.",
+    ),
+    # The database.
+    "database_unknown": Cause(
+        50, "The host does not serve this database",
+        "Compare its name letter by letter, capitals included, with the one in the connection"
+        " sheet.",
+    ),
+    "login_database_swapped": Cause(
+        51, "Login and database are swapped", "The login is the name of a database: exchange them."
+    ),
+    "database_missing": Cause(
+        52, "No database was named, and the host serves several",
+        "Set the database; over /json/2 it goes into the header X-Odoo-Database.",
+    ),
+    "database_not_selected": Cause(
+        53, "The database exists, and /json/2 does not reach it under this host",
+        "Have the proxy pass on the header X-Odoo-Database and the name of the host, and see the"
+        " server's database filter.",
+    ),
+    # Login and key.
+    "key_unknown": Cause(
+        60, "The database does not know this key, and never did",
+        "Compare its first 8 characters with those in Odoo; else have a new one issued.",
+    ),
+    "key_expired": Cause(61, "The key has expired", "Have a new key issued, and set it."),
+    "key_revoked": Cause(62, "The key was revoked", "Ask its owner why, and for a new one."),
+    "key_superseded": Cause(
+        63, "The key was replaced by a newer one", "Set the new key wherever the old one still is."
+    ),
+    "key_wrong_scope": Cause(
+        64, "The key was made for another purpose", "Have a key issued for the API."
+    ),
+    "user_archived": Cause(
+        65, "The user is archived", "Have it restored in Odoo, or switch this program off."
+    ),
+    "address_not_allowed": Cause(
+        66, "Odoo does not allow calls from the address it sees",
+        "Have the address of this machine, as Odoo sees it, added to the allowed networks.",
+    ),
+    "channel_not_allowed": Cause(
+        67, "Odoo does not allow this protocol for this integration",
+        "Use another protocol, or have this one allowed.",
+    ),
+    "login_wrong": Cause(
+        68, "The key is good, and it is not this login's",
+        "Set the login that belongs to the key: see the connection sheet.",
+    ),
+    "login_or_secret_wrong": Cause(
+        69, "Login or password is not accepted",
+        "Odoo does not say which. Its administrator finds the cause under the reference. For"
+        " integrations, and for users with a second factor, only an API key works.",
+    ),
+    "password_over_json2": Cause(
+        70, "/json/2 takes an API key, no password", "Have an API key issued, and set it."
+    ),
+    "throttled": Cause(71, "Too many calls", "Wait a minute and try again."),
+    "refused": Cause(
+        72, "Odoo refuses the call", "Its administrator finds the cause under the reference."
+    ),
+    # It works, and something is not as it should be.
+    "clock_skew": Cause(
+        80, "The clocks differ", "Set this machine's clock: one-time codes and dates depend on it."
+    ),
+    "address_is_the_proxys": Cause(
+        81, "Odoo sees the address of a proxy instead of yours",
+        "Have the proxy send X-Forwarded-For, and Odoo run with proxy_mode: else no network rule"
+        " can tell callers apart.",
+    ),
+    "database_header_stripped": Cause(
+        82, "The header X-Odoo-Database does not reach Odoo", "Have the proxy pass it on."
+    ),
+    "certificate_ending": Cause(
+        83, "The certificate ends soon", "Have whoever runs the server renew it."
+    ),
+    "key_ending": Cause(84, "The key is due for rotation", "Rotate it before it ends."),
+    "doctor_failed": Cause(
+        99, "The doctor itself failed", "Report what is shown here; the key is not in it."
+    ),
+}
+
+Step = namedtuple("Step", "check ok cause seen meaning remedy")
+
+
+class Stop(Exception):
+    """Nothing further can be found out."""
+
+
+class Unreachable(Exception):
+    """A connection failed; the cause is the first argument, what was seen the second."""
+
+
+class Answer:
+    """One HTTP answer, read to its end or to 1 MB."""
+
+    def __init__(self, status, headers, body, local_address):
+        self.status, self.headers, self.body = status, headers, body
+        self.local_address = local_address
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def json(self):
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            return None
+
+    @property
+    def message(self):
+        """What an answer of /json/2 says went wrong, or ''."""
+        told = self.json
+        return str(told.get("message", "")) if isinstance(told, dict) else ""
+
+    @property
+    def summary(self):
+        words = self.message or " ".join(re.sub(r"<[^>]*>", " ", self.text).split())
+        reference = self.headers.get("X-Auth-Reference")
+        return "{} {}{}".format(
+            self.status, words[:120], " (reference {})".format(reference) if reference else ""
+        ).strip()
+
+
+class Line:
+    """The way to one server: a new connection for each call, no redirect followed."""
+
+    def __init__(self, url, ca_file=None, timeout=15, source=None):
+        self.url = url
+        self.host, self.port = url.hostname, url.port or (443 if url.scheme == "https" else 80)
+        self.timeout, self.source = timeout, (source, 0) if source else None
+        self.context = None
+        self.certificate = None
+        if url.scheme == "https":
+            self.context = ssl.create_default_context(cafile=ca_file)
+
+    def send(self, method, path, body=None, headers=None):
+        """Send one request.
+
+        :raise Unreachable: no answer came
+        """
+        if self.context:
+            connection = http.client.HTTPSConnection(
+                self.host, self.port, timeout=self.timeout, source_address=self.source,
+                context=self.context,
+            )
+        else:
+            connection = http.client.HTTPConnection(
+                self.host, self.port, timeout=self.timeout, source_address=self.source
+            )
+        try:
+            connection.connect()
+            if self.context:
+                self.certificate = connection.sock.getpeercert()
+            local_address = connection.sock.getsockname()[0]
+            connection.request(
+                method, self.url.path + path, body, dict({"User-Agent": AGENT}, **(headers or {}))
+            )
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read(1 << 20), local_address)
+        except Exception as error:
+            raise Unreachable(*connection_cause(error)) from None
+        finally:
+            connection.close()
+
+
+def connection_cause(error):
+    """The cause of a connection that failed, and what was seen of it."""
+    if isinstance(error, socket.gaierror):
+        return "host_unknown", str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = {
+            9: "tls_not_yet_valid", 10: "tls_expired", 62: "tls_wrong_host", 64: "tls_wrong_host",
+        }.get(error.verify_code, "tls_untrusted")
+        return code, error.verify_message
+    if isinstance(error, ssl.SSLError):
+        plain = error.reason in ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST")
+        return "https_on_plain_port" if plain else "tls_failed", str(error.reason or error)
+    if isinstance(error, socket.timeout):
+        return "connection_timeout", "timed out"
+    if isinstance(error, http.client.HTTPException):
+        return "not_odoo", "no HTTP answer ({})".format(type(error).__name__)
+    return "connection_refused", "{} {}".format(type(error).__name__, error)
+
+
+class Doctor:
+    """One walk through all checks."""
+
+    def __init__(self, options, secret, authorization):
+        self.options = options
+        self.db, self.login = options.db or "", options.login or ""
+        self.raw_secrets = {text for text in (secret, authorization) if text}
+        self.secret, self.authorization = secret, authorization
+        self.steps = []
+        self.line = None
+        self.valid_key = None  # what verify says; None when it was not or could not be asked
+        self.local_address = None
+        self.identified = False
+        self.open_protocols = []
+        self.unexplained = None  # the protocol that refused a secret, and what it answered
+        self.unknown_seen = None  # what verify answered about a key it does not know
+        self.address_checked = False
+
+    # Reporting
+
+    def redact(self, text):
+        """Text without the key, in whatever form it was given."""
+        text = str(text)
+        for raw in sorted(self.raw_secrets, key=len, reverse=True):
+            for form in {raw, raw.strip(), raw.strip().strip("\"'"), urllib.parse.quote(raw)}:
+                if len(form) >= 4:
+                    text = text.replace(form, "[key]")
+        if self.secret and len(self.secret) >= 4:
+            text = text.replace(self.secret, "[key]")
+        return re.sub(r"[0-9a-fA-F]{40,}", "[key]", text)
+
+    def note(self, check, ok, seen, cause=None, meaning=None):
+        """Write a step down. ``ok``: True, False, or None for a warning."""
+        known = CAUSES.get(cause)
+        self.steps.append(
+            Step(
+                check, ok, cause, self.redact(seen),
+                self.redact(meaning or (known.title if known else "")),
+                known.remedy if known else "",
+            )
+        )
+
+    def good(self, check, seen):
+        self.note(check, True, seen)
+
+    def bad(self, check, cause, seen, meaning=None):
+        self.note(check, False, seen, cause, meaning)
+
+    def warn(self, check, cause, seen, meaning=None):
+        self.note(check, None, seen, cause, meaning)
+
+    def fatal(self, check, cause, seen, meaning=None):
+        self.bad(check, cause, seen, meaning)
+        raise Stop
+
+    @property
+    def cause(self):
+        """The first cause found; one that fails calls before one that does not."""
+        for wanted in (False, None):
+            for step in self.steps:
+                if step.ok is wanted and step.cause:
+                    return step.cause
+        return None
+
+    @property
+    def exit_code(self):
+        return CAUSES[self.cause].exit_code if self.cause else 0
+
+    # The walk
+
+    def run(self):
+        """Go through the checks until one makes the others pointless."""
+        try:
+            self.check_settings()
+            self.check_connection()
+            self.check_endpoints()
+            self.check_database()
+            self.check_authorization_arrives()
+            self.check_credentials()
+        except Stop:
+            pass
+        except Unreachable as failed:
+            self.bad("connection", failed.args[0], failed.args[1])
+        return self.exit_code
+
+    # Settings
+
+    def check_settings(self):
+        url = self.check_url()
+        self.line = Line(
+            url, self.options.ca_file, self.options.timeout, self.options.source_address
+        )
+        self.check_authorization_setting()
+        self.check_key_setting()
+        for name in ("db", "login"):
+            value = getattr(self, name)
+            if value != value.strip():
+                self.warn(
+                    "settings", "url_invalid", name + " has space around it",
+                    "The {} has a space or line end around it".format(name),
+                )
+                setattr(self, name, value.strip())
+        if re.match(r"^[0-9a-fA-F]{40}$", self.login):
+            self.raw_secrets.add(self.login)
+            self.fatal("settings", "login_is_a_key", "a login of 40 hexadecimal characters")
+
+    def check_url(self):
+        """Split the URL into the address and a path of the API, which does not belong to it."""
+        text = self.options.url.strip()
+        if "@" in text.partition("//")[2].partition("/")[0]:
+            self.fatal("settings", "url_invalid", "user or password in the URL")
+        if not re.match(r"^https?://[^/\s]+", text):
+            self.fatal("settings", "url_invalid", text)
+        url = urllib.parse.urlsplit(text)
+        try:
+            url.port  # noqa: B018 (raises when it is no number)
+        except ValueError:
+            self.fatal("settings", "url_invalid", "the port is no number")
+        base, path = split_api_path(url.path)
+        cause = path_cause(path)
+        if cause:
+            self.bad("settings", cause, "path " + path)
+        elif path:
+            self.good("settings", "path {} is one of Odoo's API".format(path))
+        if "//" in url.path:
+            self.bad("settings", "path_doubled", "path " + url.path, "The path has two slashes")
+        return url._replace(path=base, query="", fragment="")
+
+    def check_authorization_setting(self):
+        if not self.authorization:
+            return
+        text = re.sub(r"^\s*authorization\s*:", "", self.authorization, flags=re.I).strip()
+        words = text.split(None, 1)
+        if not words:
+            self.fatal("settings", "header_malformed", "an empty header")
+        if words[0].lower() == "bearer" and len(words) == 2:
+            self.good("settings", "the header begins with Bearer")
+            self.secret = words[1]
+        elif len(words) == 1 and words[0].lower() != "bearer":
+            self.bad("settings", "header_without_bearer", "one word, and it is not Bearer")
+            self.secret = words[0]
+        else:
+            scheme = words[0] if words[0].lower() in ("basic", "token", "bearer") else "another"
+            self.fatal("settings", "header_malformed", "the scheme is {}".format(scheme))
+        self.raw_secrets.add(self.secret)
+
+    def check_key_setting(self):
+        """Say what is wrong with the key as given, and go on with what was probably meant."""
+        given = self.secret
+        if not given or not given.strip():
+            if self.options.no_key:
+                self.secret = None
+                return
+            self.fatal("settings", "key_missing", "an empty key")
+        key = self.without_slips(given)
+        self.secret = key
+        self.raw_secrets.add(key)
+        if is_key(key):
+            self.good("settings", "the key has the shape of one")
+        elif re.match(r"^[0-9a-fA-F]{12,}$", key):
+            self.fatal(
+                "settings", "key_cut_off",
+                "{} hexadecimal characters instead of 40".format(len(key)),
+            )
+        elif not re.match(r"^[\x20-\x7e]*$", key) and self.options.protocol == "json2":
+            self.fatal("settings", "key_invisible_characters", "characters that are not ASCII")
+        else:
+            self.good("settings", "what was given has not the shape of a key: taken as a password")
+
+    def without_slips(self, given):
+        """The key that was probably meant, each slip noted."""
+        key = given.strip()
+        if key != given:
+            what = "a line end" if given.rstrip("\r\n") != given else "a space"
+            self.bad("settings", "key_whitespace", what + " around the key")
+        if re.match(r"(?i)bearer\s+\S", key):
+            self.bad("settings", "key_with_scheme", "it begins with Bearer")
+            key = key.split(None, 1)[1]
+        if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+            self.bad("settings", "key_quoted", "quotes around the key")
+            key = key[1:-1]
+        joined = re.sub(r"\s+", "", key)
+        if joined != key and is_key(joined):
+            self.bad("settings", "key_whitespace", "a space or line end inside the key")
+            key = joined
+        visible = re.sub(r"[^\x21-\x7e]", "", key)
+        if visible != key and is_key(visible):
+            self.bad("settings", "key_invisible_characters", "characters that are not ASCII")
+            key = visible
+        return key
+
+    # Connection
+
+    def check_connection(self):
+        """Reach the server, and see that it is an Odoo, before anything else."""
+        before = time.time()
+        try:
+            answer = self.line.send("GET", "/web/version")
+        except Unreachable as failed:
+            cause, seen = failed.args
+            if cause == "not_odoo" and not self.line.context and self.speaks_tls():
+                cause = "http_instead_of_https"
+            if cause == "tls_failed" and self.speaks_plain():
+                cause = "https_on_plain_port"
+            self.fatal("connection", cause, seen)
+        self.local_address = answer.local_address
+        self.check_certificate()
+        self.check_redirect("connection", answer)
+        if answer.status == 400 and "https" in answer.text.lower():
+            self.fatal("connection", "http_instead_of_https", answer.summary)
+        if answer.status in (502, 503, 504):
+            self.fatal("connection", "server_unavailable", answer.summary)
+        told = answer.json
+        if answer.status == 200 and isinstance(told, dict) and "version" in told:
+            self.good("connection", "Odoo {} answers".format(str(told["version"])[:40]))
+            self.identified = True
+        # Else the API's own answers tell: a proxy may let nothing but them through.
+        self.check_clock(answer, before)
+
+    def speaks_tls(self):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with socket.create_connection(
+                (self.line.host, self.line.port), self.line.timeout, self.line.source
+            ) as plain, context.wrap_socket(plain, server_hostname=self.line.host):
+                return True
+        except OSError:
+            return False
+
+    def speaks_plain(self):
+        plain = Line(
+            self.line.url._replace(scheme="http", netloc="{}:{}".format(
+                "[{}]".format(self.line.host) if ":" in self.line.host else self.line.host,
+                self.line.port,
+            )),
+            timeout=self.line.timeout,
+            source=self.line.source and self.line.source[0],
+        )
+        try:
+            plain.send("GET", "/web/version")
+        except Unreachable:
+            return False
+        return True
+
+    def check_certificate(self):
+        if not self.line.certificate:
+            return
+        ends = ssl.cert_time_to_seconds(self.line.certificate["notAfter"])
+        days = int((ends - time.time()) // 86400)
+        seen = "the certificate is good for {} days".format(days)
+        if days < CERTIFICATE_NOTICE:
+            self.warn("certificate", "certificate_ending", seen)
+        else:
+            self.good("certificate", seen)
+
+    def check_redirect(self, check, answer):
+        """Stop at a redirect of a simple page: all calls would meet it."""
+        if answer.status not in (301, 302, 303, 307, 308):
+            return
+        location = answer.headers.get("Location", "")
+        here = self.line.url
+        there = urllib.parse.urlsplit(urllib.parse.urljoin(here.geturl() or "/", location))
+        seen = "{} to {}://{}{}".format(
+            answer.status, there.scheme, there.netloc.rpartition("@")[2], there.path
+        )
+        if (there.hostname or "").lower() != (here.hostname or "").lower():
+            self.fatal(check, "redirect_to_other_host", seen)
+        if (here.scheme, there.scheme) == ("http", "https"):
+            self.fatal(check, "http_instead_of_https", seen)
+        self.fatal(check, "redirect_to_other_path", seen)
+
+    def check_clock(self, answer, before):
+        told = answer.headers.get("Date")
+        try:
+            server = email.utils.parsedate_to_datetime(told).timestamp()
+        except (TypeError, ValueError):
+            return
+        here = (before + time.time()) / 2
+        skew = int(round(server - here))
+        if abs(skew) > MAX_SKEW:
+            self.warn(
+                "clock", "clock_skew", "the server's clock is {} s {}".format(
+                    abs(skew), "ahead" if skew > 0 else "behind"
+                ),
+            )
+        else:
+            self.good("clock", "{} s apart".format(abs(skew)))
+
+    # Endpoints
+
+    @property
+    def protocols(self):
+        return (self.options.protocol,) if self.options.protocol else PROTOCOLS
+
+    def check_endpoints(self):
+        """Call each protocol without a secret: it must answer as Odoo does."""
+        self.open_protocols = []
+        for protocol in self.protocols:
+            answer = self.call_empty(protocol)
+            if self.is_odoos(protocol, answer):
+                self.good("endpoint " + protocol, answer_line(protocol, answer))
+                self.open_protocols.append(protocol)
+                self.identified = True
+                continue
+            self.check_post_redirect(protocol, answer)
+            if answer.status in (502, 503, 504):
+                cause = "server_unavailable"
+            elif self.identified or answer.status in (401, 403, 405):
+                cause = "path_blocked"
+            else:
+                cause = "not_odoo"
+            self.bad("endpoint " + protocol, cause, answer_line(protocol, answer))
+        if not self.open_protocols:
+            raise Stop
+
+    def call_empty(self, protocol):
+        path = PATHS[protocol]
+        if protocol == "json2":
+            return self.call_json2("res.users", "context_get", database=self.db)
+        if protocol == "xmlrpc":
+            body = xmlrpc.client.dumps((), "version").encode()
+            return self.line.send("POST", path, body, {"Content-Type": "text/xml"})
+        return self.call_jsonrpc("common", "version", [])
+
+    def is_odoos(self, protocol, answer):
+        if protocol == "xmlrpc":
+            return answer.status == 200 and "<methodResponse>" in answer.text
+        told = answer.json
+        if protocol == "jsonrpc":
+            return answer.status == 200 and isinstance(told, dict) and "jsonrpc" in told
+        return is_without_database(answer) or (
+            isinstance(told, dict) and "message" in told and "name" in told
+        )
+
+    def check_post_redirect(self, protocol, answer):
+        if answer.status not in (301, 302, 303, 307, 308):
+            return
+        seen = "{} → {} to {}".format(
+            PATHS[protocol], answer.status, answer.headers.get("Location", "?")
+        )
+        there = urllib.parse.urlsplit(answer.headers.get("Location", ""))
+        other_host = there.hostname and there.hostname.lower() != self.line.host.lower()
+        if answer.status in (301, 302, 303):
+            self.fatal("endpoint " + protocol, "redirect_drops_body", seen)
+        if other_host:
+            self.fatal("endpoint " + protocol, "redirect_drops_authorization", seen)
+        self.fatal("endpoint " + protocol, "redirect_to_other_path", seen)
+
+    def call_json2(self, model, method, key=None, database=None, authorization=None):
+        headers = {"Content-Type": "application/json"}
+        if database:
+            headers["X-Odoo-Database"] = database
+        if key:
+            authorization = "Bearer " + key
+        if authorization:
+            headers["Authorization"] = authorization
+        return self.line.send("POST", "/json/2/{}/{}".format(model, method), b"{}", headers)
+
+    def call_jsonrpc(self, service, method, args):
+        body = json.dumps(
+            {
+                "jsonrpc": "2.0", "method": "call", "id": 1,
+                "params": {"service": service, "method": method, "args": args},
+            }
+        ).encode()
+        return self.line.send(
+            "POST", PATHS["jsonrpc"], body, {"Content-Type": "application/json"}
+        )
+
+    # Database
+
+    def check_database(self):
+        if "json2" in self.open_protocols:
+            self.check_database_by_header()
+        elif not self.db:
+            self.fatal("database", "database_missing", "no database is set")
+        elif not self.database_exists(self.db):
+            self.check_swapped()
+            self.fatal("database", "database_unknown", "Odoo has no such database")
+        else:
+            self.good("database", "Odoo serves it")
+
+    def check_database_by_header(self):
+        answer = self.call_json2("res.users", "context_get", database=self.db)
+        if not is_without_database(answer):
+            if not self.db and self.options.protocol != "json2":
+                self.warn(
+                    "database", "database_missing", "Odoo chose the database by the host",
+                    "XML-RPC and JSON-RPC need a database all the same",
+                )
+            else:
+                self.good("database", "the host serves it" if self.db else "chosen by the host")
+            if self.db:
+                self.check_header_arrives()
+            return
+        if not self.db:
+            self.fatal("database", "database_missing", answer.summary)
+        self.check_swapped()
+        rpc = [protocol for protocol in self.open_protocols if protocol != "json2"]
+        if rpc and self.database_exists(self.db):
+            if self.options.protocol == "json2" or len(self.open_protocols) == 1:
+                self.fatal("database", "database_not_selected", answer.summary)
+            self.bad("database", "database_not_selected", answer.summary)
+            self.open_protocols = rpc
+            return
+        self.fatal("database", "database_unknown", answer.summary)
+
+    def check_header_arrives(self):
+        answer = self.call_json2("res.users", "context_get", database=NO_SUCH_DATABASE)
+        if is_without_database(answer):
+            return
+        self.warn(
+            "database", "database_header_stripped",
+            "a database that does not exist is answered by {}".format(answer.summary),
+        )
+
+    def check_swapped(self):
+        if not self.login or not re.match(r"^[\x21-\x7e]+$", self.login):
+            return
+        if "json2" in self.open_protocols:
+            answer = self.call_json2("res.users", "context_get", database=self.login)
+            served = not is_without_database(answer)
+        else:
+            served = self.database_exists(self.login)
+        if served:
+            self.fatal("database", "login_database_swapped", "a database has the login's name")
+
+    def database_exists(self, name):
+        """Whether Odoo knows a database, asked over RPC with neither login nor secret."""
+        return isinstance(self.authenticate(name, "", ""), (bool, int))
+
+    # Credentials
+
+    def check_authorization_arrives(self):
+        """Send a header that is certainly wrong: Odoo answers otherwise than to none."""
+        if "json2" not in self.open_protocols:
+            return
+        answer = self.call_json2(
+            "res.users", "context_get", database=self.db, authorization="Bearer doctor"
+        )
+        if answer.status == 401 and "not authenticated" in answer.message:
+            self.bad("authorization header", "authorization_stripped", answer.summary)
+            self.open_protocols.remove("json2")
+            if not self.open_protocols:
+                raise Stop
+        elif answer.status != 401:
+            self.fatal("authorization header", "path_blocked", answer.summary)
+        else:
+            self.good("authorization header", "it reaches Odoo")
+
+    def check_credentials(self):
+        if not self.secret:
+            return
+        if not self.may_send():
+            self.fatal("key", "plain_http", "http:// to another machine")
+        if is_key(self.secret):
+            self.check_key_state()
+        elif self.protocols == ("json2",):
+            self.fatal("key", "password_over_json2", "what was given is no key")
+        if "json2" in self.open_protocols and is_key(self.secret):
+            self.check_json2()
+        for protocol in ("xmlrpc", "jsonrpc"):
+            if protocol in self.open_protocols:
+                self.check_rpc(protocol)
+        self.explain_unknown()
+
+    def may_send(self):
+        if self.line.context or self.options.send_over_http:
+            return True
+        try:
+            return ipaddress.ip_address(self.local_address.partition("%")[0]).is_loopback
+        except ValueError:
+            return False
+
+    def check_key_state(self):
+        """Ask what has become of the key; only whoever has the right one is told."""
+        headers = {"Authorization": "Bearer " + self.secret}
+        if self.db:
+            headers["X-Odoo-Database"] = self.db
+        answer = self.line.send("POST", "/auth_integration/verify", b"", headers)
+        told = answer.json
+        if answer.status == 200 and isinstance(told, dict) and "valid" in told:
+            self.valid_key = told
+            if told["valid"]:
+                self.good("key", "it is {}".format(told["state"]))
+                self.check_key_end(told.get("expires_at"))
+            elif told["cause"] == "channel_not_allowed":
+                pass  # verify is a protocol of its own: the others may be allowed
+            else:
+                cause = told["cause"] if told["cause"] in CAUSES else "refused"
+                seen = "verify says {} (reference {})".format(told["cause"], told["reference"])
+                self.fatal("key", cause, seen, self.end_meaning(told, cause))
+        elif answer.status == 429:
+            self.warn("key", "throttled", answer.summary)
+        elif answer.status == 401:
+            self.valid_key = False
+            self.unknown_seen = "verify answers " + answer.summary
+
+    def end_meaning(self, told, cause):
+        if cause in ("key_expired", "key_revoked", "key_superseded") and told.get("expires_at"):
+            return "{}, on {} UTC".format(CAUSES[cause].title, told["expires_at"])
+        return None
+
+    def check_key_end(self, expires_at):
+        try:
+            ends = datetime.datetime.strptime(expires_at, "%Y-%m-%d %H:%M:%S")
+        except (TypeError, ValueError):
+            return
+        days = (ends - datetime.datetime.utcnow()).days
+        if days < 7:
+            self.warn("key", "key_ending", "it ends on {} UTC".format(expires_at))
+
+    def check_json2(self):
+        answer = self.call_json2(
+            "auth.integration.key", "whoami", key=self.secret, database=self.db
+        )
+        if answer.status == 404:  # an Odoo without the add-on
+            answer = self.call_json2("res.users", "context_get", self.secret, self.db)
+        if answer.status == 200:
+            self.good("json2", "accepted")
+            self.check_address(answer.json)
+            return
+        self.note_refusal("json2", answer)
+
+    def note_refusal(self, protocol, answer):
+        """A good key that one protocol refuses; the refusal of an unknown one is explained last."""
+        seen = answer.summary if isinstance(answer, Answer) else str(answer)
+        if isinstance(self.valid_key, dict):
+            cause = "refused" if self.valid_key["valid"] else self.valid_key["cause"]
+            if cause not in CAUSES:
+                cause = "refused"
+            self.bad(protocol, cause, seen)
+        elif self.valid_key is None and protocol == "json2":
+            self.bad(protocol, "key_unknown", seen)
+        else:
+            self.unexplained = (protocol, seen)
+
+    def check_rpc(self, protocol):
+        if not self.login:
+            if self.options.protocol:
+                self.fatal(protocol, "login_missing", "no login is set")
+            return
+        if not self.db:
+            self.bad(protocol, "database_missing", "no database is set")
+            return
+        uid = self.authenticate(self.db, self.login, self.secret, protocol)
+        if isinstance(uid, bool) or not isinstance(uid, int):
+            seen = "authenticate answers {}".format(str(uid)[:160])
+            if isinstance(self.valid_key, dict) and self.valid_key["valid"]:
+                owner = self.valid_key.get("integration")
+                self.bad(
+                    protocol, "login_wrong", seen,
+                    "The key is good, and it is {}".format(
+                        "that of the integration {}".format(owner) if owner else "another user's"
+                    ),
+                )
+            else:
+                self.note_refusal(protocol, seen)
+            return
+        answer = self.execute(protocol, uid, "auth.integration.key", "whoami")
+        if isinstance(answer, dict):
+            self.good(protocol, "accepted, user id {}".format(uid))
+            self.check_address(answer)
+        else:
+            self.good(protocol, "accepted, user id {}".format(uid))
+
+    def explain_unknown(self):
+        """Say at last what can be said of a secret that nobody knows."""
+        refused = self.unexplained
+        if self.valid_key is False and is_key(self.secret):
+            if any(step.ok and step.seen.startswith("accepted") for step in self.steps):
+                return
+            self.bad("key", "key_unknown", self.unknown_seen)
+        elif refused:
+            self.bad(refused[0], "login_or_secret_wrong", refused[1])
+
+    def check_address(self, told):
+        """Compare the address that Odoo sees with the one this machine called from."""
+        seen = isinstance(told, dict) and told.get("remote_addr")
+        if not seen or self.address_checked:
+            return
+        self.address_checked = True
+        text = "Odoo sees {}, this machine called from {}".format(seen, self.local_address)
+        try:
+            theirs = ipaddress.ip_address(seen)
+            ours = ipaddress.ip_address(self.local_address.partition("%")[0])
+        except ValueError:
+            return
+        ours = getattr(ours, "ipv4_mapped", None) or ours
+        # An address translated on its way to the internet is public; a proxy's is not.
+        if theirs != ours and (ours.is_loopback or theirs.is_private or theirs.is_loopback):
+            self.warn("address", "address_is_the_proxys", text)
+        else:
+            self.good("address", text)
+
+    # RPC
+
+    def authenticate(self, database, login, secret, protocol=None):
+        """The user id, False, or the text of a fault."""
+        args = [database, login, secret, {}]
+        protocol = protocol or next(p for p in self.open_protocols if p != "json2")
+        return self.rpc(protocol, "common", "authenticate", args)
+
+    def execute(self, protocol, uid, model, method):
+        args = [self.db, uid, self.secret, model, method, []]
+        return self.rpc(protocol, "object", "execute_kw", args)
+
+    def rpc(self, protocol, service, method, args):
+        if protocol == "xmlrpc":
+            try:
+                body = xmlrpc.client.dumps(tuple(args), method).encode()
+                answer = self.line.send(
+                    "POST", "/xmlrpc/2/" + service, body, {"Content-Type": "text/xml"}
+                )
+                return xmlrpc.client.loads(answer.body)[0][0]
+            except xmlrpc.client.Fault as fault:
+                return "fault {}".format(last_line(fault.faultString))
+            except Exception as error:
+                if isinstance(error, Unreachable):
+                    raise
+                return "an answer that is no XML-RPC"
+        told = self.call_jsonrpc(service, method, args).json
+        if not isinstance(told, dict):
+            return "an answer that is no JSON"
+        if "error" in told:
+            data = told["error"].get("data") or {}
+            return "error {}".format(last_line(str(data.get("message", ""))))
+        return told.get("result", False)
+
+
+def is_key(text):
+    """Whether a text has the shape of an API key of Odoo."""
+    return bool(re.match(r"^[0-9a-fA-F]{40}\Z", text or ""))
+
+
+def is_without_database(answer):
+    """Whether Odoo says that no database was selected."""
+    return answer.status == 404 and "No database is selected" in answer.text
+
+
+def last_line(text):
+    return (text.strip().splitlines() or [""])[-1][:160]
+
+
+def answer_line(protocol, answer):
+    return "POST {} → {}".format(PATHS[protocol], answer.summary[:80])
+
+
+API_ROOT = re.compile(r"/(xmlrpc|jsonrpc|json2|json|web|odoo|api|rest|rpc)(?=/|$)")
+COMPLETE = re.compile(
+    r"^(/xmlrpc(/2)?/(common|object|db)|/jsonrpc|/json/2/[\w.]+/\w+)$"
+)
+
+
+def split_api_path(path):
+    """The part of a path before Odoo's own, and Odoo's own."""
+    path = re.sub(r"/+", "/", path).rstrip("/")
+    found = API_ROOT.search(path)
+    return (path[: found.start()], path[found.start() :]) if found else (path, "")
+
+
+def path_cause(path):
+    """What is wrong with a path of the API, or None."""
+    if not path or COMPLETE.match(path):
+        return None
+    if len(re.findall(r"/(?:xmlrpc|jsonrpc|json)(?=/|$)", path)) > 1:
+        return "path_doubled"
+    if re.match(r"^/(web|odoo)(/|$)", path):
+        return "url_is_web_page"
+    if re.match(r"^(/xmlrpc(/2)?|/json(/2(/[\w.]+)?)?)$", path):
+        return "path_incomplete"
+    return "path_unknown"
+
+
+def read_secret(options):
+    """The key as the caller has it, not stripped: a stray line end is what we look for."""
+    if options.key_file:
+        with open(options.key_file, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    if options.key_stdin:
+        return sys.stdin.read()
+    if options.key is not None:
+        return options.key
+    return os.environ.get("ODOO_KEY", os.environ.get("ODOO_API_KEY", ""))
+
+
+def parse(arguments):
+    """The command line, completed by the environment."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], epilog="See the top of this file for more."
+    )
+    parser.add_argument("url", nargs="?", default=os.environ.get("ODOO_URL"),
+                        help="as in your program's settings; else ODOO_URL")
+    parser.add_argument("--db", default=os.environ.get("ODOO_DB"), help="else ODOO_DB")
+    parser.add_argument("--login", default=os.environ.get("ODOO_LOGIN"), help="else ODOO_LOGIN")
+    secret = parser.add_mutually_exclusive_group()
+    secret.add_argument("--key-file", help="read the key (or password) from this file")
+    secret.add_argument("--key-stdin", action="store_true", help="read it from standard input")
+    secret.add_argument("--key", help="others on this machine may see it: better ODOO_KEY")
+    secret.add_argument("--no-key", action="store_true", help="check the way to Odoo only")
+    parser.add_argument("--authorization", default=os.environ.get("ODOO_AUTHORIZATION"),
+                        help="the header as your program sends it; better ODOO_AUTHORIZATION")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="the one your program uses")
+    parser.add_argument("--ca-file", help="certificates to trust")
+    parser.add_argument("--timeout", type=float, default=15)
+    parser.add_argument("--source-address", help="address of this machine to call from")
+    parser.add_argument("--send-over-http", action="store_true",
+                        help="send the key even where the network can read it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--list-causes", action="store_true", help="print all causes and leave")
+    options = parser.parse_args(arguments)
+    if not options.url and not options.list_causes:
+        parser.error("no URL: give it as an argument or in ODOO_URL")
+    return options
+
+
+def as_json(doctor):
+    return json.dumps(
+        {
+            "doctor": VERSION,
+            "ok": not doctor.cause,
+            "cause": doctor.cause,
+            "exit_code": doctor.exit_code,
+            "steps": [step._asdict() for step in doctor.steps],
+        },
+        indent=2,
+    )
+
+
+def as_text(doctor):
+    lines = []
+    for step in doctor.steps:
+        mark = {True: "ok  ", False: "FAIL", None: "note"}[step.ok]
+        lines.append("{} {}: {}".format(mark, step.check, step.seen))
+        if step.cause:
+            lines.append("     means: {} [{}]".format(step.meaning, step.cause))
+            lines.append("     do:    {}".format(step.remedy))
+    lines.append("")
+    if doctor.cause:
+        lines.append("Cause: {} [{}]".format(CAUSES[doctor.cause].title, doctor.cause))
+        lines.append("Do:    {}".format(CAUSES[doctor.cause].remedy))
+    else:
+        lines.append("Nothing found: a program with these settings is accepted.")
+    return "\n".join(lines)
+
+
+def main(arguments=None):
+    """Walk through the checks and print what was found.
+
+    :return: the exit code
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    options = parse(arguments)
+    if options.list_causes:
+        for code, cause in CAUSES.items():
+            print("{:3} {:28} {}".format(cause.exit_code, code, cause.title))
+        return 0
+    try:
+        secret = "" if options.no_key else read_secret(options)
+    except OSError as error:
+        print("error: the key's file cannot be read: {}".format(error.strerror), file=sys.stderr)
+        return 2
+    if not secret and not options.authorization and not options.no_key:
+        secret = ""
+    doctor = Doctor(options, secret, options.authorization)
+    try:
+        doctor.run()
+    except Exception as error:  # whatever it is, a traceback might show the key
+        doctor.bad(
+            "doctor", "doctor_failed", "{} in line {}".format(
+                type(error).__name__, error.__traceback__.tb_lineno
+            ),
+        )
+    print(as_json(doctor) if options.json else as_text(doctor))
+    return doctor.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
