@@ -6,5 +6,6 @@ from . import test_key
 from . import test_rotation
 from . import test_rotation_self_service
 from . import test_rotation_webhook
+from . import test_screens
 from . import test_tours
 from . import test_verify

@@ -1,0 +1,87 @@
+from lxml import etree
+from odoo.tests import tagged
+from odoo.tools.safe_eval import safe_eval
+
+from .common import IntegrationCommon
+
+ACTIONS = (
+    "auth_integration_action",
+    "auth_integration_finding_action",
+    "auth_integration_key_action",
+    "auth_integration_rotation_action",
+    "auth_attempt_action",
+    "auth_integration_policy_action",
+)
+
+
+@tagged("post_install", "-at_install")
+class TestScreens(IntegrationCommon):
+    """Whatever a screen offers can be asked of the server: views, filters, groups."""
+
+    def _screens(self, user):
+        """Each action as a user gets it: its model and its search view."""
+        for name in ACTIONS:
+            with self.subTest(action=name, user=user.login):
+                action = self.env.ref(f"auth_integration.{name}")
+                model = self.env[action.res_model].with_user(user)
+                views = [(False, mode) for mode in action.view_mode.split(",")]
+                archs = model.get_views([*views, (False, "search")])["views"]
+                yield model, etree.fromstring(archs["search"]["arch"])
+
+    def test_each_filter_finds(self):
+        for user in (self.manager, self.owner):
+            for model, search in self._screens(user):
+                for node in search.iterfind(".//filter[@domain]"):
+                    with self.subTest(model=model._name, filter=node.get("name")):
+                        model.search(safe_eval(node.get("domain"), {"uid": user.id}), limit=5)
+
+    def test_each_group_counts(self):
+        for user in (self.manager, self.owner):
+            for model, search in self._screens(user):
+                for node in search.iterfind(".//filter[@context]"):
+                    with self.subTest(model=model._name, filter=node.get("name")):
+                        group = safe_eval(node.get("context"))["group_by"]
+                        groups = model.formatted_read_group([], [group], ["__count"])
+                        counted = sum(line["__count"] for line in groups)
+                        # A record with two owners is in two groups.
+                        self.assertGreaterEqual(counted, model.search_count([]))
+
+    def test_owner_gets_no_policy_menu_and_no_settings(self):
+        visible = self.env["ir.ui.menu"].with_user(self.owner).load_menus(False)
+        root = self.env.ref("auth_integration.auth_integration_menu_root")
+        self.assertIn(root.id, visible)
+        self.assertNotIn(self.env.ref("base.menu_administration").id, visible)
+        for name in ("settings", "settings_policies"):
+            menu = self.env.ref(f"auth_integration.auth_integration_menu_{name}")
+            self.assertNotIn(menu.id, visible)
+
+    def test_users_with_live_keys_are_found(self):
+        users = self.env["res.users"].with_user(self.system).with_context(active_test=False)
+        self._issue(self.integration)
+        technical = self.integration.user_id.with_user(self.system)
+        self.assertEqual(technical.api_key_flag, "live")
+        self.assertIn(technical, users.search([("has_live_api_key", "=", True)]))
+        self.assertIn(self.foreign.user_id, users.search([("has_live_api_key", "=", False)]))
+        technical.active = False
+        self.assertEqual(technical.api_key_flag, "refused")
+        archived = [("active", "=", False), ("has_live_api_key", "=", True)]
+        self.assertIn(technical, users.search(archived))
+
+    def test_user_reads_his_own_keys(self):
+        fields = ["name", "api_key_record_ids"]
+        self.assertFalse(self.stranger.with_user(self.stranger).read(fields)[0][fields[1]])
+        self.env["res.users.apikeys"].with_user(self.stranger).sudo()._generate(
+            None, "Own", "2099-01-01 00:00:00"
+        )
+        keys = self.stranger.with_user(self.stranger).read(fields)[0][fields[1]]
+        self.assertEqual(len(keys), 1)
+        self.assertFalse(self.env["auth.integration.key"].with_user(self.owner).search(
+            [("id", "in", keys)]
+        ))
+
+    def test_archiving_names_who_breaks(self):
+        self.assertFalse(self.integration.archive_warning)
+        _secret, key = self._issue(self.integration, name="Orders")
+        self.integration.invalidate_recordset()
+        self.assertIn("Orders", self.integration.archive_warning)
+        self.assertIn(key.prefix, self.integration.user_id.archive_warning)
