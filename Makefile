@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 export TAGS LIVE UNIT PORT DB ODOO_PATH
 export ROWS WORKERS LOG_ROWS
 
-.PHONY: help run test bench lint shell pot screenshot clean
+.PHONY: help run test bench lint shell pot catalogue screenshot clean
 
 help:
 	@echo "make run                    an Odoo 19 with the add-on and demo data, on PORT (8069)"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
 	@echo "make shell                  an Odoo shell on the database of make run"
 	@echo "make pot                    write i18n/auth_integration.pot"
+	@echo "make catalogue              write docs/causes.rst, the catalogue of failures"
 	@echo "make screenshot ARGS='--login admin --path /odoo --out /tmp/x.png'"
 	@echo "make clean                  remove databases, logs and everything else in .dev"
 
@@ -36,6 +37,9 @@ shell:
 
 pot:
 	@$(PYTHON) dev/pot.py
+
+catalogue:
+	@$(PYTHON) dev/catalogue.py
 
 screenshot:
 	@$(PYTHON) dev/screenshot.py $(ARGS)
