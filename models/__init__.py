@@ -5,6 +5,7 @@ from . import auth_attempt_removal
 from . import auth_integration_policy
 from . import auth_integration
 from . import auth_integration_key
+from . import auth_integration_key_after
 from . import auth_integration_key_reconcile
 from . import auth_integration_key_use
 from . import auth_integration_key_rpc

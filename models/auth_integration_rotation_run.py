@@ -46,6 +46,7 @@ class AuthIntegrationRotation(models.Model):
                 (self._secrets_of_old_keys, self._encrypt_again, 1),
                 (self._rotations_to_deliver, self._deliver, 1),
                 (self._rotations_to_announce, self._announce, BATCH),
+                (self._reused_keys, self._report_reuse, 1),
                 (self._missing_activities, self._ask_owners, BATCH),
                 (self._stale_activities, self._close_stale, BATCH),
                 (self._people_to_notify, self._send_digest, 1),
@@ -405,15 +406,8 @@ class AuthIntegrationRotation(models.Model):
         self.env["ir.cron"]._commit_progress()
 
     def _note_arrival(self, new_key):
+        """Note that a key arrived; its first use is what goes into the integration's history."""
         self.write({"delivered_at": fields.Datetime.now(), "last_error": False})
-        self._tell(
-            self.env._(
-                "The new API key %(new)s… was delivered; it replaces %(old)s… from its first use"
-                " on.",
-                new=new_key.prefix,
-                old=self.old_key_id.prefix,
-            )
-        )
 
     def _withdraw(self, new_key, reason):
         """End a key that surely did not arrive, and tell the owners the first time."""
@@ -494,6 +488,14 @@ class AuthIntegrationRotation(models.Model):
                 )
             )
         rotations.announced_at = fields.Datetime.now()
+
+    @api.model
+    def _reused_keys(self):
+        self.env.flush_all()
+        return self.env["auth.integration.key"]._reused_keys()
+
+    def _report_reuse(self, key_ids):
+        self.env["auth.integration.key"].browse(key_ids)._report_reuse()
 
     @api.model
     def _claimable_sql(self):

@@ -1,0 +1,184 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.addons.base.models.res_users import check_identity
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL
+
+from .auth_integration_key import UTC_NOW
+
+MANAGER = "auth_integration.auth_integration_group_manager"
+WITHDRAWABLE = timedelta(hours=1)
+# A caller whom nobody told of the new key is late for so long; later, nobody forgot it.
+LATE_DAYS = 14
+
+
+class AuthIntegrationKey(models.Model):
+    """What can still happen to a key after its end."""
+
+    _inherit = "auth.integration.key"
+
+    reuse_told_at = fields.Datetime(
+        readonly=True, help="Uses after its end up to this moment were reported."
+    )
+
+    # Reuse -----------------------------------------------------------------------------------
+
+    @api.model
+    def _reused_keys(self):
+        """Keys retired by rotation that somebody has presented since it was last reported.
+
+        Reported at most once a day: the log has every attempt.
+        """
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT k.id FROM auth_integration_key k
+                WHERE k.end_kind = 'superseded' AND k.integration_id IS NOT NULL
+                  AND (k.reuse_told_at IS NULL OR k.reuse_told_at < %(now)s - interval '1 day')
+                  AND EXISTS (
+                      SELECT FROM auth_attempt a
+                      WHERE a.key_id = k.id AND a.cause = 'key_superseded'
+                        AND a.last_seen > COALESCE(k.reuse_told_at, k.ended_at))
+                ORDER BY k.id
+                """,
+                now=UTC_NOW,
+            )
+        )
+        return [row[0] for row in rows]
+
+    def _report_reuse(self):
+        """Tell the owners who still presents this key: a late caller, or somebody else.
+
+        The good key stays as it is: ending it because of what a stranger sends would be his way
+        to stop the integration.
+        """
+        self.ensure_one()
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT a.remote_addr, sum(a.count)::bigint, max(a.last_seen), EXISTS (
+                    SELECT FROM auth_integration_key_address known
+                    JOIN auth_integration_key k ON k.id = known.key_id
+                    WHERE k.integration_id = %(integration)s AND known.address = a.remote_addr
+                      AND known.first_seen < %(end)s)
+                FROM auth_attempt a
+                WHERE a.key_id = %(key)s AND a.cause = 'key_superseded' AND a.last_seen > %(since)s
+                GROUP BY a.remote_addr ORDER BY max(a.last_seen) DESC
+                """,
+                integration=self.integration_id.id,
+                end=self.ended_at,
+                key=self.id,
+                since=self.reuse_told_at or self.ended_at,
+            )
+        )
+        if not rows:
+            return
+        late_until = self.ended_at + timedelta(days=LATE_DAYS)
+        strangers = [row for row in rows if not row[3] or row[2] > late_until]
+        self.reuse_told_at = max(row[2] for row in rows)
+        told = self.integration_id.owner_ids
+        if strangers:
+            told |= self.env.ref(MANAGER).sudo().all_user_ids
+        self.env["auth.integration.rotation"]._tell_about(
+            self.integration_id, self._reuse_text(strangers or rows, bool(strangers)), told
+        )
+
+    def _reuse_text(self, rows, suspicious):
+        values = {
+            "prefix": self.prefix,
+            "end": fields.Datetime.to_string(self.ended_at),
+            "count": sum(row[1] for row in rows),
+            "addresses": ", ".join(row[0] or "?" for row in rows[:5]),
+        }
+        if suspicious:
+            return self.env._(
+                "Suspicious: the API key %(prefix)s…, retired on %(end)s UTC, was presented"
+                " %(count)s times from %(addresses)s, which the integration did not call from, or"
+                " long after its end. It opens nothing any more. Find out who has it: he may have"
+                " had it while it worked. The present key is not affected.",
+                **values,
+            )
+        return self.env._(
+            "A part of this integration still calls with the API key %(prefix)s…, retired on"
+            " %(end)s UTC: %(count)s times from %(addresses)s, an address it is known by. Install"
+            " the new key there too.",
+            **values,
+        )
+
+    # Withdrawal ------------------------------------------------------------------------------
+
+    @check_identity
+    def action_withdraw_revocation(self):
+        """Take a mistaken revocation back, within the hour, by an administrator.
+
+        :raise AccessError: not an administrator of integrations
+        :raise UserError: too late, marked as compromised, or nothing is left to bring back
+        """
+        for key in self:
+            key._withdraw_revocation()
+        return True
+
+    def _withdraw_revocation(self):
+        self.ensure_one()
+        if not (self.env.user.has_group(MANAGER) or self.env.is_system()):
+            raise AccessError(
+                self.env._("Only an administrator of integrations may take a revocation back.")
+            )
+        self._check_may_end()
+        key = self.sudo()
+        key.lock_for_update(allow_referencing=True)
+        key.invalidate_recordset()
+        if reason := key._obstacle_to_withdrawal():
+            raise UserError(reason)
+        key._bring_back()
+        self.env["auth.integration.rotation"].sudo()._tell_about(
+            key.integration_id,
+            self.env._(
+                "%(user)s took the revocation of the API key %(prefix)s… back: it works again.",
+                user=self.env.user.name,
+                prefix=key.prefix,
+            ),
+            key.integration_id.owner_ids,
+        )
+
+    def _obstacle_to_withdrawal(self):
+        """Why this key cannot come back, or False."""
+        now = fields.Datetime.now()
+        if self.compromised:
+            return self.env._("This key is marked as compromised: it stays revoked for ever.")
+        if self.end_kind != "revoked" or not self.ended_at:
+            return self.env._("This key was not revoked.")
+        if self.ended_at < now - WITHDRAWABLE:
+            return self.env._(
+                "It was revoked more than an hour ago: whoever needed it has noticed. Issue a new"
+                " one."
+            )
+        if not self.user_id or (self.expires_at and self.expires_at <= now):
+            return self.env._("Its user is gone, or its own end has passed: issue a new key.")
+        if self.retire_at and self.retire_at <= now:
+            return self.env._("It would have been retired by now: its replacement is in use.")
+        return False
+
+    def _bring_back(self):
+        """Make the native row again, from the hash on the tombstone."""
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO res_users_apikeys
+                    (id, name, user_id, scope, index, key, expiration_date, create_date)
+                SELECT apikey_id, name, user_id, scope, prefix, hash,
+                       LEAST(expires_at, retire_at), issued_at
+                FROM auth_integration_key WHERE id = %s AND hash IS NOT NULL
+                ON CONFLICT DO NOTHING RETURNING id
+                """,
+                self.id,
+            )
+        )
+        if not self.env.cr.fetchone():
+            raise UserError(self.env._("Nothing is left of this key: issue a new one."))
+        self.write(
+            {"ended_at": False, "ended_by": False, "end_kind": False, "end_reason": False}
+        )
+        self.flush_recordset()
+        self.env["res.users.apikeys"].invalidate_model()

@@ -1,0 +1,332 @@
+#!/usr/bin/env python3
+"""Replace an Odoo API key before it ends: for the host that calls Odoo.
+
+One file, the standard library, Python 3.8 or newer. Let cron run it once a day or more often:
+
+    17 4 * * *  /opt/odoo/rotate.py --url https://odoo.example.com --db main --key-file /etc/app.key
+
+It asks Odoo about the key in the file. While the key is not due, it does nothing. When it is due,
+it fetches the new key, keeps it beside the file, verifies it by a call, and puts it in place
+atomically with mode 600. Whatever fails, the old key stays where it is, and Odoo keeps it alive
+until the new one was used; a run that was killed is completed by the next one.
+
+With --command the new key is handed to a command on its standard input instead of a file, for a
+vault or a configuration system; the present key then comes from the environment variable
+ODOO_API_KEY or from --key-file.
+
+Odoo accepts the call from an address that the integration has used for a week. Elsewhere give the
+second factor: --totp-file names a file with the seed in base32.
+
+Exit codes: 0 rotated or not due; 1 could not be done now, the next run tries again; 2 somebody has
+to look: the key is refused, or was replaced elsewhere.
+"""
+
+import argparse
+import base64
+import hashlib
+import hmac
+import json
+import os
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+TRIES = 4
+TOTP_STEP = 30  # seconds
+
+
+class Later(Exception):
+    """Could not be done now; the next run tries again."""
+
+
+class Look(Exception):
+    """Somebody has to look."""
+
+
+class Refused(Exception):
+    """Odoo answered and did not do it; the text is its own."""
+
+    def __init__(self, status, text):
+        super().__init__(text)
+        self.status = status
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A key is sent to the address it was meant for, and nowhere else."""
+
+    def redirect_request(self, *args, **kwargs):
+        return None
+
+
+class Odoo:
+    """The JSON-2 API of one Odoo database."""
+
+    def __init__(self, url, database=None, timeout=30):
+        self.url, self.database, self.timeout = url.rstrip("/"), database, timeout
+        self._opener = urllib.request.build_opener(NoRedirect)
+
+    def call(self, key, method, **arguments):
+        """Call a method of ``auth.integration.key`` with a key.
+
+        :raise Refused: an answer other than success
+        :raise OSError: no answer
+        """
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
+        if self.database:
+            headers["X-Odoo-Database"] = self.database
+        request = urllib.request.Request(
+            self.url + "/json/2/auth.integration.key/" + method,
+            json.dumps(arguments).encode(),
+            headers,
+        )
+        try:
+            with self._opener.open(request, timeout=self.timeout) as answer:
+                return json.loads(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            if error.code >= 500 and error.code != 500:
+                raise ConnectionError(f"HTTP {error.code}") from None  # a proxy in between
+            raise Refused(error.code, _message(error)) from None
+        except ValueError:
+            raise ConnectionError("the answer is no JSON: is this the address of Odoo?") from None
+
+
+def _message(error):
+    try:
+        return json.loads(error.read().decode())["message"]
+    except (ValueError, KeyError, TypeError, OSError):
+        return f"HTTP {error.code}"
+
+
+def again_while_broken(act, what):
+    """Do something once more while connections break."""
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(2**attempt)
+        try:
+            return act()
+        except OSError as error:
+            problem = error
+    raise Later(f"{what}: {problem}")
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def read_key(path):
+    """Read a key from a file only its owner can read."""
+    with open(path) as file:
+        if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            warn(f"{path} can be read by others: chmod 600 {path}")
+        return file.read().strip()
+
+
+def write_key(path, key):
+    """Put a key in a file: all of it or nothing, mode 600, on the disk before this returns."""
+    path = os.path.realpath(path)
+    folder = os.path.dirname(path)
+    handle, temporary = tempfile.mkstemp(prefix=".odoo-key-", dir=folder)  # mode 600
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        _keep_owner(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    if os.name == "posix":
+        directory = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _keep_owner(path, temporary):
+    """Run by root, the file stays its owner's."""
+    if os.name == "posix" and os.path.exists(path):
+        known = os.stat(path)
+        if (known.st_uid, known.st_gid) != (os.getuid(), os.getgid()):
+            os.chown(temporary, known.st_uid, known.st_gid)
+
+
+# Second factor ----------------------------------------------------------------------------------
+
+
+def totp(seed, moment):
+    """The code of RFC 6238 with SHA-1, 30 seconds and 6 digits."""
+    seed = seed.replace(" ", "").upper()
+    secret = base64.b32decode(seed + "=" * (-len(seed) % 8))
+    mac = hmac.new(secret, struct.pack(">Q", int(moment) // TOTP_STEP), hashlib.sha1).digest()
+    offset = mac[-1] & 15
+    number = struct.unpack(">I", mac[offset : offset + 4])[0] & 0x7FFFFFFF
+    return f"{number % 10**6:06d}"
+
+
+class SecondFactor:
+    """Codes, each given once: after a lost answer it waits for the next one."""
+
+    def __init__(self, path):
+        self._seed = read_key(path) if path else None
+        self._last_step = None
+
+    def arguments(self):
+        if not self._seed:
+            return {}
+        while int(time.time()) // TOTP_STEP == self._last_step:
+            time.sleep(1)
+        now = time.time()
+        self._last_step = int(now) // TOTP_STEP
+        return {"totp": totp(self._seed, now)}
+
+
+# Rotation ---------------------------------------------------------------------------------------
+
+
+class Rotation:
+    """One run.
+
+    :param pending: path of the file that holds a new key until it is in its place
+    :param install: function that puts a verified key in its place
+    """
+
+    def __init__(self, odoo, pending, install, second_factor, force=False):
+        self.odoo, self.pending, self.install = odoo, pending, install
+        self.second_factor, self.force = second_factor, force
+
+    def run(self, key):
+        """Do what is due and say what was done."""
+        if os.path.exists(self.pending):
+            finished = self.finish(read_key(self.pending), key)
+            if finished:
+                return finished
+        state = self.ask(key)
+        if state["state"] == "retiring":
+            raise Look(
+                "this key was replaced already and works until {} UTC only: the new key is"
+                " elsewhere. Let an owner issue another one.".format(state["expires_at"])
+            )
+        due = state["rotate_after"] and state["rotate_after"] <= state["server_time"]
+        if not due and not self.force:
+            return "not due before %s UTC" % (state["rotate_after"] or "any date")
+        new = self.fetch(key)
+        write_key(self.pending, new)
+        return self.finish(new, key)
+
+    def ask(self, key):
+        try:
+            return again_while_broken(lambda: self.odoo.call(key, "whoami"), "Odoo not reached")
+        except Refused as refused:
+            if refused.status == 401:
+                raise Look(
+                    "Odoo refuses the present key. POST /auth_integration/verify tells why."
+                ) from None
+            raise Later(f"Odoo answered: {refused}") from None
+
+    def fetch(self, key):
+        try:
+            answer = again_while_broken(
+                lambda: self.odoo.call(key, "rotate", **self.second_factor.arguments()),
+                "no answer to rotate",
+            )
+        except Refused as refused:
+            raise Later(f"Odoo does not rotate: {refused}") from None
+        return answer["key"]
+
+    def finish(self, new, old):
+        """Verify a new key, put it in its place and forget the copy.
+
+        :return: what was done; None when the copy is no key that works
+        """
+        try:
+            state = again_while_broken(lambda: self.odoo.call(new, "whoami"), "not verified")
+        except Refused as refused:
+            if refused.status != 401:
+                raise Later(f"the new key could not be verified: {refused}") from None
+            os.unlink(self.pending)
+            if new == old:
+                return None
+            warn("a new key from an earlier run is refused; starting anew")
+            return None
+        if new != old:
+            self.install(new)
+        os.unlink(self.pending)
+        return f"rotated: the key is now {state['prefix']}…, until {state['expires_at']} UTC"
+
+
+def into_command(command):
+    """A function that hands a key to a command on its standard input."""
+
+    def install(key):
+        done = subprocess.run(command, input=key + "\n", text=True, shell=True)
+        if done.returncode:
+            raise Later(f"the command failed with {done.returncode}; the new key waits")
+
+    return install
+
+
+def warn(text):
+    print("rotate.py: " + text, file=sys.stderr)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--url", required=True, help="https://… of Odoo")
+    parser.add_argument("--db", help="database, where the server has several")
+    parser.add_argument("--key-file", help="file with the present key; the new one replaces it")
+    parser.add_argument("--command", help="shell command that takes the new key on standard input")
+    parser.add_argument(
+        "--pending-file",
+        help="where a new key waits until it is in place (default: the key file's name + .new)",
+    )
+    parser.add_argument("--totp-file", help="file with the seed of the second factor, in base32")
+    parser.add_argument("--force", action="store_true", help="rotate now, if Odoo lets you")
+    parser.add_argument("--timeout", type=float, default=30, help="seconds (30)")
+    chosen = parser.parse_args(arguments)
+    host = urllib.parse.urlsplit(chosen.url)
+    if host.scheme != "https" and host.hostname not in ("localhost", "127.0.0.1", "::1"):
+        parser.error("--url must start with https://, or the key is sent in the clear")
+    if not chosen.key_file and not (chosen.command and chosen.pending_file):
+        parser.error("give --key-file, or --command and --pending-file")
+    return chosen
+
+
+def main(arguments=None):
+    chosen = parse(arguments)
+    try:
+        key = read_key(chosen.key_file) if chosen.key_file else os.environ.get("ODOO_API_KEY")
+        if not key:
+            raise Look("no present key: set ODOO_API_KEY or give --key-file")
+        install = (
+            into_command(chosen.command)
+            if chosen.command
+            else lambda new: write_key(chosen.key_file, new)
+        )
+        rotation = Rotation(
+            Odoo(chosen.url, chosen.db, chosen.timeout),
+            chosen.pending_file or chosen.key_file + ".new",
+            install,
+            SecondFactor(chosen.totp_file),
+            chosen.force,
+        )
+        warn(rotation.run(key))
+    except Look as problem:
+        warn(str(problem))
+        return 2
+    except (Later, OSError) as problem:
+        warn(str(problem))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

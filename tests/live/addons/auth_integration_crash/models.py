@@ -1,0 +1,113 @@
+"""Kills the whole server with SIGKILL before or after one named step, once.
+
+The step is written in the file that ``AUTH_INTEGRATION_CRASH_FILE`` names, as ``before _retire`` or
+``after _retire``; the file is removed first, so the next run passes. With ``_cut`` at the end of a
+step, the database connection is closed instead of killing the process.
+
+Also a delivery of its own, in the one class that the design asks of another add-on.
+"""
+
+import os
+import signal
+from functools import wraps
+
+from odoo import api, models
+
+
+def reach(step, env):
+    path = os.environ.get("AUTH_INTEGRATION_CRASH_FILE")
+    try:
+        with open(path) as file:
+            wanted = file.read().strip()
+    except (OSError, TypeError):
+        return
+    if wanted == step:
+        os.unlink(path)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    elif wanted == f"{step} cut":
+        os.unlink(path)
+        env.cr._cnx.close()
+
+
+def steps(*names):
+    """Make each of these methods a step."""
+
+    def decorate(cls):
+        for name in names:
+            setattr(cls, name, _step(cls, name))
+        return cls
+
+    return decorate
+
+
+def _step(cls, name):
+    def method(self, *args, **kwargs):
+        reach(f"before {name}", self.env)
+        result = getattr(super(cls, self), name)(*args, **kwargs)
+        reach(f"after {name}", self.env)
+        return result
+
+    return wraps(method)(method)
+
+
+@steps(
+    "_open_batch",
+    "_lock_for_handing_over",
+    "_make_new_key",
+    "_commit",
+    "_note_arrival",
+    "_note_failure",
+    "_withdraw",
+    "_confirm",
+    "_confirm_late",
+    "_extend",
+    "_announce",
+    "_ask_owners",
+    "_send_digest",
+    "_tell",
+)
+class Rotation(models.Model):
+    _inherit = "auth.integration.rotation"
+
+    @api.model
+    def claim_for_test(self, rotation_id):
+        """Claim without the browser that the identity check wants."""
+        secret, _key = self.browse(rotation_id)._claim()
+        reach("after claim_for_test", self.env)
+        return secret
+
+
+@steps(
+    "_retire",
+    "_write_native_end",
+    "_end",
+    "_record_generated",
+    "_confirm_first_use",
+    "_reconcile",
+)
+class Key(models.Model):
+    _inherit = "auth.integration.key"
+
+    @api.model
+    def rotate(self, totp=False):
+        answer = super().rotate(totp)
+        reach("after rotate", self.env)
+        return answer
+
+
+@steps("_send")
+class Webhook(models.AbstractModel):
+    _inherit = "auth.integration.delivery.webhook"
+
+
+class ToFile(models.AbstractModel):
+    """Another add-on's delivery."""
+
+    _name = "auth.integration.delivery.file"
+    _inherit = "auth.integration.delivery"
+    _description = "Written to a file"
+    _sends = True
+
+    def _send(self, rotation, secret, new_key):
+        with open(os.environ["AUTH_INTEGRATION_KEY_FILE"], "a") as file:
+            file.write(secret + "\n")
