@@ -62,6 +62,20 @@ class AuthIntegration(models.Model):
             }
         )
 
+    def action_set_up_totp(self):
+        """Open the dialogue that makes a seed, shows it, and asks for a first code."""
+        self.ensure_one()
+        self._check_may_operate()
+        wizard = self.env["auth.integration.second.factor"].create({"integration_id": self.id})
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Set Up Second Factor"),
+            "res_model": wizard._name,
+            "res_id": wizard.id,
+            "views": [(False, "form")],
+            "target": "new",
+        }
+
     def action_remove_totp(self):
         """Take the second factor away: `rotate` then needs a known address."""
         self._check_may_operate()

@@ -43,6 +43,19 @@ class AuthIntegration(models.Model):
             self._check_may_operate()
         return super().write(vals)
 
+    def action_new_webhook_secret(self):
+        """Open the dialogue that makes the signing secret and shows it once."""
+        self.ensure_one()
+        self._check_may_operate()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("New Signing Secret"),
+            "res_model": "auth.integration.signing.secret",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_integration_id": self.id},
+        }
+
     def _set_webhook_secret(self, secret):
         """Set the secret that signs what is sent.
 

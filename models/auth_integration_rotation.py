@@ -324,6 +324,19 @@ class AuthIntegrationRotation(models.Model):
 
     # Putting off and giving up ---------------------------------------------------------------
 
+    def action_postpone(self):
+        """Open the dialogue that puts this rotation off."""
+        self.ensure_one()
+        self.integration_id._check_may_operate()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Put Rotation Off"),
+            "res_model": "auth.integration.postpone",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_rotation_id": self.id},
+        }
+
     def postpone(self, until, reason):
         """Put rotations off: no activity, notice or delivery until then.
 

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import pyotp
 from cryptography.fernet import Fernet
 from odoo import fields
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
@@ -323,3 +323,49 @@ class TestRotationSecondFactor(SelfServiceCommon):
         self.integration.invalidate_recordset()
         with self._with_secret_key(newer):
             self.assertEqual(self.integration._decrypt(self.integration.totp_seed, "totp"), seed)
+
+    # Enrolment -------------------------------------------------------------------------------
+
+    def test_enrolment(self):
+        """The dialogue shows seed and QR code to its maker; the first code turns it on."""
+        with self._with_secret_key():
+            action = self.integration.with_user(self.owner).action_set_up_totp()
+            wizard = self.env[action["res_model"]].with_user(self.owner).browse(action["res_id"])
+            seed = wizard.seed
+            self.assertIn(seed, wizard.url)
+            self.assertTrue(wizard.qr_code)
+            self.env.flush_all()
+            self.env.cr.execute("SELECT w::text FROM auth_integration_second_factor w")
+            self.assertNotIn(seed, str(self.env.cr.fetchall()))
+            wizard.code = "000000"
+            with self.assertRaisesRegex(UserError, "clock"):
+                wizard._confirm()
+            with self.assertRaisesRegex(UserError, "HTTP"):  # the identity check
+                wizard.action_confirm()
+            wizard.code = self._code(seed)
+            wizard._confirm()
+            self.assertTrue(self.integration.totp_enrolled_at)
+            self.assertFalse(wizard.seed)
+            self.integration.with_user(self.owner).action_remove_totp()
+            self.assertFalse(self.integration.totp_seed)
+
+    def test_enrolment_is_for_owners_and_administrators(self):
+        with self._with_secret_key(), self.assertRaises(AccessError):
+            self.env["auth.integration.second.factor"].with_user(self.stranger).create(
+                {"integration_id": self.integration.id}
+            )
+        with self._with_secret_key(""), self.assertRaisesRegex(UserError, "generate_key"):
+            self.integration.with_user(self.owner).action_set_up_totp()
+
+    def test_signing_secret_is_for_owners_and_administrators(self):
+        """It signs where keys go; the dialogue's button asks for identity besides."""
+        make = self.env["auth.integration.signing.secret"]
+        with self._with_secret_key():
+            wizard = make.with_user(self.owner).create({"integration_id": self.integration.id})
+            with self.assertRaisesRegex(UserError, "HTTP"):
+                wizard.action_make()
+            self.assertTrue(wizard._make().startswith("whsec_"))
+            with self.assertRaises(AccessError):
+                make.with_user(self.stranger).create(
+                    {"integration_id": self.integration.id}
+                )._make()

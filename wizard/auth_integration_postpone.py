@@ -1,0 +1,20 @@
+from odoo import fields, models
+
+
+class AuthIntegrationPostpone(models.TransientModel):
+    """Ask until when a rotation is put off, and why."""
+
+    _name = "auth.integration.postpone"
+    _description = "Put Rotation Off"
+
+    rotation_id = fields.Many2one(
+        "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"
+    )
+    deadline = fields.Datetime("Old key ends", related="rotation_id.old_key_id.expires_at")
+    until = fields.Datetime(required=True)
+    reason = fields.Char(required=True)
+
+    def action_postpone(self):
+        """Put it off; see :meth:`auth.integration.rotation.postpone`."""
+        self.rotation_id.postpone(self.until, self.reason)
+        return {"type": "ir.actions.act_window_close"}

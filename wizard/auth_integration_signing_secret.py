@@ -1,0 +1,35 @@
+from odoo import fields, models
+from odoo.addons.base.models.res_users import check_identity
+
+from ..tools import signatures
+from .auth_integration_issue import show_key_action
+
+
+class AuthIntegrationSigningSecret(models.TransientModel):
+    """Make the secret that signs what is sent to an integration's endpoint; show it once."""
+
+    _name = "auth.integration.signing.secret"
+    _description = "New Signing Secret"
+
+    integration_id = fields.Many2one(
+        "auth.integration", required=True, readonly=True, ondelete="cascade"
+    )
+    webhook_url = fields.Char(related="integration_id.webhook_url")
+    set_at = fields.Datetime("In use since", related="integration_id.webhook_secret_set_at")
+
+    @check_identity
+    def action_make(self):
+        """Replace the secret and show the new one, this once."""
+        return show_key_action(self.env, self._make()) | {
+            "name": self.env._("Signing Secret Ready")
+        }
+
+    def _make(self):
+        self.ensure_one()
+        self.integration_id._check_may_operate()
+        secret = signatures.new_secret()
+        self.integration_id.sudo()._set_webhook_secret(secret)
+        self.integration_id.sudo().message_post(
+            body=self.env._("%(user)s made a new signing secret.", user=self.env.user.name)
+        )
+        return secret
