@@ -28,6 +28,7 @@
         "views/auth_integration_rotation_views.xml",
         "views/auth_integration_key_views.xml",
         "views/auth_integration_views.xml",
+        "views/auth_integration_sheet_templates.xml",
         "views/res_users_views.xml",
         "views/auth_integration_menus.xml",
     ],

@@ -58,8 +58,8 @@ def _head():
     Made by "make catalogue" from tools/causes.py and static/doctor.py: change those.
 
 {_title("Catalogue of failures", "=")}
-{_wrap('''Every refused attempt has one cause. Administrators and owners of integrations read it, with
-what it means in their very case and the button that helps, under *Settings ▸ Integrations ▸
+{_wrap('''Every refused attempt has one cause. Administrators and owners of integrations read it,
+with what it means in their very case and the button that helps, under *Settings ▸ Integrations ▸
 Attempts*. The caller is told no more than stock Odoo tells; its answer carries the header
 X-Auth-Reference, by which the attempt is found.''')}
 
@@ -90,8 +90,8 @@ def _doctor(doctor):
     )
     return f"""\
 {_title("From the outside: doctor.py", "-")}
-{_wrap('''An Odoo with this add-on serves ``/auth_integration/static/doctor.py``: one file for Python 3.8
-and up, nothing to install. Run it on the machine that calls, with exactly the settings that the
+{_wrap('''An Odoo with this add-on serves ``/auth_integration/static/doctor.py``: one file for Python
+3.8 and up, nothing to install. Run it on the machine that calls, with exactly the settings that the
 program has:''')}
 
 .. code-block:: sh
@@ -115,8 +115,8 @@ nothing was found.''')}
 {rows}
 
 {_title("The state of a key: verify", "-")}
-{_wrap('''Whoever holds the right secret may learn what has become of it, also when the key has ended.
-For anything else the answer is 401, and at most 30 requests a minute are answered per address.''')}
+{_wrap('''Whoever holds the right secret may learn what has become of it, also when the key has
+ended. For anything else the answer is 401, and at most 30 requests a minute are answered per address.''')}
 
 .. code-block:: sh
 

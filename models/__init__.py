@@ -23,3 +23,4 @@ from . import ir_http
 from . import auth_attempt_explanation
 from . import auth_attempt_links
 from . import res_config_settings
+from . import auth_integration_sheet

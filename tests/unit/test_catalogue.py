@@ -2,9 +2,9 @@
 
 import re
 
-import catalogue
 import pytest
 
+import catalogue
 from odoo.addons.auth_integration.tools import causes
 
 
