@@ -18,6 +18,7 @@ from . import auth_integration_digest
 from . import auth_integration_finding_acceptance
 from . import auth_integration_finding
 from . import res_users_apikeys
+from . import res_users_apikeys_show
 from . import res_users
 from . import ir_http
 from . import auth_attempt_explanation

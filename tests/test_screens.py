@@ -85,3 +85,9 @@ class TestScreens(IntegrationCommon):
         self.integration.invalidate_recordset()
         self.assertIn("Orders", self.integration.archive_warning)
         self.assertIn(key.prefix, self.integration.user_id.archive_warning)
+
+    def test_closing_the_tab_does_not_log_the_new_key(self):
+        """The web client saves the open dialogue that shows a key; core's query is logged."""
+        dialogue = self.env["res.users.apikeys.show"].with_user(self.owner)
+        with self.assertNoLogs("odoo.sql_db"):
+            self.assertEqual(dialogue.web_save({"key": "0" * 40}, {}), [])
