@@ -598,7 +598,8 @@ class TestRotationNotices(RotationCommon):
             end = datetime.combine(fields.Date.today() + timedelta(days=days), time.max)
             self._set_end(self.key, (end - fields.Datetime.now()).total_seconds() / 86400)
             self.env.cr.execute(
-                "UPDATE auth_integration_digest_line SET ends_at = %s", (self.key.expires_at,)
+                "UPDATE auth_integration_digest_line SET ends_at = %s WHERE key_id = %s",
+                (self.key.expires_at, self.key.id),
             )
             self.policy.on_deadline = "enforce"
             before = len(self._mails(self.owner))
