@@ -2,7 +2,7 @@ import re
 import traceback
 
 from odoo import models
-from odoo.exceptions import AccessDenied
+from odoo.exceptions import AccessDenied, UserError
 from odoo.http import SessionExpiredException, request
 from werkzeug.exceptions import HTTPException
 
@@ -77,10 +77,14 @@ class IrHttp(models.AbstractModel):
         if attempt.codes:
             return
         frame = traceback.extract_tb(error.__traceback__, limit=-1)[0]
-        if frame.name == "_authenticate_explicit":
-            # Core makes this AccessDenied of whatever else was raised.
+        # Core makes an AccessDenied of whatever else was raised; many methods refuse that way.
+        replaced = error.__context__ if frame.name == "_authenticate_explicit" else None
+        if replaced and not isinstance(replaced, UserError):
             attempt.note("internal_error")
-        elif any(map(_CREDENTIAL_HEADER.search, request.httprequest.headers.keys())):
+        elif any(
+            value and _CREDENTIAL_HEADER.search(name)
+            for name, value in request.httprequest.headers.items()
+        ):
             attempt.note("key_unknown")
         else:
             attempt.note("header_missing")

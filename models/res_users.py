@@ -371,10 +371,12 @@ class ResUsers(models.Model):
         """
         if not self._auth_integration_ready():
             return super()._check_credentials(credential, env)
-        user = self.env.user
+        # Core checks the environment's user, but a second factor is checked before there is one.
+        is_second_factor = credential.get("type") in ("totp", "totp_mail")
+        user = self if is_second_factor and len(self) == 1 else self.env.user
         with self.env["auth.attempt"]._open(uid=user.id) as attempt:
             attempt.user_id = user.id
-            if credential.get("type") in ("totp", "totp_mail"):
+            if is_second_factor:
                 attempt.channel = "totp"
             interactive = (env or {}).get("interactive", True)
             if interactive and user._integration_id():

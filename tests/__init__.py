@@ -1,3 +1,4 @@
+from . import test_attempt
 from . import test_attempt_explanation
 from . import test_attempt_links
 from . import test_finding

@@ -14,6 +14,7 @@ _current: ContextVar["Attempt | None"] = ContextVar("auth_integration_attempt")
 _answered_reference: ContextVar[str | None] = ContextVar("auth_integration_reference")
 _decided: ContextVar[bool] = ContextVar("auth_integration_decided")
 _service_reached: ContextVar[bool] = ContextVar("auth_integration_service_reached")
+_typed_text_raised: ContextVar[bool] = ContextVar("auth_integration_typed_text_raised")
 _unclaimed: ContextVar[frozenset[str]] = ContextVar("auth_integration_unclaimed_codes")
 
 
@@ -91,6 +92,7 @@ def forget() -> None:
     _answered_reference.set(None)
     _decided.set(False)
     _service_reached.set(False)
+    _typed_text_raised.set(False)
     _unclaimed.set(frozenset())
 
 
@@ -120,6 +122,15 @@ def mark_service_reached() -> None:
 
 def service_was_reached() -> bool:
     return _service_reached.get(False)
+
+
+def mark_typed_text_raised() -> None:
+    """Note that the exception under way may quote the call's arguments: a name, a secret."""
+    _typed_text_raised.set(True)
+
+
+def typed_text_was_raised() -> bool:
+    return _typed_text_raised.get(False)
 
 
 def note(*codes: str) -> None:

@@ -20,6 +20,7 @@ log filters                               core logs what callers type, see :mod:
 
 import functools
 import logging
+import threading
 from contextlib import contextmanager
 
 import odoo.http
@@ -27,7 +28,15 @@ import odoo.service.common
 import odoo.service.db
 import odoo.service.model
 
-from . import attempt, caller, calling_key, log_filters, refused_answers, service_calls
+from . import (
+    attempt,
+    caller,
+    calling_key,
+    early_refusals,
+    log_filters,
+    refused_answers,
+    service_calls,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -95,6 +104,13 @@ def _application_call(original):
     return __call__
 
 
+def _forget_database_name():
+    """Core puts what the caller named as the database into every line of the server log."""
+    thread = threading.current_thread()
+    if not early_refusals.is_loaded(getattr(thread, "dbname", None)):
+        thread.dbname = None
+
+
 def _forget_everything():
     attempt.forget()
     calling_key.forget()
@@ -110,6 +126,7 @@ def _dispatch(service, original):
         try:
             return original(method, params)
         except Exception:
+            _forget_database_name()
             try:
                 service_calls.report_refusal(service, method, params)
             except Exception:

@@ -8,6 +8,8 @@ import logging
 import re
 import threading
 
+from odoo.exceptions import UserError
+
 from . import attempt, early_refusals
 from .redaction import escape, scrub
 
@@ -23,6 +25,9 @@ _REQUEST = re.compile(r'"(?:\x1b\[[\d;]*m)*[A-Z]+ (?P<path>\S.*?) HTTP/[\d.]+')
 def install() -> None:
     """Add the filters to core's loggers of this process, once."""
     logging.getLogger("odoo.addons.base.models.res_users").addFilter(describe_login)
+    logging.getLogger("odoo.addons.base.models.ir_http").addFilter(drop_text_of_refusal)
+    logging.getLogger("odoo.sql_db").addFilter(forget_database_name)
+    logging.getLogger("odoo.http").addFilter(drop_text_of_malformed_call)
     logging.getLogger("werkzeug").addFilter(scrub_request)
 
 
@@ -46,6 +51,38 @@ def _describe(opened, typed):
     if not isinstance(typed, str):
         return f"<{type(typed).__name__}>"
     return f"<{len(typed)} characters>"
+
+
+def drop_text_of_refusal(record: logging.LogRecord) -> bool:
+    """Take the text out of what an authentication method raised: OCA's echoes the wrong key."""
+    if record.exc_info and issubclass(record.exc_info[0] or object, UserError):
+        if attempt.current() and record.msg == "Exception during request Authentication.":
+            record.msg += f" {record.exc_info[0].__name__}, its text is left out"
+            record.exc_info = None
+    return True
+
+
+def forget_database_name(record: logging.LogRecord) -> bool:
+    """Keep the name of a database that cannot be reached out of the line that says so.
+
+    Core has made what the caller named as the database part of every line by then.
+    """
+    thread = threading.current_thread()
+    if attempt.service_was_reached() and not early_refusals.is_loaded(
+        getattr(thread, "dbname", None)
+    ):
+        if record.levelno == logging.INFO and record.msg.startswith("Connection to the database"):
+            record.dbname = thread.dbname = None
+    return True
+
+
+def drop_text_of_malformed_call(record: logging.LogRecord) -> bool:
+    """Take the traceback out that quotes what stood in place of the database or the user id."""
+    if record.exc_info and attempt.typed_text_was_raised():
+        name = getattr(record.exc_info[0], "__name__", "exception")
+        record.msg = f"{record.msg} {name}, its text is left out; see the refusal before this line"
+        record.exc_info = None
+    return True
 
 
 def scrub_request(record: logging.LogRecord) -> bool:

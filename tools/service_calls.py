@@ -62,6 +62,8 @@ def report_refusal(service: str, method: object, params: object) -> None:
     if early_refusals.is_loaded(dbname) and not early_refusals.is_ready(dbname):
         return
     found = early_causes(service, method, params) or {"internal_error"}
+    if found != {"internal_error"}:
+        attempt.mark_typed_text_raised()
     identity = params[1] if len(params) > 1 else None
     early_refusals.record(
         dbname, found, **({"login": identity} if service == "common" else {"uid": identity})

@@ -159,7 +159,7 @@ class Calls:
         """Call a service over XML-RPC."""
         prefix = "/xmlrpc/2/" if version == 2 else "/xmlrpc/"
         if body is None:
-            body = xmlrpc.client.dumps(params, method, allow_none=True)
+            body = xmlrpc.client.dumps(params, method, allow_none=True).encode()
         status, answered, answer = self.raw(
             "POST", prefix + service, body, {"Content-Type": "text/xml", **dict(headers)}
         )
@@ -227,6 +227,15 @@ class Calls:
         return self.world.server.sql(
             "SELECT * FROM auth_attempt WHERE user_agent = %s ORDER BY id", [self.agent]
         )
+
+
+def totals(rows):
+    """Channel, cause and number of attempts, in order: a minute may have turned between them."""
+    found = {}
+    for row in rows:
+        place = row["channel"], row["cause"]
+        found[place] = found.get(place, 0) + row["count"]
+    return [(*place, count) for place, count in found.items()]
 
 
 def _quote(value):

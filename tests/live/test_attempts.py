@@ -4,11 +4,10 @@ One table: a call, what must be recorded of it, and which call of stock Odoo ans
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import pyotp
 import pytest
-from attempt_world import TOTP_SECRET, WRONG_KEY, Calls, World
+from attempt_world import WRONG_KEY, Calls, World
 
 MODULES = ("auth_totp", "auth_passkey", "auth_oauth", "base_automation")
 SERVER = {"modules": ("auth_integration", *MODULES)}

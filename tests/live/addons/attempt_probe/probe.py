@@ -1,0 +1,59 @@
+from odoo import fields, http, models
+from odoo.exceptions import AccessDenied, UserError
+from odoo.http import request
+from werkzeug.exceptions import Unauthorized
+
+_seen = set()
+
+
+def fail_once(cr, name):
+    """Do as another transaction would that has written first: the request is tried again."""
+    if name not in _seen:
+        _seen.add(name)
+        cr.execute("DO 'BEGIN RAISE serialization_failure; END'", log_exceptions=False)
+
+
+class AttemptProbe(models.Model):
+    _name = "attempt.probe"
+    _description = "Calls that go wrong on purpose"
+
+    name = fields.Char()
+
+    def write_and(self, what, name):
+        """Write, and then fail or have the call repeated."""
+        self.create({"name": name})
+        if what == "fail":
+            raise UserError("It was meant to fail.")
+        if what == "repeat":
+            fail_once(self.env.cr, name)
+        return self.search_count([("name", "=", name)])
+
+
+class IrHttp(models.AbstractModel):
+    _inherit = "ir.http"
+
+    @classmethod
+    def _auth_method_probe_token(cls):
+        token = request.httprequest.headers.get("X-Probe-Token")
+        if not token:
+            raise Unauthorized()
+        if token == "error":
+            raise ZeroDivisionError
+        if token != "right":
+            raise AccessDenied()
+        request.update_env(user=request.env.ref("base.user_admin").id)
+
+
+class ProbeController(http.Controller):
+    @http.route("/probe/token", type="http", auth="probe_token", save_session=False)
+    def token(self, **_marker):
+        return str(request.env.uid)
+
+    @http.route("/probe/read_only/<name>", type="http", auth="bearer", readonly=True)
+    def read_only(self, name, **_marker):
+        """Write although the route says it only reads: the request is tried again."""
+        return str(request.env["attempt.probe"].create({"name": name}).search_count([]))
+
+    @http.route("/probe/repeat/<name>", type="http", auth="bearer")
+    def repeat(self, name, **_marker):
+        return str(request.env["attempt.probe"].write_and("repeat", name))
