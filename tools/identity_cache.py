@@ -43,7 +43,8 @@ class IdentityCache:
 
     def __len__(self) -> int:
         """Number of entries."""
-        return len(self._entries)
+        with self._lock:
+            return len(self._entries)
 
     @staticmethod
     def digest(secret: str) -> str:
@@ -115,7 +116,8 @@ class PasswordMemo:
 
     def __len__(self) -> int:
         """Number of users remembered."""
-        return len(self._entries)
+        with self._lock:
+            return len(self._entries)
 
     def remember(self, dbname: str, uid: int, password: str, stored_hash: str) -> None:
         """Remember that a password was verified against a stored hash. Replaces the user's last.
