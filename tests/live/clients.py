@@ -11,6 +11,7 @@ import http.cookies
 import itertools
 import json
 import os
+import re
 import signal
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import odoo_command
 import postgres
+from live_server import ACCESS_LINE
 
 _numbers = itertools.count(1)
 
@@ -47,7 +49,7 @@ class Line:
     def __init__(self, server, host="127.0.0.1", source=None, agent="probe", keep=False):
         self.server, self.host, self.source, self.agent = server, host, source, agent
         self.keep = keep
-        self.marker = None  # of the last call, for server.worker_pid_of
+        self.marker = None  # of the last call
         self._connection = None
 
     def post(self, path, body, headers=()):
@@ -57,6 +59,7 @@ class Line:
     def request(self, method, path, body=None, headers=()):
         """Send one request, marked in its URL, and return ``(status, headers, body)``."""
         self.marker = f"call={os.getpid()}-{next(_numbers)}."
+        self._log_mark = self.server.log_mark()
         path += ("&" if "?" in path else "?") + self.marker
         connection = self._connection or http.client.HTTPConnection(
             self.host,
@@ -83,7 +86,8 @@ class Line:
     @property
     def pid(self):
         """Process id of the worker that answered the last call."""
-        return self.server.worker_pid_of(self.marker)
+        pattern = ACCESS_LINE.replace("{marker}", re.escape(self.marker))
+        return int(self.server.wait_for_log(pattern, self._log_mark)["pid"])
 
 
 class _Client:
@@ -232,6 +236,15 @@ def _jsonrpc(line, path, params, headers=(), on_headers=None):
             raise Refused(status, name, answered)
         raise RuntimeError(f"{name}: {error['data']['message']}")
     return answer.get("result")
+
+
+def administrator(server):
+    """Give the administrator over XML-RPC, with a key: passwords are hashed after each change."""
+    if not hasattr(server, "administrator_key"):
+        server.administrator_key = server.shell(
+            "result = env['res.users.apikeys'].with_user(2).sudo()._generate(None, 'tests', False)"
+        )
+    return Xmlrpc(server, 2, server.administrator_key)
 
 
 def ways(server, uid, login, secret, **line):

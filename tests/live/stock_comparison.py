@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
     virtualenv.enter()
 
-from clients import Session, Xmlrpc, accepted, each_worker, halted_at_commit, ways
+from clients import Session, accepted, administrator, each_worker, halted_at_commit, ways
 
 
 class Key(NamedTuple):
@@ -98,7 +98,7 @@ def replace_by_sql(server, key):
 
 def archive_user(server, key):
     """Archive its user over the API."""
-    Xmlrpc(server, 2, "admin").call("res.users", "write", [key.uid], {"active": False})
+    administrator(server).call("res.users", "write", [key.uid], {"active": False})
 
 
 def archive_user_by_sql(server, key):
@@ -161,7 +161,7 @@ def measure(server, ways_asked=WAYS, ends=ENDS):
     admin_session(server)
     remembered = [way for way in ways_asked if way != "authenticate"]
     table = {}
-    for key, (name, end) in zip(make_keys(server, *ends), ends.items()):
+    for key, (name, end) in zip(make_keys(server, *ends), ends.items(), strict=True):
         calls = ways(server, key.uid, key.login, key.secret)
         for _worker in each_worker(server):
             for way in remembered:

@@ -1,4 +1,4 @@
-"""What has ended stops on the next call: on every path, in every worker that had accepted it before.
+"""What has ended stops on the next call: on every path, in every worker that had accepted it.
 
 Each key is first shown to be accepted by every worker, which the access log names by process id;
 then it ends; then each worker is asked again. ``stock_comparison.py`` says what stock Odoo does.
@@ -8,7 +8,6 @@ import contextlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-import postgres
 import pytest
 import stock_comparison
 from clients import (
@@ -16,12 +15,15 @@ from clients import (
     Refused,
     Xmlrpc,
     accepted,
+    administrator,
     each_worker,
     waiting_for_locks,
     ways,
 )
-from common import CHECKOUT_ID
 from stock_comparison import WAYS, Key
+
+import postgres
+from common import CHECKOUT_ID
 
 # IPv6 and IPv4 on one socket: an IPv4 caller is seen by its mapped address, ::ffff:127.0.0.1.
 SERVER = {"config": {"http_interface": "::"}}
@@ -31,7 +33,7 @@ NOW = "(now() AT TIME ZONE 'UTC')"
 @pytest.fixture(scope="module")
 def admin(server):
     """The administrator, over XML-RPC."""
-    return Xmlrpc(server, 2, "admin")
+    return administrator(server)
 
 
 @pytest.fixture
@@ -58,9 +60,7 @@ def integration(server, admin, request):
 
 def record_id(server, key):
     """Id of our record of a native key."""
-    [row] = server.sql(
-        "SELECT id FROM auth_integration_key WHERE apikey_id = %s", [key.native_id]
-    )
+    [row] = server.sql("SELECT id FROM auth_integration_key WHERE apikey_id = %s", [key.native_id])
     return row["id"]
 
 
@@ -120,8 +120,9 @@ def move_overlap(server, key):
 
 def revoke(server, key):
     """Revoke it over the API."""
-    admin = Xmlrpc(server, 2, "admin")
-    admin.call("auth.integration.key", "revoke", [record_id(server, key)], "it leaked")
+    administrator(server).call(
+        "auth.integration.key", "revoke", [record_id(server, key)], "it leaked"
+    )
 
 
 def integration_id(server, key):
@@ -132,8 +133,9 @@ def integration_id(server, key):
 
 def archive_integration(server, key):
     """Archive its integration over the API."""
-    admin = Xmlrpc(server, 2, "admin")
-    admin.call("auth.integration", "write", [integration_id(server, key)], {"active": False})
+    administrator(server).call(
+        "auth.integration", "write", [integration_id(server, key)], {"active": False}
+    )
 
 
 def archive_integration_by_sql(server, key):
@@ -143,14 +145,13 @@ def archive_integration_by_sql(server, key):
 
 def delete_integration(server, key):
     """Delete its integration."""
-    Xmlrpc(server, 2, "admin").call("auth.integration", "unlink", [integration_id(server, key)])
+    administrator(server).call("auth.integration", "unlink", [integration_id(server, key)])
 
 
 def restrict_networks(server, key):
     """Allow another network only."""
     values = {"allowed_networks": "192.0.2.0/24\n2001:db8::/32"}
-    admin = Xmlrpc(server, 2, "admin")
-    admin.call("auth.integration", "write", [integration_id(server, key)], values)
+    administrator(server).call("auth.integration", "write", [integration_id(server, key)], values)
 
 
 OUR_ENDS = {
@@ -210,7 +211,7 @@ def test_key_of_deleted_user(server):
     found = causes(server, key, before)
     assert found["json2"] == {"key_revoked"}
     rows = server.sql(
-        "SELECT DISTINCT cause FROM auth_attempt WHERE id > %s AND channel IN ('xmlrpc', 'jsonrpc')",
+        "SELECT DISTINCT cause FROM auth_attempt WHERE id > %s AND channel <> 'json2'",
         [before],
     )
     assert [row["cause"] for row in rows] == ["user_unknown"]
@@ -463,7 +464,7 @@ def test_replica_that_lags_behind(live_server, replica_reader):
     )
     ends = {"expired": "key_expired", "removed": "key_revoked", "user archived": "user_archived"}
     *made, witness = stock_comparison.make_keys(server, *ends, "witness")
-    keys = dict(zip(ends, made))
+    keys = dict(zip(ends, made, strict=True))
     for table in ("res_users_apikeys", "res_users", "auth_integration_key", "auth_integration"):
         server.sql(
             f"CREATE SCHEMA IF NOT EXISTS stale; CREATE TABLE stale.{table} AS TABLE public.{table}"
@@ -482,12 +483,16 @@ def test_replica_that_lags_behind(live_server, replica_reader):
 
     [new] = stock_comparison.make_keys(server, "issued after the replica stopped")
     # Its user is unknown to the replica, and so cannot be asked for anything else.
-    assert Json2(server, new.secret).call("auth.integration.key", "whoami")["prefix"] == (
-        new.secret[:8]
+    assert (
+        Json2(server, new.secret).call("auth.integration.key", "whoami")["prefix"]
+        == (new.secret[:8])
     )
     # Reads of others go to the replica all the same: that is what it is for.
     server.sql("UPDATE res_users SET login = 'renamed' WHERE id = %s", [witness.uid])
     for login, count in (("witness", 1), ("renamed", 0)):
-        assert Json2(server, witness.secret).call(
-            "res.users", "search_count", domain=[("login", "=", login)]
-        ) == count
+        assert (
+            Json2(server, witness.secret).call(
+                "res.users", "search_count", domain=[("login", "=", login)]
+            )
+            == count
+        )

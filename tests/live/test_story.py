@@ -91,9 +91,12 @@ def test_story(server, told):
     assert shop_name == "Web shop"
 
     # xmlrpc.client and a /json/2 client work with it.
-    assert xmlrpc.client.ServerProxy(f"{server.url}/xmlrpc/2/common").authenticate(
-        server.db, "shop", key, {}
-    ) == shop_uid
+    assert (
+        xmlrpc.client.ServerProxy(f"{server.url}/xmlrpc/2/common").authenticate(
+            server.db, "shop", key, {}
+        )
+        == shop_uid
+    )
     execute = xmlrpc.client.ServerProxy(f"{server.url}/xmlrpc/2/object").execute_kw
     arguments = (server.db, shop_uid, key, "res.users", "context_get", [])
     assert execute(*arguments)["uid"] == shop_uid
@@ -121,9 +124,7 @@ def test_story(server, told):
     assert owner.call("auth.integration.key", "action_rotate_now", [old]) is True
     [rotation] = owner.call("auth.integration.rotation", "search", [("old_key_id", "=", old)])
     claim = owner.call("auth.integration.rotation", "action_claim", [rotation])
-    [wizard] = owner.call(
-        claim["res_model"], "create", [{}], context=claim["context"]
-    )
+    [wizard] = owner.call(claim["res_model"], "create", [{}], context=claim["context"])
     asked = owner.call(claim["res_model"], "action_claim", [wizard])
     assert asked["res_model"] == "res.users.identitycheck"
     shown = owner.call_checked(claim["res_model"], "action_claim", [wizard])
@@ -181,14 +182,15 @@ def test_owner_reads_the_whole_story(server, told):
     assert (new["state"], old["state"]) == ("active", "superseded")
     assert new["replaces_id"][0] == old["id"] and old["replaced_by_id"][0] == new["id"]
     assert (new["issued_by"][1], old["issued_by"][1]) == ("olive", "Administrator")
-    [address] = owner.call(
-        "auth.integration.key.address", "read", new["address_ids"], ["address"]
-    )
+    [address] = owner.call("auth.integration.key.address", "read", new["address_ids"], ["address"])
     assert address["address"] == "127.0.0.1"
     [rotation] = owner.call("auth.integration.rotation", "search_read", [], ["state"])
     assert rotation == {"id": told["rotation"], "state": "done"}
     groups = owner.call(
-        "auth.attempt", "formatted_read_group", [("outcome", "=", "failure")], ["cause"],
+        "auth.attempt",
+        "formatted_read_group",
+        [("outcome", "=", "failure")],
+        ["cause"],
         ["count:sum"],
     )
     assert {group["cause"] for group in groups} == {"user_archived", "key_superseded"}
@@ -254,9 +256,9 @@ def test_nobody_without_password_claims(server, told):
     owner.password = "not the password"
     with pytest.raises(RuntimeError, match="Incorrect Password"):
         owner.call_checked("auth.integration.claim", "action_claim", [wizard])
-    assert owner.call("auth.integration.rotation", "read", [rotation], ["state"])[0][
-        "state"
-    ] == "due"
+    assert (
+        owner.call("auth.integration.rotation", "read", [rotation], ["state"])[0]["state"] == "due"
+    )
     owner.call("auth.integration.rotation", "action_cancel", [rotation])
 
 
