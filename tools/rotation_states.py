@@ -216,7 +216,7 @@ TABLE = {
     ),
     DELIVERING: _row(
         send=Step(DELIVERING, "make another new key and send it; the first may have arrived"),
-        hand_over=Step(DELIVERED, "note that it arrived, or hand over another", CHATTER),
+        hand_over=Step(DELIVERED, "note that it arrived, or hand over another"),
         refuse=Step(DUE, "new key ends; the error is kept, the next try waits longer", ALERT),
         no_answer=Step(DELIVERING, "new key stays; the error is kept, the next try waits longer"),
         first_use=_FIRST_USE,
