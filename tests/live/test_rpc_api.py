@@ -159,7 +159,7 @@ def test_readme_curl_examples(server, issued):
 def test_readme_python_example(server, issued):
     """The whoami call of the README works as printed."""
     _integration, code, uid, secret = issued
-    [example] = readme_examples("execute_kw")
+    example = next(e for e in readme_examples("execute_kw") if "whoami" in e)
     names = {"models": server.xmlrpc("object"), "db": server.db, "uid": uid, "key": secret}
     told = eval(example.strip(), names)
     assert told["integration"] == code
