@@ -13,8 +13,8 @@ from psycopg2.errors import ReadOnlySqlTransaction
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from werkzeug.exceptions import HTTPException
 
-from ..tools import attempt as attempt_context
 from ..tools import agents, buckets, caller, causes, references
+from ..tools import attempt as attempt_context
 from ..tools.attempt import Attempt
 from ..tools.log_limit import LogLimit
 from ..tools.redaction import clean, describe_unknown_login, escape
@@ -540,6 +540,8 @@ class AuthAttempt(models.Model):
 
     # Reading and keeping ---------------------------------------------------------------------
 
+    # pylint: disable=method-required-super,no-raise-unlink  # refusing is what they are for
+
     @api.model_create_multi
     def create(self, vals_list):
         """Refuse: attempts are written by the hooks only."""
@@ -609,8 +611,8 @@ class AuthAttempt(models.Model):
         :return: number of rows removed, and 1 if there may be more, for the autovacuum
         """
         removed, remaining = 0, 0
-        for outcome in ("failure", "success"):
-            days = self._setting(f"attempt_keep_{outcome}{'s' if outcome == 'failure' else 'es'}_days")
+        for outcome, plural in (("failure", "failures"), ("success", "successes")):
+            days = self._setting(f"attempt_keep_{plural}_days")
             before = fields.Datetime.now() - timedelta(days=days)
             number = self._remove("age", SQL("outcome = %s AND last_seen < %s", outcome, before))
             removed, remaining = removed + number, remaining or int(number == GC_BATCH)

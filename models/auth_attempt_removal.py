@@ -3,7 +3,7 @@ from odoo.exceptions import AccessError
 
 
 class AuthAttemptRemoval(models.Model):
-    """What retention has removed from the log of attempts; see :meth:`auth.attempt._gc_attempts`."""
+    """What retention has removed from the log; see :meth:`auth.attempt._gc_attempts`."""
 
     _name = "auth.attempt.removal"
     _description = "Removal of Old Attempts"
@@ -25,6 +25,8 @@ class AuthAttemptRemoval(models.Model):
     attempt_count = fields.Integer("Attempts they stood for", readonly=True)
     first_seen = fields.Datetime(readonly=True)
     last_seen = fields.Datetime(readonly=True)
+
+    # pylint: disable=method-required-super,no-raise-unlink  # refusing is what they are for
 
     @api.model_create_multi
     def create(self, vals_list):

@@ -222,5 +222,5 @@ class TestEmission(AttemptCase):
         self.assertEqual(rows.mapped("count"), [3, 1])
         self.assertEqual(
             rows.mapped("last_seen"),
-            [fields.Datetime.to_datetime(f"2026-03-01 {time}") for time in ("12:00:59", "12:01:00")],
+            [fields.Datetime.to_datetime(f"2026-03-01 12:0{end}") for end in ("0:59", "1:00")],
         )

@@ -12,8 +12,8 @@ import odoo.http
 import odoo.service.db
 from odoo.modules.registry import Registry
 
-from . import attempt as attempt_context
 from . import agents, caller, causes, redaction, references
+from . import attempt as attempt_context
 
 _logger = logging.getLogger(__name__)
 

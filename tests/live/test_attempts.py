@@ -85,7 +85,8 @@ for channel, call in {
 
     login_case("with password", "person", PASSWORD, accepted(channel, "person"))
     login_case("with key", "worker", "good", accepted(channel, "worker", **of_worker("good")))
-    login_case("unknown login", "nobody here", "x", refused("user_unknown", channel) | UNKNOWN_LOGIN)
+    login_case("unknown login", "nobody here", "x",
+               refused("user_unknown", channel) | UNKNOWN_LOGIN)
     login_case("empty login", "", "x", refused("login_missing", channel, login=None))
     login_case("no login", None, "x", refused("login_missing", channel, login=None))
     login_case("wrong type of login", 17, "x",
@@ -445,6 +446,6 @@ def check_log(world, mark, rows):
     lines = re.findall(r"Authentication refused: (.*)", world.server.log_since(mark))
     failures = [row for row in rows if row["outcome"] == "failure"]
     assert len(lines) == len(failures)
-    for row, line in zip(failures, lines):
+    for row, line in zip(failures, lines, strict=True):
         assert line.startswith(f"address={row['remote_addr']} cause={row['cause']} ")
         assert f" reference={row['reference']} " in line

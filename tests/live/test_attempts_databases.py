@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from attempt_world import WRONG_KEY, Calls, World
+
 from common import CHECKOUT_ID
 
 PREFIX = f"live_{CHECKOUT_ID}_attempts_databases_"

@@ -1,7 +1,7 @@
 """What must hold of the attempt log whatever happens around it.
 
 Exactly once over retries and rollbacks, durable, bounded, without secrets, unforgeable, and never
-in the way of a login.  On a server with two workers whose cursors are read-only where routes say so.
+in the way of a login.  On a server with two workers, with read-only cursors where routes say so.
 """
 
 import base64
@@ -14,13 +14,14 @@ import threading
 import urllib.parse
 from pathlib import Path
 
-import postgres
 import psycopg2
 import pyotp
 import pytest
-import templates
 from attempt_world import TOTP_SECRET, WRONG_KEY, World, totals
 from clients import each_worker
+
+import postgres
+import templates
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
