@@ -90,9 +90,9 @@ def _doctor(doctor):
     )
     return f"""\
 {_title("From the outside: doctor.py", "-")}
-{_wrap('''An Odoo with this add-on serves ``/auth_integration/static/doctor.py``: one file for Python
-3.8 and up, nothing to install. Run it on the machine that calls, with exactly the settings that the
-program has:''')}
+{_wrap('''An Odoo with this add-on serves ``/auth_integration/static/doctor.py``: one file for
+Python 3.8 and up, nothing to install. Run it on the machine that calls, with exactly the settings
+that the program has:''')}
 
 .. code-block:: sh
 
@@ -116,7 +116,8 @@ nothing was found.''')}
 
 {_title("The state of a key: verify", "-")}
 {_wrap('''Whoever holds the right secret may learn what has become of it, also when the key has
-ended. For anything else the answer is 401, and at most 30 requests a minute are answered per address.''')}
+ended. For anything else the answer is 401, and at most 30 requests a minute are answered per
+address.''')}
 
 .. code-block:: sh
 

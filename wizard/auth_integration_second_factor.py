@@ -25,7 +25,7 @@ class AuthIntegrationSecondFactor(models.TransientModel):
     seed = fields.Char(compute="_compute_seed")
     url = fields.Char("otpauth address", compute="_compute_seed")
     qr_code = fields.Binary("QR code", compute="_compute_seed", attachment=False)
-    code = fields.Char("Code", size=6)
+    code = fields.Char(size=6)
 
     @api.model_create_multi
     def create(self, vals_list):
