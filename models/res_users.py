@@ -10,7 +10,7 @@ from ..tools import attempt as attempt_context
 from ..tools import key_in_use
 from ..tools.identity_cache import IdentityCache, PasswordMemo
 from ..tools.redaction import is_key_shaped
-from .res_users_apikeys import protected
+from .res_users_apikeys import protected, recording
 
 _logger = logging.getLogger(__name__)
 
@@ -215,9 +215,10 @@ class ResUsers(models.Model):
         """Extend :meth:`res.users.unlink`: the native keys go by cascade, their ends are kept."""
         if self._auth_integration_ready():
             natives = self.env["res.users.apikeys"].sudo().search([("user_id", "in", self.ids)])
-            self.env["auth.integration.key"]._record_removal(
-                natives, "revoked", self.env._("Its user was deleted")
-            )
+            with recording(self.env):
+                self.env["auth.integration.key"]._record_removal(
+                    natives, "revoked", self.env._("Its user was deleted")
+                )
         return super().unlink()
 
     # Authentication --------------------------------------------------------------------------

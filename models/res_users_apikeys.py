@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from odoo import models
 from odoo.addons.base.models.res_users import KEY_CRYPT_CONTEXT
 from odoo.addons.base.models.res_users import ResUsersApikeys as BaseApikeys
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..tools import attempt as attempt_context
@@ -58,6 +59,21 @@ def protected(cr):
     else:
         with cr.savepoint(flush=False):
             yield
+
+
+@contextmanager
+def recording(env):
+    """Write down what becomes of a native key; a failure of ours does not keep it from happening.
+
+    What is missed here is found by the next :meth:`auth.integration.key._reconcile`.
+    """
+    try:
+        with env.cr.savepoint():
+            yield
+    except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+        raise
+    except Exception:
+        _logger.exception("Could not write down what becomes of an API key; core goes on alone")
 
 
 class ResUsersApikeys(models.Model):
@@ -293,20 +309,23 @@ class ResUsersApikeys(models.Model):
         keys = self.env["auth.integration.key"].sudo()
         expiration_date = keys._allowed_end(self.env.user, expiration_date) or None
         secret = super()._generate(scope, name, expiration_date)
-        keys._record_generated(self.env.user, secret)
+        with recording(self.env):
+            keys._record_generated(self.env.user, secret)
         return secret
 
     def unlink(self):
         """Extend ``unlink``: every way of removing a key by ORM passes here."""
         if self._auth_integration_applies():
-            self.env["auth.integration.key"]._record_removal(
-                self, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
-            )
+            with recording(self.env):
+                self.env["auth.integration.key"]._record_removal(
+                    self, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
+                )
         return super().unlink()
 
     def _gc_user_apikeys(self):
         """Extend :meth:`res.users.apikeys._gc_user_apikeys`: write the ends down before the
         vacuum deletes the rows."""
         if self._auth_integration_applies():
-            self.env["auth.integration.key"].sudo()._reconcile()
+            with recording(self.env):
+                self.env["auth.integration.key"].sudo()._reconcile()
         return super()._gc_user_apikeys()

@@ -5,6 +5,7 @@ then it ends; then each worker is asked again. ``stock_comparison.py`` says what
 """
 
 import contextlib
+import functools
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -410,6 +411,35 @@ def test_what_core_decides_alone_is_not_remembered(server, integration):
     assert all_ways(server, key) == {False}
 
 
+def test_failure_of_ours_keeps_no_key_from_ending(server):
+    """While our code fails, keys are still made and removed, and are known when it is well."""
+    old, spent = stock_comparison.make_keys(
+        server, f"old {server.workers}", f"spent {server.workers}"
+    )
+    session = stock_comparison.admin_session(server)
+    administrator(server)
+    server.sql("ALTER TABLE auth_integration_key RENAME COLUMN hash TO hash_away")
+    server.expect_log("hash")
+    try:
+        stock_comparison.expire(server, spent)
+        stock_comparison.vacuum(server, spent)
+        stock_comparison.remove(server, old)
+        [wizard] = session.call(
+            "res.users.apikeys.description", "create", [{"name": "new", "duration": "0"}]
+        )
+        shown = session.call_checked("res.users.apikeys.description", "make_key", [wizard])
+    finally:
+        server.sql("ALTER TABLE auth_integration_key RENAME COLUMN hash_away TO hash")
+    for key in (old, spent):
+        assert all_ways(server, key) == {False}
+    new = Key(2, "admin", 0, shown["context"]["default_key"])
+    assert all_ways(server, new) == {True}
+    [row] = server.sql(
+        "SELECT count(*) FROM auth_integration_key WHERE prefix = %s", [new.secret[:8]]
+    )
+    assert row["count"] == 1
+
+
 # Stock -------------------------------------------------------------------------------------------
 
 
@@ -473,26 +503,33 @@ def test_replica_that_lags_behind(live_server, replica_reader):
         f"ALTER ROLE {replica_reader} IN DATABASE {server.db} SET search_path = stale, public"
     )
     server.restart()
-    for key in keys.values():
-        assert all_ways(server, key) == {True}
+
+    def reads(key):
+        """What each worker answers to a call that is made on a read-only cursor."""
+        client = Json2(server, key.secret)
+        count = functools.partial(
+            client.call, "res.users", "search_count", domain=[("login", "=", "witness")]
+        )
+        answers = set()
+        for worker in each_worker(server):
+            answers.add(accepted(count))
+            assert client.line.pid == worker
+        return answers
+
+    for key in (*keys.values(), witness):
+        assert reads(key) == {True}
     before = last_attempt(server)
     for end, key in keys.items():
         stock_comparison.ENDS[end](server, key)
-        assert all_ways(server, key) == {False}
-        assert causes(server, key, before)["json2"] == {ends[end]}
-
-    [new] = stock_comparison.make_keys(server, "issued after the replica stopped")
-    # Its user is unknown to the replica, and so cannot be asked for anything else.
-    assert (
-        Json2(server, new.secret).call("auth.integration.key", "whoami")["prefix"]
-        == (new.secret[:8])
+        assert reads(key) == {False}
+        assert causes(server, key, before) == {"json2": {ends[end]}}
+    # A key that the replica has not heard of.
+    secret = server.shell(
+        "result = env['res.users.apikeys'].with_user(uid).sudo()._generate(None, 'new', end)",
+        uid=witness.uid,
+        end="2099-01-01 00:00:00",
     )
-    # Reads of others go to the replica all the same: that is what it is for.
+    assert reads(witness._replace(secret=secret)) == {True}
+    # It was the replica that counted.
     server.sql("UPDATE res_users SET login = 'renamed' WHERE id = %s", [witness.uid])
-    for login, count in (("witness", 1), ("renamed", 0)):
-        assert (
-            Json2(server, witness.secret).call(
-                "res.users", "search_count", domain=[("login", "=", login)]
-            )
-            == count
-        )
+    assert reads(witness) == {True}
