@@ -29,6 +29,7 @@
         "views/auth_integration_key_views.xml",
         "views/auth_integration_views.xml",
         "views/auth_integration_sheet_templates.xml",
+        "views/res_config_settings_views.xml",
         "views/res_users_views.xml",
         "views/auth_integration_menus.xml",
     ],
