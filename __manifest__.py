@@ -31,6 +31,7 @@
         "views/auth_integration_sheet_templates.xml",
         "views/res_config_settings_views.xml",
         "views/res_users_views.xml",
+        "views/auth_integration_diagnosis_views.xml",
         "views/auth_integration_menus.xml",
     ],
     "demo": ["demo/auth_integration_demo.xml"],

@@ -1,2 +1,3 @@
+from . import challenge
 from . import sheet
 from . import verify

@@ -27,6 +27,11 @@ class AuthIntegration(models.Model):
             "target": "new",
         }
 
+    def action_diagnose(self):
+        """Have this integration diagnosed, and show the diagnosis."""
+        self.ensure_one()
+        return self.env["auth.integration.diagnosis"]._open_for(self)
+
     def _connection_sheet_values(self):
         """What the sheet's template shows. No key, no prefix of one: the sheet is passed on.
 

@@ -8,7 +8,7 @@ from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..tools import attempt as attempt_context
-from ..tools import caller, calling_key
+from ..tools import caller, calling_key, probe
 from ..tools.calling_key import CallingKey
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
@@ -222,9 +222,19 @@ class ResUsersApikeys(models.Model):
         return True, facts.user_id
 
     def _refusal_codes(self, facts, scope, who):
+        probing = facts.scope == probe.SCOPE and self._may_probe()
+        if probing:
+            # It proves the way to Odoo, from Odoo's own address: no rule on callers is meant.
+            facts = facts._replace(scope=None, allowed_networks=None, allowed_channels=None)
         codes = refusal_codes(facts, scope=scope, channel=who.channel, address=who.remote_addr)
         self._annotate(facts, codes)
+        if probing and not codes and (attempt := attempt_context.current()):
+            attempt.discarded = True  # no call of the integration's own
         return codes
+
+    def _may_probe(self):
+        request = caller.current_request()
+        return request is not None and probe.may_pass(request.httprequest.path)
 
     def _codes_of_presented(self, secret):
         """Why a presented key would be refused now, without letting anybody in.

@@ -883,7 +883,9 @@ class Doctor:
         """A good key that one protocol refuses; the refusal of an unknown one is explained last."""
         seen = answer.summary if isinstance(answer, Answer) else str(answer)
         if isinstance(self.valid_key, dict):
-            cause = "refused" if self.valid_key["valid"] else self.valid_key["cause"]
+            # What verify accepts and a protocol refuses at once can only be the protocol.
+            same = isinstance(answer, Answer) and answer.status == 401
+            cause = self.valid_key["cause"] or ("channel_not_allowed" if same else "refused")
             if cause not in CAUSES:
                 cause = "refused"
             self.bad(protocol, cause, seen)

@@ -34,6 +34,7 @@ from . import (
     calling_key,
     early_refusals,
     log_filters,
+    probe,
     refused_answers,
     service_calls,
 )
@@ -123,6 +124,7 @@ def _dispatch(service, original):
         attempt.forget()
         attempt.mark_service_reached()
         calling_key.forget()
+        token = probe.enter_service(service, method, params)
         try:
             return original(method, params)
         except Exception:
@@ -133,6 +135,7 @@ def _dispatch(service, original):
                 _logger.exception("Could not record a refused %s call", service)
             raise
         finally:
+            probe.leave_service(token)
             calling_key.forget()
 
     return dispatch

@@ -1,0 +1,56 @@
+from odoo import fields, models
+
+
+class AuthIntegrationDiagnosisLine(models.Model):
+    """One check of a diagnosis: what was seen, what it means, and what to do."""
+
+    _name = "auth.integration.diagnosis.line"
+    _description = "Check of a Diagnosis"
+    _order = "diagnosis_id, sequence, id"
+    _rec_name = "check_name"
+
+    diagnosis_id = fields.Many2one(
+        "auth.integration.diagnosis", required=True, readonly=True, ondelete="cascade", index=True
+    )
+    integration_id = fields.Many2one(related="diagnosis_id.integration_id")
+    sequence = fields.Integer(readonly=True)
+    side = fields.Selection([("inside", "In Odoo"), ("outside", "From outside")], readonly=True)
+    result = fields.Selection(
+        [("ok", "✓"), ("failed", "✗"), ("warning", "!"), ("skipped", "–")], readonly=True
+    )
+    check_name = fields.Char("Check", readonly=True)
+    cause = fields.Char("Code", readonly=True)
+    seen = fields.Text(
+        "Seen", readonly=True, help="The exchange that was made, or the record that was read."
+    )
+    meaning = fields.Text("What it means", readonly=True)
+    remedy = fields.Text("What to do", readonly=True)
+    res_model = fields.Char(readonly=True)
+    res_id = fields.Many2oneReference(model_field="res_model", readonly=True)
+    fix = fields.Selection(
+        [
+            ("restore_user", "Restore User"),
+            ("issue_key", "Issue Key"),
+            ("rotate", "Rotate Key"),
+            ("open", "Open"),
+        ],
+        readonly=True,
+    )
+
+    def action_fix(self):
+        """Do what helps, with the rights of whoever presses the button."""
+        self.ensure_one()
+        self.check_access("read")
+        integration = self.sudo().integration_id.with_env(self.env)
+        if self.fix == "restore_user":
+            return integration.action_restore_user()
+        if self.fix == "issue_key":
+            return integration.action_issue_key()
+        if self.fix == "rotate":
+            return self.env["auth.integration.key"].browse(self.res_id).action_rotate()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": self.res_model,
+            "res_id": self.res_id,
+            "views": [(False, "form")],
+        }
