@@ -1,3 +1,4 @@
+import functools
 import logging
 from contextlib import contextmanager
 
@@ -101,20 +102,24 @@ class ResUsersApikeys(models.Model):
         """
         if not self._auth_integration_applies() or not (scope and key):
             return super()._check_credentials(scope=scope, key=key)
-        uid = self._check_narrowed(scope, key)
+        below = functools.partial(super()._check_credentials, scope=scope, key=key)
+        uid = self._check_narrowed(below, scope, key)
         if attempt := attempt_context.current():
             attempt.accepted_key_of = uid
         return uid
 
-    def _check_narrowed(self, scope, key):
+    def _check_narrowed(self, below, scope, key):
+        """Decide alone where only core is below us, else narrow what is decided there.
+
+        :param below: the verification below us, as a function without arguments
+        """
         try:
-            alone = self._is_only_core_below()
-            if alone:
+            if self._is_only_core_below():
                 return self._decide_secret(scope, key)
         except Exception:
             _logger.exception("Verification of an API key failed; core decides alone")
-            return super()._check_credentials(scope=scope, key=key)
-        uid = super()._check_credentials(scope=scope, key=key)
+            return below()
+        uid = below()
         try:
             allowed = self._decide_secret(scope, key)
             # A credential that only the other module knows is the other module's business.
