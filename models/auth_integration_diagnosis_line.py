@@ -21,7 +21,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
     check_name = fields.Char("Check", readonly=True)
     cause = fields.Char("Code", readonly=True)
     seen = fields.Text(
-        "Seen", readonly=True, help="The exchange that was made, or the record that was read."
+        readonly=True, help="The exchange that was made, or the record that was read."
     )
     meaning = fields.Text("What it means", readonly=True)
     remedy = fields.Text("What to do", readonly=True)
