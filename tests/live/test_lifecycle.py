@@ -1,10 +1,9 @@
 """A key from its birth, however it was made, over its use to the tombstone, on real servers."""
 
 import functools
-import http.cookiejar
+import http.cookies
 import re
 import urllib.parse
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -441,24 +440,27 @@ def test_other_modules_check_is_respected(extended, admin):
 
 
 class Browser:
-    """A browser as far as a login needs it."""
+    """A browser as far as a login needs it: cookies, forms and redirections."""
 
     def __init__(self, server, **cookies):
-        self.url = server.url
-        self.jar = http.cookiejar.CookieJar()
-        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
-        self.cookies = cookies
+        self.line, self.cookies = Line(server), cookies
 
     def open(self, path, **form):
-        """Open a page, or send a form, and return the address it ends at and its text."""
-        sent = {cookie.name: cookie.value for cookie in self.jar} | self.cookies
-        request = urllib.request.Request(
-            self.url + path,
-            urllib.parse.urlencode(form).encode() if form else None,
-            {"Cookie": "; ".join(f"{name}={value}" for name, value in sent.items())},
+        """Open a page, or send a form, and return the address this ends at and the page's text."""
+        headers = {
+            "Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        status, answered, page = self.line.request(
+            "POST" if form else "GET", path, urllib.parse.urlencode(form), headers
         )
-        with self.opener.open(request) as page:
-            return urllib.parse.urlsplit(page.url).path, page.read().decode()
+        for line in answered.get_all("Set-Cookie", []):
+            for name, morsel in http.cookies.SimpleCookie(line).items():
+                self.cookies[name] = morsel.value
+        if status in (302, 303):
+            target = urllib.parse.urlsplit(answered["Location"])
+            return self.open(target._replace(scheme="", netloc="").geturl())
+        return urllib.parse.urlsplit(path).path, page.decode()
 
     def log_in(self, login, password):
         """Log in by the form; return the address that this ends at."""
