@@ -291,7 +291,8 @@ def test_unwritable_attempt_is_in_the_server_log(world, broken):
         lambda c: c.execute(world.uids["worker"], WRONG_KEY),
         lambda c: c.json2(world.keys["good"]),
     ):
-        usual = call(world.calls())
+        before = world.calls()
+        usual = call(before)
         with broken(world):
             mark = world.server.log_mark()
             caller = world.calls()
@@ -305,7 +306,7 @@ def test_unwritable_attempt_is_in_the_server_log(world, broken):
         assert line["reference"] == reply.reference
         assert line["outcome"] == ("success" if usual.reference is None else "failure")
         if usual.reference:
-            assert line["cause"] == by_reference(world, usual.reference)[0]["cause"]
+            assert line["cause"] == before.rows()[0]["cause"]
         assert "nobody here" not in json.dumps(line)
 
 
