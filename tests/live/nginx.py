@@ -29,9 +29,11 @@ def executable():
     path = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
     if not shutil.which("nginx", path=path) and os.geteuid() == 0 and shutil.which("apt-get"):
         say("installing nginx (once)")
-        command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "nginx-light"]
-        with contextlib.suppress(OSError):
-            subprocess.run(command, capture_output=True)
+        # On a new machine the lists of packages are empty.
+        for arguments in (
+            ["update"], ["install", "-y", "--no-install-recommends", "nginx-light"]
+        ):
+            subprocess.run(["apt-get", "-q", *arguments], capture_output=True, check=False)
     return shutil.which("nginx", path=path)
 
 
