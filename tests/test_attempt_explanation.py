@@ -7,6 +7,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
+from ..models.auth_attempt import MANY
 from ..tools import causes
 from .common import IntegrationCommon
 
@@ -173,6 +174,15 @@ class TestAttemptExplanation(IntegrationCommon):
         ).case_explanation
         self.assertIn("User archived", text)
         self.assertIn("shop", text)
+
+    def test_a_folded_row_leads_to_no_other(self):
+        """Under a flood addresses are folded into one: equal then means nothing."""
+        nobody = self.env["auth.integration"]
+        self._attempt("user_archived", remote_addr=MANY)
+        text = self._attempt(
+            "authenticate_skipped", integration=nobody, remote_addr=MANY
+        ).case_explanation
+        self.assertFalse(text)
 
     def test_attribution_by_address_is_said(self):
         text = self._attempt("key_unknown", attribution="address").case_explanation
