@@ -4,7 +4,9 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -129,12 +131,16 @@ def addon_hash():
 
 
 def free_port():
-    """Return a TCP port that nothing listens on at the moment."""
-    import socket
+    """Return a TCP port that nothing listens on at the moment.
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    From below the range in which the kernel picks ports for outgoing connections: one of those,
+    by whoever runs at the same time, would take the port before the server does.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def tail(path, lines=40):

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import chromium
@@ -23,6 +24,8 @@ import virtualenv
 from common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, lock, say, state_dir
 from odoo_command import addons_path, check_addon, environment, run_to_end
 
+# Each waits for its servers for about half of its time.
+LIVE_PROCESSES = max(2, min(4, os.cpu_count() or 1))
 ODOO_RESULT = re.compile(
     r"odoo\.tests\.result: (\d+) failed, (\d+) error\(s\) of (\d+) tests when loading"
 )
@@ -86,23 +89,14 @@ def run_odoo(tags=None):
     chromium.executable()
     database = odoo_database()
     log = state_dir("test") / "odoo.log"
-    if tags and database in postgres.databases():
-        task = ("-u", ADDON)
-    else:
-        templates.copy(templates.stock(demo=True), database)
-        task = ("-i", ADDON, "--with-demo")
-    port = free_port()
-    say(f"Odoo tests {tags or ''} (log: {log})")
-    code = run_to_end(
-        [
-            *("--database", database, *task, "--stop-after-init", "--test-enable"),
-            *("--test-tags", tags or f"/{ADDON}", "--addons-path", addons_path()),
-            *("--data-dir", templates.data_dir(), "--screenshots", state_dir("test", "pictures")),
-            *("--http-interface", "127.0.0.1", "--http-port", port, "--gevent-port", free_port()),
-            *("--max-cron-threads", "0"),
-        ],
-        log,
-    )
+    with lock(state_dir("test") / "odoo.lock"):  # the database has one name
+        if tags and database in postgres.databases():
+            task = ("-u", ADDON)
+        else:
+            templates.copy(templates.stock(demo=True), database)
+            task = ("-i", ADDON, "--with-demo")
+        say(f"Odoo tests {tags or ''} (log: {log})")
+        code = _run_odoo(database, task, tags or f"/{ADDON}", log)
     text = log.read_text(errors="replace")
     result = Result("odoo", skips=dict(ODOO_SKIP.findall(text)))
     for failures, errors, total in ODOO_RESULT.findall(text):
@@ -115,6 +109,19 @@ def run_odoo(tags=None):
     if result.failed:
         _print_failures(text)
     return result
+
+
+def _run_odoo(database, task, tags, log):
+    return run_to_end(
+        [
+            *("--database", database, *task, "--stop-after-init", "--test-enable"),
+            *("--test-tags", tags, "--addons-path", addons_path(), "--max-cron-threads", "0"),
+            *("--data-dir", templates.data_dir(), "--screenshots", state_dir("test", "pictures")),
+            *("--http-interface", "127.0.0.1"),
+            *("--http-port", free_port(), "--gevent-port", free_port()),
+        ],
+        log,
+    )
 
 
 def _print_failures(text):
@@ -156,21 +163,37 @@ def report(results, problems):
     return 1 if failed else 0
 
 
+def run_everything():
+    """Run all suites; return their results.
+
+    The live-server tests wait for their servers most of the time, so the others run beside them.
+    """
+    chromium.executable()  # what cannot be had is better said before anything runs
+    with ThreadPoolExecutor() as pool:
+        live = pool.submit(run_pytest, "live", f"-n {LIVE_PROCESSES} --dist loadfile")
+        return [run_pytest("unit"), run_odoo(), live.result()]
+
+
+def run_chosen(UNIT="", TAGS="", LIVE=""):
+    """Run some tests of the suites that are named; return the results of these."""
+    results = []
+    if UNIT:
+        results.append(run_pytest("unit", UNIT))
+    if TAGS:
+        results.append(run_odoo(TAGS))
+    if LIVE:
+        results.append(run_pytest("live", LIVE))
+    return results
+
+
 def main():
     """Run what the environment selects, or everything."""
     check_addon()
     chosen = {name: os.environ.get(name, "") for name in ("UNIT", "TAGS", "LIVE")}
     everything = not any(chosen.values())
-    results = []
+    problems = []
     with postgres.running():
-        if everything or chosen["UNIT"]:
-            results.append(run_pytest("unit", chosen["UNIT"]))
-        if everything or chosen["TAGS"]:
-            with lock(state_dir("test") / "odoo.lock"):  # its database has one name
-                results.append(run_odoo(chosen["TAGS"]))
-        if everything or chosen["LIVE"]:
-            results.append(run_pytest("live", chosen["LIVE"]))
-        problems = []
+        results = run_everything() if everything else run_chosen(**chosen)
         if everything and not any(result.failed for result in results):
             say("checking the translation template")
             if pot.is_stale(odoo_database()):

@@ -5,6 +5,7 @@ the fixtures start. Warnings and errors of the add-on in a server's log fail the
 they appear, unless it said ``server.expect_log(regex)``.
 """
 
+import contextlib
 import os
 import re
 import sys
@@ -25,18 +26,27 @@ MODES = {"threaded": 0, "workers2": 2}
 _servers = []
 
 
-@pytest.fixture(scope="session", autouse=True)
-def postgresql():
+_run = contextlib.ExitStack()
+
+
+def pytest_sessionstart(session):
     """Have a PostgreSQL server for the whole run.
 
     One run of a checkout at a time: the names of the databases do not tell two runs apart.
+    (They do tell apart the processes of one run, each of which takes whole modules.)
     """
-    with lock(state_dir("test") / "live.lock"), postgres.running():
-        yield
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        _run.enter_context(lock(state_dir("test") / "live.lock"))
+        _run.enter_context(postgres.running())
+
+
+def pytest_sessionfinish(session):
+    """Let go of what the run held."""
+    _run.close()
 
 
 @pytest.fixture(scope="module")
-def live_server(request, postgresql):
+def live_server(request):
     """Return a function that starts further servers: ``live_server("name", workers=2, ...)``.
 
     They end, and their databases go, with the module.

@@ -3,8 +3,6 @@
 import contextlib
 import datetime
 import ipaddress
-import os
-import shutil
 import subprocess
 import time
 import urllib.request
@@ -14,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from common import free_port, say
+import debian_programs
+from common import free_port
 
 FORWARD = """
     proxy_set_header Host $http_host;
@@ -26,15 +25,7 @@ FORWARD = """
 
 def executable():
     """Return the path of nginx, installing Debian's when we are root; None when there is none."""
-    path = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
-    if not shutil.which("nginx", path=path) and os.geteuid() == 0 and shutil.which("apt-get"):
-        say("installing nginx (once)")
-        # On a new machine the lists of packages are empty.
-        for arguments in (
-            ["update"], ["install", "-y", "--no-install-recommends", "nginx-light"]
-        ):
-            subprocess.run(["apt-get", "-q", *arguments], capture_output=True, check=False)
-    return shutil.which("nginx", path=path)
+    return debian_programs.program("nginx", "nginx-light")
 
 
 class Nginx:

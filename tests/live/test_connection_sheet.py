@@ -3,10 +3,10 @@
 import html
 import os
 import re
-import shutil
 import subprocess
 import sys
 
+import debian_programs
 import pytest
 from clients import Session, Xmlrpc
 from conftest import ROOT
@@ -18,6 +18,7 @@ RUNNERS = {
     "php": ["php", "-r"],
     "javascript": ["node", "--input-type=module", "-e"],
 }
+PACKAGES = {"php": "php-cli", "node": "nodejs"}
 # A name that every language has to quote.
 PURPOSE = "Orders & <b>prices</b>"
 
@@ -114,14 +115,16 @@ def test_who_sees_it(server, integration):
 )
 def test_examples_run_as_printed(server, integration, channel, language):
     number, login, secret = integration
-    if not shutil.which(RUNNERS[language][0]):
-        pytest.skip(f"{RUNNERS[language][0]} is not installed")
+    runner, *options = RUNNERS[language]
+    package = PACKAGES.get(runner, runner)
+    if not debian_programs.program(runner, package):
+        pytest.skip(f"{runner} is not installed (Debian: apt-get install {package})")
     _status, text = page(server, "olive", number)
     [code] = [code for *kind, code in examples(text) if kind == [channel, language]]
     if language == "php":
         code = code.removeprefix("<?php")
     done = subprocess.run(
-        [*RUNNERS[language], code],
+        [runner, *options, code],
         env={"PATH": os.environ["PATH"], "ODOO_KEY": secret},
         capture_output=True,
         text=True,

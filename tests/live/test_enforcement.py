@@ -472,7 +472,7 @@ def test_what_stock_accepts(live_server, workers):
 
 
 @pytest.fixture
-def replica_reader(postgresql):
+def replica_reader():
     """Give the name of a database user whose reads can be led to copies of some tables."""
     name = f"stale_reader_{CHECKOUT_ID}"
     with contextlib.closing(postgres.connect()) as connection, connection.cursor() as cursor:
