@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import sys
 
+import debian_archive
 from common import CACHE, lock, say
 
 # A user's PATH often leaves out where servers live.
@@ -44,3 +46,18 @@ def install(package):
                 reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
                 return f"apt-get {arguments[0]} failed: {reason}"
     return None
+
+
+def fail2ban_regex():
+    """Return the command of fail2ban's tool for filters, fetched if it is not installed.
+
+    It is fetched and never installed, because its package starts a service.
+
+    :raises debian_archive.Unavailable: where it is not to be had
+    """
+    if shutil.which("fail2ban-regex"):
+        return ["fail2ban-regex"]
+    home = CACHE / "fail2ban-debian"
+    debian_archive.fetch(("fail2ban",), home)
+    library = home / "usr/lib/python3/dist-packages"
+    return ["env", f"PYTHONPATH={library}", sys.executable, home / "usr/bin/fail2ban-regex"]

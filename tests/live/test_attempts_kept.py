@@ -8,7 +8,6 @@ import base64
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 import threading
 import urllib.parse
@@ -20,6 +19,8 @@ import pytest
 from attempt_world import TOTP_SECRET, WRONG_KEY, World, totals
 from clients import each_worker
 
+import debian_archive
+import debian_programs
 import postgres
 import templates
 
@@ -445,8 +446,10 @@ def test_hostile_database_name(world):
 
 def test_forged_line_is_no_match_for_fail2ban(world):
     """Debian's fail2ban-regex finds every guess in this server's log, and nothing else."""
-    if not shutil.which("fail2ban-regex"):
-        pytest.skip("fail2ban-regex is not installed (Debian: apt-get install fail2ban)")
+    try:
+        fail2ban_regex = debian_programs.fail2ban_regex()
+    except debian_archive.Unavailable as error:
+        pytest.skip(f"fail2ban-regex is not installed: {error.args[0]}")
     world.calls("127.0.0.66").authenticate("person", FORGED)
     world.calls("127.0.0.66").authenticate(FORGED, "x")
     log = world.server.log_since()
@@ -455,7 +458,7 @@ def test_forged_line_is_no_match_for_fail2ban(world):
         r"|key_unknown|second_factor_wrong|second_factor_replayed|webhook_unknown) ", log
     )
     done = subprocess.run(
-        ["fail2ban-regex", "--print-all-matched", world.server.log_path,
+        [*fail2ban_regex, "--print-all-matched", world.server.log_path,
          ROOT / "data/fail2ban/auth_integration.conf"],
         capture_output=True, text=True, check=True,
     )

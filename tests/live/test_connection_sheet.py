@@ -6,10 +6,11 @@ import re
 import subprocess
 import sys
 
-import debian_programs
 import pytest
 from clients import Session, Xmlrpc
 from conftest import ROOT
+
+import debian_programs
 
 PASSWORD = "an owner's password"
 RUNNERS = {
