@@ -59,9 +59,10 @@ def _head():
 
 {_title("Catalogue of failures", "=")}
 {_wrap('''Every refused attempt has one cause. Administrators and owners of integrations read it,
-with what it means in their very case and the button that helps, under *Settings ▸ Integrations ▸
-Attempts*. The caller is told no more than stock Odoo tells; its answer carries the header
-X-Auth-Reference, by which the attempt is found.''')}
+with what it means in their very case and the button that helps, under *Integrations ▸ Attempts*,
+which administrators find in *Settings* and owners in a menu of their own. The caller is told no
+more than stock Odoo tells; its answer carries the header X-Auth-Reference, by which the attempt is
+found.''')}
 
 .. contents::
    :local:
@@ -99,10 +100,11 @@ that the program has:''')}
    ODOO_KEY=... python3 doctor.py https://odoo.example.com --db mydb --login web_shop
 
 {_wrap('''It also reads ODOO_URL, ODOO_DB and ODOO_LOGIN, and the key from ``--key-file`` or
-``--key-stdin``; ODOO_AUTHORIZATION takes the header as the program sends it. ``--protocol`` names
-the protocol in use, ``--json`` prints JSON. The key is never printed, and it leaves the machine
-only after the host has proved to be an Odoo. The exit code names the first cause; 0 means that
-nothing was found.''')}
+``--key-stdin``; ODOO_AUTHORIZATION takes the header as the program sends it, ODOO_UID the user id
+that it has stored and ODOO_SESSION_ID the session that it holds. ``--protocol`` names the protocol
+in use, ``session`` among them (``/web/session/authenticate``, which takes a password); ``--json``
+prints JSON. The key is never printed, and it leaves the machine only after the host has proved to
+be an Odoo. The exit code names the first cause; 0 means that nothing was found.''')}
 
 .. list-table::
    :header-rows: 1

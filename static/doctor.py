@@ -29,12 +29,16 @@ from collections import namedtuple
 
 VERSION = "1.0"
 AGENT = "auth-integration-doctor/" + VERSION
-PROTOCOLS = ("json2", "xmlrpc", "jsonrpc")
+KEY_PROTOCOLS = ("json2", "xmlrpc", "jsonrpc")
+PROTOCOLS = (*KEY_PROTOCOLS, "session")  # a session opens with a person's password, no key
 PATHS = {
     "json2": "/json/2/res.users/context_get",
     "xmlrpc": "/xmlrpc/2/common",
     "jsonrpc": "/jsonrpc",
+    "session": "/web/session/get_lang_list",
 }
+NO_USER_ID = ("", "0", "false", "none", "null", "nil")
+SESSION_EXPIRED = 100  # Odoo's code of this JSON-RPC error
 NO_SUCH_DATABASE = "doctor-no-such-database"
 MAX_SKEW = 120  # seconds between two clocks that nobody minds
 CERTIFICATE_NOTICE = 14  # days
@@ -221,8 +225,40 @@ CAUSES = {
         "Odoo does not say which. Its administrator finds the cause under the reference. For"
         " integrations, and for users with a second factor, only an API key works.",
     ),
+    "password_wrong": Cause(
+        73, "Odoo does not accept this password for this login",
+        "Enter the user's present password: it may just have been changed. Compare the login letter"
+        " by letter. Better, have an API key issued: no change of password breaks it, and"
+        " integrations and users with a second factor are accepted with nothing else.",
+    ),
     "password_over_json2": Cause(
         70, "/json/2 takes an API key, no password", "Have an API key issued, and set it."
+    ),
+    "second_factor_needed": Cause(
+        79, "The user has a second factor, and no program can give it",
+        "Have an API key issued, and use it over /json/2, XML-RPC or JSON-RPC.",
+    ),
+    "authenticate_skipped": Cause(
+        74, "The call is made without a user id",
+        "Call authenticate first and look at its answer: False means refused, and is no user id.",
+    ),
+    "uid_wrong": Cause(
+        75, "The user id is not that of this login",
+        "Use the number that authenticate answers in this very database, and store none.",
+    ),
+    "session_expired": Cause(
+        76, "The session has ended",
+        "Authenticate again whenever a session ends, as it does with time, at the logout and when"
+        " the password changes. Better, call /json/2 with an API key: it needs no session.",
+    ),
+    "session_needs_password": Cause(
+        77, "A session opens with a password, not with an API key",
+        "Use the key over /json/2, XML-RPC or JSON-RPC.",
+    ),
+    "session_cookie_lost": Cause(
+        78, "The session's cookie does not come back to Odoo",
+        "Have the program keep the cookie session_id and send it with each call, and the proxy pass"
+        " on Set-Cookie and Cookie.",
     ),
     "throttled": Cause(71, "Too many calls", "Wait a minute and try again."),
     "refused": Cause(
@@ -249,7 +285,8 @@ CAUSES = {
     ),
 }
 
-Step = namedtuple("Step", "check ok cause seen meaning remedy")
+# ``exchange`` is the last one before the step: what ``seen`` was seen in.
+Step = namedtuple("Step", "check ok cause seen meaning remedy exchange")
 
 
 class Stop(Exception):
@@ -302,6 +339,7 @@ class Line:
         self.timeout, self.source = timeout, (source, 0) if source else None
         self.context = None
         self.certificate = None
+        self.exchange = ""
         if url.scheme == "https":
             self.context = ssl.create_default_context(cafile=ca_file)
 
@@ -310,6 +348,7 @@ class Line:
 
         :raise Unreachable: no answer came
         """
+        self.exchange = "{} {}{} → no answer".format(method, self.url.path, path)
         if self.context:
             connection = http.client.HTTPSConnection(
                 self.host, self.port, timeout=self.timeout, source_address=self.source,
@@ -328,6 +367,7 @@ class Line:
                 method, self.url.path + path, body, dict({"User-Agent": AGENT}, **(headers or {}))
             )
             answer = connection.getresponse()
+            self.exchange = self.exchange.replace("no answer", str(answer.status))
             return Answer(answer.status, answer.headers, answer.read(1 << 20), local_address)
         except Exception as error:
             raise Unreachable(*connection_cause(error)) from None
@@ -360,7 +400,8 @@ class Doctor:
     def __init__(self, options, secret, authorization):
         self.options = options
         self.db, self.login = options.db or "", options.login or ""
-        self.raw_secrets = {text for text in (secret, authorization) if text}
+        self.session_id = (options.session_id or "").strip()
+        self.raw_secrets = {text for text in (secret, authorization, self.session_id) if text}
         self.secret, self.authorization = secret, authorization
         self.steps = []
         self.line = None
@@ -368,6 +409,7 @@ class Doctor:
         self.local_address = None
         self.identified = False
         self.open_protocols = []
+        self.opened_session = None
         self.unexplained = None  # the protocol that refused a secret, and what it answered
         self.unknown_seen = None  # what verify answered about a key it does not know
         self.address_checked = False
@@ -393,6 +435,7 @@ class Doctor:
                 check, ok, cause, self.redact(seen),
                 self.redact(meaning or (known.title if known else "")),
                 known.remedy if known else "",
+                self.redact(self.line.exchange) if self.line else "",
             )
         )
 
@@ -432,6 +475,7 @@ class Doctor:
             self.check_endpoints()
             self.check_database()
             self.check_authorization_arrives()
+            self.check_session_id()
             self.check_credentials()
         except Stop:
             pass
@@ -448,6 +492,7 @@ class Doctor:
         )
         self.check_authorization_setting()
         self.check_key_setting()
+        self.check_uid_setting()
         for name in ("db", "login"):
             value = getattr(self, name)
             if value != value.strip():
@@ -504,14 +549,16 @@ class Doctor:
         """Say what is wrong with the key as given, and go on with what was probably meant."""
         given = self.secret
         if not given or not given.strip():
-            if self.options.no_key:
+            if self.options.no_key or self.session_id:
                 self.secret = None
                 return
             self.fatal("settings", "key_missing", "an empty key")
         key = self.without_slips(given)
         self.secret = key
         self.raw_secrets.add(key)
-        if is_key(key):
+        if is_key(key) and self.protocols == ("session",):
+            self.fatal("settings", "session_needs_password", "what was given is a key")
+        elif is_key(key):
             self.good("settings", "the key has the shape of one")
         elif re.match(r"^[0-9a-fA-F]{12,}$", key):
             self.fatal(
@@ -522,6 +569,18 @@ class Doctor:
             self.fatal("settings", "key_invisible_characters", "characters that are not ASCII")
         else:
             self.good("settings", "what was given has not the shape of a key: taken as a password")
+
+    def check_uid_setting(self):
+        """The user id that the program calls with, where it is not asked for at each start."""
+        uid = self.options.uid
+        if uid is None:
+            return
+        if uid.strip().lower() in NO_USER_ID:
+            self.bad("settings", "authenticate_skipped", "the user id is {!r}".format(uid.strip()))
+        elif not uid.strip().isdigit():
+            self.bad("settings", "uid_wrong", "the user id is no number", "It is no number")
+        else:
+            self.good("settings", "the user id is a number")
 
     def without_slips(self, given):
         """The key that was probably meant, each slip noted."""
@@ -647,15 +706,22 @@ class Doctor:
 
     @property
     def protocols(self):
-        return (self.options.protocol,) if self.options.protocol else PROTOCOLS
+        if self.options.protocol:
+            return (self.options.protocol,)
+        in_session = self.session_id or (self.secret and not is_key(self.secret))
+        return PROTOCOLS if in_session else KEY_PROTOCOLS
 
     def check_endpoints(self):
         """Call each protocol without a secret: it must answer as Odoo does."""
         self.open_protocols = []
         for protocol in self.protocols:
             answer = self.call_empty(protocol)
+            if protocol == "session" and not self.is_odoos(protocol, answer) and not (
+                self.session_id or self.options.protocol
+            ):
+                continue  # many a proxy lets only the API through, and sessions were not asked for
             if self.is_odoos(protocol, answer):
-                self.good("endpoint " + protocol, answer_line(protocol, answer))
+                self.good("endpoint " + protocol, answer_line(answer))
                 self.open_protocols.append(protocol)
                 self.identified = True
                 continue
@@ -666,7 +732,7 @@ class Doctor:
                 cause = "path_blocked"
             else:
                 cause = "not_odoo"
-            self.bad("endpoint " + protocol, cause, answer_line(protocol, answer))
+            self.bad("endpoint " + protocol, cause, answer_line(answer))
         if not self.open_protocols:
             raise Stop
 
@@ -677,13 +743,15 @@ class Doctor:
         if protocol == "xmlrpc":
             body = xmlrpc.client.dumps((), "version").encode()
             return self.line.send("POST", path, body, {"Content-Type": "text/xml"})
+        if protocol == "session":
+            return self.call_route(path, {})
         return self.call_jsonrpc("common", "version", [])
 
     def is_odoos(self, protocol, answer):
         if protocol == "xmlrpc":
             return answer.status == 200 and "<methodResponse>" in answer.text
         told = answer.json
-        if protocol == "jsonrpc":
+        if protocol in ("jsonrpc", "session"):
             return answer.status == 200 and isinstance(told, dict) and "jsonrpc" in told
         return is_without_database(answer) or (
             isinstance(told, dict) and "message" in told and "name" in told
@@ -692,9 +760,7 @@ class Doctor:
     def check_post_redirect(self, protocol, answer):
         if answer.status not in (301, 302, 303, 307, 308):
             return
-        seen = "{} → {} to {}".format(
-            PATHS[protocol], answer.status, answer.headers.get("Location", "?")
-        )
+        seen = "{} to {}".format(answer.status, answer.headers.get("Location", "?"))
         there = urllib.parse.urlsplit(answer.headers.get("Location", ""))
         other_host = there.hostname and there.hostname.lower() != self.line.host.lower()
         if answer.status in (301, 302, 303):
@@ -714,15 +780,19 @@ class Doctor:
         return self.line.send("POST", "/json/2/{}/{}".format(model, method), b"{}", headers)
 
     def call_jsonrpc(self, service, method, args):
-        body = json.dumps(
-            {
-                "jsonrpc": "2.0", "method": "call", "id": 1,
-                "params": {"service": service, "method": method, "args": args},
-            }
-        ).encode()
-        return self.line.send(
-            "POST", PATHS["jsonrpc"], body, {"Content-Type": "application/json"}
-        )
+        params = {"service": service, "method": method, "args": args}
+        return self.call_route(PATHS["jsonrpc"], params)
+
+    def call_route(self, path, params, session_id=None):
+        body = json.dumps({"jsonrpc": "2.0", "method": "call", "id": 1, "params": params}).encode()
+        headers = {"Content-Type": "application/json"}
+        if session_id:
+            headers["Cookie"] = "session_id=" + session_id
+        return self.line.send("POST", path, body, headers)
+
+    def call_in_session(self, session_id):
+        params = {"model": "res.users", "method": "context_get", "args": [], "kwargs": {}}
+        return self.call_route("/web/dataset/call_kw", params, session_id)
 
     # Database
 
@@ -784,7 +854,8 @@ class Doctor:
 
     def database_exists(self, name):
         """Whether Odoo knows a database, asked over RPC with neither login nor secret."""
-        return isinstance(self.authenticate(name, "", ""), (bool, int))
+        answer = self.authenticate(name, "", "")
+        return isinstance(answer, (bool, int)) or answer.startswith("refused")
 
     # Credentials
 
@@ -816,10 +887,31 @@ class Doctor:
             self.fatal("key", "password_over_json2", "what was given is no key")
         if "json2" in self.open_protocols and is_key(self.secret):
             self.check_json2()
-        for protocol in ("xmlrpc", "jsonrpc"):
-            if protocol in self.open_protocols:
+        for protocol in ("xmlrpc", "jsonrpc", "session"):
+            if protocol in self.open_protocols and self.may_log_in(protocol):
                 self.check_rpc(protocol)
         self.explain_unknown()
+
+    def may_log_in(self, protocol):
+        """Whether to try: failed logins into a session have Odoo pause this address for people."""
+        if protocol != "session" or self.options.protocol == "session":
+            return True
+        return not is_key(self.secret) and not self.unexplained
+
+    def check_session_id(self):
+        """Call in the session that the program holds."""
+        if not self.session_id or "session" not in self.open_protocols:
+            return
+        if not self.may_send():
+            self.fatal("session", "plain_http", "http:// to another machine")
+        answer = self.call_in_session(self.session_id)
+        told = answer.json
+        if isinstance(told, dict) and "result" in told:
+            self.good("session", "the session is good")
+        elif is_without_database(answer) or error_of(answer).get("code") == SESSION_EXPIRED:
+            self.bad("session", "session_expired", answer_line(answer))
+        else:
+            self.bad("session", "path_blocked", answer.summary)
 
     def may_send(self):
         if self.line.context or self.options.send_over_http:
@@ -895,14 +987,20 @@ class Doctor:
             self.unexplained = (protocol, seen)
 
     def check_rpc(self, protocol):
-        if not self.login:
+        if not self.login and not self.given_uid:
             if self.options.protocol:
                 self.fatal(protocol, "login_missing", "no login is set")
             return
         if not self.db:
             self.bad(protocol, "database_missing", "no database is set")
             return
+        if not self.login:
+            self.check_call(protocol, self.given_uid)
+            return
         uid = self.authenticate(self.db, self.login, self.secret, protocol)
+        if uid is None:
+            self.bad(protocol, "second_factor_needed", "the password is right, and not enough")
+            return
         if isinstance(uid, bool) or not isinstance(uid, int):
             seen = "authenticate answers {}".format(str(uid)[:160])
             if isinstance(self.valid_key, dict) and self.valid_key["valid"]:
@@ -916,12 +1014,51 @@ class Doctor:
             else:
                 self.note_refusal(protocol, seen)
             return
+        self.check_uid(protocol, uid)
+        if protocol == "session":
+            self.check_session(uid)
+            return
         answer = self.execute(protocol, uid, "auth.integration.key", "whoami")
+        self.good(protocol, "accepted, user id {}".format(uid))
+        if isinstance(answer, dict):
+            self.check_address(answer)
+
+    def check_call(self, protocol, uid):
+        """Call as a program does that stores its user id and never asks for it."""
+        answer = self.execute(protocol, uid, "res.users", "context_get")
         if isinstance(answer, dict):
             self.good(protocol, "accepted, user id {}".format(uid))
-            self.check_address(answer)
+        elif isinstance(self.valid_key, dict) and self.valid_key["valid"]:
+            self.bad(protocol, "uid_wrong", str(answer)[:160])
         else:
-            self.good(protocol, "accepted, user id {}".format(uid))
+            self.note_refusal(protocol, answer)
+
+    @property
+    def given_uid(self):
+        """The number that the program calls with, or None."""
+        given = (self.options.uid or "").strip()
+        return int(given) if given.isdigit() and int(given) else None
+
+    def check_uid(self, protocol, uid):
+        """Compare the user id that the program has with the one that authenticate answers."""
+        if self.given_uid and self.given_uid != uid:
+            seen = "authenticate answers {}, the program has {}".format(uid, self.given_uid)
+            self.bad(protocol, "uid_wrong", seen)
+
+    def check_session(self, uid):
+        """Call in the session that has just been opened, and end it."""
+        if not self.opened_session:
+            self.bad("session", "session_cookie_lost", "the answer to the login sets no cookie")
+            return
+        answer = self.call_in_session(self.opened_session)
+        told = answer.json
+        if isinstance(told, dict) and "result" in told:
+            self.good("session", "accepted, user id {}".format(uid))
+        elif error_of(answer).get("code") == SESSION_EXPIRED:
+            self.bad("session", "session_cookie_lost", answer_line(answer))
+        else:
+            self.bad("session", "path_blocked", answer.summary)
+        self.call_route("/web/session/destroy", {}, self.opened_session)
 
     def explain_unknown(self):
         """Say at last what can be said of a secret that nobody knows."""
@@ -930,8 +1067,22 @@ class Doctor:
             if any(step.ok and step.seen.startswith("accepted") for step in self.steps):
                 return
             self.bad("key", "key_unknown", self.unknown_seen)
-        elif refused:
+        elif refused and is_key(self.secret):
             self.bad(refused[0], "login_or_secret_wrong", refused[1])
+        elif refused:
+            self.explain_password(*refused)
+
+    def explain_password(self, protocol, seen):
+        """Say what can be said of a refused password; Odoo itself tells neither which nor why."""
+        meant = self.login.lower()
+        if meant != self.login:
+            uid = self.authenticate(self.db, meant, self.secret, protocol)
+            if isinstance(uid, int) and not isinstance(uid, bool):
+                self.bad(
+                    protocol, "login_wrong", seen, "The login is accepted in small letters only"
+                )
+                return
+        self.bad(protocol, "password_wrong", seen)
 
     def check_address(self, told):
         """Compare the address that Odoo sees with the one this machine called from."""
@@ -956,9 +1107,30 @@ class Doctor:
 
     def authenticate(self, database, login, secret, protocol=None):
         """The user id, False, or the text of a fault."""
-        args = [database, login, secret, {}]
         protocol = protocol or next(p for p in self.open_protocols if p != "json2")
-        return self.rpc(protocol, "common", "authenticate", args)
+        if protocol == "session":
+            return self.open_session(database, login, secret)
+        return self.rpc(protocol, "common", "authenticate", [database, login, secret, {}])
+
+    def open_session(self, database, login, secret):
+        """Log in as a browser does.
+
+        :return: the user id; None when a second factor is missing; else what was answered
+        """
+        params = {"db": database, "login": login, "password": secret}
+        answer = self.call_route("/web/session/authenticate", params)
+        told = answer.json
+        if isinstance(told, dict) and isinstance(told.get("result"), dict):
+            cookies = answer.headers.get_all("Set-Cookie") or []
+            found = re.search(r"\bsession_id=([^;,\s]+)", ", ".join(cookies))
+            self.opened_session = found and found.group(1)
+            if self.opened_session:
+                self.raw_secrets.add(self.opened_session)
+            return told["result"].get("uid")
+        name = str((error_of(answer).get("data") or {}).get("name", ""))
+        if name.endswith(".AccessDenied"):
+            return "refused: " + answer_line(answer)
+        return "not logged in: " + answer_line(answer)
 
     def execute(self, protocol, uid, model, method):
         args = [self.db, uid, self.secret, model, method, []]
@@ -1001,8 +1173,20 @@ def last_line(text):
     return (text.strip().splitlines() or [""])[-1][:160]
 
 
-def answer_line(protocol, answer):
-    return "POST {} → {}".format(PATHS[protocol], answer.summary[:80])
+def error_of(answer):
+    """The error in a JSON-RPC answer, or {}."""
+    told = answer.json
+    error = told.get("error") if isinstance(told, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def answer_line(answer):
+    """What an answer says, in a line; of a JSON-RPC error its message only."""
+    error = error_of(answer)
+    if error:
+        message = (error.get("data") or {}).get("message") or error.get("message")
+        return "{} {}".format(answer.status, last_line(str(message)))
+    return answer.summary[:80]
 
 
 API_ROOT = re.compile(r"/(xmlrpc|jsonrpc|json2|json|web|odoo|api|rest|rpc)(?=/|$)")
@@ -1059,6 +1243,10 @@ def parse(arguments):
     secret.add_argument("--no-key", action="store_true", help="check the way to Odoo only")
     parser.add_argument("--authorization", default=os.environ.get("ODOO_AUTHORIZATION"),
                         help="the header as your program sends it; better ODOO_AUTHORIZATION")
+    parser.add_argument("--uid", default=os.environ.get("ODOO_UID"),
+                        help="the user id that your program calls with, if it is fixed")
+    parser.add_argument("--session-id", default=os.environ.get("ODOO_SESSION_ID"),
+                        help="the session your program holds; better ODOO_SESSION_ID")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="the one your program uses")
     parser.add_argument("--ca-file", help="certificates to trust")
     parser.add_argument("--timeout", type=float, default=15)
@@ -1092,6 +1280,8 @@ def as_text(doctor):
         mark = {True: "ok  ", False: "FAIL", None: "note"}[step.ok]
         lines.append("{} {}: {}".format(mark, step.check, step.seen))
         if step.cause:
+            if step.exchange:
+                lines.append("     from:  {}".format(step.exchange))
             lines.append("     means: {} [{}]".format(step.meaning, step.cause))
             lines.append("     do:    {}".format(step.remedy))
     lines.append("")
@@ -1121,8 +1311,6 @@ def main(arguments=None):
     except OSError as error:
         print("error: the key's file cannot be read: {}".format(error.strerror), file=sys.stderr)
         return 2
-    if not secret and not options.authorization and not options.no_key:
-        secret = ""
     doctor = Doctor(options, secret, options.authorization)
     try:
         doctor.run()

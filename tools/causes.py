@@ -55,7 +55,7 @@ _BEFORE_SECRET = (
         ),
         remedy=_lt(
             "Compare the database name in the external system, letter by letter, with the one "
-            "shown in Settings ▸ Integrations ▸ Diagnose, and look at the server's database filter."
+            "shown in Integrations ▸ Diagnose, and look at the server's database filter."
         ),
     ),
     Cause(
@@ -66,7 +66,7 @@ _BEFORE_SECRET = (
         ),
         remedy=_lt(
             "Correct the URL in the external system: /xmlrpc/2/common and /xmlrpc/2/object, "
-            "/jsonrpc, or /json/2/<model>/<method>. Settings ▸ Integrations ▸ Diagnose lists them."
+            "/jsonrpc, or /json/2/<model>/<method>. Integrations ▸ Diagnose lists them."
         ),
     ),
     Cause(
@@ -89,7 +89,7 @@ _BEFORE_SECRET = (
             "authenticate was not checked before it was used."
         ),
         remedy=_lt(
-            "Look in Settings ▸ Integrations ▸ Attempts for the failed authenticate just before "
+            "Look in Integrations ▸ Attempts for the failed authenticate just before "
             "this one and solve that cause. The client should stop when authenticate answers False."
         ),
     ),
@@ -123,7 +123,7 @@ _BEFORE_SECRET = (
         explanation=_lt("The caller sent an empty login."),
         remedy=_lt(
             "Enter the login of the technical user in the external system. It is shown on the "
-            "integration in Settings ▸ Integrations ▸ Overview."
+            "integration in Integrations ▸ Overview."
         ),
     ),
     Cause(
@@ -135,7 +135,7 @@ _BEFORE_SECRET = (
         ),
         remedy=_lt(
             "Enter the key in the external system. If nobody has it any more, replace it in "
-            "Settings ▸ Integrations ▸ Keys: Odoo cannot show it again."
+            "Integrations ▸ Keys: Odoo cannot show it again."
         ),
     ),
     Cause(
@@ -143,8 +143,8 @@ _BEFORE_SECRET = (
         title=_lt("Unknown user"),
         explanation=_lt("No user of this database has the login or the user id that was sent."),
         remedy=_lt(
-            "Compare the login in the external system with the technical user in Settings ▸ "
-            "Integrations ▸ Overview; the attempt names the most similar login. Check that the "
+            "Compare the login in the external system with the technical user in Integrations ▸ "
+            "Overview; the attempt names the most similar login. Check that the "
             "right database is called."
         ),
         counts=True,
@@ -185,7 +185,7 @@ _PASSWORD = (
         ),
         remedy=_lt(
             "Put an API key where the external system has the password. Issue one on the "
-            "integration or in Settings ▸ Integrations ▸ Keys."
+            "integration or in Integrations ▸ Keys."
         ),
         counts=True,
     ),
@@ -198,7 +198,7 @@ _PASSWORD = (
         ),
         remedy=_lt(
             "Give the external system an API key instead, which no change of password breaks: "
-            "Settings ▸ Integrations ▸ Overview. Else enter the new password there."
+            "Integrations ▸ Overview. Else enter the new password there."
         ),
         counts=True,
     ),
@@ -210,7 +210,7 @@ _PASSWORD = (
             "a while, even with the right password."
         ),
         remedy=_lt(
-            "Solve the failures before this one in Settings ▸ Integrations ▸ Attempts, then wait. "
+            "Solve the failures before this one in Integrations ▸ Attempts, then wait. "
             "The parameters base.login_cooldown_after and base.login_cooldown_duration set "
             "the limit."
         ),
@@ -223,7 +223,7 @@ _PASSWORD = (
             "without looking at the secret."
         ),
         remedy=_lt(
-            "Solve the failures before this one in Settings ▸ Integrations ▸ Attempts. The pause "
+            "Solve the failures before this one in Integrations ▸ Attempts. The pause "
             "ends by itself."
         ),
     ),
@@ -251,7 +251,7 @@ _KEY = (
             "ended. It was mistyped, cut off, or belongs to another database."
         ),
         remedy=_lt(
-            "Compare the first 8 characters in the external system with Settings ▸ Integrations ▸ "
+            "Compare the first 8 characters in the external system with Integrations ▸ "
             "Keys and check the database. If they differ, issue a new key."
         ),
         counts=True,
@@ -263,7 +263,7 @@ _KEY = (
             "The key is right, but it was made for another purpose and does not cover API calls."
         ),
         remedy=_lt(
-            "Issue a key for this integration in Settings ▸ Integrations ▸ Keys and use it here."
+            "Issue a key for this integration in Integrations ▸ Keys and use it here."
         ),
     ),
     Cause(
@@ -274,7 +274,7 @@ _KEY = (
             "sent with it."
         ),
         remedy=_lt(
-            "Look the key up in Settings ▸ Integrations ▸ Keys and set its login in the external "
+            "Look the key up in Integrations ▸ Keys and set its login in the external "
             "system, or use a key of the user that is named there."
         ),
     ),
@@ -287,7 +287,7 @@ _KEY = (
         ),
         remedy=_lt(
             "Check the address of the attempt. If it is your external system, issue a new key "
-            "in Settings ▸ Integrations ▸ Keys; else find out how the key got there."
+            "in Integrations ▸ Keys; else find out how the key got there."
         ),
         severity="critical",
     ),
@@ -299,7 +299,7 @@ _KEY = (
             "system still uses the old key, or somebody else has it."
         ),
         remedy=_lt(
-            "Put the new key wherever the old one is still set. Settings ▸ Integrations ▸ "
+            "Put the new key wherever the old one is still set. Integrations ▸ "
             "Rotations shows when it was handed over, and the attempt shows the caller's address."
         ),
         severity="critical",
@@ -309,8 +309,8 @@ _KEY = (
         title=_lt("Expired key"),
         explanation=_lt("The key is right, but its end has passed."),
         remedy=_lt(
-            "Issue a new key in Settings ▸ Integrations ▸ Keys and put it in the external system. "
-            "A policy with automatic rotation prevents this: Settings ▸ Integrations ▸ Policies."
+            "Issue a new key in Integrations ▸ Keys and put it in the external system. "
+            "A policy with automatic rotation prevents this: Integrations ▸ Policies."
         ),
         severity="critical",
     ),
@@ -323,7 +323,7 @@ _KEY = (
         ),
         remedy=_lt(
             "If the address is yours, add it to the allowed networks of the integration in "
-            "Settings ▸ Integrations ▸ Overview. If not, replace the key: somebody else has it."
+            "Integrations ▸ Overview. If not, replace the key: somebody else has it."
         ),
         severity="critical",
     ),
@@ -336,7 +336,7 @@ _KEY = (
         ),
         remedy=_lt(
             "Have the external system use an allowed protocol, or add this one to the allowed "
-            "channels of the integration in Settings ▸ Integrations ▸ Overview."
+            "channels of the integration in Integrations ▸ Overview."
         ),
     ),
     Cause(
@@ -348,7 +348,7 @@ _KEY = (
         ),
         remedy=_lt(
             "The client has to authenticate again when its session ends. Better, let it call "
-            "/json/2 with an API key from Settings ▸ Integrations ▸ Keys, which needs no session."
+            "/json/2 with an API key from Integrations ▸ Keys, which needs no session."
         ),
         severity="info",
     ),
@@ -372,7 +372,7 @@ _KEY = (
         ),
         remedy=_lt(
             "Check the clock of the device that makes the codes. A program should use an API key "
-            "from Settings ▸ Integrations ▸ Keys, which asks for no code."
+            "from Integrations ▸ Keys, which asks for no code."
         ),
         counts=True,
     ),
@@ -385,7 +385,7 @@ _KEY = (
         ),
         remedy=_lt(
             "Wait for the next code. If nobody of yours tried twice, somebody may have seen the "
-            "code: replace the key or password and look at Settings ▸ Integrations ▸ Attempts."
+            "code: replace the key or password and look at Integrations ▸ Attempts."
         ),
         severity="critical",
         counts=True,
@@ -412,7 +412,7 @@ _KEY = (
         ),
         remedy=_lt(
             "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log. An "
-            "API key from Settings ▸ Integrations ▸ Keys does not depend on it."
+            "API key from Integrations ▸ Keys does not depend on it."
         ),
     ),
 )

@@ -18,7 +18,7 @@ import urllib.request
 
 import nginx
 import pytest
-from clients import Xmlrpc
+from clients import Session, Xmlrpc
 from conftest import ROOT
 
 import templates
@@ -368,6 +368,9 @@ SITES = {
     "a web page": dict(extra="location ~ . { return 200 '<h1>It works!</h1>'; }"),
     "hides addresses": dict(forward="", headers="proxy_bind 127.0.0.9;"),
     "below a folder": dict(location="/erp/"),
+    "only the API": dict(extra="location /web/session { return 404; }"),
+    "strips cookies": dict(headers="proxy_hide_header Set-Cookie;"),
+    "brings no cookie": dict(headers='proxy_set_header Cookie "";'),
     "several databases": dict(
         forward=f"proxy_set_header Host {OTHER}.test;",
         headers=f"proxy_set_header X-Forwarded-Host {OTHER}.test;"
@@ -434,6 +437,17 @@ def test_nginx_that_does_it_right(proxy, good):
     for url in (proxy["transparent"], proxy["tls"], proxy["below a folder"] + "/erp"):
         visit = good(url, "--ca-file", proxy["ca"])
         assert visit.code == 0, visit.text
+
+
+def test_sessions_through_nginx(proxy):
+    """A cookie that is lost either way; and sessions that nobody asked for may be blocked."""
+    settings = dict(login="paula", key="paula's own")
+    for site in ("strips cookies", "brings no cookie"):
+        visit = consult(proxy[site], "--protocol", "session", **settings)
+        assert visit.cause == "session_cookie_lost", visit.text
+    assert consult(proxy["only the API"], "--protocol", "session", **settings).cause == (
+        "path_blocked")
+    assert consult(proxy["only the API"], **settings).code == 0
 
 
 def test_http_to_a_port_of_https(proxy, good):
@@ -571,9 +585,59 @@ def test_login_of_another(server, good):
 
 def test_password_wrong(server, codes):
     """Odoo tells nothing: the doctor says what it may be, and how to find out."""
-    visit = consult(server.url, login="paula", key="not her password")
-    assert visit.cause == "login_or_secret_wrong", visit.text
-    assert consult(server.url, login="paula", key="paula's own").code == 0
+    visit = consult(server.url, "--protocol", "xmlrpc", login="paula", key="not her password")
+    assert (visit.cause, visit.code) == ("password_wrong", codes["password_wrong"]), visit.text
+    visit = consult(server.url, login="paula", key="paula's own")
+    assert visit.code == 0
+    accepted = {step["check"] for step in visit.steps if step["seen"].startswith("accepted")}
+    assert accepted == {"xmlrpc", "jsonrpc", "session"}
+
+
+def test_login_with_capitals(server):
+    visit = consult(server.url, "--protocol", "jsonrpc", login="Paula", key="paula's own")
+    assert visit.cause == "login_wrong"
+    assert "small letters" in visit.text
+
+
+def test_session(server, world):
+    """Logged in, called and logged out; what a session takes and a program has not got."""
+    login, secret = world["good"]
+
+    def visit(*options, **settings):
+        return consult(server.url, "--protocol", "session", *options, **settings)
+
+    told = visit(login="paula", key="paula's own")
+    assert told.code == 0
+    assert [step["exchange"] for step in told.steps if step["check"] == "session"] == [
+        "POST /web/dataset/call_kw → 200"]
+    assert visit(login="paula", key="not hers").cause == "password_wrong"
+    assert visit(login=login, key=secret).cause == "session_needs_password"
+    assert visit(db="nowhere", login="paula", key="paula's own").cause == "database_unknown"
+
+
+def test_session_that_is_held(server):
+    """The session of the program itself: good, until it has ended; its id is never shown."""
+    session = Session(server, "paula", "paula's own")
+    held = session.cookies["session_id"]
+    settings = dict(login="", secrets=[held])
+    assert consult(server.url, "--session-id", held, **settings).code == 0
+    session.post("/web/session/destroy", {})
+    assert consult(server.url, "--session-id", held, **settings).cause == "session_expired"
+
+
+def test_user_id(server, good):
+    """The user id that a program has stored, or has not, because authenticate was refused."""
+    [uid] = server.sql("SELECT id FROM res_users WHERE login = 'good'")
+    for options, cause in (
+        (("--uid", "False"), "authenticate_skipped"),
+        (("--uid", "0"), "authenticate_skipped"),
+        (("--uid", "good"), "uid_wrong"),
+        (("--uid", "2"), "uid_wrong"),
+        (("--uid", str(uid["id"])), None),
+    ):
+        assert good(server.url, *options).cause == cause, options
+    assert good(server.url, "--uid", "2", login="").cause == "uid_wrong"
+    assert good(server.url, "--uid", str(uid["id"]), login="").code == 0
 
 
 def test_reference_is_passed_on(server):
@@ -625,12 +689,13 @@ def test_stock_odoo(stock_server):
         """
         from datetime import timedelta
         from odoo import fields
-        env = env(user=2)
-        result = env["res.users.apikeys"]._generate(
+        # Without a password: each of them takes most of a second to be found wrong.
+        bot = env["res.users"].create({"name": "Bot", "login": "bot"})
+        result = env["res.users.apikeys"].with_user(bot).sudo()._generate(
             None, "test", fields.Datetime.now() + timedelta(days=1))
         """
     )
-    options = dict(db=stock_server.db, login="admin")
+    options = dict(db=stock_server.db, login="bot")
     assert consult(stock_server.url, key=secret, **options).code == 0
     visit = consult(stock_server.url, key="0123456789abcdef" * 2 + "01234567", **options)
     assert visit.cause == "key_unknown", visit.text
