@@ -24,6 +24,7 @@ from . import ir_http
 from . import auth_attempt_explanation
 from . import auth_attempt_links
 from . import res_config_settings
+from . import auth_integration_server
 from . import auth_integration_sheet
 from . import auth_integration_diagnosis
 from . import auth_integration_diagnosis_line

@@ -270,6 +270,7 @@ class AuthAttempt(models.Model):
             attempt_context.mark_decided()
             if attempt.discarded or _was_emitted(attempt):
                 return
+            registry["auth.integration.server"]._note_caller(registry, attempt)
             if attempt.outcome == "success":
                 usage_writer.add(cls._successful_use(attempt), registry)
             else:

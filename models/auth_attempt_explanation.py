@@ -296,10 +296,7 @@ class AuthAttempt(models.Model):
         ]
         if networks.contains(rules, self.remote_addr):
             lines.append(self.env._("The address is allowed by now."))
-        state = self.env["ir.config_parameter"].sudo().get_param(
-            "auth_integration.server.proxy_mode"
-        )
-        if state == "off_behind_proxy":
+        if self.env["auth.integration.server"]._is_behind_unknown_proxy():
             lines.append(
                 self.env._(
                     "Odoo's proxy_mode is off although calls arrive through a proxy: this may be"

@@ -11,6 +11,7 @@ import urllib.request
 from datetime import timedelta
 
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import file_path
 
@@ -32,7 +33,10 @@ FIX_OF_CAUSE = {
     "key_unknown": "issue_key",
     "key_wrong_scope": "issue_key",
     "password_not_allowed": "issue_key",
+    "address_not_allowed": "add_network",
 }
+# On these people log in, from the same addresses too: what they mistype is no integration's.
+PEOPLES_CHANNELS = ("web", "totp", "passkey", "oauth")
 
 
 class AuthIntegrationDiagnosis(models.Model):
@@ -107,16 +111,6 @@ class AuthIntegrationDiagnosis(models.Model):
             "views": [(False, "form")],
         }
 
-    def action_refresh(self):
-        """Show how far it has come."""
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": self._name,
-            "res_id": self.id,
-            "views": [(False, "form")],
-            "target": "main",
-        }
-
     # The nonce -------------------------------------------------------------------------------
 
     @api.model
@@ -184,6 +178,7 @@ class AuthIntegrationDiagnosis(models.Model):
         """Write down one check.
 
         :param record: what was read; the line leads to it
+        :param fix: name of the button; False for none, where the record is nothing to open
         """
         self.env["auth.integration.diagnosis.line"].create(
             {
@@ -198,7 +193,7 @@ class AuthIntegrationDiagnosis(models.Model):
                 "remedy": remedy or False,
                 "res_model": record._name if record else False,
                 "res_id": record.id if record else False,
-                "fix": fix or ("open" if record else False),
+                "fix": ("open" if record else False) if fix is None else fix,
             }
         )
 
@@ -246,7 +241,40 @@ class AuthIntegrationDiagnosis(models.Model):
                 remedy=self.env._("Remove it, so that nobody takes it for the way in."),
             )
         else:
-            self._line("ok", self.env._("Password"), self.env._("none, as it should be"))
+            self._line(
+                "ok", self.env._("Password"), self.env._("none, as it should be"), record=user
+            )
+        self._check_second_factor()
+
+    def _check_second_factor(self):
+        """What of a second factor stands in the way, and whether ``rotate`` can use its own."""
+        integration, user = self.integration_id, self.integration_id.user_id
+        name = self.env._("Second factor")
+        if "totp_enabled" in user._fields and user.totp_enabled:
+            self._line(
+                "ok", name,
+                self.env._("%(login)s has one, which no key is asked for", login=user.login),
+                record=user,
+            )
+            return
+        try:
+            seed = integration.sudo().totp_seed
+            own = bool(seed and integration._decrypt(seed, "totp"))
+        except UserError as error:
+            self._line(
+                "failed", name, self.env._("the seed of %(name)s", name=integration.name),
+                record=integration, cause="seed_unreadable", meaning=str(error),
+                remedy=self.env._(
+                    "Have the server's encryption key set again, or set up a new second factor."
+                ),
+            )
+            return
+        self._line(
+            "ok", name,
+            self.env._("codes are accepted from it when it rotates its key") if own
+            else self.env._("none is needed: a key is asked for no code"),
+            record=integration,
+        )
 
     def _check_keys(self):
         keys = self.integration_id.key_ids.filtered(lambda key: key.scope != probe.SCOPE)
@@ -308,53 +336,82 @@ class AuthIntegrationDiagnosis(models.Model):
                        days=policy.max_age_days),
             record=policy,
         )
-        state = self.env["ir.config_parameter"].get_param("auth_integration.server.proxy_mode")
-        if state == "off_behind_proxy":
+        server = self.env["auth.integration.server"]
+        if server._is_behind_unknown_proxy():
+            state = server._fact("proxy_mode")
             self._line(
-                "failed", "proxy_mode", self.env._("calls carry X-Forwarded-For, and it is off"),
-                cause="proxy_mode_off",
+                "failed", "proxy_mode",
+                self.env._("calls carry X-Forwarded-For, and it is off; last seen on %(when)s UTC",
+                           when=state.write_date),
+                record=state, fix=False, cause="proxy_mode_off",
                 meaning=self.env._("Odoo takes the proxy's address for that of every caller."),
                 remedy=self.env._("Set proxy_mode = True in the server's configuration file."),
             )
 
     def _check_attempts(self):
-        """One line per cause of the last day; what has been solved since is a warning only."""
+        """One line per cause of the last day; what has been solved since is a warning only.
+
+        So is what came from an address of this integration and names it in no way.
+        """
         # Whoever asked is told of no attempt that he may not see.
         attempts = self.env["auth.attempt"].with_user(self.requested_by or self.env.user)
-        known = self.integration_id.key_ids.address_ids.mapped("address")
-        login = self.integration_id.login
-        mine = Domain("integration_id", "=", self.integration_id.id)
-        nobodys = Domain("integration_id", "=", False) & (
-            Domain("remote_addr", "in", known) | Domain("login", "like", f'"{login}"')
+        integration = self.integration_id
+        nobodys = Domain("integration_id", "=", False)
+        mine = Domain("integration_id", "=", integration.id) | (
+            nobodys & Domain("login", "like", f'"{integration.login}"')
         )
-        since = Domain("last_seen", ">", fields.Datetime.now() - RECENT)
-        groups = attempts._read_group(
-            since & Domain("outcome", "=", "failure") & (mine | nobodys),
-            ["cause"], ["count:sum", "last_seen:max", "id:max"], order="last_seen:max desc",
+        nearby = nobodys & ~mine & (
+            Domain("remote_addr", "in", integration.key_ids.address_ids.mapped("address"))
+            & Domain("channel", "not in", PEOPLES_CHANNELS)
         )
-        solved_at = self.integration_id.last_success
-        for cause, count, last_seen, last_id in groups:
-            attempt = attempts.browse(last_id)
-            solved = solved_at and solved_at > last_seen
-            details = [
-                self.env._(
-                    "%(count)s × %(cause)s, last on %(when)s UTC from %(address)s",
-                    count=int(count), cause=self.env._(causes.get(cause).title), when=last_seen,
-                    address=attempt.remote_addr or "-",
-                )
-            ]
-            if attempt.case_explanation:
-                details.append(attempt.case_explanation)
-            self._cause_line(
-                "warning" if solved else "failed",
-                self.env._("Attempts"), "\n".join(details), cause, attempt,
-                FIX_OF_CAUSE.get(cause) if not solved and attempt.integration_id else None,
+        told = [
+            self._attempt_line(attempts.browse(last_id), count, last_seen, certain)
+            for domain, certain in ((mine, True), (nearby, False))
+            for _cause, count, last_seen, last_id in attempts._read_group(
+                domain & Domain("outcome", "=", "failure")
+                & Domain("last_seen", ">", fields.Datetime.now() - RECENT),
+                ["cause"], ["count:sum", "last_seen:max", "id:max"], order="last_seen:max desc",
             )
-        if not groups:
+        ]
+        if not told:
             self._line(
                 "ok", self.env._("Attempts"), self.env._("none was refused in the last 24 hours"),
-                record=self.integration_id,
+                record=integration,
             )
+
+    def _attempt_line(self, attempt, count, last_seen, certain):
+        """Write down one cause of refused attempts.
+
+        :param attempt: the last one, as whoever asked may read it
+        :param certain: whether the attempts are this integration's
+        """
+        solved_at = self.integration_id.last_success
+        solved = solved_at and solved_at > last_seen
+        details = [
+            self.env._(
+                "%(count)s × %(cause)s, last on %(when)s UTC from %(address)s",
+                count=int(count), cause=self.env._(causes.get(attempt.cause).title),
+                when=last_seen, address=attempt.remote_addr or "-",
+            )
+        ]
+        if not certain:
+            details.append(
+                self.env._(
+                    "Nothing in the calls names %(name)s; it calls from the same address.",
+                    name=self.integration_id.name,
+                )
+            )
+        if attempt.case_explanation:
+            details.append(attempt.case_explanation)
+        fix = FIX_OF_CAUSE.get(attempt.cause)
+        if solved or not attempt.integration_id or (
+            fix == "add_network" and not attempt.fix_add_network
+        ):
+            fix = None
+        self._cause_line(
+            "failed" if certain and not solved else "warning",
+            self.env._("Attempts"), "\n".join(details), attempt.cause, attempt, fix,
+        )
 
     # Outside ---------------------------------------------------------------------------------
 
@@ -422,7 +479,8 @@ class AuthIntegrationDiagnosis(models.Model):
             steps = json.loads(done.stdout)["steps"]
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             self._line(
-                "failed", "doctor.py", type(error).__name__, side="outside", cause="doctor_failed",
+                "failed", "doctor.py", f"doctor.py {url} → {type(error).__name__}",
+                side="outside", cause="doctor_failed",
                 meaning=self.env._("The checks from outside could not be made."),
                 remedy=self.env._("See whether this server may start processes."),
             )
@@ -435,7 +493,8 @@ class AuthIntegrationDiagnosis(models.Model):
             unused = allowed and protocol in {"json2", "xmlrpc", "jsonrpc"} - allowed
             result = {True: "ok", False: "failed", None: "warning"}[step["ok"]]
             self._line(
-                "skipped" if unused else result, step["check"], step["seen"], side="outside",
+                "skipped" if unused else result, step["check"],
+                "\n".join(filter(None, [step["seen"], step["exchange"]])), side="outside",
                 cause=step["cause"], meaning=step["meaning"], remedy=step["remedy"],
             )
 

@@ -32,6 +32,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
             ("restore_user", "Restore User"),
             ("issue_key", "Issue Key"),
             ("rotate", "Rotate Key"),
+            ("add_network", "Allow Address"),
             ("open", "Open"),
         ],
         readonly=True,
@@ -46,6 +47,8 @@ class AuthIntegrationDiagnosisLine(models.Model):
             return integration.action_restore_user()
         if self.fix == "issue_key":
             return integration.action_issue_key()
+        if self.fix == "add_network":
+            return self.env["auth.attempt"].browse(self.res_id).action_fix_add_network()
         if self.fix == "rotate":
             return self.env["auth.integration.key"].browse(self.res_id).action_rotate()
         return {

@@ -1,4 +1,5 @@
 from odoo.tests import HttpCase, new_test_user, tagged
+from odoo.tools import mute_logger
 
 
 @tagged("post_install", "-at_install")
@@ -40,6 +41,22 @@ class TestTours(HttpCase):
         self.assertEqual(old_key.state, "active", "The old key works until the new one is used")
         rotation = self.env["auth.integration.rotation"].search([("old_key_id", "=", old_key.id)])
         self.assertEqual(rotation.claimed_by, self.owner)
+
+    def test_diagnosis_shows_its_progress(self):
+        """The page needs no reload.  web.base.url leads nowhere: the tests' server answers one."""
+        integration = self._integration()
+        parameters = self.env["ir.config_parameter"]
+        parameters.set_param("web.base.url", "http://127.0.0.1:9")
+        with mute_logger("odoo.addons.base.models.ir_cron"):
+            self.start_tour(
+                f"/odoo/api-integrations/{integration.id}", "auth_integration_diagnose",
+                login="admin",
+            )
+        [diagnosis] = self.env["auth.integration.diagnosis"].search(
+            [("integration_id", "=", integration.id)]
+        )
+        self.assertEqual(diagnosis.state, "done")
+        self.assertIn("connection_refused", diagnosis.line_ids.mapped("cause"))
 
     def test_administrator_restores_archived_user(self):
         integration = self._integration()

@@ -395,16 +395,19 @@ KINDS = (
         severity="warning",
         title=_lt("No encryption key"),
         message=_lt(
-            "A policy delivers keys in a way that must keep a secret readable, and the server has"
-            " no key to encrypt it with."
+            "A secret must be kept readable, to sign deliveries or to check a second factor, and"
+            " the server has no key to encrypt it with."
         ),
-        remedy=_lt("Set auth_integration_secret_key in the server's configuration file."),
+        remedy=_lt(
+            "Set secret_key in a section [auth_integration] of the server's configuration file, and"
+            " restart it. The README says how to make one."
+        ),
         sql=f"""
             {_SERVER} FROM ir_config_parameter c
             WHERE c.key = 'auth_integration.server.secret_key' AND c.value = 'missing'
-              AND EXISTS (SELECT FROM auth_integration_policy p
-                          JOIN auth_integration i ON i.policy_id = p.id AND i.active
-                          WHERE p.delivery = 'webhook')
+              AND EXISTS (SELECT FROM auth_integration i
+                          JOIN auth_integration_policy p ON p.id = i.policy_id
+                          WHERE i.active AND (p.delivery = 'webhook' OR i.totp_seed IS NOT NULL))
         """,
     ),
     Kind(
@@ -423,6 +426,7 @@ KINDS = (
         sql=f"""
             {_SERVER} FROM ir_config_parameter c
             WHERE c.key = 'auth_integration.server.proxy_mode' AND c.value = 'off_behind_proxy'
+              AND c.write_date > {NOW} - interval '7 days'
         """,
     ),
 )

@@ -2,6 +2,7 @@
 with its remedy by Diagnose, by doctor.py and by the form of the attempt."""
 
 import http.server
+import itertools
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 import threading
 import xmlrpc.client
 from contextlib import suppress
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import nginx
@@ -55,7 +57,7 @@ def make(server, code, **values):
 
 def diagnose(server, integration):
     """Have a diagnosis made in another process, as the scheduled job does; return its lines."""
-    return server.shell(
+    lines = server.shell(
         """
         admin = env(user=2)
         action = admin["auth.integration"].browse(integration).action_diagnose()
@@ -66,9 +68,25 @@ def diagnose(server, integration):
         result = diagnosis.line_ids.read(
             ["side", "result", "check_name", "cause", "seen", "meaning", "remedy", "res_model",
              "res_id", "fix"])
+        for line in result:
+            record = line["res_id"] and env[line["res_model"]].browse(line["res_id"])
+            line["record_exists"] = bool(record and record.exists())
         """,
         integration=integration.id,
     )
+    for line in lines:
+        if line["result"] == "failed":
+            assert_it_tells_its_source(line)
+    return lines
+
+
+def assert_it_tells_its_source(line):
+    """Each ✗ of every diagnosis here names the record it read, or comes from an exchange."""
+    assert line["seen"] and line["meaning"] and line["remedy"], line
+    if line["side"] == "inside":
+        assert line["record_exists"], line
+    else:
+        assert re.search(r"\b(GET|POST) \S+ → (\d{3}|no answer|\S+ )", line["seen"]), line
 
 
 def found(lines, result="failed"):
@@ -105,19 +123,6 @@ def test_a_healthy_integration(server):
     assert row["count"] == 0
     [key] = server.sql("SELECT use_count FROM auth_integration_key WHERE id = %s", [shop.key])
     assert not key["use_count"]
-
-
-def test_every_cross_tells_its_source(server):
-    """Each ✗ names the record it read, or comes from an exchange."""
-    shop = make(server, "crossed")
-    with suppress(Refused):
-        Authenticate(server, shop.login, UNKNOWN_KEY).call()
-    server.shell("env['auth.integration'].browse(i).user_id.action_archive(); result=1", i=shop.id)
-    lines = diagnose(server, shop)
-    assert found(lines)
-    for line in found(lines).values():
-        assert line["seen"] and line["meaning"] and line["remedy"], line
-        assert line["side"] == "outside" or line["res_id"], line
 
 
 def test_a_probe_key_opens_whoami_only(server):
@@ -232,12 +237,12 @@ def test_who_may_ask(server):
 
 @pytest.fixture(scope="module")
 def proxy(server, tmp_path_factory):
-    """An nginx that blocks /json/2, one that strips the key, one that redirects to https."""
+    """An nginx that blocks the API, others that strip a header or hide the caller's address."""
     if not nginx.executable():
         pytest.skip("nginx is not installed, and only root may install it: apt-get install nginx")
     running = nginx.Nginx(tmp_path_factory.mktemp("nginx"), f"127.0.0.1:{server.port}")
     urls = {
-        "path_blocked": running.site("location /json/2 { return 403; }"),
+        "path_blocked": running.site("location ~ ^/(json|jsonrpc|xmlrpc) { return 403; }"),
         "authorization_stripped": running.site(headers='proxy_set_header Authorization "";'),
         "database_header_stripped": running.site(headers='proxy_set_header X-Odoo-Database "";'),
         "address_is_the_proxys": running.site(forward="", headers="proxy_bind 127.0.0.9;"),
@@ -279,187 +284,366 @@ def test_nothing_listens_at_web_base_url(server):
 # The proof
 
 
-def doctor(server, login, secret, *options, database=None, path=""):
-    """The cause that doctor.py names, with settings as they were used in the failed call."""
-    doctor.number += 1
-    done = subprocess.run(
-        [sys.executable, "-I", ROOT / "static" / "doctor.py", server.url + path, "--json",
-         "--source-address", f"127.8.0.{doctor.number}", *options],
-        env={"PATH": os.environ["PATH"], "ODOO_DB": database or server.db, "ODOO_KEY": secret,
-             "ODOO_LOGIN": login},
-        capture_output=True,
-        text=True,
-    )
-    told = json.loads(done.stdout)
-    [first] = [step for step in told["steps"] if step["cause"] == told["cause"]][:1]
-    assert first["remedy"]
-    return told["cause"]
+@dataclass(frozen=True)
+class Case:
+    """One way to fail, made for real, and what the three readers say of it.
+
+    :ivar call: called with the server, the integration and a :class:`Line` from its own address
+    :ivar cause: what the log has; by default the name of the case
+    :ivar change: what happens in Odoo before the call, with ``integration``, ``key`` and ``now``
+    :ivar told: part of what the attempt's form says of this very case
+    :ivar fix: the button that Diagnose offers
+    :ivar settings: of doctor.py: what the failing program is given
+    :ivar doctor: the cause that doctor.py names; by default the same
+    :ivar remedy: part of what doctor.py says is to be done
+    :ivar certain: whether the log knows for sure that it was this integration
+    """
+
+    call: object
+    remedy: str
+    cause: str | None = None
+    change: str = ""
+    told: str = ""
+    fix: str = "open"
+    settings: dict | None = None
+    doctor: str | None = None
+    certain: bool = True
 
 
-doctor.number = 0
+def json2(server, shop, at):
+    Json2(server, shop.secret, at).call("res.users", "context_get")
 
 
-def in_odoo(server, code, shop, **values):
-    return server.shell(
-        "from datetime import timedelta\nfrom odoo import fields\n"
-        "now = fields.Datetime.now()\n"
-        "key = env['auth.integration.key'].browse(k)\n"
-        "integration = env['auth.integration'].browse(i)\nresult = 1\n" + code,
-        k=shop.key,
-        i=shop.id,
-        **values,
-    )
+def rpc(server, shop, at):
+    Xmlrpc(server, shop.uid, shop.secret, at).call("res.users", "context_get")
 
 
-def json2(server, shop):
-    Json2(server, shop.secret).call("res.users", "context_get")
+def wrong_database(server, shop, at):
+    params = ("nowhere", shop.login, shop.secret, {})
+    Xmlrpc(server, None, None, at).service("common", "authenticate", params)
 
 
-def rpc(server, shop):
-    Xmlrpc(server, shop.uid, shop.secret).call("res.users", "context_get")
+def wrong_endpoint(server, shop, at):
+    status, headers, _answer = at.post("/xmlrpc/2/xmlrpc/2/common", b"")
+    raise Refused(status, "", headers)
+
+
+def skipped(server, shop, at):
+    """Use False as the user id, as a program does that does not look at the answer."""
+    with suppress(Refused):
+        Authenticate(server, shop.login, UNKNOWN_KEY, at).call()
+    Xmlrpc(server, False, UNKNOWN_KEY, at).call("res.users", "context_get")
+
+
+def log_in(login, password):
+    return lambda server, shop, at: Authenticate(server, login or shop.login, password, at).call()
+
+
+def ended_session(server, shop, at):
+    """Go on in a session that was logged out."""
+    session = Session(server, "pat", "the new one", at)
+    held = dict(session.cookies)
+    session.post("/web/session/destroy", {})
+    session.cookies = held
+    shop.session_id = held["session_id"]
+    session.call("res.users", "context_get")
 
 
 EXPIRE = """
 env.cr.execute("UPDATE auth_integration_key SET expires_at = %s WHERE id = %s",
-               [now - timedelta(hours=1), k])
+               [now - timedelta(hours=1), key.id])
 key.invalidate_recordset(); key._write_native_end()
 """
 SCOPE = """
-for table, number in (("auth_integration_key", k), ("res_users_apikeys", key.apikey_id.id)):
+for table, number in (("auth_integration_key", key.id), ("res_users_apikeys", key.apikey_id.id)):
     env.cr.execute(f"UPDATE {table} SET scope = 'plugin' WHERE id = %s", [number])
 """
 SUPERSEDE = """
 _secret, new = env["auth.integration.key"]._issue(integration, "new")
 key._retire(now - timedelta(hours=1), new)
 """
-
-# What is done inside Odoo, how it is called then, and how the form of the attempt tells the case.
+# The system uses the account of a person, and she has changed her password a minute ago.
+CHANGE_PASSWORD = """
+pat = env["res.users"].search([("login", "=", "pat")])
+pat.password = "the new one"
+env.flush_all()
+env.cr.execute(
+    "UPDATE auth_integration_password_change SET changed_at = '2026-03-04 05:06:07'"
+    " WHERE user_id = %s", [pat.id])
+"""
 PROOF = {
-    "key_expired": (EXPIRE, json2, "ended on"),
-    "key_revoked": ("key.revoke('laptop stolen')", json2, "laptop stolen"),
-    "key_superseded": (SUPERSEDE, rpc, "replaced by"),
-    "key_wrong_scope": (SCOPE, json2, "plugin"),
-    "user_archived": ("integration.user_id.action_archive()", rpc, "is archived"),
-    "address_not_allowed": ("integration.allowed_networks = '192.0.2.0/24'", json2, "192.0.2.0/24"),
-    "channel_not_allowed": ("integration.allowed_channels = 'http'", json2, "came over JSON-2"),
+    "wrong database": Case(
+        wrong_database, cause="database_unknown", told="last accepted",
+        settings={"database": "nowhere"}, remedy="letter by letter",
+    ),
+    "wrong endpoint": Case(
+        wrong_endpoint, cause="endpoint_unknown", told="last accepted",
+        settings={"path": "/xmlrpc/2/xmlrpc/2/common"}, doctor="path_doubled",
+        remedy="bare address",
+    ),
+    "skipped authentication": Case(
+        skipped, cause="authenticate_skipped", told="refused: Unknown key",
+        settings={"secret": UNKNOWN_KEY, "options": ["--uid", "False"]},
+        remedy="Call authenticate first",
+    ),
+    "wrong password": Case(
+        log_in("pat", "not hers"), cause="password_wrong", told="last changed on",
+        settings={"login": "pat", "secret": "not hers"}, remedy="present password", certain=False,
+    ),
+    "password changed a minute ago": Case(
+        log_in("pat", "the old one"), cause="password_wrong", change=CHANGE_PASSWORD,
+        told="last changed on 4 Mar 2026 05:06:07",
+        settings={"login": "pat", "secret": "the old one"}, remedy="just have been changed",
+        certain=False,
+    ),
+    "ended session": Case(
+        ended_session, cause="session_expired", told="last accepted",
+        settings={"login": "", "secret": ""}, remedy="Authenticate again",
+    ),
+    "password instead of a key": Case(
+        log_in(None, "a password"), cause="password_not_allowed", told="technical user",
+        fix="issue_key", settings={"secret": "a password"}, doctor="password_wrong",
+        remedy="integrations and users with a second factor are accepted with nothing else",
+    ),
+    "wrong key": Case(
+        log_in(None, UNKNOWN_KEY), cause="key_unknown", told="What works now", fix="issue_key",
+        settings={"secret": UNKNOWN_KEY}, remedy="Compare its first 8 characters",
+    ),
+    "revoked key": Case(
+        json2, cause="key_revoked", change="key.revoke('laptop stolen')", told="laptop stolen",
+        fix="issue_key", remedy="a new one",
+    ),
+    "expired key": Case(
+        json2, cause="key_expired", change=EXPIRE, told="ended on", fix="issue_key",
+        remedy="Have a new key issued",
+    ),
+    "key of another scope": Case(
+        json2, cause="key_wrong_scope", change=SCOPE, told="plugin", fix="issue_key",
+        remedy="a key issued for the API",
+    ),
+    "key rotated out": Case(
+        rpc, cause="key_superseded", change=SUPERSEDE, told="replaced by", fix="issue_key",
+        remedy="Set the new key",
+    ),
+    "archived user": Case(
+        rpc, cause="user_archived", change="integration.user_id.action_archive()",
+        told="is archived", fix="restore_user", remedy="restored",
+    ),
+    "address blocked by us": Case(
+        json2, cause="address_not_allowed", change="integration.allowed_networks = '192.0.2.0/24'",
+        told="192.0.2.0/24", fix="add_network", remedy="added to the allowed networks",
+    ),
+    "protocol not allowed": Case(
+        json2, cause="channel_not_allowed", change="integration.allowed_channels = 'http'",
+        told="came over JSON-2", remedy="another protocol",
+    ),
 }
+_addresses = itertools.count(1)
 
 
-def attempt_of(server, shop, cause):
-    """What the form of the newest attempt of a cause tells an administrator."""
-    return server.shell(
+@pytest.fixture(scope="module")
+def pat(server):
+    """A person whose password a system uses."""
+    server.shell(
         """
-        attempt = env(user=2)["auth.attempt"].search(
-            [("cause", "=", cause), ("integration_id", "=", i)], limit=1)
-        result = [attempt.cause_remedy, attempt.case_explanation, attempt.fix_open]
-        """,
-        cause=cause,
-        i=shop.id,
+        env["res.users"].create({"name": "Pat", "login": "pat", "password": "the old one"})
+        env["ir.config_parameter"].set_param("base.login_cooldown_after", "0")
+        result = 1
+        """
     )
 
 
-@pytest.mark.parametrize("cause", PROOF)
-def test_proof(server, cause):
+def doctor(server, login, secret, *, database=None, path="", url=None, options=(), session_id=""):
+    """The step in which doctor.py, with the settings of the failing program, names the cause."""
+    done = subprocess.run(
+        [sys.executable, "-I", ROOT / "static" / "doctor.py", (url or server.url) + path, "--json",
+         "--source-address", f"127.8.0.{next(_addresses)}", *options],
+        env={"PATH": os.environ["PATH"], "ODOO_DB": database or server.db, "ODOO_KEY": secret,
+             "ODOO_LOGIN": login, "ODOO_SESSION_ID": session_id},
+        capture_output=True,
+        text=True,
+    )
+    for hidden in (secret, session_id):
+        assert not hidden or hidden not in done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    return next(step for step in told["steps"] if step["cause"] == told["cause"])
+
+
+def attempt_of(server, cause, address):
+    """What the form of the newest attempt of a cause from an address tells an administrator."""
+    return SimpleNamespace(
+        **server.shell(
+            """
+            attempt = env(user=2)["auth.attempt"].search(
+                [("cause", "=", cause), ("remote_addr", "=", address)], limit=1)
+            result = {
+                "id": attempt.id, "remedy": attempt.cause_remedy, "can_open": attempt.fix_open,
+                "told": attempt.case_explanation, "integration": attempt.integration_id.id}
+            """,
+            cause=cause,
+            address=address,
+        )
+    )
+
+
+@pytest.mark.parametrize("name", PROOF)
+def test_proof(server, pat, name):
     """An administrator and an integrator read the same cause in all three places."""
-    change, call, case = PROOF[cause]
-    shop = make(server, f"proof_{cause}")
-    in_odoo(server, change, shop)
-    with pytest.raises(Refused):
-        call(server, shop)
-    remedy, told, can_open = attempt_of(server, shop, cause)
-    assert case in told and can_open, told
-    diagnosed = found(diagnose(server, shop))
-    assert diagnosed[cause]["remedy"] == remedy
-    assert case in diagnosed[cause]["seen"] or cause == "user_archived"
-    assert doctor(server, shop.login, shop.secret) == cause
+    case = PROOF[name]
+    server.expect_log(r'FATAL:  database "\w+" does not exist')
+    number = next(_addresses)
+    shop = make(server, f"proof_{number}")
+    at = Line(server, source=f"127.8.1.{number}")
+    rpc(server, shop, at)  # it worked, from here
+    server.shell(
+        "from datetime import timedelta\nfrom odoo import fields\n"
+        "now = fields.Datetime.now()\nkey = env['auth.integration.key'].browse(k)\n"
+        "integration = env['auth.integration'].browse(i)\nresult = 1\n" + case.change,
+        k=shop.key,
+        i=shop.id,
+    )
+    with pytest.raises((Refused, xmlrpc.client.Fault)):
+        case.call(server, shop, at)
+    # The form of the attempt
+    attempt = attempt_of(server, case.cause, at.source)
+    assert case.told in attempt.told, attempt
+    assert (attempt.integration == shop.id) == case.certain == attempt.can_open, attempt
+    # Diagnose
+    lines = diagnose(server, shop)
+    diagnosed = found(lines, "failed" if case.certain else "warning")[case.cause]
+    assert diagnosed["remedy"] == attempt.remedy
+    assert case.told in found_attempt(lines, attempt.id)["seen"]
+    assert diagnosed["fix"] == case.fix
+    # doctor.py
+    settings = {"login": shop.login, "secret": shop.secret, **(case.settings or {})}
+    step = doctor(server, **settings, session_id=getattr(shop, "session_id", ""))
+    assert step["cause"] == (case.doctor or case.cause), step
+    assert case.remedy in step["remedy"], step
 
 
-def test_proof_key_wrong(server):
-    """A key that never was: known as the integration's by its login, over RPC."""
-    shop = make(server, "proof_wrong")
-    with pytest.raises(Refused):
-        Authenticate(server, shop.login, UNKNOWN_KEY).call()
-    remedy, told, _open = attempt_of(server, shop, "key_unknown")
-    assert "What works now" in told
-    assert found(diagnose(server, shop))["key_unknown"]["remedy"] == remedy
-    assert doctor(server, shop.login, UNKNOWN_KEY) == "key_unknown"
+def found_attempt(lines, attempt_id):
+    """The line of Diagnose that leads to an attempt."""
+    [line] = [
+        line for line in lines
+        if (line["res_model"], line["res_id"]) == ("auth.attempt", attempt_id)
+    ]
+    return line
 
 
-def test_proof_password_instead_of_a_key(server):
-    shop = make(server, "proof_password")
-    with pytest.raises(Refused):
-        Authenticate(server, shop.login, "a password").call()
-    _remedy, told, _open = attempt_of(server, shop, "password_not_allowed")
-    assert "technical user" in told
-    assert "password_not_allowed" in found(diagnose(server, shop))
-    assert doctor(server, shop.login, "a password") == "login_or_secret_wrong"
+def test_proof_path_blocked(server, proxy):
+    """What nginx blocks never arrives: no attempt tells of it, and Diagnose and the doctor do."""
+    shop = make(server, "proof_blocked")
+    at = Line(SimpleNamespace(port=int(proxy["path_blocked"].rpartition(":")[2]),
+                              log_mark=server.log_mark))
+    assert at.post("/json/2/res.users/context_get", b"{}")[0] == 403
+    set_base_url(server, proxy["path_blocked"])
+    try:
+        lines = diagnose(server, shop)
+    finally:
+        set_base_url(server, server.url)
+    [attempts] = [line for line in lines if line["check_name"] == "Attempts"]
+    assert attempts["seen"] == "none was refused in the last 24 hours"
+    blocked = [line for line in lines if line["cause"] == "path_blocked"]
+    assert [line["check_name"] for line in blocked] == [
+        "endpoint json2", "endpoint xmlrpc", "endpoint jsonrpc"]
+    assert all("→ 403" in line["seen"] and "let POST through" in line["remedy"] for line in blocked)
+    step = doctor(server, shop.login, shop.secret, url=proxy["path_blocked"])
+    assert (step["cause"], step["remedy"]) == ("path_blocked", blocked[0]["remedy"])
 
 
 def test_proof_login_wrong(server):
     """A slip in the login: nobody's attempt, and it leads to the integration that was meant."""
     shop = make(server, "proof_login")
     with pytest.raises(Refused):
-        Authenticate(server, "prof_login", shop.secret).call()
-    told = server.shell(
+        Authenticate(server, "prof_login", shop.secret, Line(server, source="127.8.2.1")).call()
+    attempt = attempt_of(server, "user_unknown", "127.8.2.1")
+    assert "“proof_login”" in attempt.told and attempt.can_open
+    assert "“proof_login”" in found(diagnose(server, shop))["user_unknown"]["seen"]
+    step = doctor(server, "prof_login", shop.secret)
+    assert step["cause"] == "login_wrong" and "proof_login" in step["meaning"]
+
+
+def test_the_button_allows_the_refused_address(server):
+    """For administrators of integrations; the next call is accepted, and the history tells."""
+    shop = make(server, "proof_button", allowed_networks="192.0.2.0/24")
+    at = Line(server, source="127.8.2.2")
+    with pytest.raises(Refused):
+        json2(server, shop, at)
+    line = found(diagnose(server, shop))["address_not_allowed"]
+    assert line["fix"] == "add_network"
+    history = server.shell(
         """
-        attempt = env(user=2)["auth.attempt"].search([("cause", "=", "user_unknown")], limit=1)
-        result = [attempt.case_explanation, attempt.fix_open]
-        """
+        from odoo.exceptions import AccessError, UserError
+        owner = env["res.users"].create({"name": "Otto", "login": "otto"})
+        integration = env["auth.integration"].browse(i)
+        integration.owner_ids += owner
+        line = env["auth.integration.diagnosis.line"].browse(line)
+        try:
+            line.with_user(owner).action_fix()
+            result = "an owner allowed an address"
+        except (AccessError, UserError):
+            line.with_user(2).action_fix()
+            result = " ".join(integration.message_ids.mapped("body"))
+        """,
+        i=shop.id,
+        line=line["id"],
     )
-    assert "“proof_login”" in told[0] and told[1]
-    assert "user_unknown" in found(diagnose(server, shop))
-    assert doctor(server, "prof_login", shop.secret) == "login_wrong"
+    assert "allowed calls from 127.8.2.2" in history
+    json2(server, shop, at)
 
 
-def test_proof_password_changed_a_minute_ago(server):
-    """A person's password: the form dates the change, the doctor says what it may be."""
+# What the server itself has to say
+
+
+def facts(server):
+    rows = server.sql(
+        "SELECT replace(key, 'auth_integration.server.', '') AS name, value"
+        " FROM ir_config_parameter WHERE key LIKE 'auth\\_integration.server.%%'"
+    )
+    return {row["name"]: row["value"] for row in rows}
+
+
+def server_findings(server):
+    return {
+        row["code"]
+        for row in server.sql(
+            "SELECT code FROM auth_integration_finding WHERE integration_id IS NULL"
+            " AND key_id IS NULL AND user_id IS NULL"
+        )
+    }
+
+
+def test_what_is_written_down_of_the_server(server, monkeypatch):
+    """At a start, and at the first call that shows it: both findings come, and both go."""
+    assert facts(server) == {"secret_key": "missing", "proxy_mode": "on"}
+    assert not server_findings(server), "no integration needs the key"
+    shop = make(server, "served")
     server.shell(
         """
-        user = env["res.users"].create({"name": "Pat", "login": "pat", "password": "the old one"})
-        user.password = "the new one"
-        env.cr.commit()
-        env.cr.execute("UPDATE auth_integration_password_change SET changed_at = %s"
-                       " WHERE user_id = %s", ["2026-03-04 05:06:07", user.id])
+        policy = env["auth.integration.policy"].create({"name": "Sent", "delivery": "webhook"})
+        env["auth.integration"].browse(i).policy_id = policy
         result = 1
-        """
+        """,
+        i=shop.id,
     )
+    assert server_findings(server) == {"secrets_not_encrypted"}
+    monkeypatch.setenv("AUTH_INTEGRATION_SECRET_KEY", "A" * 43 + "=")
+    server.config["proxy_mode"] = False
+    server.restart()
+    forwarded = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "erp.example.com"}
     with pytest.raises(Refused):
-        Authenticate(server, "pat", "the old one").call()
-    [told] = server.shell(
-        """
-        attempt = env(user=2)["auth.attempt"].search([("cause", "=", "password_wrong")], limit=1)
-        result = [attempt.case_explanation]
-        """
-    )
-    assert "last changed on 4 Mar 2026 05:06:07" in told
-    assert doctor(server, "pat", "the old one") == "login_or_secret_wrong"
-
-
-def test_proof_authentication_skipped(server):
-    """False is used as the user id: the form leads to the refusal whose answer was ignored."""
-    shop = make(server, "proof_skipped")
-    at = Line(server, source="127.8.1.1")
-    with pytest.raises(Refused):
-        Authenticate(server, shop.login, UNKNOWN_KEY, at).call()
-    with suppress(Refused, xmlrpc.client.Fault):
-        Xmlrpc(server, False, UNKNOWN_KEY, at).call("res.users", "context_get")
-    [told] = server.shell(
-        """
-        attempt = env(user=2)["auth.attempt"].search(
-            [("cause", "=", "authenticate_skipped"), ("remote_addr", "=", "127.8.1.1")], limit=1)
-        result = [attempt.case_explanation]
-        """
-    )
-    assert "proof_skipped" in told and "Unknown key" in told
-    assert "key_unknown" in found(diagnose(server, shop))
-    assert doctor(server, shop.login, UNKNOWN_KEY) == "key_unknown"
-
-
-def test_proof_of_what_never_reaches_a_user(server):
-    """A wrong database and a wrong path reach no integration: the doctor names them."""
-    server.expect_log(r'FATAL:  database "\w+" does not exist')
-    shop = make(server, "proof_way")
-    assert doctor(server, shop.login, shop.secret, database="nowhere") == "database_unknown"
-    assert doctor(server, shop.login, shop.secret, path="/xmlrpc/2/xmlrpc/2") == "path_doubled"
-    lines = diagnose(server, shop)
-    assert any(line["check_name"] == "database" and line["result"] == "ok" for line in lines)
+        Json2(server, UNKNOWN_KEY, headers=forwarded).call("res.users", "context_get")
+    Json2(server, shop.secret).call("res.users", "context_get")
+    assert facts(server) == {"secret_key": "present", "proxy_mode": "on"}
+    assert not server_findings(server), "anybody can send the header"
+    Json2(server, shop.secret, headers=forwarded).call("res.users", "context_get")
+    assert server_findings(server) == {"proxy_mode_off"}
+    named = found(diagnose(server, shop))["proxy_mode_off"]
+    assert named["res_model"] == "ir.config_parameter" and not named["fix"]
+    # Whoever has taken the proxy away hears no more of it after a week.
+    server.sql("UPDATE ir_config_parameter SET write_date = now() - interval '8 days'"
+               " WHERE key = 'auth_integration.server.proxy_mode'")
+    assert not server_findings(server)
+    server.config["proxy_mode"] = True
+    server.restart()
+    assert facts(server)["proxy_mode"] == "on"

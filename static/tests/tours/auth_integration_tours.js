@@ -1,3 +1,4 @@
+import { rpc } from "@web/core/network/rpc";
 import { registry } from "@web/core/registry";
 
 const tours = registry.category("web_tour.tours");
@@ -116,6 +117,39 @@ tours.add("auth_integration_claim", {
         {
             content: "The rotation goes on",
             trigger: ".o_data_row:contains(Tour Shop) .badge:contains(Delivered)",
+        },
+    ],
+});
+
+tours.add("auth_integration_diagnose", {
+    steps: () => [
+        {
+            content: "An administrator asks what is wrong with an integration",
+            trigger: ".o_form_view button[name=action_diagnose]",
+            run: "click",
+        },
+        {
+            content: "The page says that it waits for the scheduled job",
+            trigger: ".o_form_view .alert:contains(Waiting for the scheduled job)",
+            async run() {
+                const [job] = await rpc("/web/dataset/call_kw/ir.cron/search", {
+                    model: "ir.cron",
+                    method: "search",
+                    args: [[["model_id.model", "=", "auth.integration.diagnosis"]]],
+                    kwargs: {},
+                });
+                await rpc("/web/dataset/call_kw/ir.cron/method_direct_trigger", {
+                    model: "ir.cron",
+                    method: "method_direct_trigger",
+                    args: [[job]],
+                    kwargs: {},
+                });
+            },
+        },
+        {
+            content: "Nothing was pressed: what was found is there",
+            trigger:
+                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_data_row:contains(no key was ever issued) button:contains(Issue Key)",
         },
     ],
 });
