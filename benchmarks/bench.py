@@ -1,8 +1,8 @@
 """``make bench``: a stock server and one with the add-on, the same calls in turn, and promises.
 
 Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
-missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``
-or ``log``) and ``WORKERS`` (0).
+missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``,
+``log`` or ``findings``) and ``WORKERS`` (0).
 """
 
 import json
@@ -24,6 +24,7 @@ if __name__ == "__main__":
 import big_log  # noqa: E402, F401  declares a check
 import flood  # noqa: E402, F401  declares a check
 import harness  # noqa: E402
+import many_integrations  # noqa: E402, F401  declares a check
 import postgres  # noqa: E402
 import report  # noqa: E402
 from checks import CHECKS  # noqa: E402
