@@ -7,6 +7,7 @@ from odoo.http import SessionExpiredException, request
 from werkzeug.exceptions import HTTPException
 
 from ..tools import attempt as attempt_context
+from ..tools import caller
 from ..tools.redaction import is_key_shaped
 
 # Methods that look at no credential of an API caller.
@@ -46,6 +47,16 @@ class IrHttp(models.AbstractModel):
                 raise
             attempt.user_id = attempt.user_id or request.env.uid
             return result
+
+    @classmethod
+    def _handle_error(cls, exception):
+        """Extend :meth:`ir.http._handle_error` for the call during which this process has imported
+        the add-on: its answer does not pass the wrapper that adds the reference to all others."""
+        response = super()._handle_error(exception)
+        reference = attempt_context.answered_reference()
+        if reference and not caller.in_wrapped_call() and hasattr(response, "headers"):
+            response.headers[attempt_context.REFERENCE_HEADER] = reference
+        return response
 
     @classmethod
     def _authenticate_session(cls, authenticate, auth, *args):

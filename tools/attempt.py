@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from . import caller, causes
 
+REFERENCE_HEADER = "X-Auth-Reference"
+
 _current: ContextVar["Attempt | None"] = ContextVar("auth_integration_attempt")
 _answered_reference: ContextVar[str | None] = ContextVar("auth_integration_reference")
 _decided: ContextVar[bool] = ContextVar("auth_integration_decided")
@@ -99,6 +101,9 @@ def forget() -> None:
 def answer_with(reference: str | None) -> None:
     """Have the answer to the current HTTP request carry this reference."""
     _answered_reference.set(reference)
+    # The call that imports the add-on does not pass the wrapper that adds the header.
+    if not caller.in_wrapped_call() and (request := caller.current_request()):
+        request.future_response.headers[REFERENCE_HEADER] = reference
 
 
 def answered_reference() -> str | None:

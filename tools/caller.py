@@ -82,7 +82,7 @@ def current_request():
 def _request_up_the_stack():
     from odoo.http import Request
 
-    if "odoo.addons.auth_integration.tools.core_patches" in sys.modules and _patched_call():
+    if in_wrapped_call():
         return None
     frame = sys._getframe(1)
     while frame is not None:
@@ -108,7 +108,11 @@ def leave_call() -> None:
     forget()
 
 
-def _patched_call() -> bool:
+def in_wrapped_call() -> bool:
+    """Whether this code runs for an HTTP request that passes through our wrapper.
+
+    Without one there is no request at all, or it is the one during which the add-on was imported.
+    """
     return _wrapped_call.get(False)
 
 

@@ -41,7 +41,6 @@ from . import (
 
 _logger = logging.getLogger(__name__)
 
-REFERENCE_HEADER = "X-Auth-Reference"
 _MARK = "_auth_integration_patch"
 
 
@@ -93,7 +92,7 @@ def _application_call(original):
                 _logger.exception("Could not record a refused request")
             reference = attempt.answered_reference()
             if reference:
-                headers = [*headers, (REFERENCE_HEADER, reference)]
+                headers = [*headers, (attempt.REFERENCE_HEADER, reference)]
             return start_response(status, headers, *exc_info)
 
         try:

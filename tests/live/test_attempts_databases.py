@@ -58,11 +58,21 @@ def test_first_calls_of_a_fresh_process(world):
     """The add-on is imported during the first call, unless the server lists it in ``--load``."""
     [row] = world.first[1].rows()
     assert (row["cause"], row["remote_addr"]) == ("user_unknown", "127.0.0.1")
+    assert row["reference"] == world.first_replies[1].reference
     if world.in_load:
         [row] = world.first[0].rows()
         assert (row["cause"], row["remote_addr"]) == ("authenticate_skipped", "127.0.0.1")
         assert row["reference"] == world.first_replies[0].reference
-        assert world.first_replies[1].reference == world.first[1].rows()[0]["reference"]
+
+
+def test_first_call_of_a_fresh_process_is_answered_by_an_exception(world):
+    """/json/2 refuses by raising: its answer is another one than that of RPC."""
+    world.server.restart()
+    caller = world.calls()
+    reply = caller.json2(WRONG_KEY, X_Odoo_Database=world.db)
+    [row] = caller.rows()
+    assert (row["cause"], row["remote_addr"]) == ("key_unknown", "127.0.0.1")
+    assert row["reference"] == reply.reference
 
 
 @pytest.mark.parametrize(
