@@ -37,7 +37,7 @@ GENERATE = """
         1 + h %% 9, seen, seen
     FROM (
         SELECT n, n %% 2 = 0 AS known, abs(hashint8(n)::bigint) AS h,
-            localtimestamp - interval '365 days' * n / %(rows)s AS seen
+            localtimestamp - interval '365 days' * (n / %(rows)s.0) AS seen
         FROM generate_series(1, %(rows)s) n
     ) numbered
     JOIN (
@@ -67,8 +67,10 @@ OPEN_EVERYTHING = r"""
     views = log.get_views([(False, kind) for kind in kinds])["views"]
     arch = {kind: etree.fromstring(views[kind]["arch"]) for kind in kinds}
     action = env.ref("auth_integration.auth_attempt_action")
-    defaults = [name[15:] for name in ast.literal_eval(action.context)
-        if name.startswith("search_default_")]
+    context = ast.literal_eval(action.context)
+    defaults = [name[15:] for name in context if name.startswith("search_default_")]
+    log = log.with_context(
+        {name: value for name, value in context.items() if name[15:] not in defaults})
     filters = {node.get("name"): ast.literal_eval(node.get("domain"))
         for node in arch["search"].iter("filter") if node.get("domain")}
     groups = {node.get("string"): ast.literal_eval(node.get("context"))["group_by"]

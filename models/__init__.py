@@ -22,6 +22,7 @@ from . import res_users_apikeys_show
 from . import res_users
 from . import ir_http
 from . import auth_attempt_explanation
+from . import auth_attempt_groups
 from . import auth_attempt_links
 from . import res_config_settings
 from . import auth_integration_server

@@ -166,7 +166,14 @@ class AuthAttempt(models.Model):
             CREATE INDEX IF NOT EXISTS auth_attempt_key_idx
                 ON auth_attempt (key_id, last_seen DESC) WHERE key_id IS NOT NULL;
             CREATE INDEX IF NOT EXISTS auth_attempt_reference_idx
-                ON auth_attempt (reference) WHERE reference IS NOT NULL;
+                ON auth_attempt (reference varchar_pattern_ops) WHERE reference IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_login_idx
+                ON auth_attempt (login varchar_pattern_ops) WHERE login IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_remote_addr_idx
+                ON auth_attempt (remote_addr varchar_pattern_ops) WHERE remote_addr IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_cause_idx
+                ON auth_attempt (cause, last_seen DESC, id DESC) WHERE cause IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_channel_idx ON auth_attempt (channel);
             CREATE INDEX IF NOT EXISTS auth_attempt_new_failure_idx
                 ON auth_attempt (first_seen) WHERE outcome = 'failure';
             """
