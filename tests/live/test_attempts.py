@@ -3,8 +3,12 @@
 One table: a call, what must be recorded of it, and which call of stock Odoo answers the same.
 """
 
+import json
 import re
+import threading
+import urllib.parse
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from attempt_world import WRONG_KEY, Calls, World
@@ -14,10 +18,52 @@ SERVER = {"modules": ("auth_integration", *MODULES)}
 PASSWORD = "a person's password"
 
 
+class ProviderOfIdentities(BaseHTTPRequestHandler):
+    """Knows the access tokens of two people; any other token is refused."""
+
+    def do_GET(self):
+        token = urllib.parse.parse_qs(self.path.partition("?")[2])["access_token"][0]
+        known = token in ("person", "stranger", "retired")
+        answer = {"user_id": f"{token} there"} if known else {"error": "invalid_token"}
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *args):
+        pass
+
+
 @pytest.fixture(scope="module")
-def world(server):
+def provider():
+    """A provider of identities that answers; its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), ProviderOfIdentities) as http:
+        threading.Thread(target=http.serve_forever).start()
+        yield f"http://127.0.0.1:{http.server_port}/userinfo"
+        http.shutdown()
+
+
+MAKE_PROVIDERS = """
+    def made(address):
+        return env["auth.oauth.provider"].create({
+            "name": "A provider", "body": "Log in", "auth_endpoint": address,
+            "validation_endpoint": address, "client_id": "odoo", "enabled": True})
+
+    # Whoever a provider knows is not thereby invited.
+    env["ir.config_parameter"].set_param("auth_signup.invitation_scope", "b2b")
+    answering = made(address)
+    for login in ("person", "retired"):
+        user = env["res.users"].with_context(active_test=False).search([("login", "=", login)])
+        user.write({"oauth_provider_id": answering.id, "oauth_uid": f"{login} there"})
+    # Nothing listens on the discard port.
+    result = {"answering": answering.id, "gone": made("http://127.0.0.1:9/").id}
+"""
+
+
+@pytest.fixture(scope="module")
+def world(server, provider):
     """The world on a server with the add-on, threaded and with two workers."""
     made = World(server)
+    made.providers = server.shell(MAKE_PROVIDERS, address=provider)
     # Nothing must be attributed by this address: a personal key has been used from it as well.
     assert made.calls().json2(made.keys["good"]).status == 200
     assert made.calls().json2(made.keys["personal"]).status == 200
@@ -26,10 +72,11 @@ def world(server):
 
 
 @pytest.fixture(scope="module")
-def stock_world(live_server):
+def stock_world(live_server, provider):
     """The same world on a server without the add-on."""
     server = live_server("stock", with_addon=False, modules=("mail", "rpc", *MODULES))
     made = World(server)
+    made.providers = server.shell(MAKE_PROVIDERS, address=provider)
     made.told = {}
     return made
 
@@ -385,11 +432,24 @@ CASES |= {
         lambda c, w: c.web_login("", "", type="webauthn", webauthn_response='{"id": "abc"}'),
         refused("user_unknown", "passkey"),
     ),
-    "OAuth token that the provider does not know": Case(
-        lambda c, w: c.http("GET", "/auth_oauth/signin?access_token=abc&state=%7B%22d%22%3A%22"
-                                   f"{c.db}%22%2C%22p%22%3A1%7D"),
-        refused("provider_error", "oauth"),
-    ),
+}
+
+
+def oauth(token, provider="answering"):
+    def run(c, w):
+        state = urllib.parse.quote(json.dumps({"d": c.db, "p": w.providers[provider]}))
+        return c.http("GET", f"/auth_oauth/signin?access_token={token}&state={state}")
+
+    return run
+
+
+NO_IDENTITY = refused("provider_error", "oauth")
+CASES |= {
+    "OAuth": Case(oauth("person"), accepted("oauth", "person")),
+    "OAuth token that the provider does not know": Case(oauth("guessed"), NO_IDENTITY),
+    "OAuth token of somebody unknown here": Case(oauth("stranger"), NO_IDENTITY),
+    "OAuth token of an archived user": Case(oauth("retired"), NO_IDENTITY),
+    "OAuth while the provider is gone": Case(oauth("person", "gone"), NO_IDENTITY),
 }
 
 
