@@ -7,17 +7,20 @@ in the way of a login.  On a server with two workers, with read-only cursors whe
 import base64
 import contextlib
 import json
+import os
 import re
 import subprocess
+import tempfile
 import threading
 import urllib.parse
+import xmlrpc.client
 from pathlib import Path
 
 import psycopg2
 import pyotp
 import pytest
 from attempt_world import TOTP_SECRET, WRONG_KEY, World, totals
-from clients import each_worker
+from clients import Xmlrpc, each_worker, only_worker
 
 import debian_archive
 import debian_programs
@@ -282,33 +285,117 @@ def read_only_log(world):
         world.server.sql("DROP FUNCTION refuse() CASCADE")
 
 
-@pytest.mark.parametrize("broken", [locked_log, read_only_log])
+@contextlib.contextmanager
+def full_disk(world):
+    """The table lies on a small disk of its own, on which nothing has room any more."""
+    if not postgres.is_private() or os.geteuid() != 0:
+        pytest.skip("a disk can be mounted for the private PostgreSQL by root only")
+    owner, disk = postgres.PrivateServer().owner, Path(tempfile.mkdtemp(dir="/var/tmp"))
+    options = f"size=8m,mode=0700,uid={owner.pw_uid},gid={owner.pw_gid}"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", disk])
+    if mounted.returncode:
+        pytest.skip("this root may not mount a disk")
+    sql = world.server.sql
+    try:
+        sql(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        sql("ALTER TABLE auth_attempt SET TABLESPACE small")
+        with contextlib.suppress(OSError), open(disk / "others", "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        # What room there is in the table itself.
+        with contextlib.suppress(psycopg2.errors.DiskFull):
+            for number in range(10_000):
+                sql(
+                    "INSERT INTO auth_attempt (bucket, outcome, channel, user_agent, first_seen,"
+                    " last_seen) VALUES (%s, 'success', 'web', 'filling', now(), now())",
+                    [f"filling {number}".encode()],
+                )
+        yield
+    finally:
+        (disk / "others").unlink(missing_ok=True)
+        sql("DELETE FROM auth_attempt WHERE user_agent = 'filling'")
+        sql("ALTER TABLE auth_attempt SET TABLESPACE pg_default")
+        sql("DROP TABLESPACE IF EXISTS small")
+        subprocess.run(["umount", disk], check=True)
+        disk.rmdir()
+
+
+CALLS_OF_ALL_KINDS = (
+    lambda c, w: c.json2(w.keys["expired"]),
+    lambda c, w: c.authenticate("nobody here", "x"),
+    lambda c, w: c.execute(w.uids["worker"], WRONG_KEY),
+    lambda c, w: c.json2(w.keys["good"]),
+)
+
+
+@pytest.mark.parametrize("broken", [locked_log, read_only_log, full_disk])
 def test_unwritable_attempt_is_in_the_server_log(world, broken):
     """As one JSON line, with all of it; the client gets the same answer as ever."""
     world.server.expect_log("Attempt not written")
-    for call in (
-        lambda c: c.json2(world.keys["expired"]),
-        lambda c: c.authenticate("nobody here", "x"),
-        lambda c: c.execute(world.uids["worker"], WRONG_KEY),
-        lambda c: c.json2(world.keys["good"]),
+    usual = [called(world, call) for call in CALLS_OF_ALL_KINDS]
+    with broken(world):
+        unwritten = [called(world, call) for call in CALLS_OF_ALL_KINDS]
+    for (before, reply_before, _lines), (caller, reply, lines) in zip(
+        usual, unwritten, strict=True
     ):
-        before = world.calls()
-        usual = call(before)
-        with broken(world):
-            mark = world.server.log_mark()
-            caller = world.calls()
-            reply = call(caller)
-        assert reply == usual
-        lines = re.findall(r" ERROR .*: Attempt not written: (.*)", world.server.log_since(mark))
-        [line] = [json.loads(line) for line in lines]
-        assert line["agent"] == caller.agent
-        assert line["address"] == "127.0.0.1"
-        assert line["database"] == world.db
-        assert line["reference"] == reply.reference
-        assert line["outcome"] == ("success" if usual.reference is None else "failure")
-        if usual.reference:
+        [line] = lines
+        check_unwritten(world, caller, reply, line)
+        assert reply == reply_before
+        if line["outcome"] == "failure":
             assert line["cause"] == before.rows()[0]["cause"]
-        assert "nobody here" not in json.dumps(line)
+        assert not caller.rows()
+
+
+def called(world, call):
+    """Make a call; return the caller, the reply and the JSON lines about it in the server log."""
+    mark = world.server.log_mark()
+    caller = world.calls()
+    reply = call(caller, world)
+    lines = re.findall(r" ERROR .*: Attempt not written: (.*)", world.server.log_since(mark))
+    return caller, reply, [json.loads(line) for line in lines]
+
+
+def check_unwritten(world, caller, reply, line):
+    assert line["agent"] == caller.agent
+    assert line["address"] == "127.0.0.1"
+    assert line["database"] == world.db
+    assert line["reference"] == reply.reference
+    assert line["outcome"] == ("success" if reply.reference is None else "failure")
+    assert "nobody here" not in json.dumps(line)
+
+
+def test_attempt_for_which_there_is_no_connection(world):
+    """Other calls hold every connection that the process may have but the one of this call."""
+    world.server.expect_log("Attempt not written|Connection Pool Is Full")
+    calls = [
+        lambda c, w: c.authenticate("nobody here", "x"),
+        lambda c, w: c.execute(w.uids["worker"], WRONG_KEY),
+        lambda c, w: c.execute(w.uids["worker"], w.keys["good"]),
+    ]
+    usual = [called(world, call)[:2] for call in calls]
+    world.server.stop()
+    world.server.config["db_maxconn"] = 5
+    world.server.start()
+    try:
+        with only_worker(world.server, world.server.worker_pids()[-1]):
+            held = world.calls()
+            assert int(held.raw("GET", "/probe/borrow/1")[2]) == 4
+            unwritten = [called(world, call) for call in calls]
+            held.raw("GET", "/probe/give_back")
+            after = [called(world, call) for call in calls]
+    finally:
+        world.server.stop()
+        del world.server.config["db_maxconn"]
+        world.server.start()
+    for (_caller, reply_before), (caller, reply, lines) in zip(usual, unwritten, strict=True):
+        [line] = lines
+        check_unwritten(world, caller, reply, line)
+        assert line["error"] == "PoolError"
+        assert reply == reply_before
+        assert not caller.rows()
+    assert [outcomes(caller.rows())[0][0] for caller, _reply, _lines in after] == [
+        "failure", "failure", "success",
+    ]
 
 
 def test_lock_timeout_is_in_force(world):
@@ -341,6 +428,164 @@ def test_kill_9_loses_no_failure_and_no_first_success(world):
         ]
     finally:
         world.server.start()
+
+
+# Who may read, and that nobody may write
+
+MAKE_READERS = """
+    people = {}
+    for login, group in {
+        "reader_owner": "base.group_user",
+        "reader_internal": "base.group_user",
+        "reader_portal": "base.group_portal",
+        "reader_administrator": "base.group_system",
+    }.items():
+        groups = [(6, 0, [env.ref(group).id])]
+        people[login] = env["res.users"].create(
+            {"name": login, "login": login, "group_ids": groups, "password": login})
+    # Whether somebody may export at all is asked before whose the rows are.
+    for login in ("reader_owner", "reader_internal", "reader_administrator"):
+        env.ref("base.group_allow_export").user_ids += people[login]
+    env["auth.integration"].browse(near).owner_ids += people["reader_owner"]
+    result = {login: user.id for login, user in people.items()}
+"""
+REMOVAL = """
+    INSERT INTO auth_attempt_removal (date, reason, outcome) VALUES (now(), 'age', 'failure')
+    RETURNING id
+"""
+
+
+class Readers:
+    """Four people who call by XML-RPC, and three rows: of the owner's integration and of others."""
+
+    def __init__(self, world):
+        self.world = world
+        self.uids = world.server.shell(MAKE_READERS, near=world.integrations["near"])
+        calls = [world.calls("127.0.0.50") for _ in range(3)]
+        calls[0].execute(world.uids["near"], WRONG_KEY)
+        calls[1].execute(world.uids["worker"], WRONG_KEY)
+        calls[2].authenticate("nobody here", "x")
+        self.own, self.other, self.nobodys = [caller.rows()[0]["id"] for caller in calls]
+        [removal] = world.server.sql(REMOVAL)
+        self.removal = removal["id"]
+
+    def call(self, login, method, *args, model="auth.attempt", **kwargs):
+        """Call a method as one of the people; a refusal is the text ``refused``."""
+        client = Xmlrpc(self.world.server, self.uids[login], login)
+        try:
+            return client.call(model, method, *args, **kwargs)
+        except xmlrpc.client.Fault as fault:
+            no_export = method == "export_data" and "rights to export" in fault.faultString
+            if fault.faultCode != 4 and not no_export:  # 4: AccessError
+                raise
+            return "refused"
+
+    def recorded(self):
+        return self.world.server.sql(
+            "SELECT * FROM auth_attempt WHERE id = ANY(%s) ORDER BY id",
+            [[self.own, self.other, self.nobodys]],
+        ) + self.world.server.sql("SELECT * FROM auth_attempt_removal")
+
+
+@pytest.fixture(scope="module")
+def readers(world):
+    return Readers(world)
+
+
+def test_owner_reads_the_attempts_of_his_integrations_only(world, readers):
+    """By searching, reading, counting, grouping, export and name search alike."""
+    near = world.integrations["near"]
+
+    def owner(*args, **kwargs):
+        return readers.call("reader_owner", *args, **kwargs)
+
+    found = owner("search", [])
+    assert readers.own in found
+    rows = world.server.sql(
+        "SELECT DISTINCT integration_id FROM auth_attempt WHERE id = ANY(%s)", [found]
+    )
+    assert [row["integration_id"] for row in rows] == [near]
+    assert owner("search_count", []) == len(found)
+    for domain in (
+        [("id", "in", [readers.other, readers.nobodys])],
+        [("integration_id", "=", world.integrations["worker"])],
+        [("integration_id", "=", False)],
+        [("login", "=like", "worker%")],
+        ["|", ("integration_id.code", "=", "worker"), ("user_id.login", "=", "worker")],
+    ):
+        assert owner("search", domain) == []
+        assert owner("search_count", domain) == 0
+        assert owner("search_read", domain, ["login"]) == []
+        assert owner("formatted_read_group", domain, ["cause"], ["__count"]) == []
+        assert owner("web_read_group", domain, ["login"], ["count:sum"])["groups"] == []
+        assert owner("web_search_read", domain, {"login": {}})["records"] == []
+        assert owner("name_search", "", domain) == []
+    [row] = owner("read", [readers.own], ["login", "cause", "cause_remedy", "count"])
+    assert (row["login"], row["cause"], row["count"]) == ("near", "key_unknown", 1)
+    groups = owner("formatted_read_group", [], ["integration_id"], ["count:sum", "__count"])
+    assert [(group["integration_id"][0], group["__count"]) for group in groups] == [
+        (near, len(found))
+    ]
+    assert len(owner("export_data", found, ["login", "cause"])["datas"]) == len(found)
+    assert {number for number, _name in owner("name_search", "", [], limit=0)} == set(found)
+    for hidden in (readers.other, readers.nobodys):
+        assert owner("read", [hidden], ["login"]) == "refused"
+        assert owner("read", [readers.own, hidden], ["login"]) == "refused"
+        assert owner("web_read", [hidden], {"login": {}}) == "refused"
+        assert owner("export_data", [hidden], ["login"]) == "refused"
+        assert owner("action_fix_open", [hidden]) == "refused"
+    assert owner("search", [], model="auth.attempt.removal") == "refused"
+
+
+def test_others_read_nothing_and_the_administrator_everything(readers):
+    """Neither people of the company nor customers may look; a reference is explained to the one."""
+    reading = {
+        "search": ([],), "search_count": ([],), "search_read": ([],), "name_search": (),
+        "read": ([readers.own],), "web_read": ([readers.own], {"outcome": {}}),
+        "formatted_read_group": ([], ["outcome"], ["__count"]),
+        "web_read_group": ([], ["outcome"], ["__count"]),
+        "export_data": ([readers.own], ["outcome"]),
+    }
+    for method, args in reading.items():
+        for login in ("reader_internal", "reader_portal"):
+            for model in ("auth.attempt", "auth.attempt.removal"):
+                assert readers.call(login, method, *args, model=model) == "refused", method
+        assert readers.call("reader_administrator", method, *args) != "refused", method
+    assert readers.call("reader_internal", "explain_reference", "AAAA-AAAA") == []
+    assert readers.call("reader_portal", "explain_reference", "AAAA-AAAA") == "refused"
+    everything = [readers.own, readers.other, readers.nobodys]
+    read = readers.call("reader_administrator", "read", everything, ["login"])
+    assert [row["id"] for row in read] == everything
+
+
+@pytest.mark.parametrize(
+    "login", ["reader_owner", "reader_internal", "reader_portal", "reader_administrator"]
+)
+def test_nobody_changes_a_row_over_rpc(readers, login):
+    """Nor removes or adds one: by any method that writes, and not by the hooks' own either."""
+    before = readers.recorded()
+    for model, row in (("auth.attempt", readers.own), ("auth.attempt.removal", readers.removal)):
+        for method, *args in (
+            ("create", {"outcome": "success", "channel": "web"}),
+            ("create", [{"outcome": "success", "channel": "web"}]),
+            ("write", [row], {"outcome": "success"}),
+            ("write", [row], {"count": 0}),
+            ("unlink", [row]),
+            ("copy", [row]),
+            ("name_create", "x"),
+            ("web_save", [row], {"outcome": "success"}, {}),
+            ("web_save", [], {"outcome": "success"}, {}),
+            ("web_save_multi", [row], [{"outcome": "success"}], {}),
+            ("init",),
+            ("_upsert", {}, 1, False, False),
+            ("_remove", "age", "TRUE"),
+            ("_gc_attempts",),
+            ("_write", [row], {"outcome": "success"}),
+        ):
+            assert readers.call(login, method, *args, model=model) == "refused", (model, method)
+        imported = readers.call(login, "load", ["outcome"], [["Success"]], model=model)
+        assert imported == "refused" or not imported["ids"]
+    assert readers.recorded() == before
 
 
 # Hostile input

@@ -1,9 +1,11 @@
 from odoo import fields, http, models
 from odoo.exceptions import AccessDenied, UserError
 from odoo.http import request
+from psycopg2.pool import PoolError
 from werkzeug.exceptions import Unauthorized
 
 _seen = set()
+_borrowed = []
 
 
 def fail_once(cr, name):
@@ -57,3 +59,20 @@ class ProbeController(http.Controller):
     @http.route("/probe/repeat/<name>", type="http", auth="bearer")
     def repeat(self, name, **_marker):
         return str(request.env["attempt.probe"].write_and("repeat", name))
+
+    @http.route("/probe/borrow/<int:left>", type="http", auth="none", readonly=True)
+    def borrow(self, left, **_marker):
+        """Borrow what this process may have of connections but for so many, as slow calls do."""
+        try:
+            while True:
+                _borrowed.append(request.env.registry.cursor())
+        except PoolError:
+            for _number in range(left):
+                _borrowed.pop().close()
+        return str(len(_borrowed))
+
+    @http.route("/probe/give_back", type="http", auth="none", readonly=True)
+    def give_back(self, **_marker):
+        while _borrowed:
+            _borrowed.pop().close()
+        return ""
