@@ -6,9 +6,9 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from odoo.exceptions import AccessDenied, UserError
 
 from odoo.addons.auth_integration.tools import attempt, log_filters
-from odoo.exceptions import AccessDenied, UserError
 
 texts = st.text(st.characters(exclude_categories=()), max_size=300)
 # So long that it cannot be part of the rest of a line by chance.
