@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.fields import Domain
 
 PERIOD = ("last_seen", "first_seen")
@@ -14,6 +14,8 @@ class AuthAttempt(models.Model):
 
     _inherit = "auth.attempt"
 
+    @api.model
+    @api.readonly
     def formatted_read_group(self, domain, *args, **kwargs):
         """Extend the method of ``web``: lists and graphs."""
         newest, everywhere = self._newest(domain)
@@ -22,6 +24,8 @@ class AuthAttempt(models.Model):
         )
         return self._within(newest, groups)
 
+    @api.model
+    @api.readonly
     def formatted_read_grouping_sets(self, domain, *args, **kwargs):
         """Extend the method of ``web``: pivots."""
         newest, everywhere = self._newest(domain)
