@@ -13,7 +13,7 @@ from psycopg2.errors import ReadOnlySqlTransaction
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from werkzeug.exceptions import HTTPException
 
-from ..tools import agents, buckets, caller, causes, references
+from ..tools import agents, buckets, caller, causes, probe, references
 from ..tools import attempt as attempt_context
 from ..tools.attempt import Attempt
 from ..tools.log_limit import LogLimit
@@ -176,6 +176,14 @@ class AuthAttempt(models.Model):
             CREATE INDEX IF NOT EXISTS auth_attempt_channel_idx ON auth_attempt (channel);
             CREATE INDEX IF NOT EXISTS auth_attempt_new_failure_idx
                 ON auth_attempt (first_seen) WHERE outcome = 'failure';
+            -- For findings: who still calls with what has ended.
+            CREATE INDEX IF NOT EXISTS auth_attempt_archived_user_idx
+                ON auth_attempt (last_seen, user_id)
+                WHERE cause = 'user_archived' AND user_id IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_ended_key_idx
+                ON auth_attempt (last_seen, key_id)
+                WHERE cause IN ('key_expired', 'key_superseded', 'key_revoked')
+                    AND key_id IS NOT NULL;
             """
         )
 
@@ -403,6 +411,8 @@ class AuthAttempt(models.Model):
         it comes.
         """
         if not attempt.remote_addr or not attempt.address_trusted:
+            return
+        if probe.is_question(attempt.user_agent, attempt.cause):
             return
         rows = self._query(
             SQL(

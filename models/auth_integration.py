@@ -174,12 +174,20 @@ class AuthIntegration(models.Model):
         return self._last_attempt_sql(alias, "failure", "cause")
 
     def _health_sql(self, alias):
+        """SQL of the worst open finding; the findings are looked up once, not for each row."""
+
+        def has_open(severity):
+            return SQL(
+                "%s IN (SELECT f.integration_id FROM auth_integration_finding f"
+                " WHERE f.severity = %s AND NOT f.accepted)",
+                SQL.identifier(alias, "id"),
+                severity,
+            )
+
         return SQL(
-            "COALESCE((SELECT CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'"
-            " WHEN bool_or(f.severity = 'warning') THEN 'warning' END"
-            " FROM auth_integration_finding f"
-            " WHERE f.integration_id = %s AND NOT f.accepted), 'ok')",
-            SQL.identifier(alias, "id"),
+            "(CASE WHEN %s THEN 'critical' WHEN %s THEN 'warning' ELSE 'ok' END)",
+            has_open("critical"),
+            has_open("warning"),
         )
 
     def _search_health(self, operator, value):

@@ -35,6 +35,9 @@ FIX_OF_CAUSE = {
     "password_not_allowed": "issue_key",
     "address_not_allowed": "add_network",
 }
+QUESTIONS = Domain("user_agent", "=like", f"{probe.AGENT}%") & Domain(
+    "cause", "in", probe.QUESTIONS
+)
 # On these people log in, from the same addresses too: what they mistype is no integration's.
 PEOPLES_CHANNELS = ("web", "totp", "passkey", "oauth")
 
@@ -368,7 +371,7 @@ class AuthIntegrationDiagnosis(models.Model):
             self._attempt_line(attempts.browse(last_id), count, last_seen, certain)
             for domain, certain in ((mine, True), (nearby, False))
             for _cause, count, last_seen, last_id in attempts._read_group(
-                domain & Domain("outcome", "=", "failure")
+                domain & ~QUESTIONS & Domain("outcome", "=", "failure")
                 & Domain("last_seen", ">", fields.Datetime.now() - RECENT),
                 ["cause"], ["count:sum", "last_seen:max", "id:max"], order="last_seen:max desc",
             )

@@ -2,7 +2,7 @@ from odoo import api, fields, models, tools
 from odoo.tools import SQL
 
 from ..tools import findings
-from .auth_integration_key import STATE_SQL
+from .auth_integration_key import JOIN_NATIVE_SQL, JOINED_STATE_SQL
 
 
 class AuthIntegrationFinding(models.Model):
@@ -134,10 +134,7 @@ class AuthIntegrationFinding(models.Model):
 
     def init(self):
         tools.drop_view_if_exists(self.env.cr, self._table)
+        view = findings.view_sql(JOINED_STATE_SQL.format(k="k"), JOIN_NATIVE_SQL.format(k="k"))
         self.env.cr.execute(
-            SQL(
-                "CREATE VIEW %s AS %s",
-                SQL.identifier(self._table),
-                SQL(findings.view_sql(STATE_SQL.format(k="k")).replace("%", "%%")),
-            )
+            SQL("CREATE VIEW %s AS %s", SQL.identifier(self._table), SQL(view.replace("%", "%%")))
         )

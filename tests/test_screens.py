@@ -1,5 +1,6 @@
 from lxml import etree
-from odoo.tests import tagged
+from odoo.fields import Command
+from odoo.tests import HttpCase, new_test_user, tagged
 from odoo.tools.safe_eval import safe_eval
 
 from .common import IntegrationCommon
@@ -91,3 +92,23 @@ class TestScreens(IntegrationCommon):
         dialogue = self.env["res.users.apikeys.show"].with_user(self.owner)
         with self.assertNoLogs("odoo.sql_db"):
             self.assertEqual(dialogue.web_save({"key": "0" * 40}, {}), [])
+
+
+@tagged("post_install", "-at_install")
+class TestSettingsPage(HttpCase):
+    def test_technical_users_are_no_pending_invitations(self):
+        """Core takes whoever never logged in for invited; a person who was invited stays listed."""
+        boss = new_test_user(self.env, "boss", "base.group_user,base.group_system", password="boss")
+        invited = new_test_user(self.env, "invited")
+        integration = self.env["auth.integration"].create(
+            {"name": "Shop", "code": "shop", "owner_ids": [Command.set(boss.ids)]}
+        )
+        self.authenticate("boss", "boss")
+        before = self.make_jsonrpc_request("/base_setup/data")
+        listed = [user for user, _login in before["pending_users"]]
+        self.assertIn(invited.id, listed)
+        self.assertNotIn(integration.user_id.id, listed)
+        integration.unlink()
+        after = self.make_jsonrpc_request("/base_setup/data")
+        self.assertEqual(after["pending_count"], before["pending_count"], "it was archived")
+        self.assertEqual(before["active_users"], after["active_users"] + 1)

@@ -156,8 +156,8 @@ _BEFORE_SECRET = (
             "The user exists and is archived. None of its keys and passwords is accepted."
         ),
         remedy=_lt(
-            "If the integration is still needed, restore the user in Settings ▸ Users & Companies "
-            "▸ Users, or give it another user. Else switch the external system off."
+            "If the integration is still needed, restore its user: on the integration, or in "
+            "Settings ▸ Users & Companies ▸ Users. Else switch the external system off."
         ),
         severity="critical",
     ),

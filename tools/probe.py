@@ -9,6 +9,11 @@ from contextvars import ContextVar
 SCOPE = "auth_integration.probe"
 LIFETIME_SECONDS = 60
 
+# What doctor.py asks on purpose and without a secret, to see how the way answers: no program of an
+# integration did that, and whoever borrows its name can guess nothing with it.
+AGENT = "auth-integration-doctor/"
+QUESTIONS = ("database_unknown", "header_missing", "header_malformed", "login_missing")
+
 _PATHS = ("/json/2/auth.integration.key/whoami", "/auth_integration/verify")
 _CALL = ("auth.integration.key", "whoami")
 _called: ContextVar[tuple | None] = ContextVar("auth_integration_rpc_call", default=None)
@@ -21,6 +26,11 @@ def enter_service(service: str, method: object, params: object):
 
 def leave_service(token) -> None:
     _called.reset(token)
+
+
+def is_question(agent: str | None, cause: str | None) -> bool:
+    """Whether a refused attempt is a question of doctor.py, and of no integration."""
+    return (agent or "").startswith(AGENT) and cause in QUESTIONS
 
 
 def may_pass(path: str | None) -> bool:

@@ -123,6 +123,14 @@ def test_a_healthy_integration(server):
     assert row["count"] == 0
     [key] = server.sql("SELECT use_count FROM auth_integration_key WHERE id = %s", [shop.key])
     assert not key["use_count"]
+    # Not even where the integration is known to call from the server's own address.
+    Json2(server, shop.secret).call("res.users", "context_get")
+    for _time in range(2):
+        lines = diagnose(server, shop)
+        assert {line["result"] for line in lines if line["side"] == "inside"} == {"ok"}, lines
+    assert not server.sql(
+        "SELECT FROM auth_attempt WHERE integration_id = %s AND outcome = 'failure'", [shop.id]
+    )
 
 
 def test_a_probe_key_opens_whoami_only(server):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import nginx
 import pytest
@@ -158,7 +159,7 @@ def codes():
     return {line.split()[1]: int(line.split()[0]) for line in listed.stdout.splitlines()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def good(server, world):
     """Consult with good settings, but for what is said otherwise."""
     login, secret = world["good"]
@@ -264,19 +265,33 @@ SETTINGS = {
 }
 
 
+def at_once(visit, cases):
+    """Make all visits, a few at a time; what one of them raises is its own test's."""
+    with ThreadPoolExecutor(4) as pool:
+        return {case: pool.submit(visit, case) for case in cases}
+
+
+@pytest.fixture(scope="module")
+def visits_with_settings(server, good):
+    def visit(case):
+        settings, _cause = SETTINGS[case]
+        settings = dict(settings)
+        key = good.secret
+        for name, value in settings.items():
+            if isinstance(value, str):
+                settings[name] = value.format(key=key, half=key[:21], rest=key[21:])
+        url = settings.pop("url", server.url) + settings.pop("path", "")
+        without_key = "key" in settings and settings["key"] is None
+        settings = {name: value for name, value in settings.items() if value is not None}
+        return good(url, without_key=without_key, **settings)
+
+    return at_once(visit, SETTINGS)
+
+
 @pytest.mark.parametrize("case", SETTINGS)
-def test_settings(server, good, codes, case):
+def test_settings(visits_with_settings, codes, case):
     """What is wrong before anything is sent."""
-    settings, cause = SETTINGS[case]
-    settings = dict(settings)
-    key = good.secret
-    for name, value in settings.items():
-        if isinstance(value, str):
-            settings[name] = value.format(key=key, half=key[:21], rest=key[21:])
-    url = settings.pop("url", server.url) + settings.pop("path", "")
-    without_key = "key" in settings and settings["key"] is None
-    settings = {name: value for name, value in settings.items() if value is not None}
-    visit = good(url, without_key=without_key, **settings)
+    visit, cause = visits_with_settings[case].result(), SETTINGS[case][1]
     assert (visit.cause, visit.code) == (cause, codes[cause]), visit.text
 
 
@@ -403,32 +418,37 @@ def proxy(server, tmp_path_factory):
     running.stop()
 
 
-@pytest.mark.parametrize(
-    "site, cause",
-    {
-        "strips the header": "authorization_stripped",
-        "strips the database": "database_header_stripped",
-        "blocks the API": "path_blocked",
-        "blocks /json/2": "path_blocked",
-        "redirects to https": "http_instead_of_https",
-        "redirects to www": "redirect_to_other_host",
-        "redirects a path": "redirect_to_other_path",
-        "adds a slash": "redirect_drops_body",
-        "sends POST to another host": "redirect_drops_authorization",
-        "Odoo is down": "server_unavailable",
-        "a web page": "not_odoo",
-        "hides addresses": "address_is_the_proxys",
-        "below a folder": "not_odoo",
-        "limits": "throttled",
-        "tls expired": "tls_expired",
-        "tls not yet": "tls_not_yet_valid",
-        "tls ends soon": "certificate_ending",
-        "tls of another host": "tls_wrong_host",
-        "tls untrusted": "tls_untrusted",
-    }.items(),
-)
-def test_behind_nginx(proxy, good, codes, site, cause):
-    visit = good(proxy[site], "--ca-file", proxy["ca"])
+CAUSES_OF_SITES = {
+    "strips the header": "authorization_stripped",
+    "strips the database": "database_header_stripped",
+    "blocks the API": "path_blocked",
+    "blocks /json/2": "path_blocked",
+    "redirects to https": "http_instead_of_https",
+    "redirects to www": "redirect_to_other_host",
+    "redirects a path": "redirect_to_other_path",
+    "adds a slash": "redirect_drops_body",
+    "sends POST to another host": "redirect_drops_authorization",
+    "Odoo is down": "server_unavailable",
+    "a web page": "not_odoo",
+    "hides addresses": "address_is_the_proxys",
+    "below a folder": "not_odoo",
+    "limits": "throttled",
+    "tls expired": "tls_expired",
+    "tls not yet": "tls_not_yet_valid",
+    "tls ends soon": "certificate_ending",
+    "tls of another host": "tls_wrong_host",
+    "tls untrusted": "tls_untrusted",
+}
+
+
+@pytest.fixture(scope="module")
+def visits_through_nginx(proxy, good):
+    return at_once(lambda site: good(proxy[site], "--ca-file", proxy["ca"]), CAUSES_OF_SITES)
+
+
+@pytest.mark.parametrize("site", CAUSES_OF_SITES)
+def test_behind_nginx(visits_through_nginx, codes, site):
+    visit, cause = visits_through_nginx[site].result(), CAUSES_OF_SITES[site]
     assert (visit.cause, visit.code) == (cause, codes[cause]), visit.text
 
 
