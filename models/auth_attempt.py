@@ -487,19 +487,43 @@ class AuthAttempt(models.Model):
             return None
         if attempt.login is None:
             return f"unknown user id {attempt.uid}" if _is_short_number(attempt.uid) else None
-        candidates = ()
-        if isinstance(attempt.login, str) and not flood_level:
-            candidates = self._query(
-                SQL(
-                    "SELECT login FROM res_users WHERE active AND abs(length(login) - %s) <= 4"
-                    " ORDER BY id LIMIT %s",
-                    min(len(attempt.login), 1000),
-                    NEAREST_LOGIN_CANDIDATES,
-                )
-            )
-        return describe_unknown_login(
-            attempt.login, [row[0] for row in candidates], self._correlation_key()
+        key = self._correlation_key()
+        described = describe_unknown_login(attempt.login, (), key)
+        if not isinstance(attempt.login, str) or flood_level:
+            return described
+        return self._described_lately(described) or describe_unknown_login(
+            attempt.login, self._nearest_candidates(attempt.login), key
         )
+
+    def _described_lately(self, described):
+        """The description that this unknown login was given in this minute, if it was.
+
+        Searching for the nearest login costs more than all the rest: whoever repeats a login as
+        fast as he can must not have it done each time. New ones are soon too many for it.
+        """
+        size, _comma, repeats = described.partition(", #")
+        rows = self._query(
+            SQL(
+                "SELECT login FROM auth_attempt WHERE outcome = 'failure' AND first_seen >= %s"
+                " AND starts_with(login, %s) AND right(login, %s) = %s LIMIT 1",
+                fields.Datetime.now().replace(second=0),
+                size,
+                len(repeats),
+                repeats,
+            )
+        )
+        return rows and rows[0][0]
+
+    def _nearest_candidates(self, login):
+        rows = self._query(
+            SQL(
+                "SELECT login FROM res_users WHERE active AND abs(length(login) - %s) <= 4"
+                " ORDER BY id LIMIT %s",
+                min(len(login), 1000),
+                NEAREST_LOGIN_CANDIDATES,
+            )
+        )
+        return [login for (login,) in rows]
 
     @api.model
     def _upsert(self, values, count, first_seen, last_seen):

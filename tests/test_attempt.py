@@ -213,6 +213,20 @@ class TestEmission(AttemptCase):
         self.assertNotIn("magento_shpo", described[0])
         self.assertNotEqual(described[0], described[1])
 
+    def test_nearest_login_is_searched_once_a_minute(self):
+        """The search is dear: repeats of a login in one minute are described as the first was."""
+        new_test_user(self.env, "magento_shop")
+        with freeze_time("2026-03-01 12:00:00"):
+            self.try_to_log_in("magento_shpo")
+        with patch.object(auth_attempt, "NEAREST_LOGIN_CANDIDATES", 0):
+            for moment in ("12:00:30", "12:01:00"):
+                with freeze_time(f"2026-03-01 {moment}"):
+                    self.try_to_log_in("magento_shpo")
+                    self.try_to_log_in("magento_shpoo")
+        rows = self.attempts.search([], order="first_seen, id")
+        self.assertEqual(rows.mapped("count"), [2, 1, 1, 1])
+        self.assertEqual(["nearest" in row.login for row in rows], [True, False, False, False])
+
     def test_equal_failures_share_a_row_for_a_minute(self):
         """The count is exact, and the next minute has a row of its own."""
         for moment in ("12:00:00", "12:00:30", "12:00:59", "12:01:00"):
