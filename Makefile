@@ -12,7 +12,7 @@ help:
 	@echo "make test TAGS=/auth_integration:TestX   some Odoo tests, on a kept database"
 	@echo "make test LIVE='-k story'   some live-server tests (arguments of pytest)"
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
-	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | log | findings; WORKERS=2"
+	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | log | findings | rotation; WORKERS=2"
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
 	@echo "make shell                  an Odoo shell on the database of make run"
 	@echo "make pot                    write i18n/auth_integration.pot"

@@ -2,7 +2,7 @@
 
 Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
 missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``,
-``log`` or ``findings``) and ``WORKERS`` (0).
+``log``, ``findings`` or ``rotation``) and ``WORKERS`` (0).
 """
 
 import json
@@ -27,6 +27,7 @@ import harness  # noqa: E402
 import many_integrations  # noqa: E402, F401  declares a check
 import postgres  # noqa: E402
 import report  # noqa: E402
+import rotation  # noqa: E402, F401  declares a check
 from checks import CHECKS  # noqa: E402
 from common import die, say, state_dir  # noqa: E402
 from odoo_command import check_addon  # noqa: E402
@@ -83,8 +84,9 @@ def compare(rows, workers):
 
 def run_check(name, workers):
     """Run a check on our server alone; return as :func:`compare` does."""
-    with harness.running_sides(workers, "ours") as (side,):
-        findings = list(CHECKS[name](side))
+    check = CHECKS[name]
+    with harness.running_sides(workers, "ours", **check.server) as (side,):
+        findings = list(check.run(side))
         problems = report.missed_findings(findings) + complaints(side)
     stored = {"check": name, "findings": [asdict(finding) for finding in findings]}
     return report.findings(findings), stored, problems

@@ -10,6 +10,17 @@ CHECKS = {}
 
 
 @dataclass(frozen=True)
+class Check:
+    """A function that yields findings.
+
+    :ivar server: options of ``LiveServer`` beyond the usual
+    """
+
+    run: Callable
+    server: dict
+
+
+@dataclass(frozen=True)
 class Finding:
     """One figure of a check.
 
@@ -22,14 +33,15 @@ class Finding:
     promise: float | None = None
 
 
-def check(name):
+def check(name, **server):
     """Declare a check.
 
     :param name: what ``ROWS`` asks for
+    :param server: options of ``LiveServer``, where it needs other than the usual
     """
 
     def declare(function: Callable):
-        CHECKS[name] = function
+        CHECKS[name] = Check(function, server)
         return function
 
     return declare

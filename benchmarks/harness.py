@@ -65,17 +65,21 @@ def _wait_for_settings(wanted):
 
 
 @contextlib.contextmanager
-def running_sides(workers, *names):
+def running_sides(workers, *names, **options):
     """Have servers and a kept connection to each.
 
     :param names: ``stock``, ``ours``
+    :param options: more options of ``LiveServer``
     """
     with contextlib.ExitStack() as stack:
         sides = []
         for name in names:
             say(f"starting the server: {name}")
             server = LiveServer(
-                f"bench_{CHECKOUT_ID}_{name}", workers=workers, with_addon=name == "ours"
+                f"bench_{CHECKOUT_ID}_{name}",
+                workers=workers,
+                with_addon=name == "ours",
+                **options,
             )
             stack.enter_context(server)
             sides.append(stack.enter_context(opened(name, server)))

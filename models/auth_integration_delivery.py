@@ -55,6 +55,9 @@ class AuthIntegrationDelivery(models.AbstractModel):
     def _send(self, rotation, secret, new_key):
         """Hand the key over.  It is committed: should the process die, it exists.
 
+        It may read what it likes. What it writes is committed together with what others of the
+        same batch write, and lost when one of them fails in a way that it did not foresee.
+
         :raise DeliveryRefused: surely not taken: the new key ends
         :raise DeliveryUnanswered: perhaps taken: the new key stays, another one is sent later
         """

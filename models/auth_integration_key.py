@@ -1,5 +1,6 @@
 import logging
 from datetime import timedelta
+from typing import NamedTuple
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
@@ -35,6 +36,15 @@ STATE_SQL = JOINED_STATE_SQL.replace(
 )
 
 
+class Wanted(NamedTuple):
+    """A key that :meth:`AuthIntegrationKey._issue_all` is to make."""
+
+    integration: models.BaseModel
+    name: str
+    expires_at: object = False
+    replaces_id: int | None = None
+
+
 class AuthIntegrationKey(models.Model):
     """One API key from birth to tombstone, beside its native ``res.users.apikeys`` row.
 
@@ -64,7 +74,6 @@ class AuthIntegrationKey(models.Model):
     integration_id = fields.Many2one(
         "auth.integration", ondelete="set null", readonly=True, index=True
     )
-    owner_ids = fields.Many2many(related="integration_id.owner_ids", string="Owners")
     owner_ids = fields.Many2many(related="integration_id.owner_ids", string="Owners")
     user_id = fields.Many2one("res.users", ondelete="set null", readonly=True, index=True)
     user_active = fields.Boolean("User active", related="user_id.active")
@@ -135,7 +144,9 @@ class AuthIntegrationKey(models.Model):
     ended_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
     end_kind = fields.Selection(END_KINDS, readonly=True)
     end_reason = fields.Char(readonly=True)
-    compromised = fields.Boolean(readonly=True)
+    compromised = fields.Boolean(
+        readonly=True, help="Somebody else may have had it: its end can never be taken back."
+    )
     address_ids = fields.One2many("auth.integration.key.address", "key_id")
 
     _native_uniq = models.UniqueIndex(
@@ -212,6 +223,31 @@ class AuthIntegrationKey(models.Model):
         :rtype: tuple[str, AuthIntegrationKey]
         """
         integration.ensure_one()
+        [(secret, key)] = self._issue_all([Wanted(integration, name, expires_at)])
+        return secret, key
+
+    @api.model
+    def _issue_all(self, wanted):
+        """Issue several keys as :meth:`_issue` does, and record them in one statement.
+
+        :param list[Wanted] wanted: the keys
+        :return: for each, in their order, the secret and the record
+        """
+        natives = []
+        for integration, name, expires_at, _replaces_id in wanted:
+            self._check_may_have_keys(integration)
+            end = self._end_by_policy(integration, self._parse_end(expires_at))
+            natives.append((integration.user_id, name, end))
+        secrets = self.env["res.users.apikeys"].sudo()._generate_all(natives)
+        made = [
+            (one.integration.user_id.id, secret, one.replaces_id)
+            for one, secret in zip(wanted, secrets, strict=True)
+        ]
+        ids = self._record_generated(made)
+        return [(secret, self.browse(id_)) for secret, id_ in zip(secrets, ids, strict=True)]
+
+    @api.model
+    def _check_may_have_keys(self, integration):
         if not integration.active or not integration.user_id.active:
             raise UserError(
                 self.env._(
@@ -220,11 +256,6 @@ class AuthIntegrationKey(models.Model):
                     name=integration.name,
                 )
             )
-        native = self.env["res.users.apikeys"].with_user(integration.user_id).sudo()
-        native = native.with_context(auth_integration_issued_by=self.env.uid)
-        secret = native._generate(None, name, self._parse_end(expires_at))
-        key = self.sudo().search([("id", "in", self._ids_of_digest(secret))], limit=1)
-        return secret, key.with_env(self.env)
 
     @api.model
     def _parse_end(self, expires_at):
@@ -249,11 +280,14 @@ class AuthIntegrationKey(models.Model):
         :return: a naive UTC datetime, or False for a personal key without end
         :raise UserError: in the past, or beyond the policy of the user's integration
         """
+        return self._end_by_policy(user._integration(), self._parse_end(expires_at))
+
+    @api.model
+    def _end_by_policy(self, integration, expires_at):
+        """The end that a key of an integration, or of none, gets; see :meth:`_allowed_end`."""
         now = fields.Datetime.now()
-        expires_at = self._parse_end(expires_at)
         if expires_at and expires_at <= now:
             raise UserError(self.env._("The end of an API key must lie in the future."))
-        integration = user._integration()
         if not integration:
             return expires_at
         longest = now + timedelta(days=integration.policy_id.max_age_days)
@@ -273,35 +307,51 @@ class AuthIntegrationKey(models.Model):
         return min(expires_at, longest)
 
     @api.model
-    def _record_generated(self, user, secret):
-        """Record a key that :meth:`res.users.apikeys._generate` has just made for ``user``."""
-        digest = IdentityCache.digest(secret)
+    def _record_generated(self, made):
+        """Record native keys that were just made.
+
+        :param made: of each its user's id, the secret, and the id of the record of the key that it
+            is to replace, or None
+        :return: the ids of their records, in the same order
+        :rtype: list[int]
+        """
         self.flush_model()
-        self.env.cr.execute(
+        digests = [IdentityCache.digest(secret) for _user_id, secret, _replaces_id in made]
+        rows = self.env.execute_query(
             SQL(
                 """
                 INSERT INTO auth_integration_key (
                     apikey_id, name, user_id, login, integration_id, scope, prefix, hash, digest,
-                    issued_at, issued_by, expires_at, original_expires_at, use_count,
+                    issued_at, issued_by, expires_at, original_expires_at, use_count, replaces_id,
                     create_uid, create_date, write_uid, write_date
                 )
-                SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key, %(digest)s,
-                       n.create_date, %(uid)s, n.expiration_date, n.expiration_date, 0,
-                       %(uid)s, %(now)s, %(uid)s, %(now)s
-                FROM res_users_apikeys n
+                SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key,
+                       made.digest, n.create_date, %(uid)s, n.expiration_date, n.expiration_date,
+                       0, made.replaces_id, %(uid)s, %(now)s, %(uid)s, %(now)s
+                FROM unnest(
+                    %(users)s::integer[], %(prefixes)s::varchar[], %(digests)s::varchar[],
+                    %(replaced)s::integer[]
+                ) AS made (user_id, prefix, digest, replaces_id)
+                JOIN LATERAL (
+                    SELECT * FROM res_users_apikeys
+                    WHERE user_id = made.user_id AND index = made.prefix
+                    ORDER BY id DESC LIMIT 1
+                ) n ON TRUE
                 JOIN res_users u ON u.id = n.user_id
                 LEFT JOIN auth_integration i ON i.user_id = n.user_id
-                WHERE n.user_id = %(user)s AND n.index = %(prefix)s
-                ORDER BY n.id DESC LIMIT 1
+                RETURNING id, digest
                 """,
-                digest=digest,
-                uid=self.env.context.get("auth_integration_issued_by") or self.env.uid,
+                users=[user_id for user_id, _secret, _replaces_id in made],
+                prefixes=[secret[:8] for _user_id, secret, _replaces_id in made],
+                digests=digests,
+                replaced=[replaces_id for _user_id, _secret, replaces_id in made],
+                uid=self.env.uid,
                 now=UTC_NOW,
-                user=user.id,
-                prefix=secret[:8],
             )
         )
         self.invalidate_model()
+        ids = {digest: id_ for id_, digest in rows}
+        return [ids[digest] for digest in digests]
 
     @api.model
     def _ids_of_digest(self, secret):
@@ -329,10 +379,11 @@ class AuthIntegrationKey(models.Model):
                     self.env._("Only its user or a Settings administrator may end this key.")
                 )
 
-    def revoke(self, reason):
+    def revoke(self, reason, compromised=False):
         """End keys at once, in every worker.
 
         :param str reason: kept on the tombstone and in the integration's history
+        :param bool compromised: somebody else may have the key: nobody can take this back
         :return: True
         :raise AccessError: the caller is neither owner nor manager, and it is not his own key
         :raise UserError: no reason was given
@@ -340,17 +391,37 @@ class AuthIntegrationKey(models.Model):
         self._check_may_end()
         if not isinstance(reason, str) or not reason.strip():
             raise UserError(self.env._("Say why the key is revoked: the reason stays on record."))
+        reason = reason.strip()[:500]
         for key in self.filtered("is_live"):
-            key.sudo()._end("revoked", reason.strip()[:500], self.env.user)
-            key.integration_id.sudo().message_post(
-                body=self.env._(
+            key.sudo()._end("revoked", reason, self.env.user)
+            key.sudo()._note_in_history(
+                self.env._(
                     "%(user)s revoked the API key %(prefix)s…: %(reason)s",
                     user=self.env.user.name,
                     prefix=key.prefix,
-                    reason=reason.strip(),
+                    reason=reason,
                 )
-            ) if key.integration_id else None
+            )
+        if compromised:
+            self._mark_compromised(reason)
         return True
+
+    def _mark_compromised(self, reason):
+        """Mark keys, ended ones too: what was revoked by mistake may turn out to have leaked."""
+        for key in self.sudo().filtered(lambda key: not key.compromised):
+            key.compromised = True
+            key._note_in_history(
+                self.env._(
+                    "%(user)s marked the API key %(prefix)s… as compromised: %(reason)s",
+                    user=self.env.user.name,
+                    prefix=key.prefix,
+                    reason=reason,
+                )
+            )
+
+    def _note_in_history(self, text):
+        if self.integration_id:
+            self.integration_id.message_post(body=text)
 
     def _end_live(self, reason):
         for key in self.filtered("is_live"):

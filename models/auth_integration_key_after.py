@@ -22,6 +22,8 @@ class AuthIntegrationKey(models.Model):
         readonly=True, help="Uses after its end up to this moment were reported."
     )
 
+    may_withdraw = fields.Boolean(compute="_compute_may_withdraw", compute_sudo=True)
+
     # Reuse -----------------------------------------------------------------------------------
 
     @api.model
@@ -107,6 +109,10 @@ class AuthIntegrationKey(models.Model):
         )
 
     # Withdrawal ------------------------------------------------------------------------------
+
+    def _compute_may_withdraw(self):
+        for key in self:
+            key.may_withdraw = not key._obstacle_to_withdrawal()
 
     @check_identity
     def action_withdraw_revocation(self):

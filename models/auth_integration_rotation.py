@@ -4,7 +4,7 @@ from odoo.tools import SQL
 from psycopg2.errors import UniqueViolation
 
 from ..tools import rotation_states
-from .auth_integration_key import ENDED_STATES, LIVE_STATES, UTC_NOW
+from .auth_integration_key import ENDED_STATES, LIVE_STATES, UTC_NOW, Wanted
 
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
 UUID_PARAMETER = "auth_integration.database_uuid"
@@ -16,7 +16,8 @@ class AuthIntegrationRotation(models.Model):
     Its state follows from the two keys (:mod:`~odoo.addons.auth_integration.tools.rotation_states`
     has the table): a process that dies leaves keys, and two state machines would drift apart.
 
-    What runs by itself is in ``auth_integration_rotation_run.py``.
+    What runs by itself is in ``auth_integration_rotation_run.py``, and how new keys are sent in
+    ``auth_integration_rotation_send.py``.
     """
 
     _name = "auth.integration.rotation"
@@ -283,20 +284,31 @@ class AuthIntegrationRotation(models.Model):
 
         :return: the secret, kept by nobody but the caller, and its record
         """
-        old_key = self.old_key_id
-        secret, new_key = self.env["auth.integration.key"]._issue(
-            self.integration_id, old_key.name or self.integration_id.name
-        )
-        new_key.write({"replaces_id": old_key.id})
-        self.write(
-            {
-                "new_key_id": new_key.id,
-                "tries": self.tries + 1,
-                "postponed_until": False,
-                "last_error": False,
-            }
-        )
+        self.ensure_one()
+        [(secret, new_key)] = self._make_new_keys()
         return secret, new_key
+
+    def _make_new_keys(self):
+        """Do as :meth:`_make_new_key` for several rotations.
+
+        :return: for each of them, in their order, the secret and its record
+        """
+        made = self.env["auth.integration.key"]._issue_all(
+            [
+                Wanted(
+                    rotation.integration_id,
+                    rotation.old_key_id.name or rotation.integration_id.name,
+                    replaces_id=rotation.old_key_id.id,
+                )
+                for rotation in self
+            ]
+        )
+        for rotation, (_secret, new_key) in zip(self, made, strict=True):
+            rotation.new_key_id = new_key
+        for tries, rotations in self.grouped("tries").items():
+            rotations.tries = tries + 1
+        self.write({"postponed_until": False, "last_error": False})
+        return made
 
     # Telling ---------------------------------------------------------------------------------
 

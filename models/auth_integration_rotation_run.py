@@ -1,19 +1,20 @@
 import logging
+import time
 from datetime import timedelta
 
 from odoo import api, fields, models
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
-from odoo.tools import SQL, split_every
+from odoo.tools import SQL
 from psycopg2.errors import UniqueViolation
 
 from ..tools.secret_box import NoKeyError, secret_box
-from .auth_integration_delivery import DeliveryRefused, DeliveryUnanswered
 from .auth_integration_key import LIVE_STATES, UTC_NOW
 from .auth_integration_rotation import CLAIM_ACTIVITY
 
 _logger = logging.getLogger(__name__)
 
-BATCH = 100  # records per transaction, where a transaction locks no key
+BATCH = 100  # records per transaction, where it locks no key that others wait for
+SLOW = 2  # seconds for a batch
 # How long before a key's end it is extended: the schedule may fail to run for that long.
 EXTENSION_MARGIN = timedelta(days=1)
 
@@ -44,7 +45,7 @@ class AuthIntegrationRotation(models.Model):
             steps += [
                 (self._due_keys, self._open_batch, BATCH),
                 (self._secrets_of_old_keys, self._encrypt_again, 1),
-                (self._rotations_to_deliver, self._deliver, 1),
+                (self._rotations_to_deliver, self._deliver, BATCH),
                 (self._rotations_to_announce, self._announce, BATCH),
                 (self._reused_keys, self._report_reuse, 1),
                 (self._missing_activities, self._ask_owners, BATCH),
@@ -64,14 +65,24 @@ class AuthIntegrationRotation(models.Model):
     def _work(self, items, act, size):
         """Do one step for all its items, in batches with a commit each.
 
+        What is quick goes on in larger batches, what is slow in smaller ones: a run can only be
+        ended between two of them.
+
+        :param size: of the largest batch
         :return: whether there is time for the next step
         """
         progress = self.env["ir.cron"]._commit_progress
         time_left = progress(remaining=len(items))
-        for batch in split_every(size, items, list):
+        now, done = 1, 0
+        while done < len(items):
             if not time_left:
                 return False
+            started = time.monotonic()
+            batch = items[done : done + now]
             self._try(act, batch)
+            done += len(batch)
+            quick = time.monotonic() - started < SLOW
+            now = min(2 * now, size) if quick else max(now // 4, 1)
             time_left = progress(len(batch))
         return True
 
@@ -330,110 +341,7 @@ class AuthIntegrationRotation(models.Model):
             due = keys.browse(self._due_keys(keys.ids))
             self.create([self._opening_values(key) for key in due])
 
-    # Delivery --------------------------------------------------------------------------------
-
-    @api.model
-    def _rotations_to_deliver(self):
-        """Rotations whose new key is to be sent now, inside the window of their policy."""
-        sending = self.env["auth.integration.delivery"]._codes("_sends")
-        now = fields.Datetime.now()
-        rotations = self.search(
-            [
-                ("cancelled_at", "=", False),
-                ("delivery", "in", sending),
-                ("integration_id.active", "=", True),
-                "|",
-                ("next_try_at", "=", False),
-                ("next_try_at", "<=", now),
-                "|",
-                ("postponed_until", "=", False),
-                ("postponed_until", "<=", now),
-                ("state", "in", ("due", "delivering")),
-            ],
-            order="next_try_at, id",
-        )
-        return rotations.filtered(
-            lambda r: r.opened_by or r.integration_id.policy_id._is_in_window(now)
-        ).ids
-
-    def _deliver(self, rotation_ids):
-        """Make the new key of one rotation, commit, and send it.
-
-        Whatever happens while it is sent, the key exists and may have arrived; it is for the next
-        try to send another one, and for the first use of one of them to end the others.
-        """
-        rotation = self.browse(rotation_ids).try_lock_for_update(allow_referencing=True)
-        rotation.invalidate_recordset()
-        now = fields.Datetime.now()
-        if rotation.state not in ("due", "delivering") or (rotation.next_try_at or now) > now:
-            return  # another run is at it, or has just been
-        way = self.env["auth.integration.delivery"]._all()[rotation.delivery]
-        if obstacle := way._obstacle(rotation.integration_id):
-            rotation._note_failure(obstacle)
-            return
-        secret, new_key = rotation._make_new_key()
-        rotation.write(
-            {
-                "delivering_at": fields.Datetime.now(),
-                "delivered_at": False,
-                "next_try_at": rotation._time_of_next_try(),
-            }
-        )
-        self._commit()
-        try:
-            self._send_by(way, rotation, secret, new_key)
-        except DeliveryRefused as error:
-            rotation._withdraw(new_key, str(error))
-        except DeliveryUnanswered as error:
-            rotation._note_failure(str(error))
-        except Exception as error:
-            # Its text is not ours and might hold the key.
-            _logger.error("Delivery of rotation %s: %s", rotation.id, type(error).__name__)
-            rotation._note_failure(
-                self.env._("The delivery failed inside Odoo: %s", type(error).__name__)
-            )
-        else:
-            rotation._note_arrival(new_key)
-
-    def _send_by(self, way, rotation, secret, new_key):
-        """Send, and be free to see what the other side has done by the time of its answer."""
-        try:
-            way._send(rotation, secret, new_key)
-        finally:
-            self._commit()
-
-    def _commit(self):
-        self.env["ir.cron"]._commit_progress()
-
-    def _note_arrival(self, new_key):
-        """Note that a key arrived; its first use is what goes into the integration's history."""
-        self.write({"delivered_at": fields.Datetime.now(), "last_error": False})
-
-    def _withdraw(self, new_key, reason):
-        """End a key that surely did not arrive, and tell the owners the first time."""
-        first = not self.last_error and self.tries <= 1
-        new_key.lock_for_update(allow_referencing=True)
-        if not new_key.first_used_at:
-            new_key._end("revoked", self.env._("Not delivered"))
-        self._note_failure(reason)
-        if first:
-            self._tell(
-                self.env._(
-                    "The new API key could not be delivered: %(reason)s It is tried again; the"
-                    " old key %(old)s… works meanwhile.",
-                    reason=reason,
-                    old=self.old_key_id.prefix,
-                ),
-                self.integration_id.owner_ids,
-            )
-
-    def _note_failure(self, reason):
-        self.write({"last_error": reason, "next_try_at": self._time_of_next_try()})
-
-    def _time_of_next_try(self):
-        """Five minutes after the first try, then ever longer up to a day."""
-        minutes = 5 * 3 ** min(max(self.tries - 1, 0), 6)
-        return fields.Datetime.now() + min(timedelta(minutes=minutes), timedelta(days=1))
+    # Secrets -------------------------------------------------------------------------------------
 
     @api.model
     def _secrets_of_old_keys(self):

@@ -1,11 +1,15 @@
+import binascii
 import functools
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from odoo import models
-from odoo.addons.base.models.res_users import KEY_CRYPT_CONTEXT
+from odoo.addons.base.models.res_users import API_KEY_SIZE, INDEX_SIZE, KEY_CRYPT_CONTEXT
 from odoo.addons.base.models.res_users import ResUsersApikeys as BaseApikeys
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from odoo.tools import SQL
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..tools import attempt as attempt_context
@@ -75,6 +79,21 @@ def recording(env):
         raise
     except Exception:
         _logger.exception("Could not write down what becomes of an API key; core goes on alone")
+
+
+def _hash_all(secrets):
+    """Hash new keys as core does, on all processors: hashing leaves the interpreter to others."""
+    if len(secrets) == 1:
+        return [KEY_CRYPT_CONTEXT.hash(secrets[0])]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(KEY_CRYPT_CONTEXT.hash, secrets))
+
+
+class Issuing:
+    """Says to :meth:`ResUsersApikeys._generate` that the end is settled and the key recorded.
+
+    An object in the context, which no caller over RPC can send.
+    """
 
 
 class ResUsersApikeys(models.Model):
@@ -321,12 +340,49 @@ class ResUsersApikeys(models.Model):
         """Extend :meth:`res.users.apikeys._generate`: hold the end to policy, record the key."""
         if not self._auth_integration_applies():
             return super()._generate(scope, name, expiration_date)
+        if isinstance(self.env.context.get("auth_integration_issuing"), Issuing):
+            return super()._generate(scope, name, expiration_date)
         keys = self.env["auth.integration.key"].sudo()
         expiration_date = keys._allowed_end(self.env.user, expiration_date) or None
         secret = super()._generate(scope, name, expiration_date)
         with recording(self.env):
-            keys._record_generated(self.env.user, secret)
+            keys._record_generated([(self.env.uid, secret, None)])
         return secret
+
+    def _generate_all(self, wanted):
+        """Make several global keys whose ends are settled; the caller records them.
+
+        Mirrors :meth:`res.users.apikeys._generate`, with one statement for all. When another
+        module makes keys too, it is called for each.
+
+        :param wanted: of each its user, its description and its end
+        :return: the secrets, in the same order
+        """
+        definers = [cls for cls in type(self).mro() if "_generate" in vars(cls)]
+        if definers != [ResUsersApikeys, BaseApikeys]:
+            natives = self.with_context(auth_integration_issuing=Issuing())
+            return [
+                natives.with_user(user).sudo()._generate(None, name, end)
+                for user, name, end in wanted
+            ]
+        secrets = [binascii.hexlify(os.urandom(API_KEY_SIZE)).decode() for _ in wanted]
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO res_users_apikeys (name, user_id, expiration_date, key, index)
+                SELECT * FROM unnest(
+                    %s::varchar[], %s::integer[], %s::timestamp[], %s::varchar[], %s::varchar[])
+                """,
+                [name for _user, name, _end in wanted],
+                [user.id for user, _name, _end in wanted],
+                [end or None for _user, _name, end in wanted],
+                _hash_all(secrets),
+                [secret[:INDEX_SIZE] for secret in secrets],
+            )
+        )
+        for user, _name, _end in wanted:
+            _logger.info("%s generated: for '%s' (#%s)", self._description, user.login, user.id)
+        return secrets
 
     def unlink(self):
         """Extend ``unlink``: every way of removing a key by ORM passes here."""

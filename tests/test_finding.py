@@ -148,8 +148,13 @@ class TestFinding(IntegrationCommon):
             {"proxy_mode_off", "secrets_not_encrypted"}, self._codes(integration_id=False)
         )
 
+    def test_copied_database(self):
+        self.assertNotIn("database_copied", self._codes(integration_id=False))
+        self.env["ir.config_parameter"].set_param("database.uuid", "another")
+        self.assertIn("database_copied", self._codes(integration_id=False))
+
     def test_every_kind_is_tested_and_numbered_once(self):
-        self.assertEqual(len({kind.number for kind in findings.KINDS}), 20)
+        self.assertEqual(len({kind.number for kind in findings.KINDS}), 21)
         self.assertLess(max(kind.number for kind in findings.KINDS), findings.ID_STEP)
 
     def test_texts_have_their_values(self):

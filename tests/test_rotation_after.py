@@ -145,3 +145,43 @@ class TestRotationWithdrawal(RotationCommon):
         self._move(self.key, end_kind="superseded", expires_at=self.now + timedelta(days=9))
         with self.assertRaisesRegex(UserError, "not revoked"):
             withdraw()
+
+    def test_marked_in_the_dialogue(self):
+        """Whoever revokes says that the key leaked; nobody can take that back."""
+        wizard = self.env["auth.integration.revoke"].with_user(self.owner).create(
+            {"key_ids": self.key.ids, "reason": "posted in a forum", "compromised": True}
+        )
+        wizard.action_revoke()
+        self.assertEqual((self.key.state, self.key.compromised), ("revoked", True))
+        self.assertFalse(self.key.with_user(self.manager).may_withdraw)
+        with self.assertRaisesRegex(UserError, "compromised"):
+            self.key.with_user(self.system)._withdraw_revocation()
+        history = " ".join(self.integration.message_ids.mapped("body"))
+        self.assertIn("as compromised: posted in a forum", history)
+
+    def test_marked_after_its_end(self):
+        """It turns out a little later that what was revoked has leaked."""
+        self.key.revoke("wrong line")
+        self.assertTrue(self.key.with_user(self.manager).may_withdraw)
+        with self.assertRaises(AccessError):
+            self.key.with_user(self.stranger).revoke("mine", compromised=True)
+        self.key.with_user(self.owner).revoke("it leaked", compromised=True)
+        self.assertEqual((self.key.end_reason, self.key.compromised), ("wrong line", True))
+        self.assertFalse(self.key.with_user(self.manager).may_withdraw)
+
+    def test_nobody_unmarks(self):
+        self.key.revoke("leaked", compromised=True)
+        self.key.revoke("not after all", compromised=False)
+        self.assertTrue(self.key.compromised)
+        for user in (self.owner, self.manager, self.system):
+            with self.assertRaises(AccessError):
+                self.key.with_user(user).compromised = False
+
+    def test_the_form_offers_it_to_administrators_while_it_can_be_done(self):
+        self.key.revoke("wrong line")
+        view = self.env.ref("auth_integration.auth_integration_key_view_form").id
+        for user, offered in ((self.manager, True), (self.owner, False)):
+            arch = self.keys.with_user(user).get_view(view)["arch"]
+            self.assertIs("action_withdraw_revocation" in arch, offered)
+        self._move(self.key, ended_at=fields.Datetime.now() - timedelta(minutes=61))
+        self.assertFalse(self.key.with_user(self.manager).may_withdraw)

@@ -24,6 +24,7 @@ from ..tools import signatures
 from ..tools.secret_box import ENVIRONMENT_VARIABLE
 from .test_rotation import RUN_LOGGER, RotationCommon
 
+SEND_LOGGER = "odoo.addons.auth_integration.models.auth_integration_rotation_send"
 SECRET_KEY = Fernet.generate_key().decode()
 
 
@@ -257,7 +258,7 @@ class TestRotationWebhook(RotationCommon):
 
         with (
             patch.object(type(self.env["auth.integration.delivery.webhook"]), "_send", fail),
-            self.assertLogs(RUN_LOGGER, "ERROR") as log,
+            self.assertLogs(SEND_LOGGER, "ERROR") as log,
         ):
             rotation = self._due()
         self.assertEqual(rotation.state, "delivering")

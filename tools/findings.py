@@ -433,6 +433,25 @@ KINDS = (
               AND c.write_date > {NOW} - interval '7 days'
         """,
     ),
+    Kind(
+        code="database_copied",
+        number=21,
+        severity="warning",
+        title=_lt("This database is a copy"),
+        message=_lt(
+            "It was copied from the one that integrations call: no key is rotated here, so that no"
+            " system replaces its real key by one of the copy."
+        ),
+        remedy=_lt(
+            "If integrations call this database from now on, set the system parameter"
+            " auth_integration.database_uuid to the value of database.uuid. Otherwise accept this."
+        ),
+        sql=f"""
+            {_SERVER} FROM ir_config_parameter c
+            WHERE c.key = 'auth_integration.database_uuid' AND c.value IS DISTINCT FROM (
+                SELECT u.value FROM ir_config_parameter u WHERE u.key = 'database.uuid')
+        """,
+    ),
 )
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")

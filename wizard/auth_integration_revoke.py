@@ -15,8 +15,12 @@ class AuthIntegrationRevoke(models.TransientModel):
         default=lambda self: self.env.context.get("active_ids"),
     )
     reason = fields.Char(required=True)
+    compromised = fields.Boolean(
+        "Somebody else may have this key",
+        help="It is marked as compromised, and nobody can take the revocation back.",
+    )
 
     def action_revoke(self):
         """End the keys at once."""
-        self.key_ids.revoke(self.reason)
+        self.key_ids.revoke(self.reason, compromised=self.compromised)
         return {"type": "ir.actions.act_window_close"}
