@@ -274,9 +274,12 @@ class LiveServer:
         raise TimeoutError(f"no answer after {timeout} s:\n{tail(self.log_path)}")
 
     def _answers(self):
-        # 404 is an answer too: configurations with several databases have no /web/login.
+        # Workers begin with the database loaded: any answer will do. A threaded server loads it
+        # for its first page. 404 is an answer too: configurations with several databases have no
+        # /web/login.
+        path = "/web/health" if self.workers else "/web/login"
         try:
-            urllib.request.urlopen(f"{self.url}/web/login", timeout=60).close()
+            urllib.request.urlopen(f"{self.url}{path}", timeout=60).close()
         except urllib.error.HTTPError:
             return True
         except OSError:

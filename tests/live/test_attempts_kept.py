@@ -4,7 +4,6 @@ Exactly once over retries and rollbacks, durable, bounded, without secrets, unfo
 in the way of a login.  On a server with two workers, with read-only cursors where routes say so.
 """
 
-import base64
 import contextlib
 import json
 import os
@@ -21,11 +20,11 @@ import pyotp
 import pytest
 from attempt_world import TOTP_SECRET, WRONG_KEY, World, totals
 from clients import Xmlrpc, each_worker, only_worker
+from secret_search import encodings, found
 
 import debian_archive
 import debian_programs
 import postgres
-import templates
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -717,51 +716,6 @@ def test_forged_line_is_no_match_for_fail2ban(world):
 # Secrets
 
 
-def encodings(secret):
-    """A secret in every form in which it might be lying about."""
-    raw = secret.encode()
-    yield from {
-        raw,
-        base64.b64encode(raw),
-        base64.urlsafe_b64encode(raw),
-        urllib.parse.quote(secret).encode(),
-        urllib.parse.quote_plus(secret).encode(),
-        json.dumps(secret)[1:-1].encode(),
-        repr(secret)[1:-1].encode(),
-        secret.replace("&", "&amp;").encode(),
-    }
-
-
-def places(world):
-    """Everything that lies on a disk after the calls: name and bytes."""
-    with contextlib.closing(postgres.connect(world.db)) as connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
-            " AND table_type = 'BASE TABLE'"
-        )
-        for (table,) in cursor.fetchall():
-            with open(world.server.folder / "copy", "wb+") as file:
-                cursor.copy_expert(f'COPY "{table}" TO STDOUT', file)
-                file.seek(0)
-                yield f"table {table}", file.read().replace(rb"\\", b"\\")  # as COPY escapes it
-    data = Path(templates.data_dir())
-    for folder in (data / "sessions", data / "filestore" / world.db):
-        for path in folder.rglob("*"):
-            if path.is_file():
-                yield str(path), path.read_bytes()
-    yield "server log", world.server.log_path.read_bytes()
-
-
-def found(world, secrets):
-    return {
-        (place, secret)
-        for place, content in places(world)
-        for secret in secrets
-        if any(form in content for form in encodings(secret))
-    }
-
-
 def test_secrets_in_wrong_fields_are_found_nowhere(world):
     """A password or key typed as login, agent, in the query string, a header or a database name."""
     key = "c0ffee" * 6 + "1234"
@@ -789,7 +743,7 @@ def test_secrets_in_wrong_fields_are_found_nowhere(world):
         agent.json2(WRONG_KEY)
         agent.authenticate("person", "x")
         assert agent.json2(world.keys["good"]).status == 200
-    assert found(world, (key, password, spoken)) == set()
+    assert found(world.server, (key, password, spoken)) == set()
 
     # The search itself finds what is there.
     for form in encodings(password):
@@ -797,11 +751,12 @@ def test_secrets_in_wrong_fields_are_found_nowhere(world):
         world.server.sql(
             "INSERT INTO ir_config_parameter (key, value) VALUES ('planted', %s)", [planted]
         )
-        assert {place for place, _ in found(world, [password])} == {"table ir_config_parameter"}
+        places = {place for place, _secret in found(world.server, [password])}
+        assert places == {"table ir_config_parameter"}
         world.server.sql("DELETE FROM ir_config_parameter WHERE key = 'planted'")
     with open(world.server.log_path, "ab") as log:
         log.write(key.encode() + b"\n")
-    assert found(world, [key]) == {("server log", key)}
+    assert found(world.server, [key]) == {("server log", key)}
 
 
 # Floods

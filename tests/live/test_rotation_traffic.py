@@ -20,7 +20,7 @@ import xmlrpc.client
 from pathlib import Path
 
 import pytest
-from clients import Authenticate, Json2, Jsonrpc, Refused, Xmlrpc
+from clients import Authenticate, Json2, Jsonrpc, Refused, Xmlrpc, administrator
 
 ADDONS = Path(__file__).parent / "addons"
 SERVER = {
@@ -118,10 +118,14 @@ def make_certificate(folder):
 
 
 class Traffic:
-    """Clients of one integration on every protocol, calling without a pause."""
+    """Clients of one integration on every protocol, one call after the other.
 
-    def __init__(self, server, integration, key):
+    :param pause: seconds between two calls of a client
+    """
+
+    def __init__(self, server, integration, key, pause=0):
         self.server, self.integration, self.key = server, integration, key
+        self.pause = pause
         self.calls = dict.fromkeys(("xmlrpc", "jsonrpc", "json2", "authenticate"), 0)
         self.refusals, self.errors = [], []
         self._stop = threading.Event()
@@ -171,6 +175,7 @@ class Traffic:
                 self.refusals.append((way, key[:8], time.time(), str(refused)))
             except Exception as error:
                 self.errors.append((way, repr(error)))
+            self._stop.wait(self.pause)
 
     def wait_for_calls(self, count=2):
         """Wait until every client has made so many more calls."""
@@ -211,6 +216,7 @@ class Drive:
         )
         self.integration, self.old = made, made["key"]
         self.days = days
+        self.killed = False
         # Its owner has had his digest of today for the integration before.
         server.sql("DELETE FROM auth_integration_digest")
 
@@ -256,18 +262,20 @@ class Drive:
     def as_admin(self, model, method, *args):
         """Call in the server as an administrator; a server that dies of it is started again."""
         try:
-            return Xmlrpc(self.server, 2, "admin").call(model, method, *args)
-        except (*BROKEN, xmlrpc.client.Fault) as error:
-            self.revive(error)
+            return administrator(self.server).call(model, method, *args)
+        except (*BROKEN, xmlrpc.client.Fault):
+            self.revive()
             return None
 
-    def revive(self, error=None):
-        deadline = time.monotonic() + 5
-        while self.server.running and time.monotonic() < deadline:
-            if isinstance(error, xmlrpc.client.Fault):
-                return
-            time.sleep(0.02)
-        if not self.server.running:
+    def crash_at(self, step):
+        """Let the server be killed at this step, or with ``cut`` lose its connection there."""
+        (self.folder / "crash").write_text(step)
+        self.killed = not step.endswith(" cut")
+
+    def revive(self):
+        """Start the server again if its last step was reached; it may be still dying."""
+        if self.killed and not (self.folder / "crash").exists():
+            self.killed = False
             self.server.kill9()
             self.server.start()
 
@@ -290,8 +298,8 @@ class Drive:
             try:
                 client = Json2(self.server, self.old)
                 return client.call("auth.integration.key", "rotate")["key"]
-            except (*BROKEN, json.JSONDecodeError) as error:
-                self.revive(error)
+            except (*BROKEN, json.JSONDecodeError):
+                self.revive()
                 return None
         if self.delivery == "webhook":
             return self.endpoint.keys[-1] if self.endpoint.keys else None
@@ -316,17 +324,15 @@ class Drive:
             if key := self.fetch():
                 with contextlib.suppress(Refused):
                     self._switch(traffic, key)
-            else:
-                self.revive()
+            self.revive()
         raise AssertionError(f"stuck: {self.rotation()}")
 
     def _switch(self, traffic, key):
         switching = threading.Thread(target=traffic.switch_to, args=(key,), daemon=True)
         switching.start()
         while switching.is_alive():
-            switching.join(0.2)
-            if not self.server.running:
-                self.revive()
+            switching.join(0.1)
+            self.revive()
 
     def finish(self, traffic):
         """Let the overlap pass and the old key end."""
@@ -364,12 +370,14 @@ def drive(server, workplace, delivery, crash=None, **options):
     if crash:
         server.expect_log(".*")  # what is killed in the middle complains
     driving = Drive(server, workplace, delivery, **options)
-    with Traffic(server, driving.integration, driving.old) as traffic:
+    # Where the server starts again, it does not share the machine with clients at full speed.
+    pause = 0.03 if crash else 0
+    with Traffic(server, driving.integration, driving.old, pause) as traffic:
         traffic.wait_for_calls()
         driving.make_due()
         crash_file = driving.folder / "crash"
         if crash:
-            crash_file.write_text(crash)
+            driving.crash_at(crash)
         driving.to_overlap(traffic)
         driving.finish(traffic)
         driving.check_end(traffic)
@@ -409,7 +417,8 @@ STEPS = {
     ],
     "self_service": ["after _lock_for_handing_over", "after _make_new_key", "after rotate"],
     "webhook": [
-        "after _make_new_key",
+        "after _generate_all",
+        "after _make_new_keys",
         "before _commit",
         "after _commit",
         "before _send",
@@ -447,7 +456,7 @@ def test_kill_9_while_extending(server, workplace):
             [driving.integration["id"]],
         )
         driving._align_native()
-        (driving.folder / "crash").write_text("after _extend")
+        driving.crash_at("after _extend")
         driving.run_schedule()
         driving.revive()
         assert not (driving.folder / "crash").exists()

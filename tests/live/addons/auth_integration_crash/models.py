@@ -54,6 +54,7 @@ def _step(cls, name):
     "_open_batch",
     "_lock_for_handing_over",
     "_make_new_key",
+    "_make_new_keys",
     "_commit",
     "_note_arrival",
     "_note_failure",
@@ -93,6 +94,11 @@ class Key(models.Model):
         answer = super().rotate(totp)
         reach("after rotate", self.env)
         return answer
+
+
+@steps("_generate_all")
+class Natives(models.Model):
+    _inherit = "res.users.apikeys"
 
 
 @steps("_send")
