@@ -176,18 +176,20 @@ class AuthIntegration(models.Model):
     def _health_sql(self, alias):
         """SQL of the worst open finding; the findings are looked up once, not for each row."""
 
-        def has_open(severity):
-            return SQL(
-                "%s IN (SELECT f.integration_id FROM auth_integration_finding f"
-                " WHERE f.severity = %s AND NOT f.accepted)",
-                SQL.identifier(alias, "id"),
-                severity,
-            )
-
         return SQL(
-            "(CASE WHEN %s THEN 'critical' WHEN %s THEN 'warning' ELSE 'ok' END)",
-            has_open("critical"),
-            has_open("warning"),
+            """
+            COALESCE((
+                SELECT jsonb_object_agg(worst.integration_id, worst.severity) FROM (
+                    SELECT f.integration_id,
+                           CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'
+                                ELSE 'warning' END AS severity
+                    FROM auth_integration_finding f
+                    WHERE f.severity <> 'info' AND NOT f.accepted AND f.integration_id IS NOT NULL
+                    GROUP BY f.integration_id
+                ) worst
+            ) ->> %s::text, 'ok')
+            """,
+            SQL.identifier(alias, "id"),
         )
 
     def _search_health(self, operator, value):

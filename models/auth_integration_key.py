@@ -524,7 +524,8 @@ class AuthIntegrationKey(models.Model):
 
     def _break_warning(self):
         """Say who is refused when these keys end, or return False when nobody is."""
-        live = self.filtered("is_live")
+        # With the others of a list: what is told of the keys is read for all of them at once.
+        live = self.filtered("is_live").with_prefetch(self._prefetch_ids)
         if not live:
             return False
         lines = [self.env._("The systems that use these API keys will be refused at once:")]
