@@ -1,13 +1,15 @@
 """The add-on's own RPC API, over every protocol, and the README's examples as printed."""
 
+import ast
 import json
 import os
 import re
 import subprocess
+import textwrap
 import xmlrpc.client
 
 import pytest
-from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc
+from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator
 from conftest import ROOT
 
 WHOAMI = {
@@ -134,33 +136,82 @@ def test_verify(server, issued):
         assert code.encode() not in body
 
 
-def readme_examples(word):
-    """The literal blocks of the README that contain a word, dedented."""
+def readme_examples(*words):
+    """The literal blocks of the README that contain all of these words, dedented."""
     text = (ROOT / "README.rst").read_text()
-    blocks = re.findall(r"::\n\n((?:[ ]+\S.*\n|\n)+)", text)
-    return ["\n".join(line.strip() for line in b.splitlines()) for b in blocks if word in b]
+    blocks = re.finditer(r"^( *)\S.*::\n\n((?:\1 +\S.*\n|\n)+)", text, re.M)
+    found = [textwrap.dedent(block[2]) for block in blocks]
+    return [block for block in found if all(word in block for word in words)]
 
 
-def test_readme_curl_examples(server, issued):
-    """Every curl call of the README works as printed."""
+def run_curl(server, example, **variables):
+    """Run an example as printed; return the result."""
+    answer = subprocess.run(
+        ["bash", "-c", example],
+        env=os.environ | {"URL": server.url, "DB": server.db} | variables,
+        capture_output=True,
+        check=True,
+    )
+    answer = json.loads(answer.stdout)
+    return answer["result"] if "jsonrpc" in example else answer
+
+
+def run_python(server, example, uid, key, **names):
+    """Run the lines of an example as printed; return the last one's result, and what they set."""
+    names |= {"models": server.xmlrpc("object"), "db": server.db, "uid": uid, "key": key}
+    *before, last = ast.parse(example).body
+    exec(compile(ast.Module(before, []), "README", "exec"), names)
+    if isinstance(last, ast.Assign):
+        names[last.targets[0].id] = result = eval(ast.unparse(last.value), names)
+    else:
+        result = eval(ast.unparse(last), names)
+    return result, names
+
+
+def test_readme_examples_are_all_run():
+    """One that is added has to be run below."""
+    assert len(readme_examples("curl")) == 6
+    assert len(readme_examples("execute_kw(")) == 4  # rotate has tests of its own
+
+
+@pytest.mark.parametrize("path", ["res.partner/search_count", "/verify"])
+def test_readme_curl_examples(server, issued, path):
     *_ids, secret = issued
-    examples = readme_examples("curl")
-    assert len(examples) == 2
-    for example in examples:
-        answer = subprocess.run(
-            ["bash", "-c", example],
-            env=os.environ | {"URL": server.url, "KEY": secret, "DB": server.db},
-            capture_output=True,
-            check=True,
-        )
-        assert isinstance(json.loads(answer.stdout), (int, dict))
+    [example] = readme_examples("curl", path)
+    assert isinstance(run_curl(server, example, KEY=secret), int | dict)
 
 
-def test_readme_python_example(server, issued):
-    """The whoami call of the README works as printed."""
+@pytest.mark.parametrize("words", ["execute_kw(", "curl /jsonrpc", "curl /json/2"])
+def test_readme_whoami(server, issued, words):
+    """The whoami calls of the README work as printed, over each protocol."""
     _integration, code, uid, secret = issued
-    example = next(e for e in readme_examples("execute_kw") if "whoami" in e)
-    names = {"models": server.xmlrpc("object"), "db": server.db, "uid": uid, "key": secret}
-    told = eval(example.strip(), names)
+    [example] = readme_examples("whoami", *words.split())
+    if "curl" in words:
+        told = run_curl(server, example, KEY=secret, USER_ID=str(uid))
+    else:
+        told, _names = run_python(server, example, uid, secret)
     assert told["integration"] == code
     assert set(told) == WHOAMI
+
+
+def test_readme_issue_and_revoke(server, admin, issued):
+    """The administrator's calls of the README work as printed, over each protocol."""
+    integration, _code, uid, _secret = issued
+    admin_key = administrator(server).secret
+    variables = {"KEY": admin_key, "USER_ID": "2", "INTEGRATION_ID": str(integration)}
+
+    [by_xmlrpc] = readme_examples("execute_kw(", "issue_key")
+    new, names = run_python(server, by_xmlrpc, 2, admin_key, integration_id=integration)
+    [by_json2] = readme_examples("curl", "issue_key")
+    other = run_curl(server, by_json2, **variables)
+    for key in (new["key"], other["key"]):
+        assert Json2(server, key).call("res.users", "context_get")["uid"] == uid
+
+    [by_xmlrpc] = readme_examples("execute_kw(", "revoke")
+    assert run_python(server, by_xmlrpc, 2, admin_key, new=names["new"])[0] is True
+    [key_id] = admin.call("auth.integration.key", "search", [("prefix", "=", other["prefix"])])
+    [by_jsonrpc] = readme_examples("curl", "revoke")
+    assert run_curl(server, by_jsonrpc, KEY_ID=str(key_id), **variables) is True
+    for key in (new["key"], other["key"]):
+        with pytest.raises(Refused):
+            Json2(server, key).call("res.users", "context_get")
