@@ -19,9 +19,11 @@ def digest(number=0):
 
 
 def everything_in(value, seen=None):
-    """All objects that a value holds, however deep: what a dump of the process would show."""
+    """All objects that a value or its class holds, however deep: what a dump would show."""
     seen = {} if seen is None else seen
-    if id(value) in seen or isinstance(value, (type, type(sys))):
+    if id(value) in seen or isinstance(value, type(sys)):
+        return seen
+    if isinstance(value, type) and value.__module__ != IdentityCache.__module__:
         return seen
     seen[id(value)] = value
     if isinstance(value, dict):
@@ -29,7 +31,7 @@ def everything_in(value, seen=None):
     elif isinstance(value, (list, tuple, set)):
         parts = list(value)
     else:
-        parts = list(getattr(value, "__dict__", {}).values())
+        parts = [type(value), *getattr(value, "__dict__", {}).values()]
     for part in parts:
         everything_in(part, seen)
     return seen
