@@ -87,6 +87,9 @@ class IrHttp(models.AbstractModel):
         """Find a cause for a refusal by an authentication method that we know nothing of."""
         if attempt.codes:
             return
+        if attempt.accepted_key_of:
+            attempt.note("provider_error")  # a module above ours has its own opinion
+            return
         frame = traceback.extract_tb(error.__traceback__, limit=-1)[0]
         # Core makes an AccessDenied of whatever else was raised; many methods refuse that way.
         replaced = error.__context__ if frame.name == "_authenticate_explicit" else None

@@ -408,11 +408,14 @@ _KEY = (
         title=_lt("Refused by the login provider"),
         explanation=_lt(
             "The outside service that checks this login (OAuth or LDAP) refused it or could not be "
-            "reached."
+            "reached. With a good API key: another installed module, which checks keys too, "
+            "refused it."
         ),
         remedy=_lt(
             "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log. An "
-            "API key from Integrations ▸ Keys does not depend on it."
+            "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log. An "
+            "API key from Integrations ▸ Keys does not depend on it. If it is a key that was "
+            "refused, look at the settings of the modules that check keys."
         ),
     ),
 )
