@@ -3,11 +3,39 @@ from odoo.tools import SQL
 
 from .auth_integration_key import UTC_NOW
 
+# Milliseconds that the scheduled job may wait for a call that records the same key.
+CRON_LOCK_TIMEOUT_MS = 60_000
+
 
 class AuthIntegrationKey(models.Model):
     """Finding what did not pass through our hooks."""
 
     _inherit = "auth.integration.key"
+
+    @api.model
+    def _cron_reconcile(self):
+        """Run :meth:`_reconcile` from the scheduled job, unless the schema is behind the code."""
+        if not getattr(self.env.registry, "auth_integration_ready", False):
+            return
+        processed = self._reconcile_apart(CRON_LOCK_TIMEOUT_MS)
+        self.env["ir.cron"]._commit_progress(processed, remaining=0)
+
+    @api.model
+    def _reconcile_apart(self, lock_timeout_ms, then=None):
+        """Run :meth:`_reconcile` in a transaction of its own, whatever becomes of the caller's.
+
+        It is READ COMMITTED: two that find the same key at once, in a first call with it and in
+        the scheduled job, wait for one another instead of failing.
+
+        :param lock_timeout_ms: milliseconds to wait for a lock
+        :param then: called with the environment of that transaction before it ends
+        :return: what ``then`` returns, else the number of rows changed
+        """
+        with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
+            cr.execute("SET LOCAL lock_timeout = %s", [f"{lock_timeout_ms}ms"])
+            env = self.env(cr=cr, su=True)
+            changed = self.with_env(env)._reconcile()
+            return then(env) if then else changed
 
     @api.model
     def _reconcile(self):
@@ -16,7 +44,11 @@ class AuthIntegrationKey(models.Model):
         Finds what did not pass through our hooks: keys there before installation, inserted,
         changed or deleted by SQL, by the native vacuum or by a restored backup.  Also brings the
         keys of integration users under their policy: none of them lives without an end.
+
+        :return: number of rows changed
+        :rtype: int
         """
+        changed = 0
         self.flush_model()
         for statement in (
             self._reconcile_ended_sql(),
@@ -26,7 +58,9 @@ class AuthIntegrationKey(models.Model):
             self._reconcile_native_end_sql(),
         ):
             self.env.cr.execute(statement)
+            changed += self.env.cr.rowcount
         self.invalidate_model()
+        return changed
 
     def _reconcile_ended_sql(self):
         """Write down the ends that came by date, or by a native row that is no more."""

@@ -108,6 +108,18 @@ class TestIntegration(IntegrationCommon):
         self.assertFalse(self.integration.owner_ids)
         self.assertEqual(self._check(secret), self.integration.user_id.id)
 
+    def test_archiving_an_owner_or_the_policy_ends_no_key(self):
+        """Nor does it let a new one live longer than the policy says."""
+        secret, key = self._issue(self.integration)
+        end = key.expires_at
+        self.owner.active = False
+        self.integration.policy_id.active = False
+        self.env["auth.integration.key"]._reconcile()
+        self.assertEqual((key.state, key.expires_at), ("pending", end))
+        self.assertEqual(self._check(secret), self.integration.user_id.id)
+        with self.assertRaises(UserError):
+            self.integration.issue_key(expires_at="2099-01-01 00:00:00")
+
     def test_technical_user_cannot_log_in(self):
         """No interactive login, even with a password that is right."""
         user = self.integration.user_id

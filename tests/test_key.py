@@ -1,4 +1,5 @@
 from datetime import timedelta
+from unittest.mock import patch
 
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
@@ -33,6 +34,32 @@ class TestKey(IntegrationCommon):
         secret = natives._generate(None, "by other code", None)
         key = self.env["auth.integration.key"].search([("prefix", "=", secret[:8])])
         self.assertTrue(key.expires_at)
+
+    def test_issued_while_the_hooks_sleep(self):
+        """While modules are installed: it has its record and the policy's end all the same."""
+        with patch.object(self.env.registry, "auth_integration_ready", False):
+            secret, key = self.env["auth.integration.key"]._issue(self.integration, "early")
+            with self.assertRaises(UserError):
+                self.integration.issue_key(expires_at="2020-01-01 00:00:00")
+        self.assertEqual((key.prefix, key.integration_id), (secret[:8], self.integration))
+        self.assertEqual(key.issued_by, self.env.user)
+        self.assertEqual(self._native(key), (key.expires_at,))
+        lifetime = key.expires_at - key.issued_at
+        self.assertAlmostEqual(lifetime.total_seconds() / 86400, 90, places=1)
+        self.assertEqual(self._check(secret), self.integration.user_id.id)
+
+    def test_scheduled_job_sleeps_with_the_hooks(self):
+        """When the schema is behind the code, the job touches nothing."""
+        _secret, key = self._issue(self.integration)
+        self.env.cr.execute("DELETE FROM res_users_apikeys WHERE id = %s", (key.apikey_id.id,))
+        for ready in (False, True):
+            with (
+                self.enter_registry_test_mode(),
+                patch.object(self.env.registry, "auth_integration_ready", ready),
+            ):
+                self.env.ref("auth_integration.ir_cron_reconcile").method_direct_trigger()
+            key.invalidate_recordset()
+            self.assertEqual(bool(key.ended_at), ready)
 
     def test_personal_key_is_recorded(self):
         """Made on the preferences page: the user's own, without an integration."""

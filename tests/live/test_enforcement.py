@@ -398,6 +398,32 @@ def test_workers_adopt_a_key_at_the_same_time(server, integration, kind):
         assert len({calls[way].line.pid for way in ("json2", "xmlrpc")}) == 2
 
 
+def test_scheduled_job_and_a_call_adopt_a_key_at_the_same_time(server):
+    """The job that looks for such keys waits for the call as another call would."""
+    key = insert_by_sql(server, f"raced the job {server.workers}")
+    call = ways(server, key.uid, key.login, key.secret)["json2"]
+    admin = administrator(server)
+    job = server.shell("result = env.ref('auth_integration.ir_cron_reconcile').id")
+    with contextlib.closing(postgres.connect(server.db)) as holder, ThreadPoolExecutor(2) as pool:
+        cursor = holder.cursor()
+        cursor.execute("BEGIN; LOCK TABLE auth_integration_key IN SHARE MODE")
+        running = [
+            pool.submit(accepted, call),
+            pool.submit(admin.call, "ir.cron", "method_direct_trigger", [job]),
+        ]
+        while waiting_for_locks(server) < 2:
+            assert not any(call.done() for call in running)
+        cursor.execute("ROLLBACK")
+        assert running[0].result() is True
+        running[1].result()  # raises when the job has failed
+    assert len(records_of(server, key)) == 1
+    [progress] = server.sql(
+        "SELECT done, remaining FROM ir_cron_progress WHERE cron_id = %s ORDER BY id DESC LIMIT 1",
+        [job],
+    )
+    assert progress["remaining"] == 0
+
+
 def test_what_core_decides_alone_is_not_remembered(server, integration):
     """While our code fails, core decides; nothing of that outlives the failure."""
     _identifier, key = integration()

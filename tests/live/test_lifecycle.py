@@ -78,6 +78,16 @@ def last_failure(server):
     return row
 
 
+def causes_of(server, uid):
+    """Causes of all refusals of a user in the log, by channel."""
+    rows = server.sql(
+        "SELECT channel, array_agg(DISTINCT cause) AS causes FROM auth_attempt"
+        " WHERE user_id = %s AND outcome = 'failure' GROUP BY channel",
+        [uid],
+    )
+    return {row["channel"]: set(row["causes"]) for row in rows}
+
+
 # Birth -------------------------------------------------------------------------------------------
 
 
@@ -405,10 +415,10 @@ def test_whoami_keeps_nothing_of_the_caller_before(server, admin):
 
 @pytest.fixture(scope="module")
 def extended(server):
-    """Give the same server with Odoo's second factor, and a module that checks keys as well."""
+    """Give the same server with Odoo's second factor, and modules that check keys as well."""
     server.stop()
     server.extra_addons = (ADDONS,)
-    odoo(server, "-i", "auth_totp,other_key_check")
+    odoo(server, "-i", "auth_totp,other_key_check,later_key_check")
     return server.start()
 
 
@@ -426,7 +436,15 @@ def test_other_modules_check_is_respected(extended, admin):
     set_param("refused_prefix", key[:8])
     for _worker in each_worker(server):
         assert not any(map(accepted, ways(server, uid, "checked_twice", key).values()))
+    assert causes_of(server, uid) == {
+        channel: {"provider_error"} for channel in ("xmlrpc", "jsonrpc", "json2")
+    }
     set_param("refused_prefix", "")
+    set_param("refused_after_all", key[:8])  # by one whose override comes before ours
+    for _worker in each_worker(server):
+        assert not any(map(accepted, ways(server, uid, "checked_twice", key).values()))
+    assert set().union(*causes_of(server, uid).values()) == {"provider_error"}
+    set_param("refused_after_all", "")
     set_param("token_uid", str(guest))
     set_param("token", "a token of its own")
     for _worker in each_worker(server):
@@ -437,6 +455,37 @@ def test_other_modules_check_is_respected(extended, admin):
     admin.call("auth.integration.key", "revoke", [record(admin, key, "id")["id"]], "for the test")
     for _worker in each_worker(server):
         assert not any(map(accepted, ways(server, uid, "checked_twice", key).values()))
+
+
+def test_public_generate_and_revoke_of_newer_builds(extended, admin):
+    """A key that replaces itself by Odoo's own methods is held to the policy and recorded."""
+    server = extended
+    admin.call("ir.config_parameter", "set_param", "base.enable_programmatic_api_keys", "True")
+    _integration, uid, key = make_integration(admin, "newer_build")
+
+    def generate(client, end):
+        return client.call(
+            "res.users.apikeys", "generate",
+            key=client.secret, scope=None, name="its next", expiration_date=end,
+        )
+
+    client = Json2(server, key)
+    for wrong in ("2020-01-01 00:00:00", "2099-01-01 00:00:00"):
+        with pytest.raises(RuntimeError, match="422.*UserError"):
+            generate(client, wrong)
+    new = generate(client, None)
+    found = record(admin, new, "state", "expires_at", "integration_id", "issued_by", "name")
+    assert found["integration_id"][1] == "newer_build" and found["name"] == "its next"
+    assert found["expires_at"] == str(native(server, new)["expiration_date"])
+    for _worker in each_worker(server):
+        assert all(map(accepted, ways(server, uid, "newer_build", new).values()))
+        assert all(map(accepted, ways(server, uid, "newer_build", key).values()))
+    assert Json2(server, new).call("res.users.apikeys", "revoke", key=key) is True
+    for _worker in each_worker(server):
+        assert not any(map(accepted, ways(server, uid, "newer_build", key).values()))
+        assert all(map(accepted, ways(server, uid, "newer_build", new).values()))
+    tomb = record(admin, key, "state", "ended_at", "ended_by")
+    assert tomb["state"] == "revoked" and tomb["ended_at"] and tomb["ended_by"][0] == uid
 
 
 class Browser:
