@@ -1,19 +1,28 @@
 import json
 import logging
+import re
+import zlib
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
+import odoo.modules.module
+import psycopg2
 from odoo import api, fields, models
 from odoo.exceptions import AccessDenied, AccessError
 from odoo.fields import Domain
 from odoo.http import SessionExpiredException
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
-from psycopg2.errors import ReadOnlySqlTransaction
+from psycopg2.errors import (
+    FeatureNotSupported,
+    InvalidSqlStatementName,
+    ReadOnlySqlTransaction,
+)
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from werkzeug.exceptions import HTTPException
 
-from ..tools import agents, buckets, caller, causes, probe, references
+from ..tools import agents, buckets, caller, causes, log_connections, probe, references
 from ..tools import attempt as attempt_context
 from ..tools.attempt import Attempt
 from ..tools.log_limit import LogLimit
@@ -25,6 +34,12 @@ _write_failures = LogLimit(per_minute=60)
 
 # Milliseconds a row of ours may wait for a lock; beyond, the attempt goes to the server log.
 LOCK_TIMEOUT_MS = 500
+# READ COMMITTED, unlike Odoo's: two workers that count the same bucket must not raise a
+# serialization failure.
+TRANSACTION_SETTINGS = (
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+    f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'"
+)
 NEAREST_LOGIN_CANDIDATES = 5000
 # What stands in a column whose values were too many to keep apart (see ``_flood_level``).
 MANY = "(many)"
@@ -66,6 +81,55 @@ IDENTIFYING_COLUMNS = (
     "database",
     "reference",
 )
+UPSERT = f"""
+    INSERT INTO auth_attempt
+        (bucket, {", ".join(IDENTIFYING_COLUMNS)}, count, first_seen, last_seen)
+    VALUES (%(bucket)s, {", ".join(f"%({name})s" for name in IDENTIFYING_COLUMNS)},
+        %(count)s, %(first)s, %(last)s)
+    ON CONFLICT (bucket) DO UPDATE
+    SET count = auth_attempt.count + EXCLUDED.count,
+        first_seen = LEAST(auth_attempt.first_seen, EXCLUDED.first_seen),
+        last_seen = GREATEST(auth_attempt.last_seen, EXCLUDED.last_seen)
+"""
+
+# What a refused attempt may need to know of the database; see ``_surroundings``.
+SURROUNDINGS = {
+    # Failures of this minute, no more than matter.
+    "new_rows": """
+        SELECT count(*) FROM (
+            SELECT FROM auth_attempt
+            WHERE outcome = 'failure' AND first_seen >= %(minute)s
+            ORDER BY first_seen LIMIT %(most_rows)s
+        ) new
+    """,
+    "login": "SELECT login FROM res_users WHERE id = %(user)s",
+    # Ids of the integration, by the way in which it was found; one, or up to two of them.
+    "by_login": "SELECT id FROM auth_integration WHERE user_id = %(user)s",
+    "by_key": "SELECT integration_id FROM auth_integration_key WHERE id = %(key)s",
+    "by_address": """
+        SELECT array_agg(integration_id) FROM (
+            SELECT DISTINCT k.integration_id
+            FROM auth_integration_key_address a
+            JOIN auth_integration_key k ON k.id = a.key_id
+            WHERE a.address = %(address)s AND a.last_seen > %(lately)s
+            LIMIT 2
+        ) lately
+    """,
+}
+
+
+@lru_cache(maxsize=64)
+def _planned(statement):
+    """Name of a prepared statement, and SQL that prepares and that executes it.
+
+    :param statement: SQL with ``%(name)s`` for each parameter
+    """
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    # Another text is another statement, also on a connection that knows an older one.
+    name = f"auth_integration_{zlib.crc32(statement.encode()):08x}"
+    numbered = statement % {name: f"${number}" for number, name in enumerate(names, start=1)}
+    values = ", ".join(f"%({name})s" for name in names)
+    return name, f"PREPARE {name} AS {numbered}", f"EXECUTE {name} ({values})"
 
 
 class AuthAttempt(models.Model):
@@ -319,10 +383,10 @@ class AuthAttempt(models.Model):
             identity=attempt.presented_identity,
         )
         attempt_context.answer_with(attempt.reference)
-        with cls._own_cursor(registry) as cr:
+        with cls._log_cursor(registry) as cr:
             attempts = api.Environment(cr, api.SUPERUSER_ID, {})[cls._name]
-            attempts._complete(attempt)
-            attempts._upsert(attempts._failure_values(attempt, now), 1, now, now)
+            found = attempts._complete(attempt, now)
+            attempts._upsert(attempts._failure_values(attempt, found["new_rows"]), 1, now, now)
         _log_refusal(attempt)
 
     @staticmethod
@@ -330,51 +394,133 @@ class AuthAttempt(models.Model):
     def _own_cursor(registry):
         """A cursor that shares nothing with the caller's and never waits long for a lock.
 
-        READ COMMITTED, unlike Odoo's: two workers that count the same bucket must not raise a
-        serialization failure.  Inside a test everything is one transaction already under way.
+        Inside a test everything is one transaction already under way.
         """
         with registry.cursor() as cr:
             if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-                cr.execute(
-                    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = %s",
-                    [f"{LOCK_TIMEOUT_MS}ms"],
-                )
+                cr.execute(TRANSACTION_SETTINGS)
             yield cr
+
+    @classmethod
+    def _log_cursor(cls, registry):
+        """Like :meth:`_own_cursor`, for the one row of a refusal: kept ready, and each
+        :meth:`_query` is a transaction of its own."""
+        if odoo.modules.module.current_test:
+            return cls._own_cursor(registry)
+        return log_connections.connections.cursor(registry)
 
     def _query(self, query):
         """Run a query that may hold what the caller typed: it never goes to the server log."""
-        self.env.cr.execute(query, log_exceptions=False)
-        return self.env.cr.fetchall() if self.env.cr.description else []
+        return self._run(query.code, query.params)
+
+    def _run(self, code, params):
+        cr = self.env.cr
+        if cr._cnx.autocommit:
+            # Sent along with it, they are of its transaction and cost no further round trip.
+            code = f"{TRANSACTION_SETTINGS}; {code}"
+        cr.execute(code, params, log_exceptions=False)
+        return cr.fetchall() if cr.description else []
+
+    def _query_planned(self, statement, params):
+        """Like :meth:`_query`; a kept connection plans the statement once, not every time.
+
+        Behind a pooler, which may give every transaction another connection, what was prepared
+        may be missing: from then on the statement is planned every time there too.
+
+        :param statement: SQL with ``%(name)s`` for each parameter; a constant
+        """
+        cr = self.env.cr
+        if not cr._cnx.autocommit:
+            return self._run(statement, params)
+        name, preparation, execution = _planned(statement)
+        known = cr._cnx.__dict__.setdefault("_auth_integration_prepared", {})
+        if known.get(name):
+            try:
+                return self._run(execution, params)
+            except (InvalidSqlStatementName, FeatureNotSupported):
+                known[name] = False
+        rows = self._run(statement, params)
+        if name not in known:
+            try:
+                self._run(preparation, None)
+                known[name] = True
+            except psycopg2.Error:
+                known[name] = False
+        return rows
 
     @api.model
-    def _complete(self, attempt):
-        """Find what the hooks did not: whose login this is, why it failed, which integration."""
+    def _complete(self, attempt, now):
+        """Find what the hooks did not: whose login this is, why it failed, which integration.
+
+        :return: as :meth:`_surroundings`
+        """
         if attempt.user_id is None and attempt.login is not None:
             self._complete_by_login(attempt)
         if attempt.user_id is None and type(attempt.uid) is int and 0 < attempt.uid < 2**31:
             attempt.user_id = attempt.uid
+        user_id, integration_id = attempt.technical_user or (None, None)
+        if user_id == attempt.user_id and integration_id and not attempt.integration_id:
+            attempt.integration_id, attempt.attribution = integration_id, "login"
+        found = self._surroundings(attempt, now)
         if attempt.user_id and not attempt.known_login:
-            attempt.known_login = self._login_of(attempt.user_id)
+            attempt.known_login = clean(found["login"], 256)
             attempt.user_id = attempt.user_id if attempt.known_login else None
-        if attempt.user_id and not attempt.integration_id:
-            rows = self._query(
-                SQL("SELECT id FROM auth_integration WHERE user_id = %s", attempt.user_id)
-            )
-            if rows:
-                attempt.integration_id, attempt.attribution = rows[0][0], "login"
-        if attempt.key_id and not attempt.integration_id:
-            rows = self._query(
-                SQL(
-                    "SELECT integration_id FROM auth_integration_key"
-                    " WHERE id = %s AND integration_id IS NOT NULL",
-                    attempt.key_id,
-                )
-            )
-            if rows:
-                attempt.integration_id, attempt.attribution = rows[0][0], "key"
-        if not attempt.user_id and not attempt.integration_id:
-            self._attribute_by_address(attempt)
+        if not attempt.integration_id:
+            attempt.integration_id, attempt.attribution = self._attribute(attempt, found)
         attempt.completed = True
+        return found
+
+    def _surroundings(self, attempt, now):
+        """All that a refused attempt needs to know of the database, in one query.
+
+        :return: by the names of ``SURROUNDINGS``, those that may be wanted
+        :rtype: dict
+        """
+        wanted = ["new_rows"]
+        if attempt.user_id and not attempt.known_login:
+            wanted.append("login")
+        if attempt.user_id and not attempt.integration_id:
+            wanted.append("by_login")
+        if attempt.key_id and not attempt.integration_id:
+            wanted.append("by_key")
+        # Not where the address is only that of a proxy, nor where the caller merely says whence
+        # it comes.
+        if (
+            attempt.remote_addr
+            and attempt.address_trusted
+            and not attempt.known_login
+            and not probe.is_question(attempt.user_agent, attempt.cause)
+        ):
+            wanted.append("by_address")
+        [row] = self._query_planned(
+            "SELECT " + ", ".join(f"({SURROUNDINGS[name]})" for name in wanted),
+            {
+                "minute": now.replace(second=0),
+                "most_rows": 2 * self._setting("attempt_new_rows_per_minute"),
+                "user": attempt.user_id,
+                "key": attempt.key_id,
+                "address": attempt.remote_addr,
+                "lately": now - timedelta(days=30),
+            },
+        )
+        return dict(zip(wanted, row, strict=True))
+
+    @staticmethod
+    def _attribute(attempt, found):
+        """The integration that a refused attempt belongs to, and how it was found.
+
+        By address if it alone has recently succeeded from there.
+
+        :param found: of :meth:`_surroundings`
+        """
+        if attempt.user_id and found.get("by_login"):
+            return found["by_login"], "login"
+        if found.get("by_key"):
+            return found["by_key"], "key"
+        by_address = found.get("by_address") or ()
+        if not attempt.user_id and len(by_address) == 1 and by_address[0]:
+            return by_address[0], "address"
+        return None, None
 
     def _login_of(self, user_id):
         rows = self._query(SQL("SELECT login FROM res_users WHERE id = %s", user_id))
@@ -404,35 +550,9 @@ class AuthAttempt(models.Model):
         if not active:
             attempt.note("user_archived")
 
-    def _attribute_by_address(self, attempt):
-        """Attribute to an integration if it alone has recently succeeded from this address.
-
-        Not where the address is only that of a proxy, nor where the caller merely says whence
-        it comes.
-        """
-        if not attempt.remote_addr or not attempt.address_trusted:
-            return
-        if probe.is_question(attempt.user_agent, attempt.cause):
-            return
-        rows = self._query(
-            SQL(
-                """
-                SELECT DISTINCT k.integration_id
-                FROM auth_integration_key_address a
-                JOIN auth_integration_key k ON k.id = a.key_id
-                WHERE a.address = %s AND a.last_seen > %s
-                LIMIT 2
-                """,
-                attempt.remote_addr,
-                fields.Datetime.now() - timedelta(days=30),
-            )
-        )
-        if len(rows) == 1 and rows[0][0]:
-            attempt.integration_id, attempt.attribution = rows[0][0], "address"
-
     @api.model
-    def _failure_values(self, attempt, now):
-        level = self._flood_level(now)
+    def _failure_values(self, attempt, new_rows):
+        level = self._flood_level(new_rows)
         values = {
             "outcome": "failure",
             "cause": attempt.cause,
@@ -455,7 +575,7 @@ class AuthAttempt(models.Model):
         return values
 
     @api.model
-    def _flood_level(self, now):
+    def _flood_level(self, new_rows):
         """How much must be kept together: 0 nothing, 1 address and agent, 2 the login as well.
 
         The number of new rows of this minute, in all workers, decides, so that the log stays
@@ -463,17 +583,7 @@ class AuthAttempt(models.Model):
         together are users, integrations, keys and causes, and the counts stay exact.  The
         reference goes with the address, of which it is made; the server log still has it.
         """
-        limit = self._setting("attempt_new_rows_per_minute")
-        minute = now.replace(second=0)
-        [[rows]] = self._query(
-            SQL(
-                "SELECT count(*) FROM (SELECT FROM auth_attempt"
-                " WHERE outcome = 'failure' AND first_seen >= %s LIMIT %s) new",
-                minute,
-                2 * limit,
-            )
-        )
-        return min(rows // limit, 2)
+        return min(new_rows // self._setting("attempt_new_rows_per_minute"), 2)
 
     @api.model
     def _setting(self, name):
@@ -531,23 +641,9 @@ class AuthAttempt(models.Model):
         bucket = buckets.bucket_hash(
             values, buckets.bucket_start(first_seen, values["outcome"])
         )
-        self._query(
-            SQL(
-                """
-                INSERT INTO auth_attempt (bucket, %(columns)s, count, first_seen, last_seen)
-                VALUES (%(bucket)s, %(values)s, %(count)s, %(first)s, %(last)s)
-                ON CONFLICT (bucket) DO UPDATE
-                SET count = auth_attempt.count + EXCLUDED.count,
-                    first_seen = LEAST(auth_attempt.first_seen, EXCLUDED.first_seen),
-                    last_seen = GREATEST(auth_attempt.last_seen, EXCLUDED.last_seen)
-                """,
-                columns=SQL(", ").join(map(SQL.identifier, IDENTIFYING_COLUMNS)),
-                bucket=bucket,
-                values=SQL(", ").join(SQL("%s", values[name]) for name in IDENTIFYING_COLUMNS),
-                count=count,
-                first=first_seen,
-                last=last_seen,
-            )
+        self._query_planned(
+            UPSERT,
+            values | {"bucket": bucket, "count": count, "first": first_seen, "last": last_seen},
         )
 
     @api.model
@@ -702,18 +798,22 @@ class AuthAttempt(models.Model):
     def _correlation_key(self):
         """Key of the 16-bit hashes of unknown logins: another one every day, the last is gone."""
         today = fields.Date.to_string(fields.Date.today())
-        self.env.cr.execute(
-            """
-            INSERT INTO auth_attempt_daily_key AS k (id, day, value)
-            VALUES (1, %(today)s, gen_random_uuid()::text)
-            ON CONFLICT (id) DO UPDATE
-            SET value = CASE WHEN k.day = EXCLUDED.day THEN k.value ELSE EXCLUDED.value END,
-                day = EXCLUDED.day
-            RETURNING value
-            """,
-            {"today": today},
+        [row] = self._query(
+            SQL("SELECT value FROM auth_attempt_daily_key WHERE id = 1 AND day = %s", today)
+        ) or self._query(
+            SQL(
+                """
+                INSERT INTO auth_attempt_daily_key AS k (id, day, value)
+                VALUES (1, %s, gen_random_uuid()::text)
+                ON CONFLICT (id) DO UPDATE
+                SET value = CASE WHEN k.day = EXCLUDED.day THEN k.value ELSE EXCLUDED.value END,
+                    day = EXCLUDED.day
+                RETURNING value
+                """,
+                today,
+            )
         )
-        return self.env.cr.fetchone()[0].encode()
+        return row[0].encode()
 
 
 def _from_epoch(seconds):

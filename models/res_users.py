@@ -115,10 +115,16 @@ class ResUsers(models.Model):
     def _integration_id(self):
         """Id of the integration whose technical user this is, or None; asked on every login."""
         self.ensure_one()
+        attempt = attempt_context.current()
+        if attempt and attempt.technical_user and attempt.technical_user[0] == self.id:
+            return attempt.technical_user[1]
         with protected(self.env.cr):
             self.env.cr.execute(SQL("SELECT id FROM auth_integration WHERE user_id = %s", self.id))
             row = self.env.cr.fetchone()
-        return row and row[0]
+        integration_id = row and row[0]
+        if attempt:
+            attempt.technical_user = self.id, integration_id
+        return integration_id
 
     def _integration_users(self):
         """Those of these users that are technical users of an integration."""
@@ -306,6 +312,7 @@ class ResUsers(models.Model):
             attempt.note("user_unknown")
             raise AccessDenied()
         attempt.user_id, attempt.known_login = uid, row["login"]
+        attempt.technical_user = uid, row["integration_id"]
         if row["integration_id"]:
             attempt.integration_id, attempt.attribution = row["integration_id"], "login"
         if not row["active"]:
@@ -384,7 +391,8 @@ class ResUsers(models.Model):
                 attempt.note("interactive_not_allowed")
                 raise AccessDenied()
             try:
-                with key_in_use.presented(self._is_key_over_rpc(credential, interactive)):
+                known = self._is_key_over_rpc(credential, interactive)
+                with key_in_use.presented(credential.get("password"), known):
                     return super()._check_credentials(credential, env)
             except AccessDenied as error:
                 attempt.note(*self._refusal_codes(credential, interactive, error))
@@ -394,15 +402,19 @@ class ResUsers(models.Model):
         """Whether the password given over RPC is an API key, live or ended.
 
         Then core is spared hashing it as a password first, which takes a hundred times as long.
+
+        :return: None when that was not looked at
         """
         secret = credential.get("password")
         if interactive or credential.get("type") != "password" or not is_key_shaped(secret):
-            return False
+            return None
         try:
-            return self.env["res.users.apikeys"]._is_known(secret)
+            with protected(self.env.cr):
+                self.env.user._integration_id()  # asked for next: one savepoint for both
+                return self.env["res.users.apikeys"]._is_known(secret)
         except Exception:
             _logger.exception("Could not identify an API key; core decides alone")
-            return False
+            return None
 
     def _refusal_codes(self, credential, interactive, error):
         """Causes of a refusal that the API-key check has not noted itself."""
@@ -414,6 +426,9 @@ class ResUsers(models.Model):
             return ["password_wrong"]
         if not credential.get("password"):
             return ["secret_missing"]
+        attempt = attempt_context.current()
+        if attempt and attempt.accepted_key_of == self.env.uid:
+            return ["provider_error"]  # a module above ours has its own opinion on keys
         if not interactive and self.env.user._rpc_api_keys_only():
             return ["password_not_allowed"]
         return ["password_wrong"]

@@ -13,7 +13,7 @@ from odoo.tools import SQL
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..tools import attempt as attempt_context
-from ..tools import caller, calling_key, probe
+from ..tools import caller, calling_key, key_in_use, probe
 from ..tools.calling_key import CallingKey
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
@@ -53,7 +53,23 @@ _ENDED_FACTS = f"""
 
 @contextmanager
 def protected(cr):
-    """Run SQL of ours in the caller's transaction so that an error of ours leaves it usable."""
+    """Run SQL of ours in the caller's transaction so that an error of ours leaves it usable.
+
+    A block within another adds nothing: an error has to leave that one as well.
+    """
+    if getattr(cr, "_auth_integration_protected", False):
+        yield
+        return
+    cr._auth_integration_protected = True
+    try:
+        with _rolled_back_on_error(cr):
+            yield
+    finally:
+        cr._auth_integration_protected = False
+
+
+@contextmanager
+def _rolled_back_on_error(cr):
     if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE:
         # Nothing has happened in it yet: a rollback loses nothing and costs nothing.
         try:
@@ -142,7 +158,11 @@ class ResUsersApikeys(models.Model):
         try:
             allowed = self._decide_secret(scope, key)
             # A credential that only the other module knows is the other module's business.
-            return uid if allowed == uid or not self._is_known(key) else None
+            if allowed == uid or not self._is_known(key):
+                return uid
+            if allowed:
+                attempt_context.note("provider_error")
+            return None
         except Exception:
             _logger.exception("Narrowing an API key failed; the modules below have decided alone")
             return uid
@@ -168,7 +188,8 @@ class ResUsersApikeys(models.Model):
                 return uid
             # Its native row is gone or holds another key now.
             _identities.forget(self.env.cr.dbname, IdentityCache.digest(secret))
-        identity = self._identify(secret)
+        # Looked for a moment ago, before it was tried as a password: no need to look again.
+        identity = None if key_in_use.is_unknown(secret) else self._identify(secret)
         if identity:
             decided, uid = self._decide(identity, scope)
             if decided:
@@ -304,12 +325,10 @@ class ResUsersApikeys(models.Model):
         :return: None when that was impossible; the native row then decides about this call
         """
         try:
-            # It must see what another worker commits while both adopt the same key.
-            with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
-                cr.execute("SET LOCAL lock_timeout = %s", [f"{ADOPTION_LOCK_TIMEOUT_MS}ms"])
-                keys = self.with_env(self.env(cr=cr, su=True))
-                keys.env["auth.integration.key"]._reconcile()
-                return keys._fetch_facts(identity)
+            return self.env["auth.integration.key"]._reconcile_apart(
+                ADOPTION_LOCK_TIMEOUT_MS,
+                then=lambda env: self.with_env(env)._fetch_facts(identity),
+            )
         except Exception:
             _logger.exception("Could not record an API key that was made elsewhere")
             return None

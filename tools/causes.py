@@ -413,7 +413,6 @@ _KEY = (
         ),
         remedy=_lt(
             "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log. An "
-            "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log. An "
             "API key from Integrations ▸ Keys does not depend on it. If it is a key that was "
             "refused, look at the settings of the modules that check keys."
         ),

@@ -3,13 +3,18 @@
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_presented: ContextVar[bool] = ContextVar("auth_integration_key_presented", default=False)
+_presented: ContextVar[tuple[object, bool] | None] = ContextVar(
+    "auth_integration_key_presented", default=None
+)
 
 
 @contextmanager
-def presented(known: bool):
-    """Mark the block in which the secret being checked is known to be an API key."""
-    token = _presented.set(known)
+def presented(secret: object, known: bool | None):
+    """Mark the block in which a secret is checked.
+
+    :param known: whether it is known to be an API key; None when nobody has looked
+    """
+    token = _presented.set(None if known is None else (secret, known))
     try:
         yield
     finally:
@@ -17,4 +22,11 @@ def presented(known: bool):
 
 
 def is_presented() -> bool:
-    return _presented.get()
+    """Whether the secret being checked is known to be an API key."""
+    found = _presented.get()
+    return found is not None and found[1]
+
+
+def is_unknown(secret: object) -> bool:
+    """Whether this very secret has just been looked for, and is no API key."""
+    return _presented.get() == (secret, False)

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
+import textwrap
 import threading
 import urllib.parse
 import xmlrpc.client
@@ -412,6 +413,138 @@ def test_lock_timeout_is_in_force(world):
         """
     )
     assert in_force == [in_force[2], "read committed", "500ms"]
+
+
+KEPT_CONNECTIONS = """
+    import contextlib, os
+    from odoo.addons.auth_integration.tools.log_connections import connections
+    from odoo.tools import SQL, config
+    connections.close_all()
+
+    def settings(cr):
+        cr.execute("SELECT current_setting('lock_timeout'),"
+            " current_setting('transaction_isolation'), pg_backend_pid()")
+        return cr.fetchone()
+
+    def use():
+        with connections.cursor(registry) as own:
+            return settings(own)[2]
+"""
+
+
+def in_shell(world, code):
+    return world.server.shell(textwrap.dedent(KEPT_CONNECTIONS) + textwrap.dedent(code))
+
+
+def test_lock_timeout_is_in_force_on_kept_connections(world):
+    """And nothing that we set outlives the statement, nor stays with who has it after us."""
+    during, after, given_back = in_shell(
+        world,
+        """
+        with connections.cursor(registry) as own:
+            in_force = SQL("SELECT current_setting('lock_timeout'),"
+                " current_setting('transaction_isolation')")
+            during = env(cr=own)["auth.attempt"]._query(in_force)[0]
+            after, connection = settings(own)[:2], own._cnx
+        connections.close_all()
+        given_back = [connection._pool_in_use]
+        connection.reset()
+        given_back += [connection.autocommit, connection.isolation_level]
+        result = during, after, given_back
+        """,
+    )
+    assert during == ["500ms", "read committed"]
+    assert after == ["0", "read committed"]
+    assert given_back == [False, False, None]
+
+
+def test_kept_connections_are_used_again_by_one_at_a_time(world):
+    """A few at most; none that failed, was cut or rested long; none where the pool is small."""
+    found = in_shell(
+        world,
+        """
+        first = use()
+        again = use()
+        with connections.cursor(registry) as own:
+            meanwhile = use()
+            use_of_first = settings(own)[2]
+        with contextlib.ExitStack() as stack:
+            for _number in range(6):
+                stack.enter_context(connections.cursor(registry))
+        most = len(connections._kept)
+        result = [again == first, meanwhile != use_of_first == first, most]
+
+        with contextlib.suppress(ZeroDivisionError), connections.cursor(registry) as own:
+            1 / 0
+        result.append(own.closed)
+        connections._kept = [(db, used - 301, cr) for db, used, cr in connections._kept]
+        rested = connections._kept[-1][2]
+        use()
+        result.append(rested.closed)
+        with registry.cursor() as other:
+            other.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE pid = %s", [use()])
+        result.append(bool(use()))
+
+        child = os.fork()
+        if not child:
+            os._exit(len(connections._kept))
+        result.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        size, config["db_maxconn"] = config["db_maxconn"], 8
+        use()
+        result.append(len(connections._kept))
+        config["db_maxconn"] = size
+        """,
+    )
+    assert found == [True, True, 4, True, True, True, 0, 0]
+
+
+def test_statements_that_were_prepared_elsewhere(world):
+    """As behind a pooler that gives every transaction another connection."""
+    found = in_shell(
+        world,
+        """
+        from odoo.addons.auth_integration.tools import attempt
+
+        def refuse(agent):
+            made = attempt.Attempt(channel="json2", database=cr.dbname, user_agent=agent)
+            made.outcome, made.key_shaped = "failure", True
+            made.note("key_unknown")
+            registry["auth.attempt"]._emit_in(registry, made)
+
+        def prepared():
+            with connections.cursor(registry) as own:
+                return sorted(own._cnx._auth_integration_prepared.values())
+
+        refuse("pooled/1")
+        result = [prepared()]
+        for number in (2, 3):
+            with connections.cursor(registry) as own:
+                own.execute("DEALLOCATE ALL")
+            refuse(f"pooled/{number}")
+        result.append(prepared())
+        cr.execute("SELECT user_agent, count FROM auth_attempt WHERE user_agent LIKE 'pooled/%%'"
+            " ORDER BY id", [])
+        result.append(cr.fetchall())
+        with connections.cursor(registry) as own:
+            del own._cnx._auth_integration_prepared
+        """,
+    )
+    assert found == [
+        [True, True], [False, False], [["pooled/1", 1], ["pooled/2", 1], ["pooled/3", 1]],
+    ]
+
+
+def test_connections_that_were_cut_are_replaced(world):
+    """PostgreSQL was restarted, a firewall has forgotten them: no refusal is lost."""
+    for _time in range(2):
+        caller = world.calls()
+        caller.json2(WRONG_KEY)
+        assert [row["count"] for row in caller.rows()] == [1]
+        world.server.sql(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 def test_kill_9_loses_no_failure_and_no_first_success(world):
