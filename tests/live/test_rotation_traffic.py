@@ -268,9 +268,12 @@ class Drive:
             return None
 
     def crash_at(self, step):
-        """Let the server be killed at this step, or with ``cut`` lose its connection there."""
+        """Let the workers be killed at this step.
+
+        With `` all`` their master too; with `` cut`` the connection is lost instead.
+        """
         (self.folder / "crash").write_text(step)
-        self.killed = not step.endswith(" cut")
+        self.killed = step.endswith(" all")
 
     def revive(self):
         """Start the server again if its last step was reached; it may be still dying."""
@@ -407,7 +410,7 @@ STEPS = {
         "after _ask_owners",
         "after _send_digest",
         "after _record_generated",
-        "after _make_new_key",
+        "after _make_new_key all",
         "after claim_for_test",
         "before _confirm_first_use",
         "after _confirm",
@@ -415,14 +418,14 @@ STEPS = {
         "after _confirm_first_use",
         "after _announce",
     ],
-    "self_service": ["after _lock_for_handing_over", "after _make_new_key", "after rotate"],
+    "self_service": ["after _lock_for_handing_over", "after _make_new_key", "after rotate all"],
     "webhook": [
         "after _generate_all",
         "after _make_new_keys",
         "before _commit",
         "after _commit",
         "before _send",
-        "after _send",
+        "after _send all",
         "before _note_arrival",
         "after _note_arrival",
     ],

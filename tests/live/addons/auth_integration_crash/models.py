@@ -1,8 +1,8 @@
-"""Kills the whole server with SIGKILL before or after one named step, once.
+"""Kills every worker with SIGKILL before or after one named step, once; their master makes others.
 
 The step is written in the file that ``AUTH_INTEGRATION_CRASH_FILE`` names, as ``before _retire`` or
-``after _retire``; the file is removed first, so the next run passes. With ``_cut`` at the end of a
-step, the database connection is closed instead of killing the process.
+``after _retire``; the file is removed first, so the next run passes. With `` all`` at the end of a
+step the master is killed too, and with `` cut`` the database connection is closed instead.
 
 Also a delivery of its own, in the one class that the design asks of another add-on.
 """
@@ -23,10 +23,27 @@ def reach(step, env):
         return
     if wanted == step:
         os.unlink(path)
+        for worker in [*_other_workers(), os.getpid()]:
+            os.kill(worker, signal.SIGKILL)
+    elif wanted == f"{step} all":
+        os.unlink(path)
         os.killpg(os.getpgrp(), signal.SIGKILL)
     elif wanted == f"{step} cut":
         os.unlink(path)
         env.cr._cnx.close()
+
+
+def _other_workers():
+    """The master's other children that were forked; the one for long polling was started anew."""
+    master = os.getppid()
+    with open(f"/proc/{master}/cmdline", "rb") as file:
+        command = file.read()
+    with open(f"/proc/{master}/task/{master}/children") as file:
+        children = [int(pid) for pid in file.read().split()]
+    for pid in children:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if pid != os.getpid() and file.read() == command:
+                yield pid
 
 
 def steps(*names):
