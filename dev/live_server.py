@@ -216,7 +216,11 @@ class LiveServer:
             self._connection = postgres.connect(self.db)
         with self._connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(query, params)
-            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+            if cursor.description:
+                return [dict(row) for row in cursor.fetchall()]
+            if cursor.statusmessage.startswith("SELECT"):
+                raise ValueError("a query without columns has rows that nobody can see")
+            return []
 
     def shell(self, code, **values):
         """Run Python code with ``env`` (superuser) in another Odoo process and commit.

@@ -299,7 +299,7 @@ def _stop_between_transactions(server, pid):
     # Connections made before the fork bear the master's name.
     names = [f"odoo-{pid}", f"odoo-{server.pid}"]
     in_transaction = (
-        "SELECT FROM pg_stat_activity WHERE application_name = ANY(%s) AND datname = %s"
+        "SELECT pid FROM pg_stat_activity WHERE application_name = ANY(%s) AND datname = %s"
         " AND state <> 'idle' AND wait_event_type IS DISTINCT FROM 'Lock'"
     )
     while True:
