@@ -108,12 +108,9 @@ class LiveServer:
         self._close_helpers()
         if self._process:
             self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self.kill9()
-            self._reap_group()
-            self._process = None
+            self.kill9()  # also what the server has left behind
 
     def kill9(self):
         """Kill the server and all its workers at once, with no chance to clean up."""
@@ -218,7 +215,7 @@ class LiveServer:
             cursor.execute(query, params)
             if cursor.description:
                 return [dict(row) for row in cursor.fetchall()]
-            if cursor.statusmessage.startswith("SELECT"):
+            if query.lstrip().upper().startswith("SELECT"):
                 raise ValueError("a query without columns has rows that nobody can see")
             return []
 

@@ -35,9 +35,9 @@ _write_failures = LogLimit(per_minute=60)
 # Milliseconds a row of ours may wait for a lock; beyond, the attempt goes to the server log.
 LOCK_TIMEOUT_MS = 500
 # READ COMMITTED, unlike Odoo's: two workers that count the same bucket must not raise a
-# serialization failure.
+# serialization failure.  READ WRITE, like Odoo's: whatever the default of the database.
 TRANSACTION_SETTINGS = (
-    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;"
     f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'"
 )
 NEAREST_LOGIN_CANDIDATES = 5000

@@ -408,13 +408,12 @@ _KEY = (
         title=_lt("Refused by the login provider"),
         explanation=_lt(
             "The outside service that checks this login (OAuth or LDAP) refused it or could not be "
-            "reached. With a good API key: another installed module, which checks keys too, "
-            "refused it."
+            "reached. A good API key was refused by another installed module, which checks keys too."
         ),
         remedy=_lt(
-            "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log. An "
-            "API key from Integrations ▸ Keys does not depend on it. If it is a key that was "
-            "refused, look at the settings of the modules that check keys."
+            "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log, and "
+            "for a refused key the modules that check keys. An API key from Integrations ▸ Keys "
+            "depends on no provider."
         ),
     ),
 )

@@ -442,8 +442,10 @@ def test_lock_timeout_is_in_force_on_kept_connections(world):
         world,
         """
         with connections.cursor(registry) as own:
+            own.execute("SET default_transaction_read_only = on")
             in_force = SQL("SELECT current_setting('lock_timeout'),"
-                " current_setting('transaction_isolation')")
+                " current_setting('transaction_isolation'),"
+                " current_setting('transaction_read_only')")
             during = env(cr=own)["auth.attempt"]._query(in_force)[0]
             after, connection = settings(own)[:2], own._cnx
         connections.close_all()
@@ -453,7 +455,7 @@ def test_lock_timeout_is_in_force_on_kept_connections(world):
         result = during, after, given_back
         """,
     )
-    assert during == ["500ms", "read committed"]
+    assert during == ["500ms", "read committed", "off"]
     assert after == ["0", "read committed"]
     assert given_back == [False, False, None]
 
