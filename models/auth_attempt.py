@@ -1,28 +1,29 @@
 import json
 import logging
-import re
-import zlib
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
 
 import odoo.modules.module
-import psycopg2
 from odoo import api, fields, models
 from odoo.exceptions import AccessDenied, AccessError
 from odoo.fields import Domain
 from odoo.http import SessionExpiredException
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
-from psycopg2.errors import (
-    FeatureNotSupported,
-    InvalidSqlStatementName,
-    ReadOnlySqlTransaction,
-)
+from psycopg2.errors import ReadOnlySqlTransaction
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from werkzeug.exceptions import HTTPException
 
-from ..tools import agents, buckets, caller, causes, log_connections, probe, references
+from ..tools import (
+    agents,
+    buckets,
+    caller,
+    causes,
+    log_connections,
+    prepared,
+    probe,
+    references,
+)
 from ..tools import attempt as attempt_context
 from ..tools.attempt import Attempt
 from ..tools.log_limit import LogLimit
@@ -116,20 +117,6 @@ SURROUNDINGS = {
         ) lately
     """,
 }
-
-
-@lru_cache(maxsize=64)
-def _planned(statement):
-    """Name of a prepared statement, and SQL that prepares and that executes it.
-
-    :param statement: SQL with ``%(name)s`` for each parameter
-    """
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
-    # Another text is another statement, also on a connection that knows an older one.
-    name = f"auth_integration_{zlib.crc32(statement.encode()):08x}"
-    numbered = statement % {name: f"${number}" for number, name in enumerate(names, start=1)}
-    values = ", ".join(f"%({name})s" for name in names)
-    return name, f"PREPARE {name} AS {numbered}", f"EXECUTE {name} ({values})"
 
 
 class AuthAttempt(models.Model):
@@ -424,29 +411,16 @@ class AuthAttempt(models.Model):
     def _query_planned(self, statement, params):
         """Like :meth:`_query`; a kept connection plans the statement once, not every time.
 
-        Behind a pooler, which may give every transaction another connection, what was prepared
-        may be missing: from then on the statement is planned every time there too.
-
         :param statement: SQL with ``%(name)s`` for each parameter; a constant
         """
-        cr = self.env.cr
-        if not cr._cnx.autocommit:
+        connection = self.env.cr._cnx
+        if not connection.autocommit:
             return self._run(statement, params)
-        name, preparation, execution = _planned(statement)
-        known = cr._cnx.__dict__.setdefault("_auth_integration_prepared", {})
-        if known.get(name):
-            try:
-                return self._run(execution, params)
-            except (InvalidSqlStatementName, FeatureNotSupported):
-                known[name] = False
-        rows = self._run(statement, params)
-        if name not in known:
-            try:
-                self._run(preparation, None)
-                known[name] = True
-            except psycopg2.Error:
-                known[name] = False
-        return rows
+        try:
+            return self._run(prepared.prepared(connection, statement), params)
+        except prepared.UNUSABLE:
+            prepared.give_up(connection, statement)
+            return self._run(statement, params)
 
     @api.model
     def _complete(self, attempt, now):

@@ -4,6 +4,7 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from odoo import models
 from odoo.addons.base.models.res_users import API_KEY_SIZE, INDEX_SIZE, KEY_CRYPT_CONTEXT
@@ -13,12 +14,12 @@ from odoo.tools import SQL
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..tools import attempt as attempt_context
-from ..tools import caller, calling_key, key_in_use, probe
+from ..tools import caller, calling_key, key_in_use, prepared, probe
 from ..tools.calling_key import CallingKey
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
 from ..tools.redaction import is_key_shaped
-from .auth_integration_key import STATE_SQL
+from .auth_integration_key import JOINED_STATE_SQL, STATE_SQL
 
 _logger = logging.getLogger(__name__)
 
@@ -27,17 +28,17 @@ _identities = IdentityCache()
 # Milliseconds that the first call with a key we do not know may wait for another one like it.
 ADOPTION_LOCK_TIMEOUT_MS = 5000
 
-# The facts of :class:`KeyFacts`, asked on every call: plain text, made once.
+# The facts of :class:`KeyFacts`, asked on every call.
 _LIVE_FACTS = f"""
-    SELECT n.user_id, u.login, u.active, n.scope,
-           n.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
-           k.id, {STATE_SQL.format(k="k")},
+    SELECT native.user_id, u.login, u.active, native.scope,
+           native.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
+           k.id, {JOINED_STATE_SQL.format(k="k")},
            i.id, i.active, i.allowed_networks, i.allowed_channels
-    FROM res_users_apikeys n
-    JOIN res_users u ON u.id = n.user_id
-    LEFT JOIN auth_integration_key k ON k.apikey_id = n.id AND k.hash = n.key
-    LEFT JOIN auth_integration i ON i.user_id = n.user_id
-    WHERE n.id = %s AND n.key = %s
+    FROM res_users_apikeys native
+    JOIN res_users u ON u.id = native.user_id
+    LEFT JOIN auth_integration_key k ON k.apikey_id = native.id AND k.hash = native.key
+    LEFT JOIN auth_integration i ON i.user_id = native.user_id
+    WHERE native.id = %(native_id)s AND native.key = %(stored_hash)s
     ORDER BY k.id DESC LIMIT 1
 """
 _ENDED_FACTS = f"""
@@ -47,7 +48,7 @@ _ENDED_FACTS = f"""
     FROM auth_integration_key k
     LEFT JOIN res_users u ON u.id = k.user_id
     LEFT JOIN auth_integration i ON i.id = k.integration_id
-    WHERE k.id = %s
+    WHERE k.id = %(record_id)s
 """
 
 
@@ -57,7 +58,7 @@ def protected(cr):
 
     A block within another adds nothing: an error has to leave that one as well.
     """
-    if getattr(cr, "_auth_integration_protected", False):
+    if _is_protected(cr):
         yield
         return
     cr._auth_integration_protected = True
@@ -66,6 +67,10 @@ def protected(cr):
             yield
     finally:
         cr._auth_integration_protected = False
+
+
+def _is_protected(cr):
+    return getattr(cr, "_auth_integration_protected", False)
 
 
 @contextmanager
@@ -334,24 +339,33 @@ class ResUsersApikeys(models.Model):
             return None
 
     def _fetch_facts(self, identity):
-        if identity.native_id:
-            query = _LIVE_FACTS
-            params = (identity.native_id, identity.stored_hash)
-        else:
-            query = _ENDED_FACTS
-            params = (identity.record_id,)
-        rows = self._query(query, params)
+        query = _LIVE_FACTS if identity.native_id else _ENDED_FACTS
+        rows = self._query(query, asdict(identity))
         return KeyFacts(*rows[0]) if rows else None
 
     def _query(self, query, params):
-        """Run a query on the primary: a replica may not know yet that a key has ended."""
+        """Run a query on the primary: a replica may not know yet that a key has ended.
+
+        :param query: SQL with ``%(name)s`` for each parameter; a constant
+        """
         if self.env.cr.readonly:
             with self.env.registry.cursor() as cr:
-                cr.execute(query, params)
-                return cr.fetchall()
-        with protected(self.env.cr):
-            self.env.cr.execute(query, params)
-            return self.env.cr.fetchall()
+                return self._query_on(cr, query, params)
+        return self._query_on(self.env.cr, query, params)
+
+    @staticmethod
+    def _query_on(cr, query, params):
+        if not _is_protected(cr):  # else what is unusable would be lost with all around it
+            try:
+                with protected(cr):
+                    execution = prepared.prepared(cr._cnx, query)
+                    cr.execute(execution, params, log_exceptions=False)
+                    return cr.fetchall()
+            except prepared.UNUSABLE:
+                prepared.give_up(cr._cnx, query)
+        with protected(cr):
+            cr.execute(query, params)
+            return cr.fetchall()
 
     # Birth and end ---------------------------------------------------------------------------
 

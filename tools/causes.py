@@ -408,7 +408,7 @@ _KEY = (
         title=_lt("Refused by the login provider"),
         explanation=_lt(
             "The outside service that checks this login (OAuth or LDAP) refused it or could not be "
-            "reached. A good API key was refused by another installed module, which checks keys too."
+            "reached. A good API key was refused by another installed module that checks keys too."
         ),
         remedy=_lt(
             "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log, and "
