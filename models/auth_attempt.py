@@ -19,7 +19,7 @@ from ..tools import (
     buckets,
     caller,
     causes,
-    log_connections,
+    kept_connections,
     prepared,
     probe,
     references,
@@ -39,7 +39,7 @@ LOCK_TIMEOUT_MS = 500
 # serialization failure.  READ WRITE, like Odoo's: whatever the default of the database.
 TRANSACTION_SETTINGS = (
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;"
-    f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'"
+    f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms';"
 )
 NEAREST_LOGIN_CANDIDATES = 5000
 # What stands in a column whose values were too many to keep apart (see ``_flood_level``).
@@ -394,7 +394,7 @@ class AuthAttempt(models.Model):
         :meth:`_query` is a transaction of its own."""
         if odoo.modules.module.current_test:
             return cls._own_cursor(registry)
-        return log_connections.connections.cursor(registry)
+        return kept_connections.connections.cursor(registry)
 
     def _query(self, query):
         """Run a query that may hold what the caller typed: it never goes to the server log."""
@@ -404,7 +404,7 @@ class AuthAttempt(models.Model):
         cr = self.env.cr
         if cr._cnx.autocommit:
             # Sent along with it, they are of its transaction and cost no further round trip.
-            code = f"{TRANSACTION_SETTINGS}; {code}"
+            code = TRANSACTION_SETTINGS + code
         cr.execute(code, params, log_exceptions=False)
         return cr.fetchall() if cr.description else []
 
@@ -413,14 +413,9 @@ class AuthAttempt(models.Model):
 
         :param statement: SQL with ``%(name)s`` for each parameter; a constant
         """
-        connection = self.env.cr._cnx
-        if not connection.autocommit:
-            return self._run(statement, params)
-        try:
-            return self._run(prepared.prepared(connection, statement), params)
-        except prepared.UNUSABLE:
-            prepared.give_up(connection, statement)
-            return self._run(statement, params)
+        if self.env.cr._cnx.autocommit:
+            return prepared.run(self.env.cr, statement, params, TRANSACTION_SETTINGS)
+        return self._run(statement, params)
 
     @api.model
     def _complete(self, attempt, now):

@@ -7,12 +7,15 @@ from odoo.fields import Command, Domain
 from odoo.tools import SQL
 
 from ..tools import attempt as attempt_context
-from ..tools import key_in_use
+from ..tools import hook_queries, key_in_use, prepared
 from ..tools.identity_cache import IdentityCache, PasswordMemo
 from ..tools.redaction import is_key_shaped
-from .res_users_apikeys import protected, recording
+from .res_users_apikeys import recording
 
 _logger = logging.getLogger(__name__)
+
+# Asked on every login.
+_INTEGRATION_OF_USER = "SELECT id FROM auth_integration WHERE user_id = %(user)s"
 
 _password_memo = PasswordMemo()
 _accepted_keys = IdentityCache()
@@ -118,10 +121,8 @@ class ResUsers(models.Model):
         attempt = attempt_context.current()
         if attempt and attempt.technical_user and attempt.technical_user[0] == self.id:
             return attempt.technical_user[1]
-        with protected(self.env.cr):
-            self.env.cr.execute(SQL("SELECT id FROM auth_integration WHERE user_id = %s", self.id))
-            row = self.env.cr.fetchone()
-        integration_id = row and row[0]
+        rows = hook_queries.query(self.env, _INTEGRATION_OF_USER, {"user": self.id})
+        integration_id = rows[0][0] if rows else None
         if attempt:
             attempt.technical_user = self.id, integration_id
         return integration_id
@@ -311,32 +312,33 @@ class ResUsers(models.Model):
         if not row:
             attempt.note("user_unknown")
             raise AccessDenied()
-        attempt.user_id, attempt.known_login = uid, row["login"]
-        attempt.technical_user = uid, row["integration_id"]
-        if row["integration_id"]:
-            attempt.integration_id, attempt.attribution = row["integration_id"], "login"
-        if not row["active"]:
+        attempt.user_id = uid
+        attempt.known_login, active, integration_id = row[:3]
+        attempt.technical_user = uid, integration_id
+        if integration_id:
+            attempt.integration_id, attempt.attribution = integration_id, "login"
+        if not active:
             attempt.note("user_archived")
             raise AccessDenied()
-        return user, f"{self._acceptance_epoch()}:{sorted(row.items())}"
+        return user, f"{self._acceptance_epoch()}:{row}"
 
     def _session_state(self, user):
-        """The values of a user's session token and his integration's id, or None.
+        """A user's login, whether he is active, the id of his integration, and then the values of
+        his session token; or None.
 
         Mirrors :meth:`res.users._session_token_get_values`, which clears the caches of all
         workers for an unknown user.
         """
-        with protected(self.env.cr):
-            self.env.cr.execute(
-                SQL(
-                    "SELECT (SELECT id FROM auth_integration WHERE user_id = %(uid)s)"
-                    " AS integration_id, %(select)s FROM %(from)s %(joins)s WHERE %(where)s"
-                    " GROUP BY %(group_by)s",
-                    uid=user.id,
-                    **user._get_session_token_query_params(),
-                )
+        statement, params = prepared.named(
+            SQL(
+                "SELECT res_users.login, res_users.active,"
+                " (SELECT id FROM auth_integration WHERE user_id = %(uid)s), %(select)s"
+                " FROM %(from)s %(joins)s WHERE %(where)s GROUP BY %(group_by)s",
+                uid=user.id,
+                **user._get_session_token_query_params(),
             )
-            rows = self.env.cr.dictfetchall()
+        )
+        rows = hook_queries.query(self.env, statement, params)
         return rows[0] if rows else None
 
     @tools.ormcache()
@@ -409,9 +411,7 @@ class ResUsers(models.Model):
         if interactive or credential.get("type") != "password" or not is_key_shaped(secret):
             return None
         try:
-            with protected(self.env.cr):
-                self.env.user._integration_id()  # asked for next: one savepoint for both
-                return self.env["res.users.apikeys"]._is_known(secret)
+            return self.env["res.users.apikeys"]._is_known(secret)
         except Exception:
             _logger.exception("Could not identify an API key; core decides alone")
             return None
@@ -473,7 +473,7 @@ class ResUsers(models.Model):
         super()._set_password()
         if not self._auth_integration_ready():
             return
-        with protected(self.env.cr):
+        with recording(self.env):
             self.env.cr.execute(
                 SQL(
                     "INSERT INTO auth_integration_password_change (user_id, changed_at)"

@@ -11,10 +11,9 @@ from odoo.addons.base.models.res_users import API_KEY_SIZE, INDEX_SIZE, KEY_CRYP
 from odoo.addons.base.models.res_users import ResUsersApikeys as BaseApikeys
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from ..tools import attempt as attempt_context
-from ..tools import caller, calling_key, key_in_use, prepared, probe
+from ..tools import caller, calling_key, hook_queries, key_in_use, probe
 from ..tools.calling_key import CallingKey
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
@@ -51,47 +50,21 @@ _ENDED_FACTS = f"""
     WHERE k.id = %(record_id)s
 """
 
-
-@contextmanager
-def protected(cr):
-    """Run SQL of ours in the caller's transaction so that an error of ours leaves it usable.
-
-    A block within another adds nothing: an error has to leave that one as well.
-    """
-    if _is_protected(cr):
-        yield
-        return
-    cr._auth_integration_protected = True
-    try:
-        with _rolled_back_on_error(cr):
-            yield
-    finally:
-        cr._auth_integration_protected = False
-
-
-def _is_protected(cr):
-    return getattr(cr, "_auth_integration_protected", False)
-
-
-@contextmanager
-def _rolled_back_on_error(cr):
-    if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-        # Nothing has happened in it yet: a rollback loses nothing and costs nothing.
-        try:
-            yield
-        except Exception:
-            cr.rollback()
-            raise
-    else:
-        with cr.savepoint(flush=False):
-            yield
+# What a secret is verified against: native keys, and what we know of all that ever were.
+_CANDIDATES = """
+    SELECT id, NULL, key, NULL FROM res_users_apikeys WHERE index = %(prefix)s
+    UNION ALL
+    SELECT NULL, id, hash, digest FROM auth_integration_key
+    WHERE prefix = %(prefix)s AND hash IS NOT NULL
+"""
 
 
 @contextmanager
 def recording(env):
-    """Write down what becomes of a native key; a failure of ours does not keep it from happening.
+    """Write down what happens to a native key or a password; a failure of ours does not keep it
+    from happening.
 
-    What is missed here is found by the next :meth:`auth.integration.key._reconcile`.
+    A key that is missed here is found by the next :meth:`auth.integration.key._reconcile`.
     """
     try:
         with env.cr.savepoint():
@@ -99,7 +72,7 @@ def recording(env):
     except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
         raise
     except Exception:
-        _logger.exception("Could not write down what becomes of an API key; core goes on alone")
+        _logger.exception("Could not write down what becomes of a credential; core goes on alone")
 
 
 def _hash_all(secrets):
@@ -222,15 +195,7 @@ class ResUsersApikeys(models.Model):
         :rtype: KeyIdentity | None
         """
         digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
-        candidates = self._query(
-            """
-            SELECT id, NULL, key, NULL FROM res_users_apikeys WHERE index = %(prefix)s
-            UNION ALL
-            SELECT NULL, id, hash, digest FROM auth_integration_key
-            WHERE prefix = %(prefix)s AND hash IS NOT NULL
-            """,
-            {"prefix": secret[:8]},
-        )
+        candidates = hook_queries.query(self.env, _CANDIDATES, {"prefix": secret[:8]})
         # A live row and its record share their hash, which is then verified once.
         seen = set()
         for native_id, record_id, stored_hash, known_digest in sorted(
@@ -340,32 +305,8 @@ class ResUsersApikeys(models.Model):
 
     def _fetch_facts(self, identity):
         query = _LIVE_FACTS if identity.native_id else _ENDED_FACTS
-        rows = self._query(query, asdict(identity))
+        rows = hook_queries.query(self.env, query, asdict(identity))
         return KeyFacts(*rows[0]) if rows else None
-
-    def _query(self, query, params):
-        """Run a query on the primary: a replica may not know yet that a key has ended.
-
-        :param query: SQL with ``%(name)s`` for each parameter; a constant
-        """
-        if self.env.cr.readonly:
-            with self.env.registry.cursor() as cr:
-                return self._query_on(cr, query, params)
-        return self._query_on(self.env.cr, query, params)
-
-    @staticmethod
-    def _query_on(cr, query, params):
-        if not _is_protected(cr):  # else what is unusable would be lost with all around it
-            try:
-                with protected(cr):
-                    execution = prepared.prepared(cr._cnx, query)
-                    cr.execute(execution, params, log_exceptions=False)
-                    return cr.fetchall()
-            except prepared.UNUSABLE:
-                prepared.give_up(cr._cnx, query)
-        with protected(cr):
-            cr.execute(query, params)
-            return cr.fetchall()
 
     # Birth and end ---------------------------------------------------------------------------
 

@@ -19,6 +19,21 @@ UNUSABLE = (DuplicatePreparedStatement, FeatureNotSupported, InvalidSqlStatement
 """What the server may say to :func:`prepared`; the caller rolls back and uses the statement."""
 
 
+def run(cr, statement: str, params: dict, settings: str = "") -> list[tuple]:
+    """Run a statement on a cursor in autocommit mode and return its rows, if it has any.
+
+    :param cr: of Odoo
+    :param statement: SQL with ``%(name)s`` for each parameter; a constant
+    :param settings: SQL that precedes it in the same transaction, each statement with its ``;``
+    """
+    try:
+        cr.execute(settings + prepared(cr._cnx, statement), params, log_exceptions=False)
+    except UNUSABLE:
+        give_up(cr._cnx, statement)
+        cr.execute(settings + statement, params, log_exceptions=False)
+    return cr.fetchall() if cr.description else []
+
+
 def prepared(connection, statement: str) -> str:
     """Return SQL that runs a statement as one that this connection has prepared.
 
@@ -31,6 +46,19 @@ def prepared(connection, statement: str) -> str:
         usable[name] = True
         return f"{preparation}; {execution}"
     return execution if usable[name] else statement
+
+
+def named(query) -> tuple[str, dict]:
+    """Return an ``odoo.tools.SQL`` as a statement with named parameters, and these.
+
+    :param query: whose code is the same every time
+    """
+    params = {f"p{number}": value for number, value in enumerate(query.params)}
+    names = iter(params)
+    code = re.sub(
+        "%[%s]", lambda found: found[0] if found[0] == "%%" else f"%({next(names)})s", query.code
+    )
+    return code, params
 
 
 def give_up(connection, statement: str) -> None:

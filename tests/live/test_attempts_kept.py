@@ -417,7 +417,7 @@ def test_lock_timeout_is_in_force(world):
 
 KEPT_CONNECTIONS = """
     import contextlib, os
-    from odoo.addons.auth_integration.tools.log_connections import connections
+    from odoo.addons.auth_integration.tools.kept_connections import connections
     from odoo.tools import SQL, config
     connections.close_all()
 
@@ -535,6 +535,109 @@ def test_statements_that_were_prepared_elsewhere(world):
     assert found == [
         [True, True], [False, False], [["pooled/1", 1], ["pooled/2", 1], ["pooled/3", 1]],
     ]
+
+
+def test_questions_of_a_call_begin_no_transaction_for_it(world):
+    """They go to a kept connection, or where none is free to the call's own, undone if they fail.
+
+    Within a transaction that has begun, they see what it has done, and leave it as it was.
+    """
+    found = in_shell(
+        world,
+        """
+        import psycopg2
+        from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+        from odoo.addons.auth_integration.tools import hook_queries
+
+        BACKEND = "SELECT pg_backend_pid() WHERE %(one)s = 1"
+        FAILING = "SELECT 1 / (%(one)s - 1)"
+
+        def asked():
+            with registry.cursor() as own:
+                [[pid]] = hook_queries.query(env(cr=own), BACKEND, {"one": 1})
+                idle = own._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE
+                return pid == own._cnx.info.backend_pid, idle
+
+        def failing(*before):
+            with registry.cursor() as own:
+                for statement in before:
+                    own.execute(statement)
+                try:
+                    hook_queries.query(env(cr=own), FAILING, {"one": 1})
+                except psycopg2.errors.DivisionByZero:
+                    own.execute("SELECT count(*) FROM pg_tables WHERE tablename = 'begun'")
+                    return own.fetchone()[0]
+
+        result = {"free": asked(), "again": asked()}
+        with contextlib.ExitStack() as stack:
+            for _number in range(4):
+                stack.enter_context(connections.cursor(registry))
+            result["all lent"] = asked()
+        size, config["db_maxconn"] = config["db_maxconn"], 8
+        result["small pool"] = asked()
+        result["failing, small pool"] = failing()
+        config["db_maxconn"] = size
+        result["failing"] = failing()
+        result["failing, begun"] = failing("CREATE TEMPORARY TABLE begun ()")
+
+        connections.close_all()
+        with connections.cursor(registry) as own:
+            kept = own._cnx
+        connections.cursor, original = lambda _registry: 1 / 0, connections.cursor
+        with registry.cursor() as own:
+            own.execute("CREATE TEMPORARY TABLE begun AS SELECT 7 AS seven")
+            result["within"] = hook_queries.query(
+                env(cr=own), "SELECT seven FROM begun WHERE %(one)s = 1", {"one": 1})
+            own.rollback()
+        connections.cursor = original
+        result["lent"] = connections._lent
+        """,
+    )
+    assert found == {
+        "free": [False, True],
+        "again": [False, True],
+        "all lent": [True, False],
+        "small pool": [True, False],
+        "failing, small pool": 0,
+        "failing": 0,
+        "failing, begun": 1,
+        "within": [[7]],
+        "lent": 0,
+    }
+
+
+@pytest.mark.parametrize("cut", ["rests", "is asked"])
+def test_good_key_is_accepted_although_the_connection_was_cut(world, cut):
+    """While it rests, which can be seen; or so late that the question fails: then the call's own
+    connection has to serve."""
+    found = in_shell(
+        world,
+        f"""
+        from odoo.addons.auth_integration.tools import kept_connections, prepared
+
+        def verified():
+            with registry.cursor() as own:
+                natives = env(cr=own)["res.users.apikeys"]
+                return natives._decide_secret("rpc", {world.keys["good"]!r})
+
+        def cut(pid):
+            with registry.cursor() as other:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+        result = [verified()]
+        if {cut!r} == "rests":
+            cut(use())
+        else:
+            run = prepared.run
+            def run_too_late(own, *arguments):
+                prepared.run = run
+                cut(own._cnx.info.backend_pid)
+                return run(own, *arguments)
+            prepared.run = run_too_late
+        result += [verified(), verified()]
+        """,
+    )
+    assert found == [world.uids["worker"]] * 3
 
 
 def test_connections_that_were_cut_are_replaced(world):

@@ -1,8 +1,9 @@
 """What is sent to the server for a statement that its connection is to plan once."""
 
 import pytest
+from odoo.tools import SQL
 
-from odoo.addons.auth_integration.tools.prepared import give_up, prepared
+from odoo.addons.auth_integration.tools.prepared import give_up, named, prepared
 
 STATEMENT = "SELECT * FROM key WHERE id = %(id)s AND (hash = %(hash)s OR id < %(id)s)"
 
@@ -45,3 +46,10 @@ def test_percent_signs_survive_the_parameters(connection):
         sent.partition(" AS ")[0] + " AS SELECT id FROM key WHERE name LIKE 'a%' AND id = $1; "
         + sent.rpartition("; ")[2] % {"id": 7}
     )
+
+
+def test_parameters_get_names():
+    query = SQL("SELECT id FROM key WHERE id = %s AND name LIKE 'a%%s' AND uid = %s", 3, 4)
+    code, params = named(query)
+    assert code == "SELECT id FROM key WHERE id = %(p0)s AND name LIKE 'a%%s' AND uid = %(p1)s"
+    assert params == {"p0": 3, "p1": 4}
