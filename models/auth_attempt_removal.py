@@ -1,5 +1,4 @@
-from odoo import api, fields, models
-from odoo.exceptions import AccessError
+from odoo import fields, models
 
 
 class AuthAttemptRemoval(models.Model):
@@ -7,6 +6,7 @@ class AuthAttemptRemoval(models.Model):
 
     _name = "auth.attempt.removal"
     _description = "Removal of Old Attempts"
+    _inherit = ["auth.integration.append.only.mixin"]
     _log_access = False
     _allow_sudo_commands = False
     _order = "date desc, id desc"
@@ -25,21 +25,3 @@ class AuthAttemptRemoval(models.Model):
     attempt_count = fields.Integer("Attempts they stood for", readonly=True)
     first_seen = fields.Datetime(readonly=True)
     last_seen = fields.Datetime(readonly=True)
-
-    # pylint: disable=method-required-super,no-raise-unlink  # refusing is what they are for
-
-    @api.model_create_multi
-    def create(self, vals_list):
-        """Refuse: retention alone writes here."""
-        raise self._append_only()
-
-    def write(self, vals):
-        """Refuse: what was removed stays on record."""
-        raise self._append_only()
-
-    def unlink(self):
-        """Refuse: what was removed stays on record."""
-        raise self._append_only()
-
-    def _append_only(self):
-        return AccessError(self.env._("The record of what was removed cannot be changed."))

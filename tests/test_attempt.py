@@ -9,7 +9,13 @@ from odoo.exceptions import AccessDenied, AccessError
 from odoo.tests import TransactionCase, new_test_user, tagged
 from psycopg2.pool import PoolError
 
-from ..models import auth_attempt
+from ..models import (
+    auth_attempt,
+    auth_attempt_completion,
+    auth_attempt_emission,
+    auth_attempt_retention,
+)
+from ..tools import agents, attempt_lines, references
 from ..tools import attempt as attempt_context
 from ..tools.log_limit import LogLimit
 
@@ -83,7 +89,7 @@ class TestRetention(AttemptCase):
         for number in range(5):
             self.add(days_old=50, count=3, login=f"user {number}")
         self.add(days_old=1)
-        with patch.object(auth_attempt, "GC_BATCH", 2):
+        with patch.object(auth_attempt_retention, "GC_BATCH", 2):
             self.assertEqual(self.attempts._gc_attempts(), (2, 1))
             self.assertEqual(self.attempts._gc_attempts(), (2, 1))
             self.assertEqual(self.attempts._gc_attempts(), (1, 0))
@@ -171,14 +177,14 @@ class TestEmission(AttemptCase):
             (type(self.attempts), "_complete"),
             (type(self.attempts), "_upsert"),
             (attempt_context, "of_caller"),
-            (auth_attempt, "_was_emitted"),
-            (auth_attempt.references, "reference"),
-            (auth_attempt.agents, "describe"),
+            (auth_attempt_emission, "_was_emitted"),
+            (references, "reference"),
+            (agents, "describe"),
         ):
             with (
                 self.subTest(name),
                 patch.object(owner, name, side_effect=PoolError("The Connection Pool Is Full")),
-                patch.object(auth_attempt, "_write_failures", LogLimit(100)),
+                patch.object(attempt_lines, "_write_failures", LogLimit(100)),
                 self.assertLogs(level="ERROR"),
             ):
                 self.try_to_log_in()
@@ -188,7 +194,7 @@ class TestEmission(AttemptCase):
         """A database that is gone must not fill the disk with lines about it."""
         with (
             patch.object(type(self.attempts), "_own_cursor", side_effect=PoolError),
-            patch.object(auth_attempt, "_write_failures", LogLimit(2, clock=lambda: now[0])),
+            patch.object(attempt_lines, "_write_failures", LogLimit(2, clock=lambda: now[0])),
             self.assertLogs(LOGGER, "ERROR") as logged,
         ):
             now = [0]
@@ -218,7 +224,7 @@ class TestEmission(AttemptCase):
         new_test_user(self.env, "magento_shop")
         with freeze_time("2026-03-01 12:00:00"):
             self.try_to_log_in("magento_shpo")
-        with patch.object(auth_attempt, "NEAREST_LOGIN_CANDIDATES", 0):
+        with patch.object(auth_attempt_completion, "NEAREST_LOGIN_CANDIDATES", 0):
             for moment in ("12:00:30", "12:01:00"):
                 with freeze_time(f"2026-03-01 {moment}"):
                     self.try_to_log_in("magento_shpo")

@@ -7,7 +7,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
-from ..models.auth_attempt import MANY
+from ..models.auth_attempt_completion import MANY
 from ..tools import causes
 from .common import IntegrationCommon
 

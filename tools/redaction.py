@@ -94,6 +94,11 @@ def is_key_shaped(secret: object) -> bool:
     return isinstance(secret, str) and _KEY_SHAPE.fullmatch(secret) is not None
 
 
+def is_short_number(value: object) -> bool:
+    """Tell whether a value is a number that can be written down, as a user id is."""
+    return type(value) is int and value.bit_length() <= 64
+
+
 def mask(secret: object) -> str:
     """Return what may be shown of a secret: whether there is one and whether it looks like a key.
 

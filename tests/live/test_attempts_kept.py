@@ -404,7 +404,7 @@ def test_lock_timeout_is_in_force(world):
     """No statement of ours waits longer for a lock than we say."""
     in_force = world.server.shell(
         """
-        from odoo.addons.auth_integration.models.auth_attempt import LOCK_TIMEOUT_MS
+        from odoo.addons.auth_integration.models.auth_attempt_emission import LOCK_TIMEOUT_MS
         with env["auth.attempt"]._own_cursor(registry) as own:
             own.execute("SHOW lock_timeout")
             [timeout] = own.fetchone()
