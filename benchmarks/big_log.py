@@ -124,6 +124,12 @@ OPEN_EVERYTHING = r"""
     for name, by in groups.items():
         todo[f"group {name}, as opened"] = grouped(default, by)
         todo[f"group {name}, no filter"] = grouped([], by)
+    for name, domain in filters.items():
+        if any(leaf[0] == "last_seen" for leaf in domain if isinstance(leaf, tuple)):
+            todo[f"graph, {name}"] = drawn(domain, grouping("graph"))
+            todo[f"pivot, {name}"] = pivoted(domain, grouping("pivot"))
+            for group, by in groups.items():
+                todo[f"group {group}, {name}"] = grouped(domain, by)
     for node in arch["search"].iter("field"):
         name = node.get("name")
         value = known[name].id if log._fields[name].type == "many2one" else known[name]

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.fields import Command
+from odoo.fields import Command, Domain
 from odoo.tools import SQL
 
 from ..tools import networks
@@ -174,8 +174,11 @@ class AuthIntegration(models.Model):
         return self._last_attempt_sql(alias, "failure", "cause")
 
     def _health_sql(self, alias):
-        """SQL of the worst open finding; the findings are looked up once, not for each row."""
+        """SQL of the worst open finding; the findings are looked up once, not for each row.
 
+        While records are read, only what is found of these is looked up.
+        """
+        of_these = SQL("IN %s", tuple(self.ids)) if self.ids else SQL("IS NOT NULL")
         return SQL(
             """
             COALESCE((
@@ -184,16 +187,43 @@ class AuthIntegration(models.Model):
                            CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'
                                 ELSE 'warning' END AS severity
                     FROM auth_integration_finding f
-                    WHERE f.severity <> 'info' AND NOT f.accepted AND f.integration_id IS NOT NULL
+                    WHERE f.severity <> 'info' AND NOT f.accepted AND f.integration_id %s
                     GROUP BY f.integration_id
                 ) worst
             ) ->> %s::text, 'ok')
             """,
+            of_these,
             SQL.identifier(alias, "id"),
         )
 
     def _search_health(self, operator, value):
-        return self._search_live("health", operator, value)
+        """Search domain of ``health``: a look at some of the findings, not at all."""
+        if operator not in ("in", "not in"):
+            return NotImplemented
+
+        def with_findings(severities, having=SQL("TRUE")):
+            return Domain(
+                "id",
+                "in",
+                SQL(
+                    """(
+                    SELECT f.integration_id FROM auth_integration_finding f
+                    WHERE f.severity IN %s AND NOT f.accepted AND f.integration_id IS NOT NULL
+                    GROUP BY f.integration_id HAVING %s
+                    )""",
+                    severities,
+                    having,
+                ),
+            )
+
+        not_ok = ("critical", "warning")
+        domains = {
+            "critical": with_findings(("critical",)),
+            "warning": with_findings(not_ok, SQL("bool_and(f.severity = 'warning')")),
+            "ok": ~with_findings(not_ok),
+        }
+        wanted = Domain.OR(domains[health] for health in value if health in domains)
+        return wanted if operator == "in" else ~wanted
 
     def _search_last_success(self, operator, value):
         return self._search_live("last_success", operator, value)

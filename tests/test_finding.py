@@ -55,6 +55,35 @@ class TestFinding(IntegrationCommon):
         finding.action_restore_user()
         self.assertEqual(self._codes() - {"failing_now"}, set())
 
+    def test_health_is_found_as_it_is_read(self):
+        """By search, by group, alone and among others."""
+        integrations = self.integration
+        for code in ("warned", "critical"):
+            integrations |= self.integration.copy({"name": code, "code": code})
+        _healthy, warned, critical = integrations
+        for integration in (warned, critical):
+            integration.issue_key()
+        self._move(warned.key_ids, expires_at=self._days(3))
+        self._move(critical.key_ids, expires_at=self._days(3))
+        critical.user_id.active = False
+        expected = ["ok", "warning", "critical"]
+        self.assertEqual(integrations.mapped("health"), expected)
+        integrations.invalidate_recordset()
+        self.assertEqual([one.with_prefetch().health for one in integrations], expected)
+        among = [("id", "in", integrations.ids), ("active", "in", (True, False))]
+        for operator, value in (
+            ("=", "ok"), ("=", "warning"), ("=", "critical"), ("!=", "warning"), ("in", expected),
+            ("in", ["ok", "critical"]), ("not in", ["ok", "warning"]), ("=", False),
+        ):
+            with self.subTest(operator=operator, value=value):
+                self.assertEqual(
+                    integrations.search([("health", operator, value), *among]).sorted("id"),
+                    integrations.filtered_domain([("health", operator, value)]),
+                )
+        groups = integrations._read_group(among, ["health"], ["id:recordset"])
+        self.assertEqual({health: found for health, found in groups},
+                         dict(zip(expected, integrations, strict=True)))
+
     def test_expired_key(self):
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self._attempt(cause="key_expired", key_id=self.key.id)

@@ -460,8 +460,8 @@ SEVERITIES = ("critical", "warning", "info")
 def view_sql(state_sql: str, native_sql: str) -> str:
     """The view's SELECT: all kinds, with what was accepted.
 
-    Looking for the native row of a key takes longer than all the rest, so it is done once, for the
-    few keys that have not ended long ago.
+    The keys are looked through for each kind anew, not once for all: so a look for one kind, or at
+    one integration, need not see them all.
 
     :param state_sql: SQL of the state of the key with the alias ``k``
     :param native_sql: the join that it needs
@@ -482,7 +482,7 @@ def view_sql(state_sql: str, native_sql: str) -> str:
         for kind in KINDS
     )
     return f"""
-        WITH present_key AS MATERIALIZED (
+        WITH present_key AS NOT MATERIALIZED (
             SELECT k.id, k.integration_id, k.user_id, k.scope, k.use_count, k.issued_at,
                    k.expires_at, k.retire_at, k.last_used_at, {state_sql} AS state
             FROM auth_integration_key k {native_sql}
