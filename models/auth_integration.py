@@ -24,6 +24,20 @@ KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
 PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")
 
 
+class Following:
+    """Says that an integration and its technical user are archived or restored together already.
+
+    An object in the context, which no caller over RPC can send.
+    """
+
+    @staticmethod
+    def is_said_in(env):
+        return isinstance(env.context.get("auth_integration_following"), Following)
+
+
+FOLLOWING = {"auth_integration_following": Following()}
+
+
 class AuthIntegration(models.Model):
     """One external system, the technical user it authenticates as, and who answers for it."""
 
@@ -456,7 +470,7 @@ class AuthIntegration(models.Model):
             owners_before._withdraw_owner_group()
         if "user_id" in vals:
             self._adopt_user_keys()
-        if "active" in vals and not self.env.context.get("auth_integration_from_user"):
+        if "active" in vals and not Following.is_said_in(self.env):
             self._follow_active()
         return result
 
@@ -466,7 +480,7 @@ class AuthIntegration(models.Model):
         self.sudo().key_ids._end_live(self.env._("Its integration was deleted"))
         users = self.sudo().user_id
         result = super().unlink()
-        users.with_context(auth_integration_from_user=True).action_archive()
+        users.with_context(**FOLLOWING).action_archive()
         owners._withdraw_owner_group()
         return result
 
@@ -494,6 +508,13 @@ class AuthIntegration(models.Model):
             user_vals |= {"company_id": company_id, "company_ids": [Command.set([company_id])]}
         return users.with_context(no_reset_password=True).create(user_vals)
 
+    def _message_auto_subscribe_followers(self, updated_values, default_subtype_ids):
+        """Replace the method of ``mail``, which has whoever is in ``user_id`` follow the record.
+
+        The technical user is nobody who reads; whoever has stolen its key would read along.
+        """
+        return []
+
     def _grant_owner_group(self):
         group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
         owners = self.sudo().with_context(active_test=False).owner_ids
@@ -510,7 +531,7 @@ class AuthIntegration(models.Model):
 
         The user's own flag is what stock Odoo looks at, so the end holds without our code too.
         """
-        for integration in self.sudo().with_context(auth_integration_from_user=True):
+        for integration in self.sudo().with_context(**FOLLOWING):
             if integration.user_id and integration.user_id.active != integration.active:
                 integration.user_id.active = integration.active
 

@@ -1,3 +1,5 @@
+import re
+
 import pytz
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
@@ -124,11 +126,15 @@ class AuthIntegrationPolicy(models.Model):
     def _notice_day_list(self):
         """The notices as numbers of days, largest first.
 
-        :raise ValueError: an entry is not a whole number
+        :raise ValueError: an entry is not a whole number as PostgreSQL reads them, too: one of a
+            single policy would end every query for the notices of all
         """
         self.ensure_one()
         parts = [part.strip() for part in (self.notice_days or "").split(",")]
-        return sorted({int(part) for part in parts if part}, reverse=True)
+        for part in parts:
+            if not re.fullmatch("[0-9]{1,4}", part):
+                raise ValueError(f"not a number of days: {part!r}")
+        return sorted(set(map(int, parts)), reverse=True)
 
     def _is_in_window(self, moment):
         """Whether rotation may act at a moment (naive UTC), by the policy's own time zone."""

@@ -10,6 +10,7 @@ from ..tools import attempt as attempt_context
 from ..tools import hook_queries, key_in_use, prepared
 from ..tools.identity_cache import IdentityCache, PasswordMemo
 from ..tools.redaction import is_key_shaped
+from .auth_integration import FOLLOWING, Following
 from .res_users_apikeys import recording
 
 _logger = logging.getLogger(__name__)
@@ -42,12 +43,12 @@ class ResUsers(models.Model):
         context={"active_test": False},
         groups="auth_integration.auth_integration_group_owner",
     )
+    # Computed: owners are named on the integration only, where it is checked who may.
     owned_integration_ids = fields.Many2many(
         "auth.integration",
-        "auth_integration_owner_rel",
-        "user_id",
-        "integration_id",
-        "Owned integrations",
+        string="Owned integrations",
+        compute="_compute_owned_integration_ids",
+        search="_search_owned_integration_ids",
         groups="auth_integration.auth_integration_group_owner",
     )
     api_key_record_ids = fields.One2many(
@@ -78,6 +79,23 @@ class ResUsers(models.Model):
     @property
     def SELF_READABLE_FIELDS(self):
         return [*super().SELF_READABLE_FIELDS, "api_key_record_ids"]
+
+    def _compute_owned_integration_ids(self):
+        integrations = self.env["auth.integration"].search([("owner_ids", "in", self.ids)])
+        for user in self:
+            user.owned_integration_ids = integrations.filtered(
+                lambda integration, owner=user._origin: owner in integration.owner_ids
+            )
+
+    def _search_owned_integration_ids(self, operator, value):
+        if operator not in ("in", "any"):
+            return NotImplemented
+        integrations = self.env["auth.integration"]
+        if operator == "in" and False in value:  # those who own none
+            owned = integrations.search([("owner_ids", "!=", False)])
+            return ~Domain("id", "in", owned.owner_ids.ids)
+        found = integrations.search(value if operator == "any" else [("id", "in", list(value))])
+        return Domain("id", "in", found.owner_ids.ids)
 
     @api.depends("api_key_record_ids", "active")
     def _compute_has_live_api_key(self):
@@ -171,9 +189,10 @@ class ResUsers(models.Model):
     def _withdraw_owner_group(self):
         """Take the owners' group from those who own no integration any more."""
         group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
-        for user in self.sudo():
-            owned = user.with_context(active_test=False).owned_integration_ids
-            if not owned and group in user.group_ids:
+        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
+        owners = integrations.search([("owner_ids", "in", self.ids)]).owner_ids
+        for user in self.sudo() - owners:
+            if group in user.group_ids:
                 user.group_ids = [Command.unlink(group.id)]
 
     # CRUD ------------------------------------------------------------------------------------
@@ -187,11 +206,11 @@ class ResUsers(models.Model):
         appointed._check_may_appoint()
         result = super().write(vals)
         appointed._check_may_appoint()
-        if "active" in vals and not self.env.context.get("auth_integration_from_user"):
+        if "active" in vals and not Following.is_said_in(self.env):
             integrations = (
                 self.env["auth.integration"]
                 .sudo()
-                .with_context(active_test=False, auth_integration_from_user=True)
+                .with_context(active_test=False, **FOLLOWING)
                 .search([("user_id", "in", self.ids), ("active", "!=", vals["active"])])
             )
             if vals["active"]:

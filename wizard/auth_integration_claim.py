@@ -13,10 +13,17 @@ class AuthIntegrationClaim(models.TransientModel):
     rotation_id = fields.Many2one(
         "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"
     )
-    integration_id = fields.Many2one(related="rotation_id.integration_id")
-    old_prefix = fields.Char("Replaces the key", related="rotation_id.old_key_id.prefix")
-    old_expires_at = fields.Datetime("It ends", related="rotation_id.old_key_id.expires_at")
-    overlap_days = fields.Integer(related="rotation_id.integration_id.policy_id.overlap_days")
+    # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
+    integration_id = fields.Many2one(related="rotation_id.integration_id", related_sudo=False)
+    old_prefix = fields.Char(
+        "Replaces the key", related="rotation_id.old_key_id.prefix", related_sudo=False
+    )
+    old_expires_at = fields.Datetime(
+        "It ends", related="rotation_id.old_key_id.expires_at", related_sudo=False
+    )
+    overlap_days = fields.Integer(
+        related="rotation_id.integration_id.policy_id.overlap_days", related_sudo=False
+    )
     claimed_before = fields.Boolean(compute="_compute_claimed_before")
 
     def _compute_claimed_before(self):

@@ -16,13 +16,26 @@ class AuthIntegrationIssue(models.TransientModel):
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"
     )
+    # With the rights of who asks: anybody may name any integration in a dialogue of his own.
     name = fields.Char(
-        "Description", compute="_compute_defaults", store=True, readonly=False, required=True
+        "Description",
+        compute="_compute_defaults",
+        compute_sudo=False,
+        store=True,
+        readonly=False,
+        required=True,
     )
     expires_at = fields.Datetime(
-        "Ends", compute="_compute_defaults", store=True, readonly=False, required=True
+        "Ends",
+        compute="_compute_defaults",
+        compute_sudo=False,
+        store=True,
+        readonly=False,
+        required=True,
     )
-    max_age_days = fields.Integer(related="integration_id.policy_id.max_age_days")
+    max_age_days = fields.Integer(
+        related="integration_id.policy_id.max_age_days", related_sudo=False
+    )
 
     @api.depends("integration_id")
     def _compute_defaults(self):

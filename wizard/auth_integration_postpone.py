@@ -10,7 +10,10 @@ class AuthIntegrationPostpone(models.TransientModel):
     rotation_id = fields.Many2one(
         "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"
     )
-    deadline = fields.Datetime("Old key ends", related="rotation_id.old_key_id.expires_at")
+    # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
+    deadline = fields.Datetime(
+        "Old key ends", related="rotation_id.old_key_id.expires_at", related_sudo=False
+    )
     until = fields.Datetime(required=True)
     reason = fields.Char(required=True)
 

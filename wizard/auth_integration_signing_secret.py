@@ -14,8 +14,11 @@ class AuthIntegrationSigningSecret(models.TransientModel):
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"
     )
-    webhook_url = fields.Char(related="integration_id.webhook_url")
-    set_at = fields.Datetime("In use since", related="integration_id.webhook_secret_set_at")
+    # With the rights of who asks: anybody may name any integration in a dialogue of his own.
+    webhook_url = fields.Char(related="integration_id.webhook_url", related_sudo=False)
+    set_at = fields.Datetime(
+        "In use since", related="integration_id.webhook_secret_set_at", related_sudo=False
+    )
 
     @check_identity
     def action_make(self):

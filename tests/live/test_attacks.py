@@ -1,0 +1,346 @@
+"""What people with some rights try in order to see or do more: every attempt over RPC fails.
+
+Each attacker has a key of his own; the victim is an integration that none of them may see.
+"""
+
+import base64
+import secrets
+
+import pytest
+from clients import Jsonrpc, Refused
+
+HIDDEN_NAME, HIDDEN_HOST = "Hidden Partner", "hidden.example"
+
+MAKE_WORLD = """
+    from datetime import datetime, timedelta
+    soon = datetime.now() + timedelta(days=1)
+    made = {}
+
+    def person(login, *groups):
+        user = env["res.users"].create({
+            "name": login, "login": login, "password": f"password of {login}",
+            "group_ids": [(6, 0, [env.ref(group).id for group in groups])]})
+        secret = env["res.users.apikeys"].with_user(user).sudo()._generate(None, login, soon)
+        made[login] = [user.id, secret]
+        return user
+
+    def integration(code, owner, **values):
+        return env["auth.integration"].create(
+            {"name": code, "code": code, "owner_ids": [(6, 0, owner.ids)], **values})
+
+    person("portal", "base.group_portal")
+    person("employee", "base.group_user")
+    person("access_rights", "base.group_user", "base.group_erp_manager")
+    person("manager", "base.group_user", "auth_integration.auth_integration_group_manager")
+    settings = person("settings", "base.group_user", "base.group_system")
+    own = integration("own", person("owner", "base.group_user"))
+    hidden_owner = person("hidden_owner", "base.group_user")
+    hidden = integration("hidden", hidden_owner, name=name, webhook_url=f"https://{host}/keys")
+    privileged = integration("privileged", hidden_owner)
+    privileged.user_id.group_ids = [(4, env.ref("base.group_system").id)]
+    made["thief"] = [own.user_id.id, own.issue_key()["key"]]
+    hidden_key = hidden.issue_key()["key"]
+    record = env["auth.integration.key"].search([("prefix", "=", hidden_key[:8])])
+    record.action_rotate_now()
+    rotation = env["auth.integration.rotation"].search([("old_key_id", "=", record.id)])
+    enrolment = env["auth.integration.second.factor"].with_user(hidden_owner).create(
+        {"integration_id": hidden.id})
+    revocation = env["auth.integration.revoke"].with_user(hidden_owner).create(
+        {"key_ids": [(6, 0, record.ids)], "reason": "a hidden reason"})
+    result = {
+        "people": made, "own": own.id, "hidden": hidden.id, "privileged": privileged.id,
+        "hidden_user": hidden.user_id.id, "settings": settings.id,
+        "key": record.id, "rotation": rotation.id, "enrolment": enrolment.id,
+        "revocation": revocation.id, "own_key": own.key_ids.id, "hidden_owner": hidden_owner.id,
+        "system": env.ref("base.group_system").id,
+        "access_rights_group": env.ref("base.group_erp_manager").id,
+        # No answer to an attacker may hold any of these.
+        "hidden_texts": [name, host, hidden_key[:8], enrolment.seed, "a hidden reason"],
+    }
+"""
+
+
+class World:
+    """Who is who, and what is hidden."""
+
+    def __init__(self, server):
+        self.server = server
+        made = server.shell(MAKE_WORLD, name=HIDDEN_NAME, host=HIDDEN_HOST)
+        self.people, self.hidden_texts = made.pop("people"), made.pop("hidden_texts")
+        self.ids = made
+
+    def call(self, attacker, model, method, *args, **kwargs):
+        """Call as an attacker; names of ids stand for them, wherever they are."""
+        uid, secret = self.people[attacker]
+        self.ids["me"] = uid
+        args, kwargs = self._filled(args), self._filled(kwargs)
+        return Jsonrpc(self.server, uid, secret).call(model, method, *args, **kwargs)
+
+    def _filled(self, value):
+        if isinstance(value, str) and value.startswith("$"):
+            return self.ids[value[1:]]
+        if isinstance(value, list | tuple):
+            return [self._filled(item) for item in value]
+        if isinstance(value, dict):
+            return {name: self._filled(item) for name, item in value.items()}
+        return value
+
+
+@pytest.fixture(scope="module")
+def world(live_server):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "AUTH_INTEGRATION_SECRET_KEY",
+            base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        )
+        yield World(live_server("main"))
+
+
+INTEGRATION, KEY = "auth.integration", "auth.integration.key"
+EVERYBODY = ("portal", "employee", "access_rights", "owner", "thief")
+MANAGER = ("manager",)
+
+
+def onchange(model, values, *fields):
+    """An onchange of a new record, which nothing is written for."""
+    spec = {name: {} for name in (*values, *fields)}
+    return f"auth.integration.{model}", "onchange", [], values, list(values), spec
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+READS = {
+    "dialogue to claim, unsaved": onchange(
+        "claim", {"rotation_id": "$rotation"}, "old_prefix", "old_expires_at", "integration_id"
+    ),
+    "dialogue to put off, unsaved": onchange("postpone", {"rotation_id": "$rotation"}, "deadline"),
+    "dialogue to issue, unsaved": onchange(
+        "issue", {"integration_id": "$hidden"}, "name", "max_age_days"
+    ),
+    "dialogue of the signing secret, unsaved": onchange(
+        "signing.secret", {"integration_id": "$hidden"}, "webhook_url", "set_at"
+    ),
+    "dialogue of the second factor, unsaved": onchange(
+        "second.factor", {"integration_id": "$hidden"}, "seed", "url"
+    ),
+    "second factor of another": (
+        "auth.integration.second.factor", "read", ["$enrolment"], ["seed", "url"],
+    ),
+    "revocation of another": (
+        "auth.integration.revoke", "read", ["$revocation"], ["reason", "key_ids"],
+    ),
+    "integration": (INTEGRATION, "read", ["$hidden"], ["name", "webhook_url"]),
+    "integrations": (INTEGRATION, "search_read", [], ["name", "webhook_url"]),
+    "names": (INTEGRATION, "name_search", "Hidden"),
+    "key": (KEY, "read", ["$key"], ["prefix"]),
+    "keys": (KEY, "search_read", [], ["prefix"]),
+    "keys with what they belong to": (
+        KEY, "web_search_read", [],
+        {"prefix": {}, "integration_id": {"fields": {"display_name": {}}}},
+    ),
+    "keys by group": (KEY, "formatted_read_group", [], ["prefix"], ["__count"]),
+    "keys of the user": (
+        "res.users", "web_read", ["$hidden_user"],
+        {"api_key_record_ids": {"fields": {"prefix": {}}}},
+    ),
+    "rotations": ("auth.integration.rotation", "search_read", [], ["integration_id"]),
+    "findings": ("auth.integration.finding", "search_read", [], ["message"]),
+    "attempts": ("auth.attempt", "search_read", [], ["integration_id"]),
+    "policies": ("auth.integration.policy", "search_read", [], ["integration_ids"]),
+    "history": ("mail.message", "search_read", [("model", "=", INTEGRATION)], ["body"]),
+    "activities": ("mail.activity", "search_read", [("res_model", "=", INTEGRATION)], ["summary"]),
+}
+
+
+def answer_of(world, attacker, *call, **kwargs):
+    try:
+        return world.call(attacker, *call, **kwargs)
+    except (RuntimeError, Refused) as error:
+        return error
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("attacker", EVERYBODY)
+def test_nothing_hidden_is_told(world, attacker, name):
+    answer = answer_of(world, attacker, *READS[name])
+    assert not [text for text in world.hidden_texts if text in str(answer)]
+
+
+# Filters on what an attacker may not read: would they answer, each letter could be guessed.
+ORACLES = {
+    "the endpoint, by key": (KEY, "integration_id.webhook_url", "%hidden%"),
+    "the endpoint, by user": ("res.users", "integration_ids.webhook_url", "%hidden%"),
+    "the name, by user": ("res.users", "owned_integration_ids.name", "%Hidden%"),
+    "the prefix, by user": ("res.users", "api_key_record_ids.integration_id.name", "%Hidden%"),
+    "the seed": (INTEGRATION, "totp_seed", "%"),
+    "the seed, by address": ("auth.integration.key.address", "integration_id.totp_seed", "%"),
+    "the signing secret, by key": (KEY, "integration_id.webhook_secret", "%"),
+}
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_no_filter_answers_for_a_field(world, name):
+    model, field, pattern = ORACLES[name]
+    # An administrator of integrations may read all but secrets.
+    for attacker in (*EVERYBODY, *(MANAGER if pattern == "%" else ())):
+        answers = [
+            str(answer_of(world, attacker, model, "search_count", [(field, "=like", like)]))
+            for like in (pattern, "no such text")
+        ]
+        assert answers[0] == answers[1], attacker
+
+
+def test_a_stolen_key_does_not_read_what_its_owners_write(world):
+    """The technical user follows no integration, so what people discuss is not sent to it."""
+    world.call("owner", INTEGRATION, "message_post", ["$own"], body="Our key leaked, hush!",
+               subtype_xmlid="mail.mt_comment")
+    found = world.call("thief", "mail.message", "search_read", [("model", "=", INTEGRATION)])
+    assert not found
+
+
+# Changing ----------------------------------------------------------------------------------------
+
+EVIL = "https://evil.example/"
+CHANGES = {
+    "revoke": (EVERYBODY, KEY, "revoke", ["$key"], "for fun"),
+    "rotate a key": (EVERYBODY, KEY, "action_rotate_now", ["$key"]),
+    "take a revocation back": (EVERYBODY, KEY, "action_withdraw_revocation", ["$key"]),
+    "prolong a key": ((*EVERYBODY, "manager"), KEY, "write", ["$own_key"], {"expires_at": False}),
+    "save a key": (EVERYBODY, KEY, "web_save", ["$own_key"], {"compromised": True}, {}),
+    "prolong a key by its integration": (
+        MANAGER, INTEGRATION, "write", ["$own"], {"key_ids": [[1, "$own_key", {"name": "x"}]]},
+    ),
+    "prolong a key by its user": (
+        MANAGER, INTEGRATION, "write", ["$own"],
+        {"owner_ids": [[1, "$hidden_owner", {"api_key_record_ids": [[5]]}]]},
+    ),
+    "make a key's record": ((*EVERYBODY, "manager"), KEY, "create", {"prefix": "x"}),
+    "delete a key's record": ((*EVERYBODY, "manager"), KEY, "unlink", ["$own_key"]),
+    "issue": (EVERYBODY, INTEGRATION, "issue_key", ["$hidden"]),
+    "issue by the dialogue": (EVERYBODY, INTEGRATION, "action_issue_key", ["$hidden"]),
+    "make himself an owner": (
+        EVERYBODY, INTEGRATION, "write", ["$hidden"], {"owner_ids": [[4, "$me"]]},
+    ),
+    "make an owner of his own": (
+        EVERYBODY, INTEGRATION, "write", ["$own"], {"owner_ids": [[4, "$hidden_owner"]]},
+    ),
+    "allow every network": (
+        EVERYBODY, INTEGRATION, "write", ["$own"], {"allowed_networks": False},
+    ),
+    "lead new keys elsewhere": (
+        EVERYBODY, INTEGRATION, "write", ["$own"], {"webhook_url": EVIL},
+    ),
+    "make an integration": (
+        EVERYBODY, INTEGRATION, "create", {"name": "x", "code": "x", "user_id": "$hidden_owner"},
+    ),
+    "delete": (EVERYBODY, INTEGRATION, "unlink", ["$hidden"]),
+    "restore": (EVERYBODY, INTEGRATION, "action_restore_user", ["$hidden"]),
+    "remove the second factor": (EVERYBODY, INTEGRATION, "action_remove_totp", ["$hidden"]),
+    "set up a second factor": (EVERYBODY, INTEGRATION, "action_set_up_totp", ["$hidden"]),
+    "set up a second factor in the dialogue": (
+        EVERYBODY, "auth.integration.second.factor", "create", {"integration_id": "$hidden"},
+    ),
+    "diagnose": (EVERYBODY, INTEGRATION, "action_diagnose", ["$hidden"]),
+    "write into the history": (EVERYBODY, INTEGRATION, "message_post", ["$hidden"]),
+    "follow": (EVERYBODY, INTEGRATION, "message_subscribe", ["$hidden"], [3]),
+    "cancel a rotation": (
+        EVERYBODY, "auth.integration.rotation", "action_cancel", ["$rotation"],
+    ),
+    "put a rotation off": (
+        EVERYBODY, "auth.integration.rotation", "postpone", ["$rotation"], "2099-01-01", "x",
+    ),
+    "claim": (EVERYBODY, "auth.integration.rotation", "action_claim", ["$rotation"]),
+    "change the policy": (
+        EVERYBODY, "auth.integration.policy", "write", [1], {"max_age_days": 9999},
+    ),
+    "change the log": ((*EVERYBODY, "manager"), "auth.attempt", "write", [1], {"count": 0}),
+    "empty the log": ((*EVERYBODY, "manager"), "auth.attempt", "unlink", [1]),
+    "restore the user": (
+        ("portal", "employee", "owner", "thief", "manager"),
+        "res.users", "action_restore_archived", ["$hidden_user"],
+    ),
+    "slip rights under an owner": (
+        ("access_rights",), "res.users", "write", ["$hidden_user"], {"group_ids": [[4, "$system"]]},
+    ),
+    "become owner of a privileged one": (
+        MANAGER, INTEGRATION, "write", ["$privileged"], {"owner_ids": [[4, "$me"]]},
+    ),
+    "take a privileged user over": (
+        MANAGER, INTEGRATION, "write", ["$own"], {"user_id": "$settings"},
+    ),
+    "have a privileged key sent": (
+        MANAGER, INTEGRATION, "write", ["$privileged"], {"webhook_url": EVIL},
+    ),
+    "have a privileged key sent, by the policy": (
+        MANAGER, "auth.integration.policy", "write", [1],
+        {"integration_ids": [[1, "$privileged", {"webhook_url": EVIL}]]},
+    ),
+    "issue a privileged key": (MANAGER, INTEGRATION, "issue_key", ["$privileged"]),
+    "take the superuser over": (
+        MANAGER, INTEGRATION, "create", {"name": "x", "code": "x", "user_id": 1},
+    ),
+    "set a seed": (MANAGER, INTEGRATION, "write", ["$own"], {"totp_seed": "x"}),
+    # PostgreSQL reads these numbers differently: nobody would get any notice.
+    "break the notices of all": (
+        MANAGER, "auth.integration.policy", "write", [1], {"notice_days": "30,14,"},
+    ),
+}
+UNCHANGED = (
+    "SELECT id, name, active, user_id, webhook_url, allowed_networks, totp_seed"
+    " FROM auth_integration ORDER BY id",
+    "SELECT * FROM auth_integration_owner_rel ORDER BY 1, 2",
+    "SELECT id, name, ended_at, expires_at, retire_at, compromised FROM auth_integration_key"
+    " ORDER BY id",
+    "SELECT id, user_id, expiration_date FROM res_users_apikeys ORDER BY id",
+    "SELECT id, login, active, password FROM res_users ORDER BY id",
+    "SELECT * FROM res_groups_users_rel ORDER BY 1, 2",
+    "SELECT id, cancelled_at, postponed_until, new_key_id FROM auth_integration_rotation",
+    "SELECT id, notice_days, max_age_days FROM auth_integration_policy",
+    "SELECT id FROM auth_integration_second_factor ORDER BY id",
+    "SELECT id FROM auth_integration_diagnosis ORDER BY id",
+    "SELECT id FROM mail_message WHERE model = 'auth.integration' ORDER BY id",
+    "SELECT id FROM mail_followers WHERE res_model = 'auth.integration' ORDER BY id",
+)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_nothing_is_changed(world, name):
+    attackers, *call = CHANGES[name]
+    before = [world.server.sql(query) for query in UNCHANGED]
+    for attacker in attackers:
+        assert isinstance(answer_of(world, attacker, *call), RuntimeError | Refused), attacker
+        assert [world.server.sql(query) for query in UNCHANGED] == before, attacker
+
+
+def test_owners_are_named_on_the_integration_only(world):
+    """Whoever may write users could make himself an owner past all that is checked there."""
+    world.server.shell(
+        "env['res.users'].browse(uid).group_ids = [(4, group)]",
+        uid=world.people["manager"][0], group=world.ids["access_rights_group"],
+    )
+    world.call(
+        "manager", "res.users", "write", ["$me"], {"owned_integration_ids": [[4, "$privileged"]]}
+    )
+    owners = world.server.sql(
+        "SELECT user_id FROM auth_integration_owner_rel WHERE integration_id = %s",
+        [world.ids["privileged"]],
+    )
+    assert owners == [{"user_id": world.ids["hidden_owner"]}]
+
+
+def test_context_of_the_caller(world):
+    """What a caller puts into the context gives a technical user neither a password nor rights,
+    and archives no integration without it."""
+    defaults = {"default_password": "known", "default_role": "group_system"}
+    made = world.call(
+        "manager", INTEGRATION, "create", {"name": "made", "code": "made"}, context=defaults
+    )
+    [user] = world.server.sql("SELECT password, active FROM res_users WHERE login = 'made'")
+    assert user == {"password": None, "active": True}
+    for name in ("auth_integration_following", "auth_integration_from_user"):
+        for active in (False, True):
+            world.call(
+                "manager", INTEGRATION, "write", [made], {"active": active}, context={name: True}
+            )
+            [user] = world.server.sql("SELECT active FROM res_users WHERE login = 'made'")
+            assert user["active"] == active
