@@ -65,6 +65,8 @@ def _compile_client():
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            # A wheel that was made for other libraries must not come back.
+            "--no-cache-dir",
             *("--requirement", ROOT / "dev/requirements-ldap.txt"),
         ],
         env={
@@ -76,5 +78,5 @@ def _compile_client():
         text=True,
     )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "rror" in line]
-        raise Unavailable(f"python-ldap cannot be compiled: {(lines or ['no reason given'])[0]}")
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise Unavailable(f"no python-ldap: {(errors or ['no reason given'])[-1]}")
