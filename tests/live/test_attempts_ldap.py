@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from attempt_world import World
-from clients import each_worker
+from clients import administrator, each_worker
 from slapd import MANAGER, PEOPLE, Slapd
 
 import openldap
@@ -256,3 +256,28 @@ def test_changed_password_holds_no_longer_than_in_stock(world, stock_world, dire
             assert not accepted(world, IN_DIRECTORY)
     finally:
         directory.change_password("clerk", IN_DIRECTORY)
+
+
+# Where auth_ldap is above the add-on
+
+
+def test_integration_is_held_to_its_key_by_a_module_loaded_later(directory, live_server):
+    """Installed into a running server, auth_ldap comes before the add-on until the next start, and
+    so has the last word on what the add-on's hooks refuse."""
+    server = live_server("later", modules=("auth_integration",))
+    administrator(server).call("ir.module.module", "button_immediate_install", [
+        server.shell("result = env.ref('base.module_auth_ldap').id")
+    ])
+    world = using(directory, server)
+    for way, call in WAYS.items():
+        for login in ("worker", "WORKER") if way in BY_LOGIN else ("worker",):
+            caller = world.calls()
+            reply = call(caller, login, IN_DIRECTORY)
+            [row] = caller.rows()
+            cause = CASES["integration"].cause_on(way)
+            assert (row["cause"], row["count"], row["reference"]) == (cause, 1, reply.reference)
+            assert row["user_id"] == world.uids["worker"]
+    for way, call in WAYS.items():
+        caller = world.calls()
+        call(caller, "clerk", IN_DIRECTORY)
+        assert [row["outcome"] for row in caller.rows()] == ["success"], way
