@@ -1,8 +1,9 @@
-"""Packages of Debian's suite *sid*, unpacked into a folder without being installed.
+"""Packages of Debian, unpacked into a folder without being installed.
 
 They come with apt's own client from the mirror that this machine is configured for, with a private
 state directory, so that neither the machine's package lists nor its installed packages change, and
-no root rights are needed.
+no root rights are needed. What any Python or browser can read comes from the suite *sid*; what has
+to run here comes from this machine's own release, as a newer one needs a newer C library.
 """
 
 import os
@@ -20,13 +21,28 @@ class Unavailable(Exception):
 
 
 def fetch(packages, home, finish=lambda root: None):
-    """Have packages unpacked in a folder; a second process waits, then finds the result.
+    """Have packages of *sid* unpacked in a folder.
 
     :param packages: names of packages; what they depend on stays away
     :param home: the folder; when it exists, it is complete
     :param finish: called with the folder before it has its final name
     :raises Unavailable: without Debian's tools or its mirror
     """
+    _fetch(packages, home, finish, _download_from_sid)
+
+
+def fetch_to_run(packages, home):
+    """Have packages of this machine's release unpacked in a folder, and what it lacks for them.
+
+    :param packages: names of packages; of what they depend on comes what is not installed here
+    :param home: the folder; when it exists, it is complete
+    :raises Unavailable: without Debian's tools or its mirror
+    """
+    _fetch(packages, home, _link_to_installed, _download_to_run)
+
+
+def _fetch(packages, home, finish, download):
+    """Do as described; a second process waits, then finds the result."""
     if home.exists():
         return
     with lock(home.with_name(f"{home.name}.lock")):
@@ -35,7 +51,7 @@ def fetch(packages, home, finish=lambda root: None):
         home.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".fetch-", dir=home.parent))
         try:
-            _unpack(packages, work)
+            _unpack(packages, work, download)
             finish(work / "root")
             # The rename is what makes it exist, so a broken download never looks like one.
             (work / "root").rename(home)
@@ -43,40 +59,69 @@ def fetch(packages, home, finish=lambda root: None):
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _unpack(packages, work):
+def _unpack(packages, work, download):
     for tool, package in (("apt-get", "apt"), ("dpkg-deb", "dpkg")):
         if not shutil.which(tool):
             raise Unavailable(
                 f"{tool} is missing, so Debian's {packages[0]} cannot be fetched",
                 f"use a Debian machine (package {package})",
             )
-    apt = _private_apt(work)
     say(f"fetching {packages[0]} (once): reading Debian's package list")
-    _apt(apt, work, "update")
-    say("fetching: downloading")
-    (work / "debs").mkdir()
-    _apt(apt, work / "debs", "download", *packages)
+    (work / "debs/partial").mkdir(parents=True)
+    download(packages, work)
     say("fetching: unpacking")
     for deb in sorted((work / "debs").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", deb, work / "root"], check=True)
 
 
-def _private_apt(work):
-    """Write the configuration of an apt that knows Debian sid and nothing of this machine."""
+def _download_from_sid(packages, work):
+    """Download packages with an apt that knows Debian sid and nothing of this machine."""
     uri, keyring = _debian_source()
-    for folder in ("state/lists/partial", "cache/archives/partial"):
-        (work / folder).mkdir(parents=True)
     (work / "status").touch()
     source = f"Types: deb\nURIs: {uri}\nSuites: sid\nComponents: main\n"
     (work / "sid.sources").write_text(source + (f"Signed-By: {keyring}\n" if keyring else ""))
+    only_sid = {"Dir::Etc::sourcelist": work / "sid.sources", "Dir::Etc::sourceparts": "-"}
+    apt = _private_apt(work, only_sid)
+    _apt(apt, work, "update")
+    say("fetching: downloading")
+    _apt(apt, work / "debs", "download", *packages)
+
+
+def _download_to_run(packages, work):
+    """Download packages with an apt that knows what this machine is made of."""
+    shutil.copyfile("/var/lib/dpkg/status", work / "status")
+    apt = _private_apt(work, {"Dir::Cache::archives": work / "debs"})
+    _apt(apt, work, "update")
+    say("fetching: downloading")
+    options = ("--yes", "--download-only", "--no-install-recommends", "--reinstall")
+    _apt(apt, work, "install", *options, *packages)
+
+
+def _link_to_installed(root):
+    """Have links to libraries that are installed here, and so were not fetched, lead to them."""
+    for link in root.glob("usr/lib/*/*.so*"):
+        if link.exists():
+            continue
+        installed = Path("/") / link.parent.relative_to(root) / os.readlink(link)
+        if installed.exists():
+            link.unlink()
+            link.symlink_to(installed)
+
+
+def _private_apt(work, settings):
+    """Write the configuration of an apt that changes nothing of this machine.
+
+    :param settings: more settings, by name
+    """
+    (work / "state/lists/partial").mkdir(parents=True)
+    (work / "cache").mkdir()
     settings = {
         "Dir::State": work / "state",
         "Dir::State::status": work / "status",
         "Dir::Cache": work / "cache",
-        "Dir::Etc::sourcelist": work / "sid.sources",
-        "Dir::Etc::sourceparts": "-",
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",
+        **settings,
     }
     if os.geteuid() == 0:
         # Else apt drops to the user _apt, who may not enter root's home.

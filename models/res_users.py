@@ -281,7 +281,7 @@ class ResUsers(models.Model):
                     attempt.note("user_unknown")  # refused before any user was asked
                 raise
             user = self.sudo().browse(auth_info["uid"])
-            self._settle_acceptance(attempt, user)
+            self._settle_acceptance(attempt, user, (user_agent_env or {}).get("interactive", True))
             return auth_info
 
     @api.model
@@ -450,12 +450,18 @@ class ResUsers(models.Model):
             return ["provider_error"]  # a module above ours has its own opinion on keys
         if not interactive and self.env.user._rpc_api_keys_only():
             return ["password_not_allowed"]
+        if attempt and "provider_error" in attempt.codes:
+            # Whoever could say whether it is right was not asked; that it is no key says nothing.
+            if not attempt.key_shaped:
+                attempt.codes.discard("key_unknown")
+            return []
         return ["password_wrong"]
 
-    def _settle_acceptance(self, attempt, user):
+    def _settle_acceptance(self, attempt, user, interactive=False):
         """Complete an accepted attempt; an integration user must have presented a key.
 
-        :raise AccessDenied: another module accepted an integration user by other means
+        :raise AccessDenied: another module accepted an integration user by other means, such as
+            ``auth_ldap`` when his login is typed in capitals
         """
         if attempt.user_id != user.id:
             attempt.user_id, attempt.known_login = user.id, user.login
@@ -463,8 +469,8 @@ class ResUsers(models.Model):
             return
         integration_id = user._integration_id()
         if integration_id:
-            attempt.integration_id = integration_id
-            attempt.note("password_not_allowed")
+            attempt.integration_id, attempt.attribution = integration_id, "login"
+            attempt.note("interactive_not_allowed" if interactive else "password_not_allowed")
             raise AccessDenied()
 
     def _rpc_api_keys_only(self):

@@ -1,4 +1,4 @@
-"""Keep what callers type out of core's own log lines.
+"""Keep what callers type out of core's own log lines, and learn what only a log line tells.
 
 Core writes the login as typed, whole and with its line ends, so that a password in the wrong field
 stays in the server log and any line can be forged.  The access log has the query string.
@@ -29,6 +29,9 @@ def install() -> None:
     logging.getLogger("odoo.sql_db").addFilter(forget_database_name)
     logging.getLogger("odoo.http").addFilter(drop_text_of_malformed_call)
     logging.getLogger("werkzeug").addFilter(scrub_request)
+    logging.getLogger("odoo.addons.auth_ldap.models.res_company_ldap").addFilter(
+        note_provider_error
+    )
 
 
 def describe_login(record: logging.LogRecord) -> bool:
@@ -99,4 +102,16 @@ def scrub_request(record: logging.LogRecord) -> bool:
             record.args = line[: found.start("path")], scrub(path, 2000), line[found.end("path") :]
     except Exception:  # a line of the access log is no reason to fail a request
         record.msg, record.args = "A line of the access log could not be read", ()
+    return True
+
+
+def note_provider_error(record: logging.LogRecord) -> bool:
+    """Note that an LDAP directory could not be asked about the open attempt.
+
+    ``auth_ldap`` logs that as an error and goes on as if the password had been wrong, of which it
+    logs nothing.
+    """
+    opened = attempt.current()
+    if opened and record.levelno >= logging.ERROR:
+        opened.note("provider_error")
     return True

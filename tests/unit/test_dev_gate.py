@@ -67,3 +67,19 @@ def test_gate_counts_and_skips():
     ]
     limits["skips"]["test_x"] = "it needs another machine"
     assert len(list(run_tests.gate(results, limits))) == 2
+
+
+@pytest.mark.parametrize(
+    ("listed", "missing"),
+    [
+        ({"test_x.test_a[1]": "why", "test_x.test_b": "why"}, []),
+        ({"test_x.test_b": "why"}, ["test_x.test_a[1]"]),
+        ({"test_x.*": "why"}, []),
+        ({"test_y.*": "why"}, ["test_x.test_a[1]", "test_x.test_b"]),
+    ],
+)
+def test_skips_are_listed_by_test_or_by_module(listed, missing):
+    skips = {"test_x.test_a[1]": "no such thing here", "test_x.test_b": "no such thing here"}
+    results = [run_tests.Result("live", passed=1, skips=skips)]
+    problems = run_tests.gate(results, {"minimum": {"live": 1}, "skips": listed})
+    assert [problem.split()[0] for problem in problems] == missing

@@ -94,3 +94,12 @@ def test_a_path_without_a_secret_is_left_as_it_is():
     line = record('"%s" %s %s', "GET /web/login HTTP/1.1", 200, "-")
     log_filters.scrub_request(line)
     assert line.msg == '"%s" %s %s'
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])
+def test_directory_that_cannot_be_asked_is_noted(level):
+    line = logging.LogRecord("odoo", level, __file__, 1, "LDAP bind failed.", (), None)
+    with open_attempt() as opened:
+        assert log_filters.note_provider_error(line)
+    assert opened.codes == ({"provider_error"} if level == logging.ERROR else set())
+    assert log_filters.note_provider_error(line), "also where nobody authenticates"

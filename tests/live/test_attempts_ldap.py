@@ -1,0 +1,283 @@
+"""Passwords that an LDAP directory knows: Odoo's ``auth_ldap`` with a real slapd.
+
+It asks the directory twice on two ways: for a login that Odoo has refused, and for one that Odoo
+does not know, which may so still be accepted and become a user. Either is one attempt.
+"""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+from attempt_world import World
+from clients import administrator, each_worker
+from slapd import MANAGER, PEOPLE, Slapd
+
+import openldap
+
+PASSWORD = "a person's password"
+IN_DIRECTORY = "known to the directory"
+SERVER = {"modules": ("auth_integration", "auth_ldap")}
+
+# Ways to authenticate by a login, then by a user id.
+BY_LOGIN = {
+    "web": lambda c, login, secret: c.web_login(login, secret),
+    "session": lambda c, login, secret: c.session_login(login, secret),
+    "xmlrpc": lambda c, login, secret: c.authenticate(login, secret),
+    "jsonrpc": lambda c, login, secret: c.json("common", "login", c.db, login, secret),
+}
+BY_UID = {
+    "xmlrpc execute_kw": lambda c, login, secret: c.execute(c.world.uid(login), secret),
+    "jsonrpc execute_kw": lambda c, login, secret: c.execute_json(c.world.uid(login), secret),
+}
+WAYS = BY_LOGIN | BY_UID
+
+USE_DIRECTORY = """
+    env["res.company.ldap"].create({
+        "company": env.company.id, "ldap_server": "127.0.0.1", "ldap_server_port": port,
+        "ldap_filter": "(uid=%s)", "ldap_base": base})
+    clerk = env["res.users"].create({"name": "clerk", "login": "clerk"})
+    result = {"clerk": clerk.id}
+"""
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """A directory of everybody, also of those whom Odoo does not know yet."""
+    try:
+        openldap.provide()
+    except openldap.Unavailable as error:
+        pytest.skip(f"no OpenLDAP: {error}")
+    slapd = Slapd(tmp_path_factory.mktemp("slapd")).start()
+    people = ("person", "clerk", "retired", "worker", "newcomer", "stranger")
+    slapd.fill(dict.fromkeys(people, IN_DIRECTORY))
+    yield slapd
+    slapd.stop()
+
+
+def using(directory, server):
+    """The world on a server that asks the directory."""
+    world = World(server)
+    world.uids |= server.shell(USE_DIRECTORY, port=directory.port, base=PEOPLE)
+    return world
+
+
+@pytest.fixture(scope="module")
+def world(directory, server):
+    """With the add-on, threaded and with two workers."""
+    return using(directory, server)
+
+
+@pytest.fixture(scope="module")
+def stock_world(directory, live_server):
+    """Without the add-on."""
+    server = live_server("stock", with_addon=False, modules=("mail", "rpc", "auth_ldap"))
+    return using(directory, server)
+
+
+@dataclass
+class Case:
+    """Who presents what, and what must be recorded of it.
+
+    :ivar cause: None when the caller gets in; one for people's logins and one for programs when
+        they differ
+    :ivar user: login of the user found, if another one than the caller's or none
+    :ivar like: the secret with which stock Odoo answers the same, when it would let this one in
+    """
+
+    login: str
+    secret: str
+    cause: str | tuple | None = None
+    user: str | None = "the caller's"
+    ways: tuple = tuple(WAYS)
+    like: str | None = None
+
+    def cause_on(self, way):
+        if isinstance(self.cause, tuple):
+            return self.cause[way not in ("web", "session")]
+        return self.cause
+
+
+OF_INTEGRATION = ("interactive_not_allowed", "password_not_allowed")
+CASES = {
+    "password of the directory": Case("clerk", IN_DIRECTORY),
+    "password of Odoo": Case("person", PASSWORD),
+    "password of the directory of one who has his own": Case("person", IN_DIRECTORY),
+    "wrong password": Case("clerk", "not it", "password_wrong"),
+    "no password": Case("clerk", "", "secret_missing"),
+    "newcomer": Case("newcomer", IN_DIRECTORY, ways=("web",)),
+    "newcomer's wrong password": Case(
+        "stranger", "not it", "user_unknown", user=None, ways=tuple(BY_LOGIN)
+    ),
+    "login that nobody knows": Case(
+        "nobody here", "x", "user_unknown", user=None, ways=tuple(BY_LOGIN)
+    ),
+    "archived user": Case("retired", IN_DIRECTORY, "user_archived"),
+    "integration": Case("worker", IN_DIRECTORY, OF_INTEGRATION, like="not it"),
+    # auth_ldap takes it for a login that Odoo does not know, and never comes by the hook that
+    # holds integrations to their keys.
+    "integration in capitals": Case(
+        "WORKER", IN_DIRECTORY, OF_INTEGRATION, "worker", tuple(BY_LOGIN), like="not it"
+    ),
+}
+
+
+def check(world, stock_world, way, case):
+    """Make a call and compare its row, its log line and its answer."""
+    caller = world.calls()
+    mark = world.server.log_mark()
+    reply = WAYS[way](caller, case.login, case.secret)
+    user = case.login if case.user == "the caller's" else case.user
+    cause = case.cause_on(way)
+    [row] = caller.rows()
+    assert (row["outcome"], row["cause"], row["count"]) == (
+        "failure" if cause else "success", cause, 1,
+    )
+    assert row["channel"] == way.split()[0]
+    assert row["user_id"] == user_of(world, user)
+    integration = world.integrations.get(user)
+    assert (row["integration_id"], row["attribution"]) == (integration, integration and "login")
+    assert row["reference"] == reply.reference
+    assert user is None or row["login"] == user
+    lines = re.findall(r"Authentication refused: address=\S+ cause=(\S+) ", logged(world, mark))
+    assert lines == ([cause] if cause else [])
+    assert case.secret == "x" or not case.secret or case.secret not in logged(world, mark)
+    assert reply == WAYS[way](stock_world.calls(), case.login, case.like or case.secret)
+
+
+def user_of(world, login):
+    rows = world.server.sql("SELECT id FROM res_users WHERE login = %s", [login])
+    return rows[0]["id"] if rows else None
+
+
+def logged(world, mark):
+    return world.server.log_since(mark)
+
+
+@pytest.mark.parametrize(
+    ("way", "name"), [(way, name) for name, case in CASES.items() for way in case.ways]
+)
+def test_exactly_one_attempt(world, stock_world, way, name):
+    """Whichever of the two accepts or refuses."""
+    check(world, stock_world, way, CASES[name])
+
+
+@pytest.mark.parametrize("way", [way for way in BY_LOGIN if way != "web"])
+def test_newcomer_whom_odoo_fails_to_make(world, stock_world, way):
+    """Odoo makes users of newcomers at the web login only: elsewhere it ends in an error of its
+    own, since nobody is there yet to be their maker."""
+    for place in (world, stock_world):
+        place.server.expect_log("odoo.http: Exception during request handling")
+    caller = world.calls()
+    reply = BY_LOGIN[way](caller, "stranger", IN_DIRECTORY)
+    [row] = caller.rows()
+    assert (row["outcome"], row["count"], row["user_id"]) == ("failure", 1, None)
+    assert reply == BY_LOGIN[way](stock_world.calls(), "stranger", IN_DIRECTORY)
+
+
+def test_who_is_refused_becomes_no_user(world):
+    assert not user_of(world, "stranger")
+    assert not user_of(world, "nobody here")
+
+
+# When the directory cannot be asked
+
+UNASKED = {
+    "password of the directory": Case("clerk", IN_DIRECTORY, "provider_error"),
+    "password of Odoo": Case("person", PASSWORD),
+    "wrong password of Odoo": Case("person", "not it", "provider_error"),
+    "integration": Case("worker", IN_DIRECTORY, OF_INTEGRATION, like="not it"),
+    "newcomer": Case("stranger", IN_DIRECTORY, "user_unknown", None, tuple(BY_LOGIN)),
+}
+
+
+# Whom a server has let in over RPC it lets in again without asking, until its caches are cleared.
+FORGET = "env.registry.clear_cache()"
+
+
+@pytest.fixture
+def gone(directory, world, stock_world):
+    """The directory, while its server is not running."""
+    for place in (world, stock_world):
+        place.server.shell(FORGET)
+    directory.stop()
+    yield directory
+    directory.start()
+
+
+@pytest.mark.parametrize(
+    ("way", "name"), [(way, name) for name, case in UNASKED.items() for way in case.ways]
+)
+def test_directory_that_is_gone_is_the_cause(world, stock_world, gone, way, name):
+    """Whoever gets in without it gets in. Of the others nobody can say that his password is wrong;
+    auth_ldap only logs the error and goes on as if it had been."""
+    check(world, stock_world, way, UNASKED[name])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_directory_that_refuses_odoo_is_the_cause(world, stock_world, way):
+    """The account with which Odoo looks people up has another password now."""
+
+    def bind_as(dn, secret):
+        change = {"ldap_binddn": dn, "ldap_password": secret}
+        for place in (world, stock_world):
+            place.server.shell(
+                f"env['res.company.ldap'].search([]).write(change); {FORGET}", change=change
+            )
+
+    bind_as(MANAGER, "an old one")
+    try:
+        check(world, stock_world, way, Case("clerk", IN_DIRECTORY, "provider_error"))
+    finally:
+        bind_as(False, False)
+
+
+# Passwords that change in the directory
+
+
+def test_changed_password_holds_no_longer_than_in_stock(world, stock_world, directory):
+    """Odoo is not told of it: what it has accepted it accepts until its caches are cleared."""
+
+    def accepted(place, secret):
+        return place.calls().execute(place.uids["clerk"], secret).detail == "dict"
+
+    try:
+        for _worker in each_worker(world.server):
+            assert accepted(world, IN_DIRECTORY)
+        assert accepted(stock_world, IN_DIRECTORY)
+        directory.change_password("clerk", "a later one")
+        for _worker in each_worker(world.server):
+            assert not accepted(world, IN_DIRECTORY) or accepted(stock_world, IN_DIRECTORY)
+            assert accepted(world, "a later one")
+            assert not accepted(world, IN_DIRECTORY)
+        for place in (world, stock_world):
+            place.server.shell(FORGET)
+        assert not accepted(stock_world, IN_DIRECTORY)
+        for _worker in each_worker(world.server):
+            assert not accepted(world, IN_DIRECTORY)
+    finally:
+        directory.change_password("clerk", IN_DIRECTORY)
+
+
+# Where auth_ldap is above the add-on
+
+
+def test_integration_is_held_to_its_key_by_a_module_loaded_later(directory, live_server):
+    """Installed into a running server, auth_ldap comes before the add-on until the next start, and
+    so has the last word on what the add-on's hooks refuse."""
+    server = live_server("later", modules=("auth_integration",))
+    administrator(server).call("ir.module.module", "button_immediate_install", [
+        server.shell("result = env.ref('base.module_auth_ldap').id")
+    ])
+    world = using(directory, server)
+    for way, call in WAYS.items():
+        for login in ("worker", "WORKER") if way in BY_LOGIN else ("worker",):
+            caller = world.calls()
+            reply = call(caller, login, IN_DIRECTORY)
+            [row] = caller.rows()
+            cause = CASES["integration"].cause_on(way)
+            assert (row["cause"], row["count"], row["reference"]) == (cause, 1, reply.reference)
+            assert row["user_id"] == world.uids["worker"]
+    for way, call in WAYS.items():
+        caller = world.calls()
+        call(caller, "clerk", IN_DIRECTORY)
+        assert [row["outcome"] for row in caller.rows()] == ["success"], way
