@@ -7,6 +7,7 @@ from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
 from psycopg2.errors import UniqueViolation
 
+from ..tools.row_locks import wait_and_lock
 from ..tools.secret_box import NoKeyError, secret_box
 from .auth_integration_key import LIVE_STATES, UTC_NOW
 from .auth_integration_rotation import CLAIM_ACTIVITY
@@ -159,7 +160,7 @@ class AuthIntegrationRotation(models.Model):
     def _extend(self, key_ids):
         """Move the end of one key, here and natively in one transaction, and escalate."""
         key = self.env["auth.integration.key"].browse(key_ids)
-        key.lock_for_update(allow_referencing=True)
+        wait_and_lock(key)
         policy = key.integration_id.policy_id
         now = fields.Datetime.now()
         latest = (key.original_expires_at or key.expires_at) + timedelta(
@@ -237,7 +238,7 @@ class AuthIntegrationRotation(models.Model):
     def _take_retirement_back(self, key_ids):
         """Let a key live to its own end: what replaced it is no more."""
         key = self.env["auth.integration.key"].browse(key_ids)
-        key.lock_for_update(allow_referencing=True)
+        wait_and_lock(key)
         key.write({"retire_at": False, "replaced_by_id": False})
         key._write_native_end()
         rotation = self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
@@ -271,7 +272,7 @@ class AuthIntegrationRotation(models.Model):
 
     def _end_sibling(self, key_ids):
         key = self.env["auth.integration.key"].browse(key_ids)
-        key.lock_for_update(allow_referencing=True)
+        wait_and_lock(key)
         key._end(
             "superseded",
             self.env._("Its sibling %s… was used", key.replaces_id.replaced_by_id.prefix),
@@ -329,17 +330,9 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _open_batch(self, key_ids):
-        """Open the rotations of keys that are still due, of integrations nobody is changing.
-
-        Another runner that has some of them locked opens those; the unique index is what makes
-        sure.
-        """
-        keys = self.env["auth.integration.key"].browse(key_ids)
-        locked = keys.integration_id.try_lock_for_update(allow_referencing=True)
-        keys = keys.filtered(lambda key: key.integration_id in locked)
-        if keys:
-            due = keys.browse(self._due_keys(keys.ids))
-            self.create([self._opening_values(key) for key in due])
+        """Open the rotations of keys that are still due: others may have opened some meanwhile."""
+        if due := self._due_keys(key_ids):
+            self._open_all(self.env["auth.integration.key"].browse(due))
 
     # Secrets -------------------------------------------------------------------------------------
 
