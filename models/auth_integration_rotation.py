@@ -75,6 +75,9 @@ class AuthIntegrationRotation(models.Model):
     delivering_at = fields.Datetime("Delivery started", readonly=True)
     delivered_at = fields.Datetime("Handed over", readonly=True)
     confirmed_at = fields.Datetime(related="new_key_id.first_used_at", string="Confirmed")
+    asked_at = fields.Datetime(
+        "Owners asked", readonly=True, help="When an owner was last asked to claim the new key."
+    )
     announced_at = fields.Datetime(
         readonly=True, help="When the first use of the new key was noted on the integration."
     )
@@ -389,6 +392,7 @@ class AuthIntegrationRotation(models.Model):
         for rotation in self:
             rotation.integration_id._check_may_operate()
             rotation = rotation.sudo()
+            wait_and_lock(rotation)
             rotation._check_not_over()
             end = rotation.old_key_id.expires_at
             if not until or not fields.Datetime.now() < until or (end and until > end):

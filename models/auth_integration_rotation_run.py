@@ -5,7 +5,6 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
-from psycopg2.errors import UniqueViolation
 
 from ..tools.row_locks import wait_and_lock
 from ..tools.secret_box import NoKeyError, secret_box
@@ -99,7 +98,7 @@ class AuthIntegrationRotation(models.Model):
                     self._try(act, [item])
                     # An item that fails must not undo those before it.
                     self._commit()
-            elif isinstance(error, (UniqueViolation, *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY)):
+            elif isinstance(error, PG_CONCURRENCY_EXCEPTIONS_TO_RETRY):
                 _logger.info("%s: another process is at %s", act.__name__, batch[0])
             else:
                 _logger.exception("%s failed for %s", act.__name__, batch[0])
@@ -216,6 +215,7 @@ class AuthIntegrationRotation(models.Model):
 
     def _confirm_late(self, key_ids):
         key = self.env["auth.integration.key"].browse(key_ids)
+        wait_and_lock(key)
         key._confirm_first_use(key.first_used_at)
 
     @api.model
@@ -354,6 +354,7 @@ class AuthIntegrationRotation(models.Model):
     def _encrypt_again(self, integration_ids):
         """Encrypt the secrets of one integration with the newest key."""
         integration = self.env["auth.integration"].browse(integration_ids)
+        wait_and_lock(integration)
         for field, purpose in (("totp_seed", "totp"), ("webhook_secret", "webhook")):
             if integration[field]:
                 secret = integration._decrypt(integration[field], purpose)
@@ -376,6 +377,7 @@ class AuthIntegrationRotation(models.Model):
     def _announce(self, rotation_ids):
         """Note on the integrations that the new key is in use."""
         rotations = self.browse(rotation_ids)
+        wait_and_lock(rotations)
         for rotation in rotations:
             rotation._tell(
                 self.env._(
@@ -396,7 +398,9 @@ class AuthIntegrationRotation(models.Model):
         return self.env["auth.integration.key"]._reused_keys()
 
     def _report_reuse(self, key_ids):
-        self.env["auth.integration.key"].browse(key_ids)._report_reuse()
+        key = self.env["auth.integration.key"].browse(key_ids)
+        wait_and_lock(key)
+        key._report_reuse()
 
     @api.model
     def _claimable_sql(self):
@@ -451,6 +455,7 @@ class AuthIntegrationRotation(models.Model):
     def _start_now(self):
         """Begin what a person has just opened, without waiting for the next run."""
         self.ensure_one()
+        wait_and_lock(self)
         self.write({"postponed_until": False, "next_try_at": False})
         requests = [r for r in self._missing_activities() if r[0] == self.integration_id.id]
         if requests:
@@ -466,6 +471,16 @@ class AuthIntegrationRotation(models.Model):
             mail_activity_quick_update=not by_mail
         )
         integrations = self.env["auth.integration"].browse([r[0] for r in requests])
+        # Whoever asks of the same at the same time waits here, and then begins again.
+        rotations = self.search(
+            [
+                ("integration_id", "in", integrations.ids),
+                ("cancelled_at", "=", False),
+                ("state", "=", "due"),
+            ]
+        )
+        wait_and_lock(rotations)
+        rotations.asked_at = fields.Datetime.now()
         names = {integration.id: integration.name for integration in integrations}
         activities.create(
             [
@@ -494,7 +509,9 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _close_stale(self, activity_ids):
-        self.env["mail.activity"].browse(activity_ids).action_feedback(
+        activities = self.env["mail.activity"].browse(activity_ids)
+        wait_and_lock(activities)
+        activities.action_feedback(
             feedback=self.env._("Nothing is left to claim")
         )
 

@@ -119,20 +119,32 @@ def test_many_at_once_over_every_protocol(server, opened):
     assert len(system.keys()) == 6
 
 
-def test_schedule_owner_and_integration_at_once(server):
-    """One rotation, whoever of them opened it."""
-    system = System(server, known=True)
+@pytest.mark.parametrize("delivery", ["self_service", "claim"])
+def test_schedule_owner_and_integration_at_once(server, delivery):
+    """One rotation, whoever of them opened it; nobody is asked or told twice."""
+    system = System(server, delivery, known=True)
+    server.sql("DELETE FROM auth_integration_digest")
     admin = administrator(server)
     [key] = admin.call("auth.integration.key", "search", [("prefix", "=", system.key[:8])])
     calls = [
         lambda: admin.call("auth.integration.rotation", "run_for_test"),
         lambda: admin.call("auth.integration.key", "action_rotate_now", [key]),
-        lambda: system.rotate("json2", source=HOME),
     ]
+    if delivery == "self_service":
+        calls.append(lambda: system.rotate("json2", source=HOME))
     with quiet_log(server), ThreadPoolExecutor(CALLS) as pool:
         for running in [pool.submit(call) for call in calls * 2]:
             running.result()
-    assert [row["tries"] for row in rotations(system)] == [2]
+    assert len(rotations(system)) == 1
+    [row] = server.sql(
+        """
+        SELECT (SELECT count(*) FROM mail_activity WHERE res_model = 'auth.integration'
+                AND res_id = %s) AS asked,
+               (SELECT count(*) FROM auth_integration_digest) AS digests
+        """,
+        [system.id],
+    )
+    assert row == {"asked": 1 if delivery == "claim" else 0, "digests": 1}
 
 
 def test_one_code_presented_many_times_at_once(server):
