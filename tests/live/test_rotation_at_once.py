@@ -1,4 +1,4 @@
-"""Rotations of one key asked for by several at once: one rotation, documented answers, quiet log."""
+"""Rotations asked for by several at once: one rotation, documented answers, a quiet log."""
 
 import base64
 import contextlib

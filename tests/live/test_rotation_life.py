@@ -1,13 +1,11 @@
-"""``rotate`` over every protocol, attacked; a copied database; no key in plain text anywhere."""
+"""``rotate`` over every protocol, attacked; a copied database."""
 
 import base64
-import json
 import secrets
 
 import pytest
 from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator, each_worker
 from rotating_system import ANSWER, CHANNELS, ELSEWHERE, HOME, System, reason
-from secret_search import encodings, found
 
 import postgres
 from live_server import LiveServer
@@ -107,70 +105,6 @@ def test_keys_that_fetch_nothing(server, channel):
     with pytest.raises(Refused):
         system.rotate(channel, source=HOME)
     assert system.keys() == before
-
-
-# No plain text -----------------------------------------------------------------------------------
-
-
-def test_no_key_in_plain_text_at_any_step(server):
-    """Searched after each step of a rotation, by claim and by the integration itself."""
-    system = System(server, known=True, enrolled=True)
-    claimed = System(server, delivery="claim")
-    secret = [system.key, claimed.key, system.seed]
-    admin = administrator(server)
-
-    def nowhere(step):
-        assert found(server, secret) == set(), step
-
-    def schedule():
-        cron = server.shell("result = env.ref('auth_integration.ir_cron_rotation').id")
-        admin.call("ir.cron", "method_direct_trigger", [cron])
-
-    nowhere("issued")
-    schedule()
-    nowhere("due, owners asked and written to")
-    secret.append(system.rotate("xmlrpc", totp=system.totp())["key"])
-    nowhere("fetched")
-    secret.append(system.rotate("json2", source=HOME)["key"])
-    secret.append(
-        server.shell(
-            """
-            key = env["auth.integration.key"].search([("prefix", "=", prefix)])
-            rotation = env["auth.integration.rotation"].search([("old_key_id", "=", key.id)])
-            result = rotation.with_user(2)._claim()[0]
-            """,
-            prefix=claimed.key[:8],
-        )
-    )
-    nowhere("a sibling fetched, and claimed")
-    for used in (secret[-2], secret[-1], secret[-3]):
-        for channel in CHANNELS:
-            with_system = claimed if used == secret[-1] else system
-            try:
-                with_system.call(channel, "whoami", used)
-            except Refused:
-                assert used == secret[-3]  # its sibling was used
-    nowhere("in use, a sibling refused")
-    server.sql("UPDATE auth_integration_key SET retire_at = localtimestamp WHERE retire_at > now()")
-    schedule()
-    for ended in (system, claimed):
-        with pytest.raises(Refused):
-            ended.call("xmlrpc", "whoami")
-    schedule()
-    nowhere("the old key ended, and presented again")
-    _planted_is_found(server, secret[-1])
-
-
-def _planted_is_found(server, key):
-    """What the search finds where something is to be found, so that nothing found means it."""
-    within = base64.b64encode(json.dumps({"the key": key}).encode()).decode()
-    for form in [*(form.decode() for form in encodings(key)), within, f"<p>{key}</p>"]:
-        server.sql("INSERT INTO mail_message (body, message_type) VALUES (%s, 'email')", [form])
-        assert {place for place, _ in found(server, [key])} == {"table mail_message"}
-        server.sql("DELETE FROM mail_message WHERE body = %s", [form])
-    with open(server.log_path, "ab") as log:
-        log.write(key.encode() + b"\n")
-    assert found(server, [key]) == {("server log", key)}
 
 
 # A copied database -------------------------------------------------------------------------------
