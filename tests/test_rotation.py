@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import tagged
+from odoo.tests import Form, tagged
 from odoo.tools import file_open, mute_logger
 
 from ..tools import rotation_states
@@ -572,6 +572,21 @@ class TestRotation(RotationCommon):
         self._run()
         self.assertTrue(self._activities())
         self.assertEqual(len(self._mails(self.owner)), mails + 1)
+
+    def test_postpone_on_the_screen(self):
+        """The rotation's form has the button; its dialogue asks until when and why."""
+        rotation = self._due(days=20).with_user(self.owner)
+        view = self.env.ref("auth_integration.auth_integration_rotation_view_form")
+        self.assertIn("action_postpone", rotation.get_view(view.id)["arch"])
+        action = rotation.action_postpone()
+        dialogue = Form(self.env[action["res_model"]].with_user(self.owner).with_context(
+            **action["context"]))
+        dialogue.until = fields.Datetime.now() + timedelta(days=5)
+        dialogue.reason = "release freeze"
+        dialogue.save().action_postpone()
+        self.assertEqual(
+            (rotation.postponed_by, rotation.postponed_reason), (self.owner, "release freeze")
+        )
 
     def test_activities_close_when_nothing_is_left_to_claim(self):
         """For whatever reason: here the old key was revoked."""
