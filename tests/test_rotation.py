@@ -343,6 +343,15 @@ class TestRotation(RotationCommon):
         self._run()
         self.assertEqual(new.state, "revoked")
 
+    def test_not_extended_where_a_dead_process_left_a_first_use(self):
+        """The new key is in use, and the old one was not told yet: its end stays."""
+        _secret, new = self._claim(self._due())
+        self._set_end(self.key, 0.5)
+        end = self.key.expires_at
+        self._move(new, first_used_at=fields.Datetime.now())
+        self._run()
+        self.assertEqual((self.key.state, self.key.expires_at), ("retiring", end))
+
     def test_run_that_comes_too_late_still_extends(self):
         """The schedule did not run for two days and the key ended; somebody's ending is final."""
         self._due()
