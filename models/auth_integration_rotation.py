@@ -70,7 +70,10 @@ class AuthIntegrationRotation(models.Model):
     )
     opened_at = fields.Datetime(readonly=True, required=True, default=fields.Datetime.now)
     opened_by = fields.Many2one(
-        "res.users", readonly=True, ondelete="set null", help="Empty: the schedule."
+        "res.users",
+        readonly=True,
+        ondelete="set null",
+        help="Who opened it, or wanted it at once. Empty: the schedule, which keeps to its window.",
     )
     delivering_at = fields.Datetime("Delivery started", readonly=True)
     delivered_at = fields.Datetime("Handed over", readonly=True)

@@ -132,7 +132,7 @@ class AuthIntegrationRotation(models.Model):
                 JOIN res_users u ON u.id = i.user_id AND u.active
                 JOIN auth_integration_policy p ON p.id = i.policy_id
                 JOIN res_users_apikeys n ON n.id = k.apikey_id AND n.key = k.hash
-                WHERE p.on_deadline = 'extend' AND k.retire_at IS NULL
+                WHERE p.on_deadline = 'extend'
                   AND (k.ended_at IS NULL OR k.end_kind = 'expired')
                   AND k.expires_at BETWEEN %(now)s - make_interval(days => p.overlap_days)
                                        AND %(now)s + %(margin)s
@@ -306,7 +306,7 @@ class AuthIntegrationRotation(models.Model):
                 JOIN res_users u ON u.id = i.user_id AND u.active
                 JOIN auth_integration_policy p ON p.id = i.policy_id
                 LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
-                WHERE p.id IN %(policies)s AND k.ended_at IS NULL AND k.retire_at IS NULL
+                WHERE p.id IN %(policies)s AND k.ended_at IS NULL
                   AND k.expires_at <= %(now)s + make_interval(days => p.rotation_lead_days)
                   AND %(live)s
                   AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
@@ -453,10 +453,16 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _start_now(self):
-        """Begin what a person has just opened, without waiting for the next run."""
+        """Begin what a person wants now, without waiting for the next run or the window."""
         self.ensure_one()
         wait_and_lock(self)
-        self.write({"postponed_until": False, "next_try_at": False})
+        self.write(
+            {
+                "opened_by": self.opened_by or self.env.user,
+                "postponed_until": False,
+                "next_try_at": False,
+            }
+        )
         requests = [r for r in self._missing_activities() if r[0] == self.integration_id.id]
         if requests:
             self._ask_owners(requests, by_mail=True)

@@ -181,6 +181,7 @@ class TestRotation(RotationCommon):
         self.assertEqual(len(rotation), 1)
         self.assertEqual(rotation.state, "due")
         self.assertFalse(rotation.opened_by)
+        self.assertNotIn(self.key.id, self.rotations._due_keys())
 
     def test_opens_only_inside_the_window_of_its_time_zone(self):
         """Midnight to one in Auckland is another hour everywhere else."""
@@ -260,6 +261,10 @@ class TestRotation(RotationCommon):
         self.key.with_user(self.owner).action_rotate_now()
         self.assertEqual(len(self._rotation()), 1)
         self.assertEqual(len(self._activities()), 2)
+        # Whoever may do more than the owner: his key is no owner's business.
+        self.integration.user_id.group_ids |= self.env.ref("base.group_erp_manager")
+        with self.assertRaises(AccessError):
+            self.key.with_user(self.owner).action_rotate_now()
 
     def test_rotate_now_refuses_what_cannot_be_rotated(self):
         secret = (
@@ -351,6 +356,18 @@ class TestRotation(RotationCommon):
         self._move(new, first_used_at=fields.Datetime.now())
         self._run()
         self.assertEqual((self.key.state, self.key.expires_at), ("retiring", end))
+
+    def test_superseded_key_never_comes_back(self):
+        """Not even when what replaced it has ended too, on what would have been its last day."""
+        _secret, new = self._claim(self._due())
+        self._use(new)
+        self._set_end(self.key, 0.5)
+        self._move(self.key, retire_at=fields.Datetime.now() - timedelta(hours=1))
+        self._run()
+        new.revoke("gone")
+        self._run()
+        self.assertEqual((self.key.state, self.key.end_kind), ("superseded", "superseded"))
+        self.assertIsNone(self._check(self.secret))
 
     def test_run_that_comes_too_late_still_extends(self):
         """The schedule did not run for two days and the key ended; somebody's ending is final."""
