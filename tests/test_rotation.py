@@ -669,6 +669,18 @@ class TestRotationNotices(RotationCommon):
         self.assertIn(keys[2].prefix, others.body_html)
         self.assertNotIn(self.key.prefix, others.body_html)
 
+    def test_one_mail_a_day(self):
+        """What falls due after it waits for tomorrow's."""
+        self._due()
+        later = self._issue(self.integration)[1]
+        self._set_end(later, 20)
+        self.assertNotIn(self.owner.id, self.env["auth.integration.digest"]._people_to_notify())
+        self._run()
+        self.assertEqual(len(self._mails(self.owner)), 1)
+        self._next_day()
+        self._run()
+        self.assertIn(later.prefix, self._mails(self.owner).sorted("id")[-1:].body_html)
+
     def test_nothing_to_tell_once_the_new_key_is_used(self):
         _secret, new = self._claim(self._due())
         self._use(new)

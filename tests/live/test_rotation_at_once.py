@@ -23,9 +23,16 @@ SERVER = {
 
 
 @pytest.fixture(scope="module")
-def server(live_server):
+def key_file(tmp_path_factory):
+    """Where the delivery of the test add-on writes new keys."""
+    return tmp_path_factory.mktemp("keys") / "keys"
+
+
+@pytest.fixture(scope="module")
+def server(live_server, key_file):
     """Give a server with two workers, and a key to encrypt secrets with."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTH_INTEGRATION_KEY_FILE", str(key_file))
         patch.setenv(
             "AUTH_INTEGRATION_SECRET_KEY",
             base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
@@ -145,6 +152,32 @@ def test_schedule_owner_and_integration_at_once(server, delivery):
         [system.id],
     )
     assert row == {"asked": 1 if delivery == "claim" else 0, "digests": 1}
+
+
+def test_two_runs_of_the_schedule_at_once(server, key_file):
+    """The second goes on beside what the first is at: each key is rotated and sent once."""
+    system = System(server, "file")
+    server.shell(
+        "for _ in range(40): env['auth.integration'].browse(id_).issue_key()", id_=system.id
+    )
+    system.end_in(20)
+    admin = administrator(server)
+
+    def run():
+        admin.call("auth.integration.rotation", "run_for_test")
+
+    with quiet_log(server), ThreadPoolExecutor(1) as pool:
+        with halted_at_commit(server, "auth_integration_rotation", run):
+            other = pool.submit(run)
+            while waiting_for_locks(server) < 2:
+                assert not other.done(), other.result()
+        other.result()
+    rows = rotations(system)
+    assert len(rows) == 41
+    assert {(row["tries"], row["delivered"]) for row in rows} == {(1, True)}
+    sent = key_file.read_text().split()
+    assert len(sent) == len(set(sent)) == 41
+    assert len(system.keys()) == 82
 
 
 def test_one_code_presented_many_times_at_once(server):

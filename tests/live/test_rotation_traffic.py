@@ -414,30 +414,3 @@ def test_kill_9_while_extending(server, workplace):
         [driving.integration["id"]],
     )
     assert row == {"moved": True, "same": True}
-
-
-def test_two_runners_at_once(server, workplace):
-    """Started by hand in both workers while the other runs: each key is rotated once."""
-    server.expect_log("another process is at")
-    driving = Drive(server, workplace, "file")
-    server.shell(
-        "for _ in range(40): env['auth.integration'].browse(id_).issue_key()",
-        id_=driving.integration["id"],
-    )
-    driving.make_due()
-    runners = [threading.Thread(target=driving.run_schedule) for _ in range(4)]
-    for runner in runners:
-        runner.start()
-    for runner in runners:
-        runner.join()
-    driving.run_schedule()
-    rows = server.sql(
-        "SELECT old_key_id, count(*) AS opened, sum(tries)::integer AS sent"
-        " FROM auth_integration_rotation r JOIN auth_integration_key k ON k.id = r.old_key_id"
-        " WHERE k.integration_id = %s GROUP BY old_key_id",
-        [driving.integration["id"]],
-    )
-    assert len(rows) == 41
-    assert {(row["opened"], row["sent"]) for row in rows} == {(1, 1)}
-    written = (driving.folder / "keys").read_text().split()
-    assert len(written) == len(set(written)) == 41
