@@ -125,7 +125,8 @@ class AuthIntegration(models.Model):
                 " WHERE id = %(id)s AND COALESCE(totp_last_step, 0) < %(step)s",
                 step=step,
                 id=self.id,
-            )
+            ),
+            log_exceptions=False,  # the other of the two is called again
         )
         self.invalidate_recordset()
         if not self.env.cr.rowcount:
@@ -149,7 +150,8 @@ class AuthIntegration(models.Model):
                     now=UTC_NOW,
                     duration=LOCKED_FOR,
                     id=self.id,
-                )
+                ),
+                log_exceptions=False,  # one that waits too long for another is called again
             )
             if cr.fetchone() == (0,):
                 integration = self.with_env(api.Environment(cr, SUPERUSER_ID, {}))
@@ -213,9 +215,9 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         rotations = self.env["auth.integration.rotation"].sudo()
         rotations._check_original_database()
         self._check_key(key)
+        self._check_caller(key, totp)
         rotation = rotations._open(key)
         found = rotation._lock_for_handing_over()
-        self._check_caller(key, totp)
         unused = rotation._unused_new_keys()
         if len(unused) >= MAX_UNUSED:
             raise UserError(

@@ -98,13 +98,15 @@ class AuthIntegrationDigest(models.Model):
     def _send(self, user):
         """Tell one person everything that is due, in one mail.
 
-        :raise UniqueViolation: another run is just doing so
+        :raise SerializationFailure: (of psycopg2.errors) another run has just done so
         """
         user.ensure_one()
         rows = self._pending(user)
         if not rows:
             return
-        digest = self.create({"user_id": user.id, "day": fields.Date.today()})
+        digest = self._begin(user)
+        if not digest:
+            return
         self.env["auth.integration.digest.line"].create(
             [
                 {
@@ -120,6 +122,30 @@ class AuthIntegrationDigest(models.Model):
         )
         self.env.flush_all()
         self.env.ref("auth_integration.mail_template_digest").send_mail(digest.id)
+
+    @api.model
+    def _begin(self, user):
+        """Today's digest for one person; empty when there is one.
+
+        Two runs at once: see :meth:`auth.integration.rotation._open_all`.
+        """
+        self.env.flush_all()
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_digest
+                    (user_id, day, create_uid, create_date, write_uid, write_date)
+                VALUES (%(user)s, %(day)s, %(uid)s, %(now)s, %(uid)s, %(now)s)
+                ON CONFLICT (user_id, day) DO NOTHING RETURNING id
+                """,
+                user=user.id,
+                day=fields.Date.today(),
+                uid=self.env.uid,
+                now=fields.Datetime.now(),
+            ),
+            log_exceptions=False,
+        )
+        return self.browse(row[0] for row in self.env.cr.fetchall())
 
     @api.autovacuum
     def _gc_digests(self):

@@ -5,6 +5,7 @@ from odoo.addons.base.models.res_users import check_identity
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
+from ..tools.row_locks import wait_and_lock
 from .auth_integration_key import UTC_NOW
 
 MANAGER = "auth_integration.auth_integration_group_manager"
@@ -133,8 +134,7 @@ class AuthIntegrationKey(models.Model):
             )
         self._check_may_end()
         key = self.sudo()
-        key.lock_for_update(allow_referencing=True)
-        key.invalidate_recordset()
+        wait_and_lock(key)
         if reason := key._obstacle_to_withdrawal():
             raise UserError(reason)
         key._bring_back()

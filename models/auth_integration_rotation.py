@@ -1,9 +1,9 @@
 from odoo import SUPERUSER_ID, api, fields, models
-from odoo.exceptions import ConcurrencyError, UserError
+from odoo.exceptions import UserError
 from odoo.tools import SQL
-from psycopg2.errors import UniqueViolation
 
 from ..tools import rotation_states
+from ..tools.row_locks import wait_and_lock
 from .auth_integration_key import ENDED_STATES, LIVE_STATES, UTC_NOW, Wanted
 
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
@@ -70,11 +70,17 @@ class AuthIntegrationRotation(models.Model):
     )
     opened_at = fields.Datetime(readonly=True, required=True, default=fields.Datetime.now)
     opened_by = fields.Many2one(
-        "res.users", readonly=True, ondelete="set null", help="Empty: the schedule."
+        "res.users",
+        readonly=True,
+        ondelete="set null",
+        help="Who opened it, or wanted it at once. Empty: the schedule, which keeps to its window.",
     )
     delivering_at = fields.Datetime("Delivery started", readonly=True)
     delivered_at = fields.Datetime("Handed over", readonly=True)
     confirmed_at = fields.Datetime(related="new_key_id.first_used_at", string="Confirmed")
+    asked_at = fields.Datetime(
+        "Owners asked", readonly=True, help="When an owner was last asked to claim the new key."
+    )
     announced_at = fields.Datetime(
         readonly=True, help="When the first use of the new key was noted on the integration."
     )
@@ -183,30 +189,56 @@ class AuthIntegrationRotation(models.Model):
     def _open(self, key, user=None):
         """Open the rotation of one key, or return the one that is open.
 
-        Two at once: the unique index lets one of them insert; the other is told to try again,
-        which Odoo does by itself for calls, and then finds it open.
-
-        :raise ConcurrencyError: somebody else is opening it at this moment
+        :raise SerializationFailure: see :meth:`_open_all`
         """
         key.ensure_one()
-        open_rotation = self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
-        if open_rotation and open_rotation.state != "cancelled":
-            return open_rotation
-        open_rotation.cancelled_at = fields.Datetime.now()  # its old key was revoked
-        try:
-            with self.env.cr.savepoint():
-                rotation = self.create(self._opening_values(key, user))
-        except UniqueViolation as error:
-            raise ConcurrencyError(f"The rotation of key {key.id} is being opened") from error
+        rotation = self._open_of(key)
+        if not rotation or rotation.state == "cancelled":
+            rotation.cancelled_at = fields.Datetime.now()  # its old key was revoked
+            self._open_all(key, user)
+            rotation = self._open_of(key)
         return rotation
 
     @api.model
-    def _opening_values(self, key, user=None):
-        return {
-            "old_key_id": key.id,
-            "delivery": key.integration_id.policy_id.delivery,
-            "opened_by": user.id if user else False,
-        }
+    def _open_of(self, key):
+        return self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
+
+    @api.model
+    def _open_all(self, keys, user=None):
+        """Open a rotation for each of these keys that has none open.
+
+        Two at once: the unique index lets one of them insert, and the other waits for it. The
+        statement is written out because core logs as an error what an ORM ``create`` is told then.
+
+        :param user: who opens them; None for the schedule
+        :raise SerializationFailure: (of psycopg2.errors) one was opened by another transaction
+            since this one began; Odoo then calls again by itself, and finds it open
+        """
+        self.env.flush_all()
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_rotation (
+                    old_key_id, integration_id, delivery, opened_at, opened_by,
+                    create_uid, create_date, write_uid, write_date
+                )
+                SELECT k.id, i.id, p.delivery, %(now)s, %(user)s,
+                       %(uid)s, %(now)s, %(uid)s, %(now)s
+                FROM auth_integration_key k
+                JOIN auth_integration i ON i.id = k.integration_id
+                JOIN auth_integration_policy p ON p.id = i.policy_id
+                WHERE k.id IN %(keys)s
+                ORDER BY k.id
+                ON CONFLICT (old_key_id) WHERE cancelled_at IS NULL DO NOTHING
+                """,
+                keys=tuple(keys.ids),
+                user=user.id if user else None,
+                uid=self.env.uid,
+                now=fields.Datetime.now(),
+            ),
+            log_exceptions=False,
+        )
+        self.invalidate_model()
 
     # Handing over ----------------------------------------------------------------------------
 
@@ -269,8 +301,7 @@ class AuthIntegrationRotation(models.Model):
         :raise UserError: there is nothing to hand over, or the database is a copy
         """
         self._check_original_database()
-        self.lock_for_update(allow_referencing=True)
-        self.invalidate_recordset()
+        wait_and_lock(self)
         if self.state not in (
             rotation_states.DUE,
             rotation_states.DELIVERING,
@@ -364,6 +395,7 @@ class AuthIntegrationRotation(models.Model):
         for rotation in self:
             rotation.integration_id._check_may_operate()
             rotation = rotation.sudo()
+            wait_and_lock(rotation)
             rotation._check_not_over()
             end = rotation.old_key_id.expires_at
             if not until or not fields.Datetime.now() < until or (end and until > end):
@@ -408,9 +440,8 @@ class AuthIntegrationRotation(models.Model):
             rotation.integration_id._check_may_operate()
             rotation = rotation.sudo()
             # The same order as a first use takes them in: the new keys, then the rotation.
-            rotation._unused_new_keys().lock_for_update(allow_referencing=True)
-            rotation.lock_for_update(allow_referencing=True)
-            rotation.invalidate_recordset()
+            wait_and_lock(rotation._unused_new_keys())
+            wait_and_lock(rotation)
             rotation._check_not_over()
             for key in rotation._unused_new_keys():
                 key._end("revoked", self.env._("The rotation was cancelled"), self.env.user)

@@ -5,8 +5,8 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
-from psycopg2.errors import UniqueViolation
 
+from ..tools.row_locks import wait_and_lock
 from ..tools.secret_box import NoKeyError, secret_box
 from .auth_integration_key import LIVE_STATES, UTC_NOW
 from .auth_integration_rotation import CLAIM_ACTIVITY
@@ -98,7 +98,7 @@ class AuthIntegrationRotation(models.Model):
                     self._try(act, [item])
                     # An item that fails must not undo those before it.
                     self._commit()
-            elif isinstance(error, (UniqueViolation, *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY)):
+            elif isinstance(error, PG_CONCURRENCY_EXCEPTIONS_TO_RETRY):
                 _logger.info("%s: another process is at %s", act.__name__, batch[0])
             else:
                 _logger.exception("%s failed for %s", act.__name__, batch[0])
@@ -132,7 +132,7 @@ class AuthIntegrationRotation(models.Model):
                 JOIN res_users u ON u.id = i.user_id AND u.active
                 JOIN auth_integration_policy p ON p.id = i.policy_id
                 JOIN res_users_apikeys n ON n.id = k.apikey_id AND n.key = k.hash
-                WHERE p.on_deadline = 'extend' AND k.retire_at IS NULL
+                WHERE p.on_deadline = 'extend'
                   AND (k.ended_at IS NULL OR k.end_kind = 'expired')
                   AND k.expires_at BETWEEN %(now)s - make_interval(days => p.overlap_days)
                                        AND %(now)s + %(margin)s
@@ -159,7 +159,7 @@ class AuthIntegrationRotation(models.Model):
     def _extend(self, key_ids):
         """Move the end of one key, here and natively in one transaction, and escalate."""
         key = self.env["auth.integration.key"].browse(key_ids)
-        key.lock_for_update(allow_referencing=True)
+        wait_and_lock(key)
         policy = key.integration_id.policy_id
         now = fields.Datetime.now()
         latest = (key.original_expires_at or key.expires_at) + timedelta(
@@ -215,6 +215,7 @@ class AuthIntegrationRotation(models.Model):
 
     def _confirm_late(self, key_ids):
         key = self.env["auth.integration.key"].browse(key_ids)
+        wait_and_lock(key)
         key._confirm_first_use(key.first_used_at)
 
     @api.model
@@ -237,7 +238,7 @@ class AuthIntegrationRotation(models.Model):
     def _take_retirement_back(self, key_ids):
         """Let a key live to its own end: what replaced it is no more."""
         key = self.env["auth.integration.key"].browse(key_ids)
-        key.lock_for_update(allow_referencing=True)
+        wait_and_lock(key)
         key.write({"retire_at": False, "replaced_by_id": False})
         key._write_native_end()
         rotation = self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
@@ -271,7 +272,7 @@ class AuthIntegrationRotation(models.Model):
 
     def _end_sibling(self, key_ids):
         key = self.env["auth.integration.key"].browse(key_ids)
-        key.lock_for_update(allow_referencing=True)
+        wait_and_lock(key)
         key._end(
             "superseded",
             self.env._("Its sibling %s… was used", key.replaces_id.replaced_by_id.prefix),
@@ -305,7 +306,7 @@ class AuthIntegrationRotation(models.Model):
                 JOIN res_users u ON u.id = i.user_id AND u.active
                 JOIN auth_integration_policy p ON p.id = i.policy_id
                 LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
-                WHERE p.id IN %(policies)s AND k.ended_at IS NULL AND k.retire_at IS NULL
+                WHERE p.id IN %(policies)s AND k.ended_at IS NULL
                   AND k.expires_at <= %(now)s + make_interval(days => p.rotation_lead_days)
                   AND %(live)s
                   AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
@@ -329,17 +330,9 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _open_batch(self, key_ids):
-        """Open the rotations of keys that are still due, of integrations nobody is changing.
-
-        Another runner that has some of them locked opens those; the unique index is what makes
-        sure.
-        """
-        keys = self.env["auth.integration.key"].browse(key_ids)
-        locked = keys.integration_id.try_lock_for_update(allow_referencing=True)
-        keys = keys.filtered(lambda key: key.integration_id in locked)
-        if keys:
-            due = keys.browse(self._due_keys(keys.ids))
-            self.create([self._opening_values(key) for key in due])
+        """Open the rotations of keys that are still due: others may have opened some meanwhile."""
+        if due := self._due_keys(key_ids):
+            self._open_all(self.env["auth.integration.key"].browse(due))
 
     # Secrets -------------------------------------------------------------------------------------
 
@@ -361,6 +354,7 @@ class AuthIntegrationRotation(models.Model):
     def _encrypt_again(self, integration_ids):
         """Encrypt the secrets of one integration with the newest key."""
         integration = self.env["auth.integration"].browse(integration_ids)
+        wait_and_lock(integration)
         for field, purpose in (("totp_seed", "totp"), ("webhook_secret", "webhook")):
             if integration[field]:
                 secret = integration._decrypt(integration[field], purpose)
@@ -383,6 +377,7 @@ class AuthIntegrationRotation(models.Model):
     def _announce(self, rotation_ids):
         """Note on the integrations that the new key is in use."""
         rotations = self.browse(rotation_ids)
+        wait_and_lock(rotations)
         for rotation in rotations:
             rotation._tell(
                 self.env._(
@@ -403,7 +398,9 @@ class AuthIntegrationRotation(models.Model):
         return self.env["auth.integration.key"]._reused_keys()
 
     def _report_reuse(self, key_ids):
-        self.env["auth.integration.key"].browse(key_ids)._report_reuse()
+        key = self.env["auth.integration.key"].browse(key_ids)
+        wait_and_lock(key)
+        key._report_reuse()
 
     @api.model
     def _claimable_sql(self):
@@ -456,9 +453,16 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _start_now(self):
-        """Begin what a person has just opened, without waiting for the next run."""
+        """Begin what a person wants now, without waiting for the next run or the window."""
         self.ensure_one()
-        self.write({"postponed_until": False, "next_try_at": False})
+        wait_and_lock(self)
+        self.write(
+            {
+                "opened_by": self.opened_by or self.env.user,
+                "postponed_until": False,
+                "next_try_at": False,
+            }
+        )
         requests = [r for r in self._missing_activities() if r[0] == self.integration_id.id]
         if requests:
             self._ask_owners(requests, by_mail=True)
@@ -473,6 +477,16 @@ class AuthIntegrationRotation(models.Model):
             mail_activity_quick_update=not by_mail
         )
         integrations = self.env["auth.integration"].browse([r[0] for r in requests])
+        # Whoever asks of the same at the same time waits here, and then begins again.
+        rotations = self.search(
+            [
+                ("integration_id", "in", integrations.ids),
+                ("cancelled_at", "=", False),
+                ("state", "=", "due"),
+            ]
+        )
+        wait_and_lock(rotations)
+        rotations.asked_at = fields.Datetime.now()
         names = {integration.id: integration.name for integration in integrations}
         activities.create(
             [
@@ -501,7 +515,9 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _close_stale(self, activity_ids):
-        self.env["mail.activity"].browse(activity_ids).action_feedback(
+        activities = self.env["mail.activity"].browse(activity_ids)
+        wait_and_lock(activities)
+        activities.action_feedback(
             feedback=self.env._("Nothing is left to claim")
         )
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from odoo import api, fields, models
 
+from ..tools.row_locks import wait_and_lock
 from .auth_integration_delivery import DeliveryRefused, DeliveryUnanswered
 
 _logger = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ class AuthIntegrationRotation(models.Model):
             )
 
     def _end_unsent(self, new_key):
-        new_key.lock_for_update(allow_referencing=True)
+        wait_and_lock(new_key)
         if not new_key.first_used_at:
             new_key._end("revoked", self.env._("Not delivered"))
 

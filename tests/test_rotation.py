@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import tagged
+from odoo.tests import Form, tagged
 from odoo.tools import file_open, mute_logger
 
 from ..tools import rotation_states
@@ -181,6 +181,7 @@ class TestRotation(RotationCommon):
         self.assertEqual(len(rotation), 1)
         self.assertEqual(rotation.state, "due")
         self.assertFalse(rotation.opened_by)
+        self.assertNotIn(self.key.id, self.rotations._due_keys())
 
     def test_opens_only_inside_the_window_of_its_time_zone(self):
         """Midnight to one in Auckland is another hour everywhere else."""
@@ -260,6 +261,10 @@ class TestRotation(RotationCommon):
         self.key.with_user(self.owner).action_rotate_now()
         self.assertEqual(len(self._rotation()), 1)
         self.assertEqual(len(self._activities()), 2)
+        # Whoever may do more than the owner: his key is no owner's business.
+        self.integration.user_id.group_ids |= self.env.ref("base.group_erp_manager")
+        with self.assertRaises(AccessError):
+            self.key.with_user(self.owner).action_rotate_now()
 
     def test_rotate_now_refuses_what_cannot_be_rotated(self):
         secret = (
@@ -342,6 +347,27 @@ class TestRotation(RotationCommon):
         new.revoke("gone")
         self._run()
         self.assertEqual(new.state, "revoked")
+
+    def test_not_extended_where_a_dead_process_left_a_first_use(self):
+        """The new key is in use, and the old one was not told yet: its end stays."""
+        _secret, new = self._claim(self._due())
+        self._set_end(self.key, 0.5)
+        end = self.key.expires_at
+        self._move(new, first_used_at=fields.Datetime.now())
+        self._run()
+        self.assertEqual((self.key.state, self.key.expires_at), ("retiring", end))
+
+    def test_superseded_key_never_comes_back(self):
+        """Not even when what replaced it has ended too, on what would have been its last day."""
+        _secret, new = self._claim(self._due())
+        self._use(new)
+        self._set_end(self.key, 0.5)
+        self._move(self.key, retire_at=fields.Datetime.now() - timedelta(hours=1))
+        self._run()
+        new.revoke("gone")
+        self._run()
+        self.assertEqual((self.key.state, self.key.end_kind), ("superseded", "superseded"))
+        self.assertIsNone(self._check(self.secret))
 
     def test_run_that_comes_too_late_still_extends(self):
         """The schedule did not run for two days and the key ended; somebody's ending is final."""
@@ -573,6 +599,21 @@ class TestRotation(RotationCommon):
         self.assertTrue(self._activities())
         self.assertEqual(len(self._mails(self.owner)), mails + 1)
 
+    def test_postpone_on_the_screen(self):
+        """The rotation's form has the button; its dialogue asks until when and why."""
+        rotation = self._due(days=20).with_user(self.owner)
+        view = self.env.ref("auth_integration.auth_integration_rotation_view_form")
+        self.assertIn("action_postpone", rotation.get_view(view.id)["arch"])
+        action = rotation.action_postpone()
+        dialogue = Form(self.env[action["res_model"]].with_user(self.owner).with_context(
+            **action["context"]))
+        dialogue.until = fields.Datetime.now() + timedelta(days=5)
+        dialogue.reason = "release freeze"
+        dialogue.save().action_postpone()
+        self.assertEqual(
+            (rotation.postponed_by, rotation.postponed_reason), (self.owner, "release freeze")
+        )
+
     def test_activities_close_when_nothing_is_left_to_claim(self):
         """For whatever reason: here the old key was revoked."""
         rotation = self._due()
@@ -627,6 +668,18 @@ class TestRotationNotices(RotationCommon):
         others = self._mails(self.stranger)
         self.assertIn(keys[2].prefix, others.body_html)
         self.assertNotIn(self.key.prefix, others.body_html)
+
+    def test_one_mail_a_day(self):
+        """What falls due after it waits for tomorrow's."""
+        self._due()
+        later = self._issue(self.integration)[1]
+        self._set_end(later, 20)
+        self.assertNotIn(self.owner.id, self.env["auth.integration.digest"]._people_to_notify())
+        self._run()
+        self.assertEqual(len(self._mails(self.owner)), 1)
+        self._next_day()
+        self._run()
+        self.assertIn(later.prefix, self._mails(self.owner).sorted("id")[-1:].body_html)
 
     def test_nothing_to_tell_once_the_new_key_is_used(self):
         _secret, new = self._claim(self._due())

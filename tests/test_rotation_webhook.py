@@ -205,6 +205,17 @@ class TestRotationWebhook(RotationCommon):
         self.assertLessEqual(waits[-1], timedelta(days=1))
         self.assertGreater(waits[-1], timedelta(hours=23))
 
+    def test_sends_inside_the_window_only(self):
+        """What a person wants now is sent at any hour, also when the schedule has opened it."""
+        self.endpoint.status = 500
+        self._due()
+        with patch.object(type(self.policy), "_is_in_window", lambda *a: False):
+            self._again()
+            self.assertEqual(len(self.endpoint.got), 1)
+            self.key.with_user(self.owner).action_rotate_now()
+            self._run()
+        self.assertEqual(len(self.endpoint.got), 2)
+
     def test_addresses_inside_are_refused(self):
         """At the moment of connecting, whatever the name resolved to before; nothing is sent."""
         self.env["ir.config_parameter"].set_param(ALLOWED_NETWORKS, "10.0.0.0/8")

@@ -1,26 +1,14 @@
-"""``rotate`` over every protocol, attacked; a copied database; no key in plain text anywhere."""
+"""``rotate`` over every protocol, attacked; a copied database."""
 
 import base64
-import itertools
-import json
 import secrets
-import time
-import xmlrpc.client
-from concurrent.futures import ThreadPoolExecutor
 
-import pyotp
 import pytest
 from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator, each_worker
-from secret_search import encodings, found
+from rotating_system import ANSWER, CHANNELS, ELSEWHERE, HOME, System, reason
 
 import postgres
 from live_server import LiveServer
-
-HOME, ELSEWHERE = "127.0.0.2", "127.0.0.3"
-CHANNELS = ["xmlrpc", "jsonrpc", "json2"]
-STEP = 30  # seconds of a TOTP code
-ANSWER = {"key", "prefix", "expires_at", "old_key_valid_until"}
-numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -32,112 +20,6 @@ def server(live_server):
             base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         )
         yield live_server("main", workers=2)
-
-
-class System:
-    """An external system whose integration fetches its own keys.
-
-    :param due: whether its key is due
-    :param known: whether it has called from ``HOME`` for a month
-    :param enrolled: whether it has a second factor
-    """
-
-    def __init__(self, server, delivery="self_service", due=True, known=False, enrolled=False):
-        self.server, self.seed = server, pyotp.random_base32() if enrolled else None
-        self.code = f"system{next(numbers)}"
-        made = server.shell(
-            """
-            import pyotp, time
-            policy = env["auth.integration.policy"].create({"name": login, "delivery": delivery})
-            integration = env["auth.integration"].create({
-                "name": login, "code": login, "policy_id": policy.id,
-                "owner_ids": [(4, env.ref("base.user_admin").id)]})
-            if seed:
-                integration._set_totp_seed(seed, pyotp.TOTP(seed).at(time.time() - 30))
-                integration.totp_last_step = 0  # no test waits for the next code
-            result = {"id": integration.id, "uid": integration.user_id.id,
-                      "key": integration.issue_key()["key"]}
-            """,
-            login=self.code,
-            delivery=delivery,
-            seed=self.seed,
-        )
-        self.id, self.uid, self.key = made["id"], made["uid"], made["key"]
-        self.call("json2", "whoami", source=HOME)
-        if known:
-            self.know(HOME)
-        if due:
-            self.end_in(20)
-
-    def end_in(self, days):
-        self.server.sql(
-            """
-            WITH ends AS (
-                UPDATE auth_integration_key SET expires_at = now() AT TIME ZONE 'UTC'
-                    + make_interval(days => %s) WHERE integration_id = %s
-                RETURNING apikey_id, expires_at)
-            UPDATE res_users_apikeys n SET expiration_date = ends.expires_at
-            FROM ends WHERE n.id = ends.apikey_id
-            """,
-            [days, self.id],
-        )
-
-    def know(self, address, days=30):
-        self.server.sql(
-            "UPDATE auth_integration_key_address a SET first_seen = first_seen"
-            " - make_interval(days => %s) FROM auth_integration_key k"
-            " WHERE k.id = a.key_id AND k.integration_id = %s AND a.address = %s",
-            [days, self.id, address],
-        )
-
-    def set_policy(self, **values):
-        self.server.shell(
-            "env['auth.integration'].browse(id_).policy_id.write(values)",
-            id_=self.id,
-            values=values,
-        )
-
-    def totp(self, shift=0):
-        return pyotp.TOTP(self.seed).at(time.time() + shift * STEP)
-
-    def client(self, channel, key=None, source=ELSEWHERE, headers=()):
-        key, line = key or self.key, Line(self.server, source=source)
-        return {
-            "xmlrpc": lambda: Xmlrpc(self.server, self.uid, key, line),
-            "jsonrpc": lambda: Jsonrpc(self.server, self.uid, key, line),
-            "json2": lambda: Json2(self.server, key, line, headers),
-        }[channel]()
-
-    def call(self, channel, method, key=None, source=ELSEWHERE, **arguments):
-        return self.client(channel, key, source).call("auth.integration.key", method, **arguments)
-
-    def rotate(self, channel, key=None, source=ELSEWHERE, **arguments):
-        return self.call(channel, "rotate", key, source, **arguments)
-
-    def refusal(self, channel, **arguments):
-        """Say why a call of ``rotate`` is refused; nothing may have come of it."""
-        before = self.keys()
-        words = reason(lambda: self.rotate(channel, **arguments))
-        assert self.keys() == before
-        return words
-
-    def keys(self):
-        return self.server.sql(
-            "SELECT prefix, ended_at, retire_at FROM auth_integration_key"
-            " WHERE integration_id = %s ORDER BY id",
-            [self.id],
-        )
-
-
-def reason(call):
-    """The words with which a good key's call is refused."""
-    try:
-        answer = call()
-    except xmlrpc.client.Fault as fault:
-        return fault.faultString
-    except RuntimeError as error:
-        return str(error)
-    raise AssertionError(f"accepted: {set(answer)}")
 
 
 # Every protocol, every condition -----------------------------------------------------------------
@@ -198,24 +80,6 @@ def test_with_a_second_factor(server, channel):
     assert system.call(channel, "whoami")["state"] == "retiring"
 
 
-def test_one_code_presented_many_times_at_once(server):
-    """It buys one key, whichever worker is first."""
-    server.expect_log("auth_integration_rotation_open_uniq")  # core logs what we then retry
-    system = System(server, enrolled=True)
-    code = system.totp()
-
-    def attempt(number):
-        try:
-            return system.rotate(CHANNELS[number % 3], totp=code)["key"]
-        except (RuntimeError, xmlrpc.client.Fault) as error:
-            assert "used before" in str(error), error
-
-    with ThreadPoolExecutor(6) as pool:
-        keys = [key for key in pool.map(attempt, range(6)) if key]
-    assert len(keys) == 1
-    assert len(system.keys()) == 2
-
-
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_keys_that_fetch_nothing(server, channel):
     """No key at all, one of a person, and one that has ended."""
@@ -241,70 +105,6 @@ def test_keys_that_fetch_nothing(server, channel):
     with pytest.raises(Refused):
         system.rotate(channel, source=HOME)
     assert system.keys() == before
-
-
-# No plain text -----------------------------------------------------------------------------------
-
-
-def test_no_key_in_plain_text_at_any_step(server):
-    """Searched after each step of a rotation, by claim and by the integration itself."""
-    system = System(server, known=True, enrolled=True)
-    claimed = System(server, delivery="claim")
-    secret = [system.key, claimed.key, system.seed]
-    admin = administrator(server)
-
-    def nowhere(step):
-        assert found(server, secret) == set(), step
-
-    def schedule():
-        cron = server.shell("result = env.ref('auth_integration.ir_cron_rotation').id")
-        admin.call("ir.cron", "method_direct_trigger", [cron])
-
-    nowhere("issued")
-    schedule()
-    nowhere("due, owners asked and written to")
-    secret.append(system.rotate("xmlrpc", totp=system.totp())["key"])
-    nowhere("fetched")
-    secret.append(system.rotate("json2", source=HOME)["key"])
-    secret.append(
-        server.shell(
-            """
-            key = env["auth.integration.key"].search([("prefix", "=", prefix)])
-            rotation = env["auth.integration.rotation"].search([("old_key_id", "=", key.id)])
-            result = rotation.with_user(2)._claim()[0]
-            """,
-            prefix=claimed.key[:8],
-        )
-    )
-    nowhere("a sibling fetched, and claimed")
-    for used in (secret[-2], secret[-1], secret[-3]):
-        for channel in CHANNELS:
-            with_system = claimed if used == secret[-1] else system
-            try:
-                with_system.call(channel, "whoami", used)
-            except Refused:
-                assert used == secret[-3]  # its sibling was used
-    nowhere("in use, a sibling refused")
-    server.sql("UPDATE auth_integration_key SET retire_at = localtimestamp WHERE retire_at > now()")
-    schedule()
-    for ended in (system, claimed):
-        with pytest.raises(Refused):
-            ended.call("xmlrpc", "whoami")
-    schedule()
-    nowhere("the old key ended, and presented again")
-    _planted_is_found(server, secret[-1])
-
-
-def _planted_is_found(server, key):
-    """What the search finds where something is to be found, so that nothing found means it."""
-    within = base64.b64encode(json.dumps({"the key": key}).encode()).decode()
-    for form in [*(form.decode() for form in encodings(key)), within, f"<p>{key}</p>"]:
-        server.sql("INSERT INTO mail_message (body, message_type) VALUES (%s, 'email')", [form])
-        assert {place for place, _ in found(server, [key])} == {"table mail_message"}
-        server.sql("DELETE FROM mail_message WHERE body = %s", [form])
-    with open(server.log_path, "ab") as log:
-        log.write(key.encode() + b"\n")
-    assert found(server, [key]) == {("server log", key)}
 
 
 # A copied database -------------------------------------------------------------------------------

@@ -8,11 +8,9 @@ step.
 import base64
 import contextlib
 import http.client
-import http.server
 import itertools
 import json
 import secrets
-import ssl
 import sys
 import threading
 import time
@@ -21,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from clients import Authenticate, Json2, Jsonrpc, Refused, Xmlrpc, administrator
+from key_endpoint import Endpoint
 
 ADDONS = Path(__file__).parent / "addons"
 SERVER = {
@@ -41,7 +40,7 @@ def workplace(tmp_path_factory):
         "AUTH_INTEGRATION_SECRET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "AUTH_INTEGRATION_CRASH_FILE": str(folder / "crash"),
         "AUTH_INTEGRATION_KEY_FILE": str(folder / "keys"),
-        "SSL_CERT_FILE": endpoint.certificate,
+        "SSL_CERT_FILE": endpoint.authority,
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
@@ -57,64 +56,6 @@ def server(workplace, live_server):
     server.shell("env['ir.config_parameter'].set_param("
                  "'auth_integration.webhook_allowed_networks', '127.0.0.0/8')")
     return server
-
-
-class Endpoint:
-    """The HTTPS endpoint of an integration that takes new keys."""
-
-    def __init__(self, folder):
-        self.keys, self.answer = [], 200
-        self.certificate = str(make_certificate(folder))
-        endpoint = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                endpoint.keys.append(body["data"]["key"])
-                self.send_response(endpoint.answer)
-                self.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://localhost:{self._server.server_address[1]}/keys"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def make_certificate(folder):
-    """A certificate for localhost, signed by itself, and its key, in one file."""
-    from datetime import datetime, timedelta, timezone
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now, day = datetime.now(timezone.utc), timedelta(days=1)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = folder / "localhost.pem"
-    path.write_bytes(certificate.public_bytes(pem) + private)
-    return path
 
 
 class Traffic:
@@ -473,30 +414,3 @@ def test_kill_9_while_extending(server, workplace):
         [driving.integration["id"]],
     )
     assert row == {"moved": True, "same": True}
-
-
-def test_two_runners_at_once(server, workplace):
-    """Started by hand in both workers while the other runs: each key is rotated once."""
-    server.expect_log("another process is at")
-    driving = Drive(server, workplace, "file")
-    server.shell(
-        "for _ in range(40): env['auth.integration'].browse(id_).issue_key()",
-        id_=driving.integration["id"],
-    )
-    driving.make_due()
-    runners = [threading.Thread(target=driving.run_schedule) for _ in range(4)]
-    for runner in runners:
-        runner.start()
-    for runner in runners:
-        runner.join()
-    driving.run_schedule()
-    rows = server.sql(
-        "SELECT old_key_id, count(*) AS opened, sum(tries)::integer AS sent"
-        " FROM auth_integration_rotation r JOIN auth_integration_key k ON k.id = r.old_key_id"
-        " WHERE k.integration_id = %s GROUP BY old_key_id",
-        [driving.integration["id"]],
-    )
-    assert len(rows) == 41
-    assert {(row["opened"], row["sent"]) for row in rows} == {(1, 1)}
-    written = (driving.folder / "keys").read_text().split()
-    assert len(written) == len(set(written)) == 41

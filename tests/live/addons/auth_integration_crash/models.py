@@ -11,7 +11,7 @@ import os
 import signal
 from functools import wraps
 
-from odoo import api, models
+from odoo import SUPERUSER_ID, api, models
 
 
 def reach(step, env):
@@ -93,6 +93,12 @@ class Rotation(models.Model):
         secret, _key = self.browse(rotation_id)._claim()
         reach("after claim_for_test", self.env)
         return secret
+
+    @api.model
+    def run_for_test(self):
+        """Run the schedule whoever else is running it; its job never runs twice at once."""
+        self.with_user(SUPERUSER_ID)._cron_rotate()
+        return True
 
 
 @steps(
