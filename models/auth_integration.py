@@ -215,7 +215,7 @@ class AuthIntegration(models.Model):
         if operator not in ("in", "not in"):
             return NotImplemented
 
-        def with_findings(severities, having=SQL("TRUE")):
+        def with_findings(severities, having="TRUE"):
             return Domain(
                 "id",
                 "in",
@@ -226,14 +226,14 @@ class AuthIntegration(models.Model):
                     GROUP BY f.integration_id HAVING %s
                     )""",
                     severities,
-                    having,
+                    SQL(having),
                 ),
             )
 
         not_ok = ("critical", "warning")
         domains = {
             "critical": with_findings(("critical",)),
-            "warning": with_findings(not_ok, SQL("bool_and(f.severity = 'warning')")),
+            "warning": with_findings(not_ok, "bool_and(f.severity = 'warning')"),
             "ok": ~with_findings(not_ok),
         }
         wanted = Domain.OR(domains[health] for health in value if health in domains)
