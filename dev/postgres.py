@@ -64,6 +64,11 @@ def is_private():
     return os.environ.get("PGHOST", "").startswith(str(PrivateServer().socket))
 
 
+def program(name):
+    """Return the path of one of PostgreSQL's client programs, such as ``pg_dump``."""
+    return str(_site_packages() / BINARIES / name)
+
+
 def connect(database="postgres"):
     """Return an autocommit connection to one database of the running server."""
     import psycopg2

@@ -1,7 +1,11 @@
+import logging
+
 from odoo import api, models
 from odoo.tools import SQL
 
 from .auth_integration_key import UTC_NOW
+
+_logger = logging.getLogger(__name__)
 
 # Milliseconds that the scheduled job may wait for a call that records the same key.
 CRON_LOCK_TIMEOUT_MS = 60_000
@@ -59,8 +63,41 @@ class AuthIntegrationKey(models.Model):
         ):
             self.env.cr.execute(statement)
             changed += self.env.cr.rowcount
+        changed += self._end_risen_keys()
         self.invalidate_model()
         return changed
+
+    def _end_risen_keys(self):
+        """End native keys again that are alive although their records have ended.
+
+        So they are in a table restored from a backup.  Our verification refuses them anyway;
+        stock Odoo alone would not.
+
+        :return: their number
+        """
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE res_users_apikeys n
+                SET expiration_date = k.ended_at
+                FROM auth_integration_key k
+                WHERE k.ended_at IS NOT NULL AND n.id = k.apikey_id AND n.key = k.hash
+                  AND (n.expiration_date IS NULL OR n.expiration_date > k.ended_at)
+                  AND NOT EXISTS (
+                      SELECT FROM auth_integration_key live
+                      WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
+                RETURNING k.prefix
+                """
+            )
+        )
+        prefixes = sorted({prefix for (prefix,) in self.env.cr.fetchall()})
+        if prefixes:
+            _logger.info(
+                "%s API keys that had ended were alive again in Odoo's own table: %s",
+                len(prefixes),
+                ", ".join(prefixes[:20]),
+            )
+        return len(prefixes)
 
     def _reconcile_ended_sql(self):
         """Write down the ends that came by date, or by a native row that is no more."""

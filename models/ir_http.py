@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..tools import attempt as attempt_context
 from ..tools import caller
+from ..tools.core_decision import CoreDecision
 from ..tools.redaction import is_key_shaped
 
 # Methods that look at no credential of an API caller.
@@ -25,16 +26,20 @@ class IrHttp(models.AbstractModel):
 
         Called once per request and again on each retry; later Odoo versions pass ``routing``.
         """
-        authenticate = super()._authenticate_explicit
+        core = CoreDecision(super()._authenticate_explicit, auth, *args)
         if not getattr(request.env.registry, "auth_integration_ready", False):
-            return authenticate(auth, *args)
+            return core()
         if auth in _WITHOUT_CREDENTIAL:
-            return cls._authenticate_session(authenticate, auth, *args)
+            return core.with_our_part(cls._authenticate_session, auth)
+        return core.with_our_part(cls._authenticate_in_attempt, auth)
+
+    @classmethod
+    def _authenticate_in_attempt(cls, core, auth):
         with request.env["auth.attempt"]._open(auth_type=auth) as attempt:
             if auth == "bearer":
                 cls._note_bearer_header(attempt)
             try:
-                result = authenticate(auth, *args)
+                result = core()
             except AccessDenied as error:
                 if auth == "bearer" and attempt.key_user_id:
                     attempt.note("session_mismatch")
@@ -52,17 +57,22 @@ class IrHttp(models.AbstractModel):
     def _handle_error(cls, exception):
         """Extend :meth:`ir.http._handle_error` for the call during which this process has imported
         the add-on: its answer does not pass the wrapper that adds the reference to all others."""
-        response = super()._handle_error(exception)
+        core = CoreDecision(super()._handle_error, exception)
+        return core.with_our_part(cls._answer_with_reference)
+
+    @classmethod
+    def _answer_with_reference(cls, core):
+        response = core()
         reference = attempt_context.answered_reference()
         if reference and not caller.in_wrapped_call() and hasattr(response, "headers"):
             response.headers[attempt_context.REFERENCE_HEADER] = reference
         return response
 
     @classmethod
-    def _authenticate_session(cls, authenticate, auth, *args):
+    def _authenticate_session(cls, core, auth):
         owner_id = request.session.uid
         try:
-            return authenticate(auth, *args)
+            return core()
         except SessionExpiredException:
             # A page just sends the browser to the login.
             if request.dispatcher.routing_type == "jsonrpc":

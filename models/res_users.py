@@ -8,6 +8,7 @@ from odoo.tools import SQL
 
 from ..tools import attempt as attempt_context
 from ..tools import hook_queries, key_in_use, prepared
+from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache, PasswordMemo
 from ..tools.redaction import is_key_shaped
 from .auth_integration import FOLLOWING, Following
@@ -255,8 +256,13 @@ class ResUsers(models.Model):
 
     def authenticate(self, credential, user_agent_env):
         """Extend :meth:`res.users.authenticate`: one attempt, whichever way it is refused."""
+        core = CoreDecision(super().authenticate, credential, user_agent_env)
         if not self._auth_integration_ready():
-            return super().authenticate(credential, user_agent_env)
+            return core()
+        interactive = (user_agent_env or {}).get("interactive", True)
+        return core.with_our_part(self._authenticate_in_attempt, credential, interactive)
+
+    def _authenticate_in_attempt(self, core, credential, interactive):
         with self.env["auth.attempt"]._open(login=credential.get("login")) as attempt:
             attempt.channel = {"webauthn": "passkey", "oauth_token": "oauth"}.get(
                 credential.get("type"), attempt.channel
@@ -275,13 +281,13 @@ class ResUsers(models.Model):
                 elif not isinstance(secret, str):
                     attempt.note("malformed_request")
             try:
-                auth_info = super().authenticate(credential, user_agent_env)
+                auth_info = core()
             except AccessDenied:
                 if credential.get("type") == "webauthn" and not attempt.codes:
                     attempt.note("user_unknown")  # refused before any user was asked
                 raise
             user = self.sudo().browse(auth_info["uid"])
-            self._settle_acceptance(attempt, user, (user_agent_env or {}).get("interactive", True))
+            self._settle_acceptance(attempt, user, interactive)
             return auth_info
 
     @api.model
@@ -289,13 +295,28 @@ class ResUsers(models.Model):
         """Replace the cached :meth:`res.users._check_uid_passwd`, whose cache outlives keys.
 
         Called by :func:`odoo.service.model.dispatch` for every XML-RPC and /jsonrpc object call.
-        The body is core's, without the cache; an unknown uid is refused like a wrong key instead
-        of telling that it is unknown.
 
         :raise AccessDenied: as core
         """
         if not self._auth_integration_ready():
             return super()._check_uid_passwd(uid, passwd)
+        core = CoreDecision(self._check_uid_passwd_uncached, uid, passwd)
+        return core.with_our_part(self._check_uid_passwd_in_attempt, uid, passwd)
+
+    def _check_uid_passwd_uncached(self, uid, passwd):
+        """The body of core's method; an unknown uid is refused like a wrong key instead of
+        telling that it is unknown.  For when our own way fails."""
+        hash(passwd)  # core keys its cache with it, and so raises for a list
+        if not passwd:
+            raise AccessDenied()
+        with self._assert_can_auth(user=uid):
+            user = self.with_user(uid).env.user
+            if not (0 < uid < 2**31 and user.sudo().exists() and user.active):
+                raise AccessDenied()
+            credential = {"login": user.login, "password": passwd, "type": "password"}
+            user._check_credentials(credential, {"interactive": False})
+
+    def _check_uid_passwd_in_attempt(self, core, uid, passwd):
         with self.env["auth.attempt"]._open(uid=uid) as attempt:
             attempt.key_shaped = is_key_shaped(passwd)
             if not uid:
@@ -305,7 +326,7 @@ class ResUsers(models.Model):
                 raise AccessDenied()
             if not isinstance(passwd, str):
                 attempt.note("malformed_request")
-                hash(passwd)  # core keys its cache with it, and so raises for a list
+                return core()
             if self._is_accepted_key(uid, passwd):
                 return
             with self._assert_can_auth(user=uid):
@@ -368,8 +389,6 @@ class ResUsers(models.Model):
     def _remember_acceptance(self, attempt, uid, secret, state):
         """Remember that every module's :meth:`_check_credentials` has accepted a secret."""
         dbname = self.env.cr.dbname
-        if not isinstance(secret, str):
-            return
         if not attempt.accepted_key_of:
             _password_memo.remember(dbname, uid, secret, state)
         elif attempt.key_shaped:
@@ -398,8 +417,12 @@ class ResUsers(models.Model):
         It opens an attempt of its own when called outside of a login: the second factor's step,
         identity checks, other code.
         """
+        core = CoreDecision(super()._check_credentials, credential, env)
         if not self._auth_integration_ready():
-            return super()._check_credentials(credential, env)
+            return core()
+        return core.with_our_part(self._check_credentials_in_attempt, credential, env)
+
+    def _check_credentials_in_attempt(self, core, credential, env):
         # Core checks the environment's user, but a second factor is checked before there is one.
         is_second_factor = credential.get("type") in ("totp", "totp_mail")
         user = self if is_second_factor and len(self) == 1 else self.env.user
@@ -414,7 +437,7 @@ class ResUsers(models.Model):
             try:
                 known = self._is_key_over_rpc(credential, interactive)
                 with key_in_use.presented(credential.get("password"), known):
-                    return super()._check_credentials(credential, env)
+                    return core()
             except AccessDenied as error:
                 attempt.note(*self._refusal_codes(credential, interactive, error))
                 raise
@@ -477,18 +500,25 @@ class ResUsers(models.Model):
         """Extend :meth:`res.users._rpc_api_keys_only` for integration users, and for a secret
         that is known to be an API key: core then skips the password and asks for the key."""
         self.ensure_one()
+        core = CoreDecision(super()._rpc_api_keys_only)
+        return core.with_our_part(self._asks_for_key_only)
+
+    def _asks_for_key_only(self, core):
         if key_in_use.is_presented():
             return True
         if self._auth_integration_ready() and self._integration_id():
             return True
-        return super()._rpc_api_keys_only()
+        return core()
 
     def _on_login_cooldown(self, failures, previous):
         """Extend :meth:`res.users._on_login_cooldown` to name the cause."""
-        cooling = super()._on_login_cooldown(failures, previous)
-        if cooling:
+        core = CoreDecision(super()._on_login_cooldown, failures, previous)
+        return core.with_our_part(self._note_cooldown)
+
+    def _note_cooldown(self, core):
+        if core():
             attempt_context.note("cooldown")
-        return cooling
+        return core()
 
     def _set_password(self):
         """Extend :meth:`res.users._set_password`: remember when, to explain a wrong password.

@@ -1,5 +1,4 @@
 import binascii
-import functools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from odoo.tools import SQL
 from ..tools import attempt as attempt_context
 from ..tools import caller, calling_key, hook_queries, key_in_use, probe
 from ..tools.calling_key import CallingKey
+from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
 from ..tools.redaction import is_key_shaped
@@ -113,10 +113,13 @@ class ResUsersApikeys(models.Model):
 
         :return: the user's id, or None
         """
+        below = CoreDecision(super()._check_credentials, scope=scope, key=key)
         if not self._auth_integration_applies() or not (scope and key):
-            return super()._check_credentials(scope=scope, key=key)
-        below = functools.partial(super()._check_credentials, scope=scope, key=key)
-        uid = self._check_narrowed(below, scope, key)
+            return below()
+        return below.with_our_part(self._check_and_note, scope, key)
+
+    def _check_and_note(self, below, scope, key):
+        uid = below.with_our_part(self._check_narrowed, scope, key)
         if attempt := attempt_context.current():
             attempt.accepted_key_of = uid
         return uid
@@ -124,26 +127,19 @@ class ResUsersApikeys(models.Model):
     def _check_narrowed(self, below, scope, key):
         """Decide alone where only core is below us, else narrow what is decided there.
 
-        :param below: the verification below us, as a function without arguments
+        :param below: the verification below us
+        :type below: CoreDecision
         """
-        try:
-            if self._is_only_core_below():
-                return self._decide_secret(scope, key)
-        except Exception:
-            _logger.exception("Verification of an API key failed; core decides alone")
-            return below()
+        if self._is_only_core_below():
+            return self._decide_secret(scope, key)
         uid = below()
-        try:
-            allowed = self._decide_secret(scope, key)
-            # A credential that only the other module knows is the other module's business.
-            if allowed == uid or not self._is_known(key):
-                return uid
-            if allowed:
-                attempt_context.note("provider_error")
-            return None
-        except Exception:
-            _logger.exception("Narrowing an API key failed; the modules below have decided alone")
+        allowed = self._decide_secret(scope, key)
+        # A credential that only the other module knows is the other module's business.
+        if allowed == uid or not self._is_known(key):
             return uid
+        if allowed:
+            attempt_context.note("provider_error")
+        return None
 
     def _is_only_core_below(self):
         """Whether no other module overrides the verification below us; above us it runs anyway."""

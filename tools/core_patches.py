@@ -38,6 +38,7 @@ from . import (
     refused_answers,
     service_calls,
 )
+from .core_decision import CoreDecision
 
 _logger = logging.getLogger(__name__)
 
@@ -82,9 +83,6 @@ def _application_call(original):
     """Mirror :meth:`odoo.http.Application.__call__` between a clean start and a clean end."""
 
     def __call__(self, environ, start_response):
-        _forget_everything()
-        caller.enter_call()
-
         def start_response_with_reference(status, headers, *exc_info):
             try:
                 refused_answers.report(status, headers)
@@ -95,13 +93,20 @@ def _application_call(original):
                 headers = [*headers, (attempt.REFERENCE_HEADER, reference)]
             return start_response(status, headers, *exc_info)
 
-        try:
-            return original(self, environ, start_response_with_reference)
-        finally:
-            caller.leave_call()
-            _forget_everything()
+        core = CoreDecision(original, self, environ, start_response_with_reference)
+        return core.with_our_part(_serve_without_a_trace)
 
     return __call__
+
+
+def _serve_without_a_trace(core):
+    _forget_everything()
+    caller.enter_call()
+    try:
+        return core()
+    finally:
+        caller.leave_call()
+        _forget_everything()
 
 
 def _forget_database_name():
@@ -120,21 +125,23 @@ def _dispatch(service, original):
     """Mirror ``dispatch(method, params)`` of an RPC service and report what it refuses early."""
 
     def dispatch(method, params):
-        attempt.forget()
-        attempt.mark_service_reached()
-        calling_key.forget()
-        token = probe.enter_service(service, method, params)
-        try:
-            return original(method, params)
-        except Exception:
-            _forget_database_name()
-            try:
-                service_calls.report_refusal(service, method, params)
-            except Exception:
-                _logger.exception("Could not record a refused %s call", service)
-            raise
-        finally:
-            probe.leave_service(token)
-            calling_key.forget()
+        core = CoreDecision(original, method, params)
+        return core.with_our_part(_dispatch_and_report, service, method, params)
 
     return dispatch
+
+
+def _dispatch_and_report(core, service, method, params):
+    attempt.forget()
+    attempt.mark_service_reached()
+    calling_key.forget()
+    token = probe.enter_service(service, method, params)
+    try:
+        return core()
+    except Exception:
+        _forget_database_name()
+        service_calls.report_refusal(service, method, params)
+        raise
+    finally:
+        probe.leave_service(token)
+        calling_key.forget()

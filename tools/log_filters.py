@@ -4,6 +4,7 @@ Core writes the login as typed, whole and with its line ends, so that a password
 stays in the server log and any line can be forged.  The access log has the query string.
 """
 
+import functools
 import logging
 import re
 import threading
@@ -34,6 +35,26 @@ def install() -> None:
     )
 
 
+def _harmless(log_filter):
+    """Have a line on which a filter of ours fails say only that.
+
+    It must not keep anybody from logging in, and what is in it has not been looked at.
+    """
+
+    @functools.wraps(log_filter)
+    def guarded(record: logging.LogRecord) -> bool:
+        try:
+            return log_filter(record)
+        except Exception as error:
+            record.msg = "A line of the log is left out: %s in %s"
+            record.args = type(error).__name__, log_filter.__name__
+            record.exc_info = None
+            return True
+
+    return guarded
+
+
+@_harmless
 def describe_login(record: logging.LogRecord) -> bool:
     """Put the name of the existing login, or the length of an unknown one, in place of the text."""
     opened = attempt.current()
@@ -56,6 +77,7 @@ def _describe(opened, typed):
     return f"<{len(typed)} characters>"
 
 
+@_harmless
 def drop_text_of_refusal(record: logging.LogRecord) -> bool:
     """Take the text out of what an authentication method raised: OCA's echoes the wrong key."""
     if record.exc_info and issubclass(record.exc_info[0] or object, UserError):
@@ -65,6 +87,7 @@ def drop_text_of_refusal(record: logging.LogRecord) -> bool:
     return True
 
 
+@_harmless
 def forget_database_name(record: logging.LogRecord) -> bool:
     """Keep the name of a database that cannot be reached out of the line that says so.
 
@@ -79,6 +102,7 @@ def forget_database_name(record: logging.LogRecord) -> bool:
     return True
 
 
+@_harmless
 def drop_text_of_malformed_call(record: logging.LogRecord) -> bool:
     """Take the traceback out that quotes what stood in place of the database or the user id."""
     if record.exc_info and attempt.typed_text_was_raised():
@@ -88,20 +112,18 @@ def drop_text_of_malformed_call(record: logging.LogRecord) -> bool:
     return True
 
 
+@_harmless
 def scrub_request(record: logging.LogRecord) -> bool:
     """Take secrets out of the query string and out of webhook addresses."""
     dbname = getattr(threading.current_thread(), "dbname", None)
     if dbname and not early_refusals.is_ready(dbname):
         return True
-    try:
-        line = record.getMessage()
-        found = _REQUEST.search(line)
-        path = found and found["path"]
-        if path and ("?" in path or "/web/hook/" in path or len(path) > 2000):
-            record.msg = "%s%s%s"
-            record.args = line[: found.start("path")], scrub(path, 2000), line[found.end("path") :]
-    except Exception:  # a line of the access log is no reason to fail a request
-        record.msg, record.args = "A line of the access log could not be read", ()
+    line = record.getMessage()
+    found = _REQUEST.search(line)
+    path = found and found["path"]
+    if path and ("?" in path or "/web/hook/" in path or len(path) > 2000):
+        record.msg = "%s%s%s"
+        record.args = line[: found.start("path")], scrub(path, 2000), line[found.end("path") :]
     return True
 
 

@@ -221,6 +221,39 @@ def test_upgrade(server, found):
     assert whoami["integration"] == "erp"
 
 
+def test_upgrade_from_the_first_version(server, found):
+    """What ``-u`` alone would leave: the job as it was installed, and the technical user as a
+    follower who is sent what people write."""
+    job = "(SELECT ir_actions_server_id FROM ir_cron c JOIN ir_model_data d ON d.res_id = c.id" \
+        " AND d.model = 'ir.cron' AND d.name = 'ir_cron_reconcile')"
+    followers = "SELECT p.name FROM mail_followers f JOIN res_partner p ON p.id = f.partner_id" \
+        " WHERE f.res_model = 'auth.integration'"
+    server.sql(f"UPDATE ir_act_server SET code = 'model._reconcile()' WHERE id = {job}")
+    server.sql(
+        "UPDATE ir_module_module SET latest_version = '19.0.1.0.0' WHERE name = 'auth_integration'"
+    )
+    server.sql(
+        "INSERT INTO mail_followers (res_model, res_id, partner_id)"
+        " SELECT 'auth.integration', i.id, u.partner_id"
+        " FROM auth_integration i JOIN res_users u ON u.id = i.user_id"
+    )
+    assert server.sql(followers + " AND p.name = 'erp'")
+    server.stop()
+    odoo(server, "-u", "auth_integration")
+    server.start()
+    assert server.sql(f"SELECT code FROM ir_act_server WHERE id = {job}") == [
+        {"code": "model._cron_reconcile()"}
+    ]
+    assert not server.sql(followers + " AND p.name = 'erp'")
+    assert records(server) == found.records
+    # It finds what it is for.
+    key = found.keys["shop"]
+    server.sql("DELETE FROM auth_integration_key WHERE apikey_id = %s", [key.native_id])
+    server.shell("env.ref('auth_integration.ir_cron_reconcile').method_direct_trigger()")
+    assert [row["login"] for row in records(server).values() if row["login"] == "shop"] == ["shop"]
+    assert works(server, key)
+
+
 def test_uninstallation_removes_our_schema_only(server, found):
     """Nothing of ours stays; users and live keys do, and work as on Odoo alone."""
     admin = Xmlrpc(server, 2, "admin")

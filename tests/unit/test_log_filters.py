@@ -103,3 +103,16 @@ def test_directory_that_cannot_be_asked_is_noted(level):
         assert log_filters.note_provider_error(line)
     assert opened.codes == ({"provider_error"} if level == logging.ERROR else set())
     assert log_filters.note_provider_error(line), "also where nobody authenticates"
+
+
+@pytest.mark.parametrize(
+    "log_filter", [log_filters.describe_login, log_filters.forget_database_name]
+)
+def test_a_filter_that_fails_shows_nothing_and_fails_nobody(log_filter, monkeypatch):
+    """Of the line nothing is left: nobody has looked whether it holds a secret."""
+    monkeypatch.delattr(attempt, "current")
+    monkeypatch.delattr(attempt, "service_was_reached")
+    line = record("Login failed for login:%s from %s", "a typed password", "192.0.2.1")
+    assert log_filter(line)
+    left = f"A line of the log is left out: AttributeError in {log_filter.__name__}"
+    assert line.getMessage() == left

@@ -1,0 +1,195 @@
+"""While any part of the add-on fails, Odoo alone decides: the good get in, and nobody else."""
+
+from pathlib import Path
+
+import pytest
+from clients import Authenticate, Json2, Jsonrpc, Line, Refused, Session, Xmlrpc, accepted
+
+HERE = Path(__file__).parent
+PASSWORD = "a person's password"
+MAKE_WORLD = """
+    from datetime import datetime, timedelta
+    person = env["res.users"].create({"name": "person", "login": "person", "password": password})
+    owner = env.ref("base.user_admin")
+    uids, keys = {"person": person.id}, {}
+    for code in ("good", "expired", "removed", "archived"):
+        integration = env["auth.integration"].create(
+            {"name": code, "code": code, "owner_ids": [(4, owner.id)]})
+        uids[code] = integration.user_id.id
+        keys[code] = integration.issue_key()["key"]
+    env.flush_all()
+    cr.execute("UPDATE res_users_apikeys SET expiration_date = %s WHERE user_id = %s",
+               [datetime.now() - timedelta(days=1), uids["expired"]])
+    cr.execute("DELETE FROM res_users_apikeys WHERE user_id = %s", [uids["removed"]])
+    cr.execute("UPDATE res_users SET active = FALSE WHERE id = %s", [uids["archived"]])
+    env.invalidate_all()
+    env["auth.integration.key"]._reconcile()
+    env.registry.clear_cache()
+    result = {"uids": uids, "keys": keys}
+"""
+
+# Every function of ours that runs while somebody authenticates, where it is looked up. Not here is
+# what only sets or reads a context variable.
+PLACES = (
+    "models.res_users:ResUsers._integration_id",
+    "models.res_users:ResUsers._rpc_user",
+    "models.res_users:ResUsers._session_state",
+    "models.res_users:ResUsers._acceptance_epoch",
+    "models.res_users:ResUsers._remember_acceptance",
+    "models.res_users:ResUsers._is_accepted_key",
+    "models.res_users:ResUsers._is_key_over_rpc",
+    "models.res_users:ResUsers._refusal_codes",
+    "models.res_users:ResUsers._settle_acceptance",
+    "models.res_users:is_key_shaped",
+    "models.res_users_apikeys:ResUsersApikeys._check_narrowed",
+    "models.res_users_apikeys:ResUsersApikeys._is_only_core_below",
+    "models.res_users_apikeys:ResUsersApikeys._decide_secret",
+    "models.res_users_apikeys:ResUsersApikeys._recall",
+    "models.res_users_apikeys:ResUsersApikeys._identify",
+    "models.res_users_apikeys:ResUsersApikeys._decide",
+    "models.res_users_apikeys:ResUsersApikeys._refusal_codes",
+    "models.res_users_apikeys:ResUsersApikeys._annotate",
+    "models.res_users_apikeys:ResUsersApikeys._query",
+    "models.res_users_apikeys:protected",
+    "models.res_users_apikeys:is_key_shaped",
+    "models.res_users_apikeys:refusal_codes",
+    "models.ir_http:IrHttp._note_bearer_header",
+    "models.auth_attempt:AuthAttempt._open",
+    "models.auth_attempt:AuthAttempt._new_attempt",
+    "models.auth_attempt:AuthAttempt._emit_in",
+    "models.auth_attempt:AuthAttempt._emit_failure",
+    "models.auth_attempt:AuthAttempt._successful_use",
+    "models.auth_attempt:AuthAttempt._upsert",
+    "models.auth_attempt:_log_refusal",
+    "models.auth_attempt:_was_emitted",
+    "models.auth_integration_server:AuthIntegrationServer._note_caller",
+    "models.auth_integration_key_use:AuthIntegrationKey._record_use",
+    "tools.attempt:current",
+    "tools.attempt:note",
+    "tools.attempt:of_caller",
+    "tools.attempt:opened",
+    "tools.attempt:answer_with",
+    "tools.attempt:mark_decided",
+    "tools.attempt:Attempt.note",
+    "tools.caller:current",
+    "tools.calling_key:remember",
+    "tools.identity_cache:IdentityCache.recall",
+    "tools.identity_cache:IdentityCache.remember",
+    "tools.identity_cache:IdentityCache.digest",
+    "tools.identity_cache:PasswordMemo.recall",
+    "tools.identity_cache:PasswordMemo.remember",
+    "tools.key_in_use:presented",
+    "tools.key_in_use:is_presented",
+    "tools.key_in_use:is_unknown",
+    "tools.prepared:prepared",
+    "tools.references:reference",
+    "tools.buckets:bucket_hash",
+    "tools.agents:describe",
+    "tools.usage_writer:UsageWriter.add",
+    "tools.refused_answers:report",
+    "tools.log_filters:_describe",
+    "tools.service_calls:report_refusal",
+    "tools.probe:enter_service",
+    "tools.probe:leave_service",
+)
+
+
+@pytest.fixture(scope="module")
+def server(live_server):
+    return live_server(
+        "main",
+        modules=("auth_integration", "auth_integration_faults"),
+        extra_addons=(HERE / "addons",),
+    )
+
+
+@pytest.fixture(scope="module")
+def world(server):
+    return server.shell(MAKE_WORLD, password=PASSWORD)
+
+
+class FaultyLine(Line):
+    """Calls during which one function of the add-on fails."""
+
+    def __init__(self, server, place):
+        super().__init__(server)
+        self.place, self.reached = place, 0
+
+    def request(self, method, path, body=None, headers=()):
+        headers = {**dict(headers), "X-Fault": self.place}
+        status, answered, answer = super().request(method, path, body, headers)
+        self.reached += int(answered["X-Fault-Reached"])
+        return status, answered, answer
+
+
+def calls_with_key(line, login, uid, key):
+    """Every way to use a key."""
+    server = line.server
+    return {
+        "xmlrpc": Xmlrpc(server, uid, key, line),
+        "jsonrpc": Jsonrpc(server, uid, key, line),
+        "json2": Json2(server, key, line),
+        "authenticate": Authenticate(server, login, key, line),
+    }
+
+
+def context_of(client):
+    return lambda: client.call("res.users", "context_get")
+
+
+def logs_in(line, password):
+    """Whether a person is let in by the web client's login."""
+    try:
+        return Session(line.server, "person", password, line).uid
+    except Refused:
+        return False
+
+
+def check(server, world, line):
+    """Good keys and passwords are accepted, twice: what was learned may be at fault. Wrong and
+    ended ones are refused, and answered as ever."""
+    server.expect_log(".")
+    uids, keys = world["uids"], world["keys"]
+    found, expected = {}, {}
+    for name, key in {**keys, "wrong": "0" * 40}.items():
+        login = name if name in uids else "good"
+        for way, client in calls_with_key(line, login, uids[login], key).items():
+            for turn in (1, 2) if name == "good" else (1,):
+                found[name, way, turn] = accepted(context_of(client))
+                expected[name, way, turn] = name == "good"
+    for name, password in (("right", PASSWORD), ("other", "a wrong password")):
+        found[name, "web"] = bool(logs_in(line, password))
+        found[name, "xmlrpc"] = accepted(context_of(Xmlrpc(server, uids["person"], password, line)))
+        expected |= {(name, way): name == "right" for way in ("web", "xmlrpc")}
+    assert {case: got for case, got in found.items() if got != expected[case]} == {}
+
+
+def renew(server, world):
+    """Have a good key that no process knows yet, and a password that was not yet accepted."""
+    world["keys"]["good"] = server.shell(
+        """
+        env["res.users"].search([("login", "=", "person")]).password = password
+        integration = env["auth.integration"].search([("code", "=", "good")])
+        result = integration.issue_key()["key"]
+        """,
+        password=PASSWORD,
+    )
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_odoo_alone_decides(server, world, place):
+    renew(server, world)
+    line = FaultyLine(server, place)
+    check(server, world, line)
+    assert line.reached, "no call came by this function"
+
+
+@pytest.mark.parametrize("table", ["auth_integration", "auth_integration_key", "auth_attempt"])
+def test_without_a_table(server, world, table):
+    """The transaction of the login survives a query of ours that fails."""
+    renew(server, world)
+    server.sql(f"ALTER TABLE {table} RENAME TO {table}_away")
+    try:
+        check(server, world, Line(server))
+    finally:
+        server.sql(f"ALTER TABLE {table}_away RENAME TO {table}")
