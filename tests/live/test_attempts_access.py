@@ -186,6 +186,9 @@ def test_others_read_nothing_and_the_administrator_everything(readers, call):
                     assert read == "refused", (login, model, method)
                 read = call("reader_administrator", method, ids, model, **arguments)
                 assert read and read != "refused", (model, method)
+    for fix in ("open", "restore_user", "issue_key", "rotate", "view_rotation", "add_network"):
+        for login in OUTSIDERS:
+            assert call(login, f"action_fix_{fix}", [readers.own]) == "refused", fix
     assert call("reader_internal", "explain_reference", reference="AAAA-AAAA") == []
     assert call("reader_portal", "explain_reference", reference="AAAA-AAAA") == "refused"
     everything = [readers.own, readers.other, readers.nobodys]
