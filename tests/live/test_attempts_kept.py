@@ -12,14 +12,13 @@ import subprocess
 import tempfile
 import threading
 import urllib.parse
-import xmlrpc.client
 from pathlib import Path
 
 import psycopg2
 import pyotp
 import pytest
 from attempt_world import TOTP_SECRET, WRONG_KEY, World, totals
-from clients import Xmlrpc, each_worker, only_worker
+from clients import each_worker, only_worker
 from secret_search import encodings, found
 
 import debian_archive
@@ -429,164 +428,6 @@ def test_kill_9_loses_no_failure_and_no_first_success(world):
         ]
     finally:
         world.server.start()
-
-
-# Who may read, and that nobody may write
-
-MAKE_READERS = """
-    people = {}
-    for login, group in {
-        "reader_owner": "base.group_user",
-        "reader_internal": "base.group_user",
-        "reader_portal": "base.group_portal",
-        "reader_administrator": "base.group_system",
-    }.items():
-        groups = [(6, 0, [env.ref(group).id])]
-        people[login] = env["res.users"].create(
-            {"name": login, "login": login, "group_ids": groups, "password": login})
-    # Whether somebody may export at all is asked before whose the rows are.
-    for login in ("reader_owner", "reader_internal", "reader_administrator"):
-        env.ref("base.group_allow_export").user_ids += people[login]
-    env["auth.integration"].browse(near).owner_ids += people["reader_owner"]
-    result = {login: user.id for login, user in people.items()}
-"""
-REMOVAL = """
-    INSERT INTO auth_attempt_removal (date, reason, outcome) VALUES (now(), 'age', 'failure')
-    RETURNING id
-"""
-
-
-class Readers:
-    """Four people who call by XML-RPC, and three rows: of the owner's integration and of others."""
-
-    def __init__(self, world):
-        self.world = world
-        self.uids = world.server.shell(MAKE_READERS, near=world.integrations["near"])
-        calls = [world.calls("127.0.0.50") for _ in range(3)]
-        calls[0].execute(world.uids["near"], WRONG_KEY)
-        calls[1].execute(world.uids["worker"], WRONG_KEY)
-        calls[2].authenticate("nobody here", "x")
-        self.own, self.other, self.nobodys = [caller.rows()[0]["id"] for caller in calls]
-        [removal] = world.server.sql(REMOVAL)
-        self.removal = removal["id"]
-
-    def call(self, login, method, *args, model="auth.attempt", **kwargs):
-        """Call a method as one of the people; a refusal is the text ``refused``."""
-        client = Xmlrpc(self.world.server, self.uids[login], login)
-        try:
-            return client.call(model, method, *args, **kwargs)
-        except xmlrpc.client.Fault as fault:
-            no_export = method == "export_data" and "rights to export" in fault.faultString
-            if fault.faultCode != 4 and not no_export:  # 4: AccessError
-                raise
-            return "refused"
-
-    def recorded(self):
-        return self.world.server.sql(
-            "SELECT * FROM auth_attempt WHERE id = ANY(%s) ORDER BY id",
-            [[self.own, self.other, self.nobodys]],
-        ) + self.world.server.sql("SELECT * FROM auth_attempt_removal")
-
-
-@pytest.fixture(scope="module")
-def readers(world):
-    return Readers(world)
-
-
-def test_owner_reads_the_attempts_of_his_integrations_only(world, readers):
-    """By searching, reading, counting, grouping, export and name search alike."""
-    near = world.integrations["near"]
-
-    def owner(*args, **kwargs):
-        return readers.call("reader_owner", *args, **kwargs)
-
-    found = owner("search", [])
-    assert readers.own in found
-    rows = world.server.sql(
-        "SELECT DISTINCT integration_id FROM auth_attempt WHERE id = ANY(%s)", [found]
-    )
-    assert [row["integration_id"] for row in rows] == [near]
-    assert owner("search_count", []) == len(found)
-    for domain in (
-        [("id", "in", [readers.other, readers.nobodys])],
-        [("integration_id", "=", world.integrations["worker"])],
-        [("integration_id", "=", False)],
-        [("login", "=like", "worker%")],
-        ["|", ("integration_id.code", "=", "worker"), ("user_id.login", "=", "worker")],
-    ):
-        assert owner("search", domain) == []
-        assert owner("search_count", domain) == 0
-        assert owner("search_read", domain, ["login"]) == []
-        assert owner("formatted_read_group", domain, ["cause"], ["__count"]) == []
-        assert owner("web_read_group", domain, ["login"], ["count:sum"])["groups"] == []
-        assert owner("web_search_read", domain, {"login": {}})["records"] == []
-        assert owner("name_search", "", domain) == []
-    [row] = owner("read", [readers.own], ["login", "cause", "cause_remedy", "count"])
-    assert (row["login"], row["cause"], row["count"]) == ("near", "key_unknown", 1)
-    groups = owner("formatted_read_group", [], ["integration_id"], ["count:sum", "__count"])
-    assert [(group["integration_id"][0], group["__count"]) for group in groups] == [
-        (near, len(found))
-    ]
-    assert len(owner("export_data", found, ["login", "cause"])["datas"]) == len(found)
-    assert {number for number, _name in owner("name_search", "", [], limit=0)} == set(found)
-    for hidden in (readers.other, readers.nobodys):
-        assert owner("read", [hidden], ["login"]) == "refused"
-        assert owner("read", [readers.own, hidden], ["login"]) == "refused"
-        assert owner("web_read", [hidden], {"login": {}}) == "refused"
-        assert owner("export_data", [hidden], ["login"]) == "refused"
-        assert owner("action_fix_open", [hidden]) == "refused"
-    assert owner("search", [], model="auth.attempt.removal") == "refused"
-
-
-def test_others_read_nothing_and_the_administrator_everything(readers):
-    """Neither people of the company nor customers may look; a reference is explained to the one."""
-    reading = {
-        "search": ([],), "search_count": ([],), "search_read": ([],), "name_search": (),
-        "read": ([readers.own],), "web_read": ([readers.own], {"outcome": {}}),
-        "formatted_read_group": ([], ["outcome"], ["__count"]),
-        "web_read_group": ([], ["outcome"], ["__count"]),
-        "export_data": ([readers.own], ["outcome"]),
-    }
-    for method, args in reading.items():
-        for login in ("reader_internal", "reader_portal"):
-            for model in ("auth.attempt", "auth.attempt.removal"):
-                assert readers.call(login, method, *args, model=model) == "refused", method
-        assert readers.call("reader_administrator", method, *args) != "refused", method
-    assert readers.call("reader_internal", "explain_reference", "AAAA-AAAA") == []
-    assert readers.call("reader_portal", "explain_reference", "AAAA-AAAA") == "refused"
-    everything = [readers.own, readers.other, readers.nobodys]
-    read = readers.call("reader_administrator", "read", everything, ["login"])
-    assert [row["id"] for row in read] == everything
-
-
-@pytest.mark.parametrize(
-    "login", ["reader_owner", "reader_internal", "reader_portal", "reader_administrator"]
-)
-def test_nobody_changes_a_row_over_rpc(readers, login):
-    """Nor removes or adds one: by any method that writes, and not by the hooks' own either."""
-    before = readers.recorded()
-    for model, row in (("auth.attempt", readers.own), ("auth.attempt.removal", readers.removal)):
-        for method, *args in (
-            ("create", {"outcome": "success", "channel": "web"}),
-            ("create", [{"outcome": "success", "channel": "web"}]),
-            ("write", [row], {"outcome": "success"}),
-            ("write", [row], {"count": 0}),
-            ("unlink", [row]),
-            ("copy", [row]),
-            ("name_create", "x"),
-            ("web_save", [row], {"outcome": "success"}, {}),
-            ("web_save", [], {"outcome": "success"}, {}),
-            ("web_save_multi", [row], [{"outcome": "success"}], {}),
-            ("init",),
-            ("_upsert", {}, 1, False, False),
-            ("_remove", "age", "TRUE"),
-            ("_gc_attempts",),
-            ("_write", [row], {"outcome": "success"}),
-        ):
-            assert readers.call(login, method, *args, model=model) == "refused", (model, method)
-        imported = readers.call(login, "load", ["outcome"], [["Success"]], model=model)
-        assert imported == "refused" or not imported["ids"]
-    assert readers.recorded() == before
 
 
 # Hostile input

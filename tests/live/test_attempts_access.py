@@ -1,0 +1,253 @@
+"""Who may read the log of attempts, and that nobody may write it: over every protocol there is."""
+
+import contextlib
+import datetime
+import xmlrpc.client
+
+import pytest
+from attempt_world import WRONG_KEY, World
+from clients import Json2, Jsonrpc, Session, Xmlrpc
+
+MAKE_READERS = """
+    people = {}
+    for login, group in {
+        "reader_owner": "base.group_user",
+        "reader_internal": "base.group_user",
+        "reader_portal": "base.group_portal",
+        "reader_administrator": "base.group_system",
+    }.items():
+        groups = [(6, 0, [env.ref(group).id])]
+        user = env["res.users"].create(
+            {"name": login, "login": login, "group_ids": groups, "password": login})
+        key = env["res.users.apikeys"].with_user(user).sudo()._generate(None, login, end)
+        people[login] = user.id, key
+        # Whether somebody may export at all is asked before whose the rows are.
+        if group != "base.group_portal":
+            env.ref("base.group_allow_export").user_ids += user
+    env["auth.integration"].browse(near).owner_ids += env["res.users"].browse(
+        people["reader_owner"][0])
+    result = people
+"""
+REMOVAL = """
+    INSERT INTO auth_attempt_removal (date, reason, outcome) VALUES (now(), 'age', 'failure')
+    RETURNING id
+"""
+OUTSIDERS = ("reader_internal", "reader_portal")
+EVERYBODY = ("reader_owner", *OUTSIDERS, "reader_administrator")
+LOGS = ("auth.attempt", "auth.attempt.removal")
+
+
+class Readers:
+    """Four people, and three rows: of the owner's integration, of another, of nobody's.
+
+    :ivar clients: by protocol and login
+    """
+
+    def __init__(self, world):
+        self.world = world
+        end = datetime.datetime.now() + datetime.timedelta(days=30)
+        people = world.server.shell(
+            MAKE_READERS, near=world.integrations["near"], end=str(end)[:19]
+        )
+        self.clients = {}
+        for login, (uid, key) in people.items():
+            self.clients |= {
+                ("xmlrpc", login): Xmlrpc(world.server, uid, key),
+                ("jsonrpc", login): Jsonrpc(world.server, uid, key),
+                ("json2", login): Json2(world.server, key),
+                ("session", login): Session(world.server, login, login),
+            }
+        calls = [world.calls("127.0.0.50") for _ in range(3)]
+        calls[0].execute(world.uids["near"], WRONG_KEY)
+        calls[1].execute(world.uids["worker"], WRONG_KEY)
+        calls[2].authenticate("nobody here", "x")
+        self.own, self.other, self.nobodys = [caller.rows()[0]["id"] for caller in calls]
+        [removal] = world.server.sql(REMOVAL)
+        self.removal = removal["id"]
+
+    def recorded(self):
+        """All there is on record of the three rows, and of what was removed."""
+        return self.world.server.sql(
+            "SELECT * FROM auth_attempt WHERE id = ANY(%s) ORDER BY id",
+            [[self.own, self.other, self.nobodys]],
+        ) + self.world.server.sql("SELECT * FROM auth_attempt_removal ORDER BY id")
+
+
+@pytest.fixture(scope="module")
+def readers(live_server):
+    return Readers(World(live_server("main")))
+
+
+@pytest.fixture(params=["xmlrpc", "jsonrpc", "json2", "session"])
+def call(request, readers):
+    """Call a method over one of the protocols; a refusal is the text ``refused``.
+
+    ``ids`` are the records, for methods of records; all else goes by its name, as /json/2 has it.
+    """
+
+    def call(login, method, ids=None, model="auth.attempt", **arguments):
+        client = readers.clients[request.param, login]
+        try:
+            if ids is None:
+                return client.call(model, method, **arguments)
+            if request.param == "json2":
+                return client.call(model, method, ids=ids, **arguments)
+            return client.call(model, method, ids, **arguments)
+        except (xmlrpc.client.Fault, RuntimeError) as error:
+            if not _is_refusal(error, method):
+                raise
+            return "refused"
+
+    return call
+
+
+def _is_refusal(error, method):
+    if method == "export_data" and "rights to export" in str(error):
+        return True
+    return getattr(error, "faultCode", None) == 4 or "odoo.exceptions.AccessError" in str(error)
+
+
+def test_owner_reads_the_attempts_of_his_integrations_only(readers, call):
+    """By searching, reading, counting, grouping, export and name search alike."""
+    readers.world.server.expect_log("read_group is deprecated")
+    near = readers.world.integrations["near"]
+
+    def owner(*args, **kwargs):
+        return call("reader_owner", *args, **kwargs)
+
+    found = owner("search", domain=[])
+    assert readers.own in found
+    rows = readers.world.server.sql(
+        "SELECT DISTINCT integration_id FROM auth_attempt WHERE id = ANY(%s)", [found]
+    )
+    assert [row["integration_id"] for row in rows] == [near]
+    assert owner("search_count", domain=[]) == len(found)
+    for domain in (
+        [("id", "in", [readers.other, readers.nobodys])],
+        [("integration_id", "=", readers.world.integrations["worker"])],
+        [("integration_id", "=", False)],
+        [("login", "=like", "worker%")],
+        ["|", ("integration_id.code", "=", "worker"), ("user_id.login", "=", "worker")],
+    ):
+        assert owner("search", domain=domain) == []
+        assert owner("search_count", domain=domain) == 0
+        assert owner("search_read", domain=domain, fields=["login"]) == []
+        grouped = {"domain": domain, "groupby": ["login"]}
+        assert owner("formatted_read_group", **grouped, aggregates=["__count"]) == []
+        assert owner("read_group", **grouped, fields=["count:sum"]) == []
+        assert owner("web_read_group", **grouped, aggregates=["count:sum"])["groups"] == []
+        [sets] = owner("formatted_read_grouping_sets", domain=domain, grouping_sets=[["login"]],
+                       aggregates=["__count"])
+        assert sets == []
+        assert owner("web_search_read", domain=domain, specification={"login": {}})["records"] == []
+        assert owner("name_search", domain=domain) == []
+        assert owner("web_name_search", name="", specification={"login": {}}, domain=domain) == []
+    [row] = owner("read", [readers.own], fields=["login", "cause", "cause_remedy", "count"])
+    assert (row["login"], row["cause"], row["count"]) == ("near", "key_unknown", 1)
+    groups = owner("formatted_read_group", domain=[], groupby=["integration_id"],
+                   aggregates=["count:sum", "__count"])
+    assert [(group["integration_id"][0], group["__count"]) for group in groups] == [
+        (near, len(found))
+    ]
+    exported = owner("export_data", found, fields_to_export=["login", "cause"])
+    assert len(exported["datas"]) == len(found)
+    named = owner("name_search", domain=[], limit=0)
+    assert {number for number, _name in named} == set(found)
+    for hidden in (readers.other, readers.nobodys):
+        assert owner("read", [hidden], fields=["login"]) == "refused"
+        assert owner("read", [readers.own, hidden], fields=["login"]) == "refused"
+        assert owner("web_read", [hidden], specification={"login": {}}) == "refused"
+        assert owner("export_data", [hidden], fields_to_export=["login"]) == "refused"
+        assert owner("action_fix_open", [hidden]) == "refused"
+    assert owner("search", domain=[], model="auth.attempt.removal") == "refused"
+
+
+def test_others_read_nothing_and_the_administrator_everything(readers, call):
+    """Neither people of the company nor customers may look; a reference is explained to the one."""
+    readers.world.server.expect_log("read_group is deprecated")
+    grouped = {"domain": [], "groupby": ["outcome"]}
+    of_rows = {
+        "read": {}, "web_read": {"specification": {"outcome": {}}},
+        "export_data": {"fields_to_export": ["outcome"]},
+    }
+    of_model = {
+        "search": {"domain": []}, "search_count": {"domain": []}, "search_read": {},
+        "web_search_read": {"domain": [], "specification": {"outcome": {}}},
+        "name_search": {}, "web_name_search": {"name": "", "specification": {"outcome": {}}},
+        "formatted_read_group": {**grouped, "aggregates": ["__count"]},
+        "web_read_group": {**grouped, "aggregates": ["__count"]},
+        "read_group": {**grouped, "fields": ["__count"]},
+    }
+    for model, row in zip(LOGS, (readers.own, readers.removal), strict=True):
+        for methods, ids in ((of_rows, [row]), (of_model, None)):
+            for method, arguments in methods.items():
+                for login in OUTSIDERS:
+                    read = call(login, method, ids, model, **arguments)
+                    assert read == "refused", (login, model, method)
+                read = call("reader_administrator", method, ids, model, **arguments)
+                assert read and read != "refused", (model, method)
+    for fix in ("open", "restore_user", "issue_key", "rotate", "view_rotation", "add_network"):
+        for login in OUTSIDERS:
+            assert call(login, f"action_fix_{fix}", [readers.own]) == "refused", fix
+    assert call("reader_internal", "explain_reference", reference="AAAA-AAAA") == []
+    assert call("reader_portal", "explain_reference", reference="AAAA-AAAA") == "refused"
+    everything = [readers.own, readers.other, readers.nobodys]
+    read = call("reader_administrator", "read", everything, fields=["login"])
+    assert [row["id"] for row in read] == everything
+
+
+WRITES = {"outcome": "success", "channel": "web"}
+# Of records, then of the model; what is private last.
+OF_ROWS = (
+    ("write", {"vals": {"outcome": "success"}}),
+    ("write", {"vals": {"count": 0}}),
+    ("unlink", {}),
+    ("copy", {}),
+    ("web_save", {"vals": {"outcome": "success"}, "specification": {}}),
+    ("web_save_multi", {"vals_list": [{"outcome": "success"}], "specification": {}}),
+    ("_write", {"vals": {"outcome": "success"}}),
+    ("update", {"values": {"outcome": "success"}}),
+    ("sudo", {}),
+    ("with_user", {"user": 1}),
+)
+OF_MODEL = (
+    ("create", {"vals_list": [WRITES]}),
+    ("name_create", {"name": "x"}),
+    ("init", {}),
+    ("search_fetch", {"domain": [], "field_names": ["outcome"]}),
+    ("_upsert", {"values": {}, "count": 1, "first_seen": False, "last_seen": False}),
+    ("_write_uses", {"uses": []}),
+    ("_emit_in", {}),
+    ("_remove", {"reason": "age", "condition": "TRUE"}),
+    ("_gc_attempts", {}),
+    ("_correlation_key", {}),
+    ("_reference_key", {}),
+)
+# Of no meaning for these models: some refuse, others do nothing, and what that is like differs.
+IN_VAIN = (
+    ("action_archive", {}),
+    ("action_unarchive", {}),
+    ("toggle_active", {}),
+    ("web_override_translations", {"values": {"login": "x"}}),
+    ("update_field_translations", {"field_name": "login", "translations": {"en_US": "x"}}),
+    ("web_resequence", {"specification": {}, "field_name": "count"}),
+)
+
+
+@pytest.mark.parametrize("login", EVERYBODY)
+def test_nobody_changes_a_row(readers, call, login):
+    """Nor removes or adds one: by any method that writes, and not by the hooks' own either."""
+    for in_vain in ("odoo.http: Exception during request handling", "use action_archive"):
+        readers.world.server.expect_log(in_vain)
+    before = readers.recorded()
+    for model, row in zip(LOGS, (readers.own, readers.removal), strict=True):
+        for methods, ids in ((OF_ROWS, [row]), (OF_MODEL, None)):
+            for method, arguments in methods:
+                done = call(login, method, ids, model, **arguments)
+                assert done == "refused", (model, method)
+        imported = call(login, "load", model=model, fields=["outcome"], data=[["Success"]])
+        assert imported == "refused" or not imported["ids"]
+        for method, arguments in IN_VAIN:
+            with contextlib.suppress(xmlrpc.client.Fault, RuntimeError):
+                call(login, method, [row], model, **arguments)
+    assert readers.recorded() == before
