@@ -15,6 +15,7 @@ from . import auth_integration_key_address
 from . import auth_integration_rotation
 from . import auth_integration_rotation_run
 from . import auth_integration_rotation_send
+from . import auth_integration_rotation_stragglers
 from . import auth_integration_digest
 from . import auth_integration_finding_acceptance
 from . import auth_integration_finding

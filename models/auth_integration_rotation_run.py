@@ -47,6 +47,7 @@ class AuthIntegrationRotation(models.Model):
                 (self._secrets_of_old_keys, self._encrypt_again, 1),
                 (self._rotations_to_deliver, self._deliver, BATCH),
                 (self._rotations_to_announce, self._announce, BATCH),
+                (self._rotations_with_stragglers, self._tell_of_stragglers, BATCH),
                 (self._reused_keys, self._report_reuse, 1),
                 (self._missing_activities, self._ask_owners, BATCH),
                 (self._stale_activities, self._close_stale, BATCH),
@@ -242,7 +243,14 @@ class AuthIntegrationRotation(models.Model):
         key.write({"retire_at": False, "replaced_by_id": False})
         key._write_native_end()
         rotation = self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
-        rotation.write({"delivered_at": False, "announced_at": False, "new_key_id": False})
+        rotation.write(
+            {
+                "delivered_at": False,
+                "announced_at": False,
+                "stragglers_told_at": False,
+                "new_key_id": False,
+            }
+        )
         self._tell_about(
             key.integration_id,
             self.env._(

@@ -239,6 +239,26 @@ class TestRotation(RotationCommon):
         self._run()
         self.assertEqual([len(self._rotation(key)) for key in keys], [1] * 5)
 
+    def test_run_out_of_time_is_continued(self):
+        """What is left is told to the scheduler, which calls again; nothing is done twice."""
+        keys = [self.key] + [self._issue(self.integration)[1] for _ in range(4)]
+        for key in keys:
+            self._set_end(key, 20)
+        due, told = len(self.rotations._due_keys()), []
+
+        def out_of_time(cron, processed=0, *, remaining=None):
+            told.append((processed, remaining))
+            return 0 if told[-2:] == [(0, due), (1, None)] else 60
+
+        with patch.object(type(self.env["ir.cron"]), "_commit_progress", out_of_time):
+            self.rotations._cron_rotate()
+        self.assertEqual(told[-2:], [(0, due), (1, None)])
+        self.assertEqual(len(self.rotations._due_keys()), due - 1)
+        self.assertFalse(self._mails(self.owner))
+        self._run()
+        self.assertEqual([len(self._rotation(key)) for key in keys], [1] * 5)
+        self.assertEqual(len(self._mails(self.owner)), 1)
+
     def test_one_failing_step_stops_no_other(self):
         self._set_end(self.key, 20)
         with (
@@ -258,6 +278,11 @@ class TestRotation(RotationCommon):
         rotation = self._rotation()
         self.assertEqual((rotation.state, rotation.opened_by), ("due", self.owner))
         self.assertEqual(self._activities().user_id, self.owner | self.manager)
+        mails = self.env["mail.message"].search([
+            ("model", "=", "auth.integration"), ("res_id", "=", self.integration.id),
+            ("subject", "ilike", "Claim the new API key"),
+        ])
+        self.assertEqual(mails.notified_partner_ids, self.manager.partner_id)
         self.key.with_user(self.owner).action_rotate_now()
         self.assertEqual(len(self._rotation()), 1)
         self.assertEqual(len(self._activities()), 2)
