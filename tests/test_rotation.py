@@ -1,3 +1,4 @@
+from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime, time, timedelta
 from unittest.mock import patch
@@ -769,9 +770,25 @@ class TestRotationAdoption(IntegrationCommon):
             self.assertEqual(self._native(key), (key.expires_at,))
             self.assertLessEqual(key.expires_at, now + timedelta(days=90, minutes=1))
             self.assertGreater(key.rotate_after, now)
+        self._assert_graph_shows(adopted)
         ends = {key.id: key.expires_at for key in adopted}
         keys._reconcile()
         self.assertEqual({key.id: key.expires_at for key in adopted}, ends)
+
+
+    def _assert_graph_shows(self, keys):
+        """What ends when, as the graph of an owner asks for it."""
+        keys = keys.with_user(self.owner)
+        view = keys.get_view(view_type="graph")
+        self.assertIn("effective_end", view["arch"])
+        groups = keys.formatted_read_group(
+            [("id", "in", keys.ids)], ["effective_end:month", "state"], ["__count"]
+        )
+        shown = Counter()
+        for group in groups:
+            shown[group["effective_end:month"][0][:7]] += group["__count"]
+        ending = Counter(key.expires_at.strftime("%Y-%m") for key in keys)
+        self.assertEqual(shown, ending)
 
 
 @tagged("post_install", "-at_install")

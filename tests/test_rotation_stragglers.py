@@ -77,8 +77,9 @@ class TestRotationStragglers(RotationCommon):
 
     def test_the_form_names_them(self):
         view = self.env.ref("auth_integration.auth_integration_rotation_view_form").id
-        self.assertIn('name="stragglers"', self.rotation.with_user(self.owner).get_view(view)["arch"])
+        rotation = self.rotation.with_user(self.owner)
+        self.assertIn('name="stragglers"', rotation.get_view(view)["arch"])
         self._let_pass(1)
         self._use(self.key, FORGOTTEN)
-        [shown] = self.rotation.with_user(self.owner).read(["stragglers"])
+        [shown] = rotation.read(["stragglers"])
         self.assertEqual(shown["stragglers"], FORGOTTEN)
