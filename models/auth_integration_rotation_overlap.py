@@ -11,7 +11,7 @@ GRACE = timedelta(hours=1)
 
 
 class AuthIntegrationRotation(models.Model):
-    """Who still calls with the old key during its overlap, and will be refused after it."""
+    """What people are told of an overlap: that it has begun, and who will be refused after it."""
 
     _inherit = "auth.integration.rotation"
 
@@ -21,6 +21,38 @@ class AuthIntegrationRotation(models.Model):
     stragglers_told_at = fields.Datetime(
         readonly=True, help="When the owners were told who still calls with the old key."
     )
+
+    @api.model
+    def _rotations_to_announce(self):
+        return self.search(
+            [
+                ("announced_at", "=", False),
+                ("cancelled_at", "=", False),
+                ("new_key_id.first_used_at", "!=", False),
+                ("old_key_id.replaced_by_id", "!=", False),
+            ],
+            order="id",
+        ).ids
+
+    def _announce(self, rotation_ids):
+        """Note on the integrations that the new key is in use."""
+        rotations = self.browse(rotation_ids)
+        wait_and_lock(rotations)
+        for rotation in rotations:
+            rotation._tell(
+                self.env._(
+                    "The new API key %(new)s… was first used on %(first)s UTC from %(address)s."
+                    " The old key %(old)s… ends on %(end)s UTC.",
+                    new=rotation.new_key_id.prefix,
+                    first=fields.Datetime.to_string(rotation.confirmed_at),
+                    address=rotation.new_key_id.address_ids.sorted("first_seen")[:1].address or "?",
+                    old=rotation.old_key_id.prefix,
+                    end=fields.Datetime.to_string(rotation.deadline),
+                )
+            )
+        rotations.announced_at = fields.Datetime.now()
+
+    # Stragglers: who still calls with the old key --------------------------------------------
 
     def _compute_stragglers(self):
         """The addresses, the last to call first; empty outside of an overlap."""
