@@ -201,11 +201,10 @@ class TestRotationWebhook(RotationCommon):
 
         def drip(handler):
             with suppress(OSError):
-                handler.wfile.write(b"HTTP/1.1 200 OK\r\nPadding: ")
                 for _ in range(60):
                     gone.wait(0.05)
-                    handler.wfile.write(b"x")
-                handler.wfile.write(b"\r\n\r\n")
+                    handler.wfile.write(b" ")
+                handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
 
         with patch.object(outbound, "ANSWER_TIMEOUT", 0.5):
             for self.endpoint.act in (say_nothing, drip):
