@@ -8,6 +8,7 @@ from . import auth_integration_delivery
 from . import auth_attempt_removal
 from . import auth_integration_policy
 from . import auth_integration
+from . import auth_integration_secrets
 from . import auth_integration_key
 from . import auth_integration_key_after
 from . import auth_integration_key_reconcile
@@ -17,6 +18,11 @@ from . import auth_integration_delivery_self_service
 from . import auth_integration_delivery_webhook
 from . import auth_integration_key_address
 from . import auth_integration_rotation
+from . import auth_integration_rotation_ask
+from . import auth_integration_rotation_deadline
+from . import auth_integration_rotation_open
+from . import auth_integration_rotation_overlap
+from . import auth_integration_rotation_repair
 from . import auth_integration_rotation_run
 from . import auth_integration_rotation_send
 from . import auth_integration_digest

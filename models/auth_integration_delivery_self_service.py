@@ -9,7 +9,6 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ..tools import calling_key
-from ..tools.secret_box import SecretBoxError, secret_box
 from .auth_integration_key import UTC_NOW
 
 _logger = logging.getLogger(__name__)
@@ -168,26 +167,6 @@ class AuthIntegration(models.Model):
                     ),
                     integration.owner_ids,
                 )
-
-    # Secrets ---------------------------------------------------------------------------------
-
-    def _encrypt(self, secret, purpose):
-        """Encrypt a secret of this integration.
-
-        :raise UserError: the server has no key for it; says how to set one
-        """
-        self.ensure_one()
-        try:
-            return secret_box().encrypt(secret, f"{purpose}:{self.id}")
-        except SecretBoxError as error:
-            raise UserError(str(error)) from error
-
-    def _decrypt(self, token, purpose):
-        self.ensure_one()
-        try:
-            return secret_box().decrypt(token, f"{purpose}:{self.id}")
-        except SecretBoxError as error:
-            raise UserError(str(error)) from error
 
 
 class AuthIntegrationDeliverySelfService(models.AbstractModel):

@@ -16,8 +16,8 @@ class AuthIntegrationRotation(models.Model):
     Its state follows from the two keys (:mod:`~odoo.addons.auth_integration.tools.rotation_states`
     has the table): a process that dies leaves keys, and two state machines would drift apart.
 
-    What runs by itself is in ``auth_integration_rotation_run.py``, and how new keys are sent in
-    ``auth_integration_rotation_send.py``.
+    The schedule is in ``auth_integration_rotation_run.py``, and each of its steps in a file
+    ``auth_integration_rotation_*.py`` of its own.
     """
 
     _name = "auth.integration.rotation"
@@ -182,63 +182,6 @@ class AuthIntegrationRotation(models.Model):
                     parameter=UUID_PARAMETER,
                 )
             )
-
-    # Opening ---------------------------------------------------------------------------------
-
-    @api.model
-    def _open(self, key, user=None):
-        """Open the rotation of one key, or return the one that is open.
-
-        :raise SerializationFailure: see :meth:`_open_all`
-        """
-        key.ensure_one()
-        rotation = self._open_of(key)
-        if not rotation or rotation.state == "cancelled":
-            rotation.cancelled_at = fields.Datetime.now()  # its old key was revoked
-            self._open_all(key, user)
-            rotation = self._open_of(key)
-        return rotation
-
-    @api.model
-    def _open_of(self, key):
-        return self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
-
-    @api.model
-    def _open_all(self, keys, user=None):
-        """Open a rotation for each of these keys that has none open.
-
-        Two at once: the unique index lets one of them insert, and the other waits for it. The
-        statement is written out because core logs as an error what an ORM ``create`` is told then.
-
-        :param user: who opens them; None for the schedule
-        :raise SerializationFailure: (of psycopg2.errors) one was opened by another transaction
-            since this one began; Odoo then calls again by itself, and finds it open
-        """
-        self.env.flush_all()
-        self.env.cr.execute(
-            SQL(
-                """
-                INSERT INTO auth_integration_rotation (
-                    old_key_id, integration_id, delivery, opened_at, opened_by,
-                    create_uid, create_date, write_uid, write_date
-                )
-                SELECT k.id, i.id, p.delivery, %(now)s, %(user)s,
-                       %(uid)s, %(now)s, %(uid)s, %(now)s
-                FROM auth_integration_key k
-                JOIN auth_integration i ON i.id = k.integration_id
-                JOIN auth_integration_policy p ON p.id = i.policy_id
-                WHERE k.id IN %(keys)s
-                ORDER BY k.id
-                ON CONFLICT (old_key_id) WHERE cancelled_at IS NULL DO NOTHING
-                """,
-                keys=tuple(keys.ids),
-                user=user.id if user else None,
-                uid=self.env.uid,
-                now=fields.Datetime.now(),
-            ),
-            log_exceptions=False,
-        )
-        self.invalidate_model()
 
     # Handing over ----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from . import test_integration
 from . import test_key
 from . import test_rotation
 from . import test_rotation_after
+from . import test_rotation_overlap
 from . import test_rotation_self_service
 from . import test_rotation_webhook
 from . import test_screens

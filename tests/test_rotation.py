@@ -1,3 +1,4 @@
+from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime, time, timedelta
 from unittest.mock import patch
@@ -239,6 +240,26 @@ class TestRotation(RotationCommon):
         self._run()
         self.assertEqual([len(self._rotation(key)) for key in keys], [1] * 5)
 
+    def test_run_out_of_time_is_continued(self):
+        """What is left is told to the scheduler, which calls again; nothing is done twice."""
+        keys = [self.key] + [self._issue(self.integration)[1] for _ in range(4)]
+        for key in keys:
+            self._set_end(key, 20)
+        due, told = len(self.rotations._due_keys()), []
+
+        def out_of_time(cron, processed=0, *, remaining=None):
+            told.append((processed, remaining))
+            return 0 if told[-2:] == [(0, due), (1, None)] else 60
+
+        with patch.object(type(self.env["ir.cron"]), "_commit_progress", out_of_time):
+            self.rotations._cron_rotate()
+        self.assertEqual(told[-2:], [(0, due), (1, None)])
+        self.assertEqual(len(self.rotations._due_keys()), due - 1)
+        self.assertFalse(self._mails(self.owner))
+        self._run()
+        self.assertEqual([len(self._rotation(key)) for key in keys], [1] * 5)
+        self.assertEqual(len(self._mails(self.owner)), 1)
+
     def test_one_failing_step_stops_no_other(self):
         self._set_end(self.key, 20)
         with (
@@ -258,6 +279,11 @@ class TestRotation(RotationCommon):
         rotation = self._rotation()
         self.assertEqual((rotation.state, rotation.opened_by), ("due", self.owner))
         self.assertEqual(self._activities().user_id, self.owner | self.manager)
+        mails = self.env["mail.message"].search([
+            ("model", "=", "auth.integration"), ("res_id", "=", self.integration.id),
+            ("subject", "ilike", "Claim the new API key"),
+        ])
+        self.assertEqual(mails.notified_partner_ids, self.manager.partner_id)
         self.key.with_user(self.owner).action_rotate_now()
         self.assertEqual(len(self._rotation()), 1)
         self.assertEqual(len(self._activities()), 2)
@@ -744,9 +770,25 @@ class TestRotationAdoption(IntegrationCommon):
             self.assertEqual(self._native(key), (key.expires_at,))
             self.assertLessEqual(key.expires_at, now + timedelta(days=90, minutes=1))
             self.assertGreater(key.rotate_after, now)
+        self._assert_graph_shows(adopted)
         ends = {key.id: key.expires_at for key in adopted}
         keys._reconcile()
         self.assertEqual({key.id: key.expires_at for key in adopted}, ends)
+
+
+    def _assert_graph_shows(self, keys):
+        """What ends when, as the graph of an owner asks for it."""
+        keys = keys.with_user(self.owner)
+        view = keys.get_view(view_type="graph")
+        self.assertIn("effective_end", view["arch"])
+        groups = keys.formatted_read_group(
+            [("id", "in", keys.ids)], ["effective_end:month", "state"], ["__count"]
+        )
+        shown = Counter()
+        for group in groups:
+            shown[group["effective_end:month"][0][:7]] += group["__count"]
+        ending = Counter(key.expires_at.strftime("%Y-%m") for key in keys)
+        self.assertEqual(shown, ending)
 
 
 @tagged("post_install", "-at_install")

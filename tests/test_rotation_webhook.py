@@ -4,6 +4,7 @@ import os
 import ssl
 import tempfile
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from unittest import skipIf
@@ -19,12 +20,13 @@ from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
+from ..models import auth_integration_rotation_send as rotation_send
 from ..models.auth_integration_delivery_webhook import ALLOWED_NETWORKS
-from ..tools import signatures
+from ..tools import outbound, signatures
 from ..tools.secret_box import ENVIRONMENT_VARIABLE
 from .test_rotation import RUN_LOGGER, RotationCommon
 
-SEND_LOGGER = "odoo.addons.auth_integration.models.auth_integration_rotation_send"
+SEND_LOGGER = rotation_send.__name__
 SECRET_KEY = Fernet.generate_key().decode()
 
 
@@ -188,6 +190,51 @@ class TestRotationWebhook(RotationCommon):
             [k.state for k in (first, second, third)], ["superseded", "active", "superseded"]
         )
         self.assertEqual((rotation.state, rotation.new_key_id), ("overlap", second))
+
+    def test_endpoint_that_never_answers(self):
+        """Or sends a byte of its answer from time to time: it holds up nobody else's rotation."""
+        gone = threading.Event()
+        self.addCleanup(gone.set)
+
+        def say_nothing(handler):
+            gone.wait(60)
+
+        def drip(handler):
+            with suppress(OSError):
+                for _ in range(60):
+                    gone.wait(0.05)
+                    handler.wfile.write(b" ")
+                handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        with patch.object(outbound, "ANSWER_TIMEOUT", 0.5):
+            for self.endpoint.act in (say_nothing, drip):
+                self._due() if not self._rotation() else self._again()
+                rotation = self._rotation()
+                self.assertEqual(rotation.state, "delivering")
+                self.assertIn("No answer", rotation.last_error)
+        self.assertEqual(set(self._new_keys().mapped("state")), {"pending"})
+
+    def test_no_time_to_send(self):
+        """Keys made and not sent, since others took too long, end; the next run makes others."""
+        with patch.object(rotation_send, "SENDING_TIME", -1):
+            rotation = self._due()
+        self.assertFalse(self.endpoint.got)
+        self.assertEqual((rotation.state, rotation.tries), ("due", 0))
+        self.assertEqual(self._new_keys().state, "revoked")
+        self._run()
+        self.assertEqual((rotation.state, rotation.tries), ("delivered", 1))
+
+    def test_postponed_is_not_sent(self):
+        self.endpoint.status = 500
+        rotation = self._due()
+        rotation.with_user(self.owner).postpone(
+            fields.Datetime.now() + timedelta(days=2), "release freeze"
+        )
+        self._again()
+        self.assertEqual(len(self.endpoint.got), 1)
+        rotation.postponed_until = fields.Datetime.now() - timedelta(seconds=1)
+        self._again()
+        self.assertEqual(len(self.endpoint.got), 2)
 
     def test_tries_wait_ever_longer(self):
         self.endpoint.status = 500

@@ -5,19 +5,22 @@ checked, and the connection goes to the very address that was checked: a name th
 differently a moment later reaches nothing inside the network.
 """
 
+import contextlib
 import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 from urllib.parse import urlsplit
 
 from . import networks
 
 CONNECT_TIMEOUT = 10  # seconds
 ANSWER_TIMEOUT = 30
-# Addresses that stand for another one behind a translator: what they reach is not what they say.
+# Addresses that stand for another one: what they reach is not what they say.
 _TRANSLATED = tuple(
-    ipaddress.ip_network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
+    ipaddress.ip_network(network)
+    for network in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
 )
 
 
@@ -49,7 +52,6 @@ def check_url(url: str) -> None:
 def is_outside(address: str) -> bool:
     """Whether an address is a public one that belongs to one host."""
     ip = ipaddress.ip_address(address)
-    ip = getattr(ip, "ipv4_mapped", None) or ip
     if any(ip in network for network in _TRANSLATED if network.version == ip.version):
         return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
@@ -69,10 +71,14 @@ class _CheckedConnection(http.client.HTTPSConnection):
         address = self._checked_address()
         plain = socket.create_connection((address, self.port), self.timeout)
         try:
-            self.sock = self._context.wrap_socket(plain, server_hostname=self.host)
+            self.sock = self._context.wrap_socket(
+                plain, server_hostname=self.host, do_handshake_on_connect=False
+            )
         except BaseException:
             plain.close()
             raise
+        with _cut_off_after(CONNECT_TIMEOUT, self.sock):
+            self.sock.do_handshake()
         self.sock.settimeout(ANSWER_TIMEOUT)
 
     def _checked_address(self):
@@ -104,7 +110,7 @@ def post(url: str, body: str, headers: dict, allowed=()) -> int:
         raise NotSent(str(error)) from error
     parts = urlsplit(url)
     connection = _CheckedConnection(parts.hostname, parts.port or 443, allowed)
-    try:
+    with contextlib.closing(connection):
         try:
             connection.connect()
         except NotSent:
@@ -115,14 +121,30 @@ def post(url: str, body: str, headers: dict, allowed=()) -> int:
             raise NotSent(f"No connection to {parts.hostname}: {_words(error)}") from error
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            connection.request(
-                "POST", path, body.encode(), {"Content-Type": "application/json", **headers}
-            )
-            return connection.getresponse().status
+            with _cut_off_after(ANSWER_TIMEOUT, connection.sock):
+                connection.request(
+                    "POST", path, body.encode(), {"Content-Type": "application/json", **headers}
+                )
+                return connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             raise NoAnswer(f"No answer from {parts.hostname}: {_words(error)}") from error
+
+
+@contextlib.contextmanager
+def _cut_off_after(seconds, sock):
+    """End a connection from this side: its own timeout begins anew with every byte that comes."""
+
+    def cut_off():
+        with contextlib.suppress(OSError):  # it has just been closed
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
     finally:
-        connection.close()
+        timer.cancel()
 
 
 def _words(error):

@@ -169,6 +169,8 @@ EVENTS = {
     "expire": Event(lambda f: f.old == "active", lambda f: replace(f, old="expired")),
     # The overlap has passed.
     "overlap_end": Event(lambda f: f.old == "retiring", lambda f: replace(f, old="superseded")),
+    # Somebody still calls with the old key, long after the new one was first used.
+    "straggle": Event(lambda f: f.old == "retiring", lambda f: f),
     # Somebody revoked the old key.
     "revoke_old": Event(_live, lambda f: replace(f, old="revoked")),
     # An owner puts the rotation off, with a reason.
@@ -243,6 +245,7 @@ TABLE = {
     ),
     OVERLAP: _row(
         used_end=Step(DUE, "the overlap is taken back: the old key lives to its own end", ACTIVITY),
+        straggle=Step(OVERLAP, "half-way through the overlap its addresses are named", ALERT),
         overlap_end=Step(DONE, "old key ends as superseded, unused siblings end", CHATTER),
         revoke_old=Step(DONE, "", CHATTER),
     ),

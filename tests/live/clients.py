@@ -328,19 +328,20 @@ def each_worker(server):
 
 
 @contextlib.contextmanager
-def halted_at_commit(server, table, change):
+def halted_at_commit(server, table, change, on="UPDATE OR DELETE"):
     """Run ``change`` in a thread up to the end of its transaction, and let it commit on leaving.
 
     Within the block all of its code has run, clearing of caches included, and nothing of it is
     visible to others yet. With workers, the one that runs it cannot answer meanwhile.
 
     :param table: a table of which ``change`` updates or deletes a row
+    :param on: what else it does with a row, as in ``CREATE TRIGGER``
     """
     server.sql(
         f"""
         CREATE OR REPLACE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql
         AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END';
-        CREATE CONSTRAINT TRIGGER wait_for_test AFTER UPDATE OR DELETE ON {table}
+        CREATE CONSTRAINT TRIGGER wait_for_test AFTER {on} ON {table}
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_for_test()
         """
     )

@@ -19,23 +19,30 @@ class Endpoint:
 
     Its answer repeats what it got: nobody may keep that either.
 
-    :ivar answer: the status it answers with, or None to hang up
+    :ivar keys: all that were sent to it
+    :ivar taken: those that it may have put into use
+    :ivar answers: the statuses of its next answers, None to hang up
+    :ivar answer: the status of all further ones
     :ivar authority: file of the certificate that vouches for it
     """
 
     def __init__(self, folder):
-        self.keys, self.answer = [], 200
+        self.keys, self.taken, self.answers, self.answer = [], [], [], 200
         certificate, self.authority = make_certificates(folder)
         endpoint = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                endpoint.keys.append(json.loads(body)["data"]["key"])
-                if endpoint.answer is None:
+                key = json.loads(body)["data"]["key"]
+                endpoint.keys.append(key)
+                answer = endpoint.answers.pop(0) if endpoint.answers else endpoint.answer
+                if answer is None or not 400 <= answer < 500:
+                    endpoint.taken.append(key)
+                if answer is None:
                     self.connection.close()
                     return
-                self.send_response(endpoint.answer, body.decode())
+                self.send_response(answer, body.decode())
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -180,6 +180,52 @@ def test_two_runs_of_the_schedule_at_once(server, key_file):
     assert len(system.keys()) == 82
 
 
+def halted_with_another(server, table, change, other):
+    """Run ``change`` up to its commit of a new row of the table, and beside it ``other``."""
+    with quiet_log(server), ThreadPoolExecutor(1) as pool:
+        with halted_at_commit(server, table, change, on="INSERT"):
+            running = pool.submit(other)
+            while waiting_for_locks(server) < 2:
+                assert not running.done(), running.result()
+        running.result()
+
+
+def test_owners_are_asked_once(server):
+    """By whoever presses *Rotate now*, and by the schedule that runs at this moment."""
+    system = System(server, "claim")
+    open_rotation(server, system)
+    server.sql("DELETE FROM mail_activity")
+    admin = administrator(server)
+    [key] = admin.call("auth.integration.key", "search", [("prefix", "=", system.key[:8])])
+    halted_with_another(
+        server,
+        "mail_activity",
+        lambda: admin.call("auth.integration.key", "action_rotate_now", [key]),
+        lambda: admin.call("auth.integration.rotation", "run_for_test"),
+    )
+    asked = server.sql("SELECT res_id FROM mail_activity WHERE res_id = %s", [system.id])
+    assert len(asked) == 1
+
+
+def test_digest_is_sent_once(server):
+    """By one of two runs."""
+    System(server, "claim")
+    server.sql("DELETE FROM auth_integration_digest")
+    server.sql("DELETE FROM mail_mail")
+    admin = administrator(server)
+
+    def run():
+        admin.call("auth.integration.rotation", "run_for_test")
+
+    halted_with_another(server, "auth_integration_digest_line", run, run)
+    assert len(server.sql("SELECT id FROM auth_integration_digest")) == 1
+    mails = server.sql(
+        "SELECT m.id FROM mail_mail m JOIN mail_message t ON t.id = m.mail_message_id"
+        " WHERE t.model = 'auth.integration.digest'"
+    )
+    assert len(mails) == 1
+
+
 def test_one_code_presented_many_times_at_once(server):
     """It buys one key, whichever worker is first."""
     system = System(server, enrolled=True)

@@ -9,7 +9,8 @@ from odoo.addons.auth_integration.tools import networks, outbound, signatures
 
 INSIDE = """127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0
     224.0.0.1 255.255.255.255 192.0.2.1 ::1 :: fe80::1 fc00::1 ff02::1 ::ffff:10.0.0.1
-    ::ffff:127.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 2002:a00:1:: 2001:db8::1""".split()
+    ::ffff:127.0.0.1 ::ffff:224.0.0.1 ::ffff:8.8.8.8 64:ff9b::a00:1 64:ff9b:1::1 2002:a00:1::
+    2001:db8::1""".split()
 
 
 @pytest.mark.parametrize("address", INSIDE)
@@ -58,8 +59,10 @@ def test_allowed_inside():
      "https://c.d/\r\nX: y"],
 )
 def test_bad_urls(url):
-    with pytest.raises(outbound.NotSent):
+    """Refused for what they are, wherever they would lead."""
+    with resolving("93.184.216.34"), connecting() as connect, pytest.raises(outbound.NotSent):
         outbound.post(url, "{}", {})
+    connect.assert_not_called()
 
 
 def test_signature_is_what_the_library_verifies():

@@ -72,10 +72,11 @@ def test_the_old_key_ends_by_rotation_only_after_the_new_one_was_used():
 
 
 def test_who_learns_of_an_alarm():
-    """A refused delivery, a second key and a late extension reach people at once."""
+    """A refused delivery, a second key, a late extension and whoever has not been updated."""
     assert rs.TABLE[rs.DELIVERING]["refuse"].told == rs.ALERT
     assert rs.TABLE[rs.DELIVERED]["hand_over"].told == rs.ALERT
     assert rs.TABLE[rs.DUE]["extend"].told == rs.ESCALATION
+    assert rs.TABLE[rs.OVERLAP]["straggle"].told == rs.ALERT
     assert rs.TABLE[rs.DONE]["reuse_old"].told == rs.ALERT
 
 

@@ -79,6 +79,7 @@ def _step(cls, name):
     "_confirm",
     "_confirm_late",
     "_extend",
+    "_take_retirement_back",
     "_announce",
     "_ask_owners",
     "_send_digest",
