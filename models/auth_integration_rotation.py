@@ -198,6 +198,14 @@ class AuthIntegrationRotation(models.Model):
                 rotation = self.create(self._opening_values(key, user))
         except UniqueViolation as error:
             raise ConcurrencyError(f"The rotation of key {key.id} is being opened") from error
+        if user:
+            rotation._tell(
+                self.env._(
+                    "%(user)s opened the rotation of the API key %(old)s….",
+                    user=user.name,
+                    old=key.prefix,
+                )
+            )
         return rotation
 
     @api.model
