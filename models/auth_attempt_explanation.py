@@ -6,7 +6,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL, format_datetime
 
-from ..tools import causes, networks
+from ..tools import causes, networks, probe
 from .auth_integration_key import LIVE_STATES
 
 _logger = logging.getLogger(__name__)
@@ -87,6 +87,13 @@ class AuthAttempt(models.Model):
         self.ensure_one()
         if not self.cause:
             return []
+        if probe.is_question(self.user_agent, self.cause):
+            return [
+                self.env._(
+                    "Diagnose or doctor.py asked this on purpose, to see what the answer is:"
+                    " nothing is wrong."
+                )
+            ]
         explain = getattr(self, f"_explain_{self.cause}", None)
         lines = explain() if explain else []
         return [*lines, *self._explain_integration()]

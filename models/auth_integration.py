@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
@@ -123,10 +123,12 @@ class AuthIntegration(models.Model):
         tracking=True,
         default=lambda self: self._default_policy(),
     )
+    delivery = fields.Selection(related="policy_id.delivery")
     key_ids = fields.One2many("auth.integration.key", "integration_id", "Keys")
     live_key_count = fields.Integer("Live keys", compute="_compute_counts")
     attempt_failure_count = fields.Integer("Failures, 7 days", compute="_compute_counts")
     open_rotation_count = fields.Integer("Open rotations", compute="_compute_counts")
+    has_key_to_claim = fields.Boolean(compute="_compute_has_key_to_claim")
     archive_warning = fields.Text(
         compute="_compute_archive_warning",
         help="Who is refused once this is archived; empty when nobody is.",
@@ -283,6 +285,22 @@ class AuthIntegration(models.Model):
             integration.open_rotation_count = rotations.get(integration, 0)
             integration.live_key_count = live.get(integration, 0)
             integration.attempt_failure_count = failures.get(integration, 0)
+
+    def _compute_has_key_to_claim(self):
+        waiting = self._rotations_to_claim().integration_id
+        for integration in self:
+            integration.has_key_to_claim = integration._origin in waiting
+
+    def _rotations_to_claim(self):
+        """Rotations of these integrations that wait for an owner, the first to end first."""
+        rotations = self.env["auth.integration.rotation"].search(
+            [
+                ("integration_id", "in", self.ids),
+                ("delivery", "in", self.env["auth.integration.delivery"]._codes("_asks_owners")),
+                ("state", "=", "due"),
+            ]
+        )
+        return rotations.sorted(lambda rotation: rotation.deadline or datetime.max)
 
     def _compute_finding_ids(self):
         """Search each time: findings come and go without anything being written to them."""
@@ -579,6 +597,14 @@ class AuthIntegration(models.Model):
             "target": "new",
             "context": {"default_integration_id": self.id},
         }
+
+    def action_claim_key(self):
+        """Open the dialogue that claims the new key which is needed first."""
+        self.ensure_one()
+        rotation = self._rotations_to_claim()[:1]
+        if not rotation:
+            raise UserError(self.env._("No new key waits to be claimed."))
+        return rotation.action_claim()
 
     def action_restore_user(self):
         """Unarchive the technical user, the fix for ``user_archived``."""

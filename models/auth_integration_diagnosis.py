@@ -495,11 +495,35 @@ class AuthIntegrationDiagnosis(models.Model):
             protocol = step["check"].split()[-1]
             unused = allowed and protocol in {"json2", "xmlrpc", "jsonrpc"} - allowed
             result = {True: "ok", False: "failed", None: "warning"}[step["ok"]]
-            self._line(
-                "skipped" if unused else result, step["check"],
-                "\n".join(filter(None, [step["seen"], step["exchange"]])), side="outside",
-                cause=step["cause"], meaning=step["meaning"], remedy=step["remedy"],
+            # Its texts are marked for translation there.
+            meaning, remedy = (
+                step[name] and self.env._(step[name]) for name in ("meaning", "remedy")
             )
+            self._line(
+                "skipped" if unused else result, self._outside_check_label(step["check"]),
+                "\n".join(filter(None, [step["seen"], step["exchange"]])), side="outside",
+                cause=step["cause"], meaning=meaning, remedy=remedy,
+            )
+
+    @api.model
+    def _outside_check_label(self, check):
+        """What people read for a check of doctor.py, such as ``endpoint json2``."""
+        labels = {
+            "connection": self.env._("Connection"),
+            "certificate": self.env._("Certificate"),
+            "clock": self.env._("Clock"),
+            "database": self.env._("Database"),
+            "authorization header": self.env._("Authorization header"),
+            "key": self.env._("Key"),
+            "address": self.env._("Caller's address"),
+        }
+        *endpoint, name = check.split()
+        protocol = dict(self.env["auth.attempt"]._selection_channel()).get(name)
+        if not protocol:
+            return labels.get(check, check)
+        if endpoint:
+            return self.env._("Endpoint of %(protocol)s", protocol=protocol)
+        return self.env._("Call over %(protocol)s", protocol=protocol)
 
     # The probe key ---------------------------------------------------------------------------
 

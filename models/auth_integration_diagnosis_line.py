@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 
 
 class AuthIntegrationDiagnosisLine(models.Model):
@@ -6,7 +6,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
 
     _name = "auth.integration.diagnosis.line"
     _description = "Check of a Diagnosis"
-    _order = "diagnosis_id, sequence, id"
+    _order = "diagnosis_id, rank, sequence, id"
     _rec_name = "check_name"
 
     diagnosis_id = fields.Many2one(
@@ -14,6 +14,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
     )
     integration_id = fields.Many2one(related="diagnosis_id.integration_id")
     sequence = fields.Integer(readonly=True)
+    rank = fields.Integer(compute="_compute_rank", store=True, help="What is wrong comes first.")
     side = fields.Selection([("inside", "In Odoo"), ("outside", "From outside")], readonly=True)
     result = fields.Selection(
         [("ok", "✓"), ("failed", "✗"), ("warning", "!"), ("skipped", "–")], readonly=True
@@ -37,6 +38,11 @@ class AuthIntegrationDiagnosisLine(models.Model):
         ],
         readonly=True,
     )
+
+    @api.depends("result")
+    def _compute_rank(self):
+        for line in self:
+            line.rank = {"failed": 0, "warning": 1}.get(line.result, 2)
 
     def action_fix(self):
         """Do what helps, with the rights of whoever presses the button."""

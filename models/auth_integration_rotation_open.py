@@ -75,6 +75,14 @@ class AuthIntegrationRotation(models.Model):
             rotation.cancelled_at = fields.Datetime.now()  # its old key was revoked
             self._open_all(key, user)
             rotation = self._open_of(key)
+            if user:
+                rotation._tell(
+                    self.env._(
+                        "%(user)s opened the rotation of the API key %(old)s….",
+                        user=user.name,
+                        old=key.prefix,
+                    )
+                )
         return rotation
 
     @api.model

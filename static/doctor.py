@@ -45,243 +45,371 @@ CERTIFICATE_NOTICE = 14  # days
 
 Cause = namedtuple("Cause", "exit_code title remedy")
 
+
+def _lt(text):
+    """Mark a text for translation: Diagnose in Odoo shows it in the reader's language."""
+    return text
+
+
 CAUSES = {
     # Settings: nothing has been sent yet.
     "url_invalid": Cause(
-        10, "The URL cannot be used", "Write it as https://host or https://host:port, no more."
+        10,
+        _lt("The URL cannot be used"),
+        _lt("Write it as https://host or https://host:port, no more."),
     ),
     "url_is_web_page": Cause(
-        11, "The URL is that of a web page",
-        "Leave out /web, /odoo and what follows: programs add the API's path themselves.",
+        11,
+        _lt("The URL is that of a web page"),
+        _lt("Leave out /web, /odoo and what follows: programs add the API's path themselves."),
     ),
     "path_incomplete": Cause(
-        12, "The API's path is incomplete",
-        "Use /xmlrpc/2/common and /xmlrpc/2/object, /jsonrpc, or /json/2/<model>/<method>.",
+        12,
+        _lt("The API's path is incomplete"),
+        _lt("Use /xmlrpc/2/common and /xmlrpc/2/object, /jsonrpc, or /json/2/<model>/<method>."),
     ),
     "path_doubled": Cause(
-        13, "The API's path is there twice",
-        "Set the bare address (https://host) where your program adds the path itself.",
+        13,
+        _lt("The API's path is there twice"),
+        _lt("Set the bare address (https://host) where your program adds the path itself."),
     ),
     "path_unknown": Cause(
-        14, "Odoo has no API at this path",
-        "Use /xmlrpc/2/common and /xmlrpc/2/object, /jsonrpc, or /json/2/<model>/<method>.",
+        14,
+        _lt("Odoo has no API at this path"),
+        _lt("Use /xmlrpc/2/common and /xmlrpc/2/object, /jsonrpc, or /json/2/<model>/<method>."),
     ),
     "key_missing": Cause(
-        15, "No key was given",
-        "Fill the setting or environment variable that your program reads the key from.",
+        15,
+        _lt("No key was given"),
+        _lt("Fill the setting or environment variable that your program reads the key from."),
     ),
     "key_whitespace": Cause(
-        16, "The key has a line end or a space around or in it",
-        "Remove it: write the file without a line end (printf, not echo), or strip it on reading.",
+        16,
+        _lt("The key has a line end or a space around or in it"),
+        _lt(
+            "Remove it: write the file without a line end (printf, not echo), or strip it on "
+            "reading."
+        ),
     ),
     "key_quoted": Cause(
-        17, "The key has quotes around it", "Remove them: they are taken as part of the key."
+        17,
+        _lt("The key has quotes around it"),
+        _lt("Remove them: they are taken as part of the key."),
     ),
     "key_with_scheme": Cause(
-        18, "The key begins with the word Bearer",
-        "Set the bare key: your program adds the word itself.",
+        18,
+        _lt("The key begins with the word Bearer"),
+        _lt("Set the bare key: your program adds the word itself."),
     ),
     "key_cut_off": Cause(
-        19, "The key is not complete",
-        "An API key of Odoo has 40 characters, 0-9 and a-f. Copy all of it again.",
+        19,
+        _lt("The key is not complete"),
+        _lt("An API key of Odoo has 40 characters, 0-9 and a-f. Copy all of it again."),
     ),
     "key_invisible_characters": Cause(
-        20, "The key has characters that no key has",
-        "Copy it again as plain text: invisible characters came with it.",
+        20,
+        _lt("The key has characters that no key has"),
+        _lt("Copy it again as plain text: invisible characters came with it."),
     ),
     "header_without_bearer": Cause(
-        21, "The Authorization header has the key without the word Bearer",
-        "Send 'Authorization: Bearer <key>'.",
+        21,
+        _lt("The Authorization header has the key without the word Bearer"),
+        _lt("Send 'Authorization: Bearer <key>'."),
     ),
     "header_malformed": Cause(
-        22, "The Authorization header is not of the form 'Bearer <key>'",
-        "Send the word Bearer, one space and the key, without quotes.",
+        22,
+        _lt("The Authorization header is not of the form 'Bearer <key>'"),
+        _lt("Send the word Bearer, one space and the key, without quotes."),
     ),
     "login_missing": Cause(
-        23, "No login was given", "XML-RPC and JSON-RPC need the login of the technical user."
+        23,
+        _lt("No login was given"),
+        _lt("XML-RPC and JSON-RPC need the login of the technical user."),
     ),
     "login_is_a_key": Cause(
-        24, "The login is an API key", "Login and key are swapped, or the key is set twice."
+        24,
+        _lt("The login is an API key"),
+        _lt("Login and key are swapped, or the key is set twice."),
     ),
     # The way to the server.
     "host_unknown": Cause(
-        30, "The name of the host is not known", "Correct the host in the URL, or its DNS entry."
+        30,
+        _lt("The name of the host is not known"),
+        _lt("Correct the host in the URL, or its DNS entry."),
     ),
     "connection_refused": Cause(
-        31, "Nothing answers at this port",
-        "Correct the port, start the server, or open the firewall.",
+        31,
+        _lt("Nothing answers at this port"),
+        _lt("Correct the port, start the server, or open the firewall."),
     ),
     "connection_timeout": Cause(
-        32, "No answer in time", "A firewall may drop the packets: have this machine let through."
+        32,
+        _lt("No answer in time"),
+        _lt("A firewall may drop the packets: have this machine let through."),
     ),
     "tls_expired": Cause(
-        33, "The server's certificate has expired", "Have whoever runs the server renew it."
+        33,
+        _lt("The server's certificate has expired"),
+        _lt("Have whoever runs the server renew it."),
     ),
     "tls_not_yet_valid": Cause(
-        34, "The server's certificate is not valid yet", "Compare this machine's clock."
+        34,
+        _lt("The server's certificate is not valid yet"),
+        _lt("Compare this machine's clock."),
     ),
     "tls_wrong_host": Cause(
-        35, "The certificate is for another host", "Use the host that the certificate names."
+        35,
+        _lt("The certificate is for another host"),
+        _lt("Use the host that the certificate names."),
     ),
     "tls_untrusted": Cause(
-        36, "The certificate's issuer is not trusted here",
-        "Give your program the issuer's certificate (here: --ca-file), or have the server send the"
-        " whole chain.",
+        36,
+        _lt("The certificate's issuer is not trusted here"),
+        _lt(
+            "Give your program the issuer's certificate (here: --ca-file), or have the server send "
+            "the whole chain."
+        ),
     ),
     "tls_failed": Cause(
-        37, "No encrypted connection came about",
-        "Compare the TLS versions that both sides allow.",
+        37,
+        _lt("No encrypted connection came about"),
+        _lt("Compare the TLS versions that both sides allow."),
     ),
     "https_on_plain_port": Cause(
-        38, "The URL says https, and the port does not speak it", "Correct the port."
+        38,
+        _lt("The URL says https, and the port does not speak it"),
+        _lt("Correct the port."),
     ),
     "http_instead_of_https": Cause(
-        39, "The URL says http, and the server wants https",
-        "Write https:// in the URL: a redirect would lose the body of every call.",
+        39,
+        _lt("The URL says http, and the server wants https"),
+        _lt("Write https:// in the URL: a redirect would lose the body of every call."),
     ),
     "redirect_to_other_host": Cause(
-        40, "The server sends callers to another host",
-        "Set that host in the URL: on the way to another host, clients drop the key.",
+        40,
+        _lt("The server sends callers to another host"),
+        _lt("Set that host in the URL: on the way to another host, clients drop the key."),
     ),
     "redirect_to_other_path": Cause(
-        41, "The server sends callers to another path", "Set the address it redirects to."
+        41,
+        _lt("The server sends callers to another path"),
+        _lt("Set the address it redirects to."),
     ),
     "not_odoo": Cause(
-        42, "What answers is no Odoo", "Correct the address, its port or the path before the API's."
+        42,
+        _lt("What answers is no Odoo"),
+        _lt("Correct the address, its port or the path before the API's."),
     ),
     "server_unavailable": Cause(
-        43, "The proxy answers, and Odoo behind it does not",
-        "Have whoever runs the server look at Odoo and at the proxy's target.",
+        43,
+        _lt("The proxy answers, and Odoo behind it does not"),
+        _lt("Have whoever runs the server look at Odoo and at the proxy's target."),
     ),
     "path_blocked": Cause(
-        44, "Something before Odoo blocks the API's path",
-        "Have the proxy or firewall let POST through to this path.",
+        44,
+        _lt("Something before Odoo blocks the API's path"),
+        _lt("Have the proxy or firewall let POST through to this path."),
     ),
     "redirect_drops_body": Cause(
-        45, "A redirect drops the body of the call",
-        "Call the address that it redirects to: clients turn a redirected POST into a GET.",
+        45,
+        _lt("A redirect drops the body of the call"),
+        _lt("Call the address that it redirects to: clients turn a redirected POST into a GET."),
     ),
     "redirect_drops_authorization": Cause(
-        46, "A redirect to another host drops the key",
-        "Call the address that it redirects to: clients send no key along to another host.",
+        46,
+        _lt("A redirect to another host drops the key"),
+        _lt("Call the address that it redirects to: clients send no key along to another host."),
     ),
     "authorization_stripped": Cause(
-        47, "The Authorization header does not reach Odoo",
-        "Have the proxy pass it on (nginx: no proxy_set_header Authorization; Apache:"
-        " CGIPassAuth).",
+        47,
+        _lt("The Authorization header does not reach Odoo"),
+        _lt(
+            "Have the proxy pass it on (nginx: no proxy_set_header Authorization; Apache: "
+            "CGIPassAuth)."
+        ),
     ),
     "plain_http": Cause(
-        48, "The key would go over the network in clear",
-        "Use https://. To test all the same: --send-over-http.",
+        48,
+        _lt("The key would go over the network in clear"),
+        _lt("Use https://. To test all the same: --send-over-http."),
     ),
     # The database.
     "database_unknown": Cause(
-        50, "The host does not serve this database",
-        "Compare its name letter by letter, capitals included, with the one in the connection"
-        " sheet.",
+        50,
+        _lt("The host does not serve this database"),
+        _lt(
+            "Compare its name letter by letter, capitals included, with the one in the connection "
+            "sheet."
+        ),
     ),
     "login_database_swapped": Cause(
-        51, "Login and database are swapped", "The login is the name of a database: exchange them."
+        51,
+        _lt("Login and database are swapped"),
+        _lt("The login is the name of a database: exchange them."),
     ),
     "database_missing": Cause(
-        52, "No database was named, and the host serves several",
-        "Set the database; over /json/2 it goes into the header X-Odoo-Database.",
+        52,
+        _lt("No database was named, and the host serves several"),
+        _lt("Set the database; over /json/2 it goes into the header X-Odoo-Database."),
     ),
     "database_not_selected": Cause(
-        53, "The database exists, and /json/2 does not reach it under this host",
-        "Have the proxy pass on the header X-Odoo-Database and the name of the host, and see the"
-        " server's database filter.",
+        53,
+        _lt("The database exists, and /json/2 does not reach it under this host"),
+        _lt(
+            "Have the proxy pass on the header X-Odoo-Database and the name of the host, and see "
+            "the server's database filter."
+        ),
     ),
     # Login and key.
     "key_unknown": Cause(
-        60, "The database does not know this key, and never did",
-        "Compare its first 8 characters with those in Odoo; else have a new one issued.",
+        60,
+        _lt("The database does not know this key, and never did"),
+        _lt("Compare its first 8 characters with those in Odoo; else have a new one issued."),
     ),
-    "key_expired": Cause(61, "The key has expired", "Have a new key issued, and set it."),
-    "key_revoked": Cause(62, "The key was revoked", "Ask its owner why, and for a new one."),
+    "key_expired": Cause(
+        61,
+        _lt("The key has expired"),
+        _lt("Have a new key issued, and set it."),
+    ),
+    "key_revoked": Cause(
+        62,
+        _lt("The key was revoked"),
+        _lt("Ask its owner why, and for a new one."),
+    ),
     "key_superseded": Cause(
-        63, "The key was replaced by a newer one", "Set the new key wherever the old one still is."
+        63,
+        _lt("The key was replaced by a newer one"),
+        _lt("Set the new key wherever the old one still is."),
     ),
     "key_wrong_scope": Cause(
-        64, "The key was made for another purpose", "Have a key issued for the API."
+        64,
+        _lt("The key was made for another purpose"),
+        _lt("Have a key issued for the API."),
     ),
     "user_archived": Cause(
-        65, "The user is archived", "Have it restored in Odoo, or switch this program off."
+        65,
+        _lt("The user is archived"),
+        _lt("Have it restored in Odoo, or switch this program off."),
     ),
     "address_not_allowed": Cause(
-        66, "Odoo does not allow calls from the address it sees",
-        "Have the address of this machine, as Odoo sees it, added to the allowed networks.",
+        66,
+        _lt("Odoo does not allow calls from the address it sees"),
+        _lt("Have the address of this machine, as Odoo sees it, added to the allowed networks."),
     ),
     "channel_not_allowed": Cause(
-        67, "Odoo does not allow this protocol for this integration",
-        "Use another protocol, or have this one allowed.",
+        67,
+        _lt("Odoo does not allow this protocol for this integration"),
+        _lt("Use another protocol, or have this one allowed."),
     ),
     "login_wrong": Cause(
-        68, "The key is good, and it is not this login's",
-        "Set the login that belongs to the key: see the connection sheet.",
+        68,
+        _lt("The key is good, and it is not this login's"),
+        _lt("Set the login that belongs to the key: see the connection sheet."),
     ),
     "login_or_secret_wrong": Cause(
-        69, "Login or password is not accepted",
-        "Odoo does not say which. Its administrator finds the cause under the reference. For"
-        " integrations, and for users with a second factor, only an API key works.",
+        69,
+        _lt("Login or password is not accepted"),
+        _lt(
+            "Odoo does not say which. Its administrator finds the cause under the reference. For "
+            "integrations, and for users with a second factor, only an API key works."
+        ),
     ),
     "password_wrong": Cause(
-        73, "Odoo does not accept this password for this login",
-        "Enter the user's present password: it may just have been changed. Compare the login letter"
-        " by letter. Better, have an API key issued: no change of password breaks it, and"
-        " integrations and users with a second factor are accepted with nothing else.",
+        73,
+        _lt("Odoo does not accept this password for this login"),
+        _lt(
+            "Enter the user's present password: it may just have been changed. Compare the login "
+            "letter by letter. Better, have an API key issued: no change of password breaks it, "
+            "and integrations and users with a second factor are accepted with nothing else."
+        ),
     ),
     "password_over_json2": Cause(
-        70, "/json/2 takes an API key, no password", "Have an API key issued, and set it."
+        70,
+        _lt("/json/2 takes an API key, no password"),
+        _lt("Have an API key issued, and set it."),
     ),
     "second_factor_needed": Cause(
-        79, "The user has a second factor, and no program can give it",
-        "Have an API key issued, and use it over /json/2, XML-RPC or JSON-RPC.",
+        79,
+        _lt("The user has a second factor, and no program can give it"),
+        _lt("Have an API key issued, and use it over /json/2, XML-RPC or JSON-RPC."),
     ),
     "authenticate_skipped": Cause(
-        74, "The call is made without a user id",
-        "Call authenticate first and look at its answer: False means refused, and is no user id.",
+        74,
+        _lt("The call is made without a user id"),
+        _lt(
+            "Call authenticate first and look at its answer: False means refused, and is no user "
+            "id."
+        ),
     ),
     "uid_wrong": Cause(
-        75, "The user id is not that of this login",
-        "Use the number that authenticate answers in this very database, and store none.",
+        75,
+        _lt("The user id is not that of this login"),
+        _lt("Use the number that authenticate answers in this very database, and store none."),
     ),
     "session_expired": Cause(
-        76, "The session has ended",
-        "Authenticate again whenever a session ends, as it does with time, at the logout and when"
-        " the password changes. Better, call /json/2 with an API key: it needs no session.",
+        76,
+        _lt("The session has ended"),
+        _lt(
+            "Authenticate again whenever a session ends, as it does with time, at the logout and "
+            "when the password changes. Better, call /json/2 with an API key: it needs no session."
+        ),
     ),
     "session_needs_password": Cause(
-        77, "A session opens with a password, not with an API key",
-        "Use the key over /json/2, XML-RPC or JSON-RPC.",
+        77,
+        _lt("A session opens with a password, not with an API key"),
+        _lt("Use the key over /json/2, XML-RPC or JSON-RPC."),
     ),
     "session_cookie_lost": Cause(
-        78, "The session's cookie does not come back to Odoo",
-        "Have the program keep the cookie session_id and send it with each call, and the proxy pass"
-        " on Set-Cookie and Cookie.",
+        78,
+        _lt("The session's cookie does not come back to Odoo"),
+        _lt(
+            "Have the program keep the cookie session_id and send it with each call, and the proxy "
+            "pass on Set-Cookie and Cookie."
+        ),
     ),
-    "throttled": Cause(71, "Too many calls", "Wait a minute and try again."),
+    "throttled": Cause(
+        71,
+        _lt("Too many calls"),
+        _lt("Wait a minute and try again."),
+    ),
     "refused": Cause(
-        72, "Odoo refuses the call", "Its administrator finds the cause under the reference."
+        72,
+        _lt("Odoo refuses the call"),
+        _lt("Its administrator finds the cause under the reference."),
     ),
     # It works, and something is not as it should be.
     "clock_skew": Cause(
-        80, "The clocks differ", "Set this machine's clock: one-time codes and dates depend on it."
+        80,
+        _lt("The clocks differ"),
+        _lt("Set this machine's clock: one-time codes and dates depend on it."),
     ),
     "address_is_the_proxys": Cause(
-        81, "Odoo sees the address of a proxy instead of yours",
-        "Have the proxy send X-Forwarded-For, and Odoo run with proxy_mode: else no network rule"
-        " can tell callers apart.",
+        81,
+        _lt("Odoo sees the address of a proxy instead of yours"),
+        _lt(
+            "Have the proxy send X-Forwarded-For, and Odoo run with proxy_mode: else no network "
+            "rule can tell callers apart."
+        ),
     ),
     "database_header_stripped": Cause(
-        82, "The header X-Odoo-Database does not reach Odoo", "Have the proxy pass it on."
+        82,
+        _lt("The header X-Odoo-Database does not reach Odoo"),
+        _lt("Have the proxy pass it on."),
     ),
     "certificate_ending": Cause(
-        83, "The certificate ends soon", "Have whoever runs the server renew it."
+        83,
+        _lt("The certificate ends soon"),
+        _lt("Have whoever runs the server renew it."),
     ),
-    "key_ending": Cause(84, "The key is due for rotation", "Rotate it before it ends."),
+    "key_ending": Cause(
+        84,
+        _lt("The key is due for rotation"),
+        _lt("Rotate it before it ends."),
+    ),
     "doctor_failed": Cause(
-        99, "The doctor itself failed", "Report what is shown here; the key is not in it."
+        99,
+        _lt("The doctor itself failed"),
+        _lt("Report what is shown here; the key is not in it."),
     ),
 }
 
@@ -721,7 +849,7 @@ class Doctor:
             ):
                 continue  # many a proxy lets only the API through, and sessions were not asked for
             if self.is_odoos(protocol, answer):
-                self.good("endpoint " + protocol, answer_line(answer))
+                self.good("endpoint " + protocol, "Odoo answers")
                 self.open_protocols.append(protocol)
                 self.identified = True
                 continue

@@ -8,7 +8,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
 from ..models.auth_attempt_completion import MANY
-from ..tools import causes
+from ..tools import causes, probe
 from .common import IntegrationCommon
 
 
@@ -195,6 +195,14 @@ class TestAttemptExplanation(IntegrationCommon):
         text = self._attempt("key_unknown").case_explanation
         self.assertIn("last accepted on 6 May 2026", text)
         self.assertIn("192.0.2.44", text)
+
+    def test_questions_of_the_doctor_are_no_failures(self):
+        """Diagnose leaves them in the log; what a program was refused for is told all the same."""
+        values = {"integration": self.env["auth.integration"], "user_agent": f"{probe.AGENT}1.0"}
+        self.assertIn("on purpose", self._attempt("header_missing", **values).case_explanation)
+        self.assertFalse(self._attempt("password_wrong", **values).case_explanation)
+        values["user_agent"] = "shop"
+        self.assertFalse(self._attempt("header_missing", **values).case_explanation)
 
     def test_a_success_needs_no_explanation(self):
         attempt = self._attempt(None, outcome="success", reference=None)

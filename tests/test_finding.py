@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from odoo import fields
-from odoo.exceptions import AccessError
+from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command
 from odoo.tests import tagged
 
@@ -214,6 +214,71 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(
             self._codes(integration_id=self.integration.id, accepted=False), {"password_set"}
         )
+
+    # Fixes
+
+    def _finding(self, code, user):
+        self.env.flush_all()
+        self.env.invalidate_all()
+        findings = self.env["auth.integration.finding"]
+        domain = [("code", "=", code), ("integration_id", "=", self.integration.id)]
+        return findings.browse(findings.search(domain, limit=1).id).with_user(user)
+
+    def _history(self):
+        return " ".join(self.integration.message_ids.mapped("body"))
+
+    def test_owners_restore_their_technical_user(self):
+        self.integration.user_id.active = False
+        with self.assertRaises(AccessError):
+            self._finding("archived_user_live_key", self.stranger).action_restore_user()
+        self._finding("archived_user_live_key", self.owner).action_restore_user()
+        self.assertTrue(self.integration.user_id.active)
+        self.assertIn("Olivia Owner restored the technical user", self._history())
+
+    def test_administrators_restore_a_person(self):
+        natives = self.env["res.users.apikeys"].with_user(self.owner).sudo()
+        natives._generate(None, "mine", self._days(1))
+        self.owner.active = False
+        self.env.flush_all()
+        finding = self.env["auth.integration.finding"].search(
+            [("code", "=", "archived_user_live_key"), ("user_id", "=", self.owner.id)]
+        )
+        with self.assertRaises(UserError):
+            finding.with_user(self.manager).action_restore_user()
+        finding.with_user(self.system).action_restore_user()
+        self.assertTrue(self.owner.active)
+
+    def test_owners_issue_rotate_and_revoke(self):
+        self._move(self.key, issued_at=self._days(-80), expires_at=self._days(5))
+        for code, action in (("key_expiring", "action_rotate"), ("key_dormant", "action_revoke")):
+            with self.assertRaises(AccessError, msg=action):
+                getattr(self._finding(code, self.stranger), action)()
+        action = self._finding("key_expiring", self.owner).action_rotate()
+        rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
+        self.assertEqual(rotation.old_key_id, self.key)
+        self.assertIn("Olivia Owner opened the rotation", self._history())
+        action = self._finding("key_dormant", self.owner).action_revoke()
+        wizard = self.env[action["res_model"]].with_user(self.owner)
+        wizard = wizard.with_context(**action["context"]).create({"reason": "not needed"})
+        wizard.action_revoke()
+        self.assertEqual(self.key.state, "revoked")
+        self.assertIn("Olivia Owner revoked the API key", self._history())
+        action = self._finding("no_valid_key", self.owner).action_issue_key()
+        self.assertEqual(action["context"]["default_integration_id"], self.integration.id)
+
+    def test_stuck_and_failing_lead_to_where_it_is_seen(self):
+        self.key.action_rotate_now()
+        self.env.cr.execute(
+            "UPDATE auth_integration_rotation SET opened_at = %s WHERE old_key_id = %s",
+            (self._days(-4), self.key.id),
+        )
+        action = self._finding("rotation_stuck", self.owner).action_view_rotation()
+        rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
+        self.assertEqual(rotation.old_key_id, self.key)
+        self._attempt(cause="key_unknown", integration_id=self.integration.id)
+        action = self._finding("failing_now", self.owner).action_view_attempts()
+        attempts = self.env["auth.attempt"].with_user(self.owner).search(action["domain"])
+        self.assertEqual(attempts.mapped("cause"), ["key_unknown"])
 
     def test_an_owner_sees_his_and_accepts_none(self):
         for integration in (self.integration, self.foreign):

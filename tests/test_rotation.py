@@ -351,6 +351,18 @@ class TestRotation(RotationCommon):
             self.assertIn("extended", self._mails(user).body_html)
         self.assertFalse(self._mails(self.stranger))
 
+    def test_digest_names_key_time_and_place(self):
+        """In the reader's own time, and with the way to where the key is claimed."""
+        self.owner.tz = "Asia/Tokyo"
+        self._set_end(self.key, 5)
+        self._run()
+        end = self.key.expires_at + timedelta(hours=9)
+        mail = self._mails(self.owner)
+        self.assertIn(self.integration.name, mail.subject)
+        self.assertIn(f"{end:%-d %B %Y %H:%M}</strong> (Asia/Tokyo)", mail.body_html)
+        self.assertIn(self.key.name, mail.body_html)
+        self.assertIn(f"model=auth.integration&amp;res_id={self.integration.id}", mail.body_html)
+
     def test_enforce_lets_the_key_end(self):
         """And its rotation stays open: an owner can still claim a new key."""
         self.policy.on_deadline = "enforce"

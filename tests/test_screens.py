@@ -1,4 +1,5 @@
 from lxml import etree
+from odoo.exceptions import UserError
 from odoo.fields import Command
 from odoo.tests import HttpCase, new_test_user, tagged
 from odoo.tools.safe_eval import safe_eval
@@ -46,6 +47,48 @@ class TestScreens(IntegrationCommon):
                         counted = sum(line["__count"] for line in groups)
                         # A record with two owners is in two groups.
                         self.assertGreaterEqual(counted, model.search_count([]))
+
+    def test_each_action_has_its_button(self):
+        """What people can do, some screen offers: an action without a button is never found."""
+        views = self.env["ir.ui.view"].search([("key", "=", False)])
+        ours = views.filtered(lambda view: view.xml_id.startswith("auth_integration."))
+        offered = set()
+        for arch in ours.mapped("arch_db"):
+            offered |= set(etree.fromstring(arch).xpath("//button/@name"))
+        for model in self.env.values():
+            if not model._name.startswith(("auth.integration", "auth.attempt")):
+                continue
+            actions = {
+                name
+                for class_ in type(model).mro()
+                if class_.__module__.startswith("odoo.addons.auth_integration")
+                for name in vars(class_)
+                if name.startswith("action_")
+            }
+            with self.subTest(model=model._name):
+                # The one that programs call; people press action_rotate, which calls it.
+                self.assertLessEqual(actions - {"action_rotate_now"}, offered)
+
+    def test_owner_claims_from_the_integration(self):
+        """The mail leads to the integration's form: what is to be done is the first button."""
+        integration = self.integration.with_user(self.owner)
+        self.assertFalse(integration.has_key_to_claim)
+        with self.assertRaises(UserError):
+            integration.action_claim_key()
+        keys = [self._issue(self.integration)[1] for _number in range(2)]
+        for key, end in zip(keys, ("2099-01-02 00:00:00", "2099-01-01 00:00:00"), strict=True):
+            self._move(key, expires_at=end, first_used_at="2026-01-01 00:00:00")
+            key.action_rotate_now()
+        integration.invalidate_recordset()
+        self.assertTrue(integration.has_key_to_claim)
+        rotations = self.env["auth.integration.rotation"]
+        for key in reversed(keys):  # the first to end first
+            action = integration.action_claim_key()
+            rotation = rotations.browse(action["context"]["default_rotation_id"])
+            self.assertEqual(rotation.old_key_id, key)
+            rotation.with_user(self.owner)._claim()
+        integration.invalidate_recordset()
+        self.assertFalse(integration.has_key_to_claim)
 
     def test_owner_gets_no_policy_menu_and_no_settings(self):
         visible = self.env["ir.ui.menu"].with_user(self.owner).load_menus(False)

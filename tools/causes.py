@@ -54,8 +54,8 @@ _BEFORE_SECRET = (
             "No user and no key was checked."
         ),
         remedy=_lt(
-            "Compare the database name in the external system, letter by letter, with the one "
-            "shown in Integrations ▸ Diagnose, and look at the server's database filter."
+            "Compare the database name in the external system, letter by letter, with the one on "
+            "the integration's Connection Sheet, and look at the server's database filter."
         ),
     ),
     Cause(
@@ -66,7 +66,7 @@ _BEFORE_SECRET = (
         ),
         remedy=_lt(
             "Correct the URL in the external system: /xmlrpc/2/common and /xmlrpc/2/object, "
-            "/jsonrpc, or /json/2/<model>/<method>. Integrations ▸ Diagnose lists them."
+            "/jsonrpc, or /json/2/<model>/<method>. The integration's Connection Sheet lists them."
         ),
     ),
     Cause(
@@ -185,7 +185,7 @@ _PASSWORD = (
         ),
         remedy=_lt(
             "Put an API key where the external system has the password. Issue one on the "
-            "integration or in Integrations ▸ Keys."
+            "integration in Integrations ▸ Overview."
         ),
         counts=True,
     ),
@@ -263,7 +263,7 @@ _KEY = (
             "The key is right, but it was made for another purpose and does not cover API calls."
         ),
         remedy=_lt(
-            "Issue a key for this integration in Integrations ▸ Keys and use it here."
+            "Issue a key on the integration in Integrations ▸ Overview and use it here."
         ),
     ),
     Cause(
@@ -286,8 +286,8 @@ _KEY = (
             "system was forgotten, or somebody else has the key."
         ),
         remedy=_lt(
-            "Check the address of the attempt. If it is your external system, issue a new key "
-            "in Integrations ▸ Keys; else find out how the key got there."
+            "Check the address of the attempt. If it is your external system, issue a new key on "
+            "the integration in Integrations ▸ Overview; else find out how the key got there."
         ),
         severity="critical",
     ),
@@ -309,8 +309,9 @@ _KEY = (
         title=_lt("Expired key"),
         explanation=_lt("The key is right, but its end has passed."),
         remedy=_lt(
-            "Issue a new key in Integrations ▸ Keys and put it in the external system. "
-            "A policy with automatic rotation prevents this: Integrations ▸ Policies."
+            "Issue a new key on the integration in Integrations ▸ Overview and put it in the "
+            "external system. A policy with automatic rotation prevents this: "
+            "Integrations ▸ Policies."
         ),
         severity="critical",
     ),
@@ -348,7 +349,7 @@ _KEY = (
         ),
         remedy=_lt(
             "The client has to authenticate again when its session ends. Better, let it call "
-            "/json/2 with an API key from Integrations ▸ Keys, which needs no session."
+            "/json/2 with an API key of an integration, which needs no session."
         ),
         severity="info",
     ),
@@ -371,8 +372,8 @@ _KEY = (
             "The code of the second factor was wrong. The first factor had been accepted before."
         ),
         remedy=_lt(
-            "Check the clock of the device that makes the codes. A program should use an API key "
-            "from Integrations ▸ Keys, which asks for no code."
+            "Check the clock of the device that makes the codes. A program should use the API key "
+            "of an integration, which asks for no code."
         ),
         counts=True,
     ),
@@ -412,8 +413,8 @@ _KEY = (
         ),
         remedy=_lt(
             "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log, and "
-            "for a refused key the modules that check keys. An API key from Integrations ▸ Keys "
-            "depends on no provider."
+            "for a refused key the modules that check keys. The API key of an integration depends "
+            "on no provider."
         ),
     ),
 )

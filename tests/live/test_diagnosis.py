@@ -109,7 +109,7 @@ def test_a_healthy_integration(server):
     assert not [line for line in lines if line["result"] == "ok" and line["remedy"]]
     outside = {line["check_name"]: line["seen"] for line in lines if line["side"] == "outside"}
     assert {name for name, seen in outside.items() if seen.startswith("accepted")} == {
-        "json2", "xmlrpc", "jsonrpc",
+        "Call over JSON-2", "Call over XML-RPC", "Call over JSON-RPC",
     }
     assert "the right proof" in outside["Identity"]
     assert not probes(server)
@@ -205,6 +205,45 @@ def test_no_probe_for_a_stranger(server):
     assert "not_this_database" in found(lines)
     assert heard
     assert not [text for text in heard if re.search(r"(?i)bearer [0-9a-f]{40}", text)]
+
+
+def test_the_probe_ends_whatever_happens(server):
+    """The checks from outside break: the page says so, keeps the rest, and no key is left."""
+    shop = make(server, "broken")
+    told = server.shell(
+        """
+        import sys
+        diagnoses = type(env["auth.integration.diagnosis"])
+        doctor, executable = diagnoses._doctor, sys.executable
+        secrets, result = [], []
+
+        def fail(self, url, secret):
+            secrets.append(secret)
+            raise ZeroDivisionError("planted")
+
+        def run():
+            action = env(user=2)["auth.integration"].browse(i).action_diagnose()
+            env.cr.commit()
+            env["auth.integration.diagnosis"]._cron_run()
+            diagnosis = env["auth.integration.diagnosis"].browse(action["res_id"])
+            result.append([diagnosis.state, diagnosis.line_ids.mapped("cause"),
+                           len(diagnosis.line_ids), bool(diagnosis.finished_at)])
+
+        try:
+            diagnoses._doctor = fail
+            run()
+            diagnoses._doctor, sys.executable = doctor, "/bin/false"
+            run()
+        finally:
+            diagnoses._doctor, sys.executable = doctor, executable
+        assert len(secrets) == 1 and len(secrets[0]) == 40
+        """,
+        i=shop.id,
+    )
+    assert not probes(server)
+    [broken_off, without_doctor] = told
+    assert broken_off[0] == "failed" and broken_off[2] > 5 and broken_off[3]
+    assert without_doctor[0] == "done" and "doctor_failed" in without_doctor[1]
 
 
 def test_the_nonce_is_answered_only_while_it_is_awaited(server):
@@ -553,7 +592,7 @@ def test_proof_path_blocked(server, proxy):
     assert attempts["seen"] == "none was refused in the last 24 hours"
     blocked = [line for line in lines if line["cause"] == "path_blocked"]
     assert [line["check_name"] for line in blocked] == [
-        "endpoint json2", "endpoint xmlrpc", "endpoint jsonrpc"]
+        "Endpoint of JSON-2", "Endpoint of XML-RPC", "Endpoint of JSON-RPC"]
     assert all("→ 403" in line["seen"] and "let POST through" in line["remedy"] for line in blocked)
     step = doctor(server, shop.login, shop.secret, url=proxy["path_blocked"])
     assert (step["cause"], step["remedy"]) == ("path_blocked", blocked[0]["remedy"])

@@ -11,11 +11,14 @@ import os
 import re
 import shutil
 import socket
+import socketserver
+import ssl
 import subprocess
 import sys
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import nginx
 import pytest
@@ -347,6 +350,29 @@ def test_https_where_there_is_none(server, good):
     assert good(server.url.replace("http:", "https:")).cause == "https_on_plain_port"
 
 
+def test_no_common_tls(good):
+    """Both sides speak TLS and agree on nothing: the server has no certificate at all."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse():
+            with suppress(OSError):
+                while True:
+                    connection = listener.accept()[0]
+                    with connection, suppress(OSError):
+                        context.wrap_socket(connection, server_side=True)
+
+        threading.Thread(target=refuse, daemon=True).start()
+        visit = good(f"https://127.0.0.1:{listener.getsockname()[1]}")
+    assert visit.cause == "tls_failed", visit.text
+
+
+def test_the_doctor_itself_fails(good, server, codes, tmp_path):
+    """It says so with a code of its own, and shows no traceback, which might have the key."""
+    visit = good(server.url.replace("http:", "https:"), "--ca-file", str(tmp_path / "none"))
+    assert (visit.cause, visit.code) == ("doctor_failed", codes["doctor_failed"]), visit.text
+
+
 def test_clock(server, good, codes):
     """This machine's clock is ten minutes ahead."""
     code = (
@@ -529,6 +555,40 @@ def test_no_key_over_plain_http(good):
     assert may_send("http://localhost", "::1")
 
 
+def test_key_in_clear_over_the_network(server, good):
+    """Reached at an address that others can hear: nothing is sent, and the cause says why."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no address but the loopback's")
+        address = probe.getsockname()[0]
+
+    class Forward(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection(("127.0.0.1", server.port)) as odoo:
+                back = threading.Thread(target=pump, args=(odoo, self.request))
+                back.start()
+                pump(self.request, odoo)
+                back.join()
+
+    def pump(source, target):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    mark = server.log_mark()
+    with socketserver.ThreadingTCPServer((address, 0), Forward) as forwarder:
+        threading.Thread(target=forwarder.serve_forever, daemon=True).start()
+        url = f"http://{address}:{forwarder.server_address[1]}"
+        visit = good(url, "--source-address", address)
+        assert visit.cause == "plain_http", visit.text
+        assert "/auth_integration/verify" not in server.log_since(mark)
+        assert good(url, "--source-address", address, "--send-over-http").cause != "plain_http"
+        forwarder.shutdown()
+
+
 # The database
 
 
@@ -635,6 +695,20 @@ def test_session(server, world):
     assert visit(db="nowhere", login="paula", key="paula's own").cause == "database_unknown"
 
 
+def test_second_factor(server):
+    """A person with a second factor: her password is right, and opens no session."""
+    server.shell(
+        """
+        tess = env["res.users"].create({"name": "Tess", "login": "tess", "password": "tess's own"})
+        env.cr.execute("UPDATE res_users SET totp_secret = 'GEZDGNBVGY3TQOJQ' WHERE id = %s",
+                       [tess.id])
+        result = 1
+        """
+    )
+    visit = consult(server.url, "--protocol", "session", login="tess", key="tess's own")
+    assert visit.cause == "second_factor_needed", visit.text
+
+
 def test_session_that_is_held(server):
     """The session of the program itself: good, until it has ended; its id is never shown."""
     session = Session(server, "paula", "paula's own")
@@ -717,5 +791,8 @@ def test_stock_odoo(stock_server):
     )
     options = dict(db=stock_server.db, login="bot")
     assert consult(stock_server.url, key=secret, **options).code == 0
-    visit = consult(stock_server.url, key="0123456789abcdef" * 2 + "01234567", **options)
-    assert visit.cause == "key_unknown", visit.text
+    unknown = "0123456789abcdef" * 2 + "01234567"
+    assert consult(stock_server.url, key=unknown, **options).cause == "key_unknown"
+    # Over XML-RPC alone nobody tells a wrong key from a wrong login.
+    visit = consult(stock_server.url, "--protocol", "xmlrpc", key=unknown, **options)
+    assert visit.cause == "login_or_secret_wrong", visit.text
