@@ -40,6 +40,7 @@ PLACES = (
     "models.res_users:ResUsers._is_key_over_rpc",
     "models.res_users:ResUsers._refusal_codes",
     "models.res_users:ResUsers._settle_acceptance",
+    "models.res_users:ResUsers._session_token_with_integration",
     "models.res_users:is_key_shaped",
     "models.res_users_apikeys:ResUsersApikeys._check_narrowed",
     "models.res_users_apikeys:ResUsersApikeys._is_only_core_below",

@@ -349,6 +349,25 @@ def test_use_is_counted_exactly(server, admin):
         assert share == {"xmlrpc": count // 2, "jsonrpc": count // 4, "json2": count // 4}
 
 
+# Taking a user over ------------------------------------------------------------------------------
+
+
+def test_sessions_of_a_user_taken_over_end(server, admin):
+    """From then on the user authenticates by key only: an open session is no way around that."""
+    uid = make_user(admin, "taken_over")
+    make_user(admin, "not_taken_over")
+    session = Session(server, "taken_over", PASSWORD)
+    other = Session(server, "not_taken_over", PASSWORD)
+
+    def answers(session):
+        call = functools.partial(session.call, "res.users", "context_get")
+        return {accepted(call) for _worker in each_worker(server)}
+
+    assert (answers(session), answers(other)) == ({True}, {True})
+    admin.call("auth.integration", "create", [{"name": "T", "code": "t", "user_id": uid}])
+    assert (answers(session), answers(other)) == ({False}, {True})
+
+
 # Whose key ---------------------------------------------------------------------------------------
 
 
