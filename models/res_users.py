@@ -382,7 +382,7 @@ class ResUsers(models.Model):
         """Extend :meth:`res.users._session_token_get_values`: the sessions of a user end when he
         becomes an integration's; those of others stay as they are.
 
-        Core keeps what it makes of them until the caches are cleared, which taking a user over does.
+        Core keeps what it makes of them until the caches are cleared: taking a user over does so.
         """
         core = CoreDecision(super()._session_token_get_values)
         return core.with_our_part(self._session_token_with_integration)

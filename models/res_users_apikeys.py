@@ -217,6 +217,8 @@ class ResUsersApikeys(models.Model):
 
         :rtype: KeyIdentity | None
         """
+        if "\x00" in secret[:INDEX_SIZE]:
+            return None  # PostgreSQL takes no such text
         digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
         candidates = self._query(
             """
@@ -225,7 +227,7 @@ class ResUsersApikeys(models.Model):
             SELECT NULL, id, hash, digest FROM auth_integration_key
             WHERE prefix = %(prefix)s AND hash IS NOT NULL
             """,
-            {"prefix": secret[:8]},
+            {"prefix": secret[:INDEX_SIZE]},
         )
         # A live row and its record share their hash, which is then verified once.
         seen = set()
