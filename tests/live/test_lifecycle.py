@@ -349,6 +349,25 @@ def test_use_is_counted_exactly(server, admin):
         assert share == {"xmlrpc": count // 2, "jsonrpc": count // 4, "json2": count // 4}
 
 
+def test_agents_at_will_do_not_fill_the_log(threaded):
+    """Whoever holds a key chooses its agent: past twenty in an hour they share a row, exactly
+    counted."""
+    admin = administrator(threaded)
+    _integration, _uid, key = make_integration(admin, "many_agents")
+    for number in range(50):
+        Json2(threaded, key, Line(threaded, agent=f"made/{number}.0")).call(
+            "res.users", "context_get"
+        )
+    threaded.restart()  # a graceful stop writes what waits
+    rows = threaded.sql(
+        "SELECT user_agent, sum(count)::int AS count FROM auth_attempt WHERE key_id = %s GROUP BY 1",
+        [record(admin, key, "id")["id"]],
+    )
+    assert len(rows) <= 21 * 2  # the hour may have turned
+    assert sum(row["count"] for row in rows) == 50
+    assert "(many)" in {row["user_agent"] for row in rows}
+
+
 # Taking a user over ------------------------------------------------------------------------------
 
 
