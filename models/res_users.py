@@ -533,7 +533,11 @@ class ResUsers(models.Model):
 
         A stronger hash of the same password does not pass here.
         """
-        super()._set_password()
+        core = CoreDecision(super()._set_password)
+        core.with_our_part(self._set_password_and_remember)
+
+    def _set_password_and_remember(self, core):
+        core()
         if not self._auth_integration_ready():
             return
         with protected(self.env.cr):

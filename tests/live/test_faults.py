@@ -194,3 +194,17 @@ def test_without_a_table(server, world, table):
         check(server, world, Line(server))
     finally:
         server.sql(f"ALTER TABLE {table}_away RENAME TO {table}")
+
+
+def test_a_password_is_changed_all_the_same(server, world):
+    """Although when it was changed cannot be noted."""
+    server.expect_log(".")
+    table = "auth_integration_password_change"
+    server.sql(f"ALTER TABLE {table} RENAME TO {table}_away")
+    try:
+        server.shell(
+            "env['res.users'].search([('login', '=', 'person')]).password = 'another password'"
+        )
+    finally:
+        server.sql(f"ALTER TABLE {table}_away RENAME TO {table}")
+    assert logs_in(Line(server), "another password")

@@ -360,7 +360,8 @@ def test_agents_at_will_do_not_fill_the_log(threaded):
         )
     threaded.restart()  # a graceful stop writes what waits
     rows = threaded.sql(
-        "SELECT user_agent, sum(count)::int AS count FROM auth_attempt WHERE key_id = %s GROUP BY 1",
+        "SELECT user_agent, sum(count)::int AS count FROM auth_attempt WHERE key_id = %s"
+        " GROUP BY 1",
         [record(admin, key, "id")["id"]],
     )
     assert len(rows) <= 21 * 2  # the hour may have turned
