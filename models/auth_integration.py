@@ -472,7 +472,7 @@ class AuthIntegration(models.Model):
         integrations = super().create(vals_list)
         integrations._check_may_appoint()
         integrations._grant_owner_group()
-        integrations._adopt_user_keys()
+        integrations._take_users_over()
         return integrations
 
     def write(self, vals):
@@ -487,7 +487,7 @@ class AuthIntegration(models.Model):
             self._grant_owner_group()
             owners_before._withdraw_owner_group()
         if "user_id" in vals:
-            self._adopt_user_keys()
+            self._take_users_over()
         if "active" in vals and not Following.is_said_in(self.env):
             self._follow_active()
         return result
@@ -540,9 +540,11 @@ class AuthIntegration(models.Model):
             if group not in owner.all_group_ids:
                 owner.group_ids = [Command.link(group.id)]
 
-    def _adopt_user_keys(self):
-        """Bring the keys a technical user already has under its integration's rules."""
+    def _take_users_over(self):
+        """Bring what a technical user has from before under its integration's rules: its keys, and
+        its sessions, which end (:meth:`res.users._session_token_get_values`)."""
         self.env["auth.integration.key"].sudo()._reconcile()
+        self.env.registry.clear_cache()
 
     def _follow_active(self):
         """Archive and restore the technical user with its integration.

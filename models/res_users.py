@@ -381,6 +381,21 @@ class ResUsers(models.Model):
         rows = hook_queries.query(self.env, statement, params)
         return rows[0] if rows else None
 
+    def _session_token_get_values(self):
+        """Extend :meth:`res.users._session_token_get_values`: the sessions of a user end when he
+        becomes an integration's; those of others stay as they are.
+
+        Core keeps what it makes of them until the caches are cleared: taking a user over does so.
+        """
+        core = CoreDecision(super()._session_token_get_values)
+        return core.with_our_part(self._session_token_with_integration)
+
+    def _session_token_with_integration(self, core):
+        values = core()
+        if values and self._auth_integration_ready() and (found := self._integration_id()):
+            return (*values, ("auth_integration_id", found))
+        return values
+
     @tools.ormcache()
     def _acceptance_epoch(self):
         """A value that is another one whenever core would have forgotten accepted passwords."""
@@ -525,7 +540,11 @@ class ResUsers(models.Model):
 
         A stronger hash of the same password does not pass here.
         """
-        super()._set_password()
+        core = CoreDecision(super()._set_password)
+        core.with_our_part(self._set_password_and_remember)
+
+    def _set_password_and_remember(self, core):
+        core()
         if not self._auth_integration_ready():
             return
         with recording(self.env):

@@ -22,6 +22,12 @@ _TRANSLATED = tuple(
     ipaddress.ip_network(network)
     for network in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
 )
+# Special by IANA's registry, and yet public for the ipaddress of some Python versions: protocol
+# assignments (a cloud's metadata among them), relays, documentation, and what was private once.
+_SPECIAL = tuple(
+    ipaddress.ip_network(network)
+    for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "fec0::/10")
+)
 
 
 class NotSent(Exception):
@@ -52,7 +58,7 @@ def check_url(url: str) -> None:
 def is_outside(address: str) -> bool:
     """Whether an address is a public one that belongs to one host."""
     ip = ipaddress.ip_address(address)
-    if any(ip in network for network in _TRANSLATED if network.version == ip.version):
+    if any(ip in network for network in (*_TRANSLATED, *_SPECIAL)):  # another version never is
         return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 

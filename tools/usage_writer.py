@@ -10,12 +10,13 @@ import logging
 import os
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import odoo.modules.module
 from odoo.api import SUPERUSER_ID, Environment
 from odoo.modules.registry import Registry
 
+from .agent_limit import AgentLimit
 from .usage import UsageBuffer
 
 _logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class UsageWriter:
 
     def __init__(self):
         self._buffer = UsageBuffer()
+        self._agents = AgentLimit()
         self._pid = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -58,7 +60,12 @@ class UsageWriter:
 
         :raise psycopg2.Error: it was due and could not be written
         """
-        if batch := self._buffer.add(use, time.time()):
+        now = time.time()
+        caller = use.dbname, use.user_id, use.key_id, use.remote_addr
+        agent = self._agents.named(caller, use.user_agent, now)
+        if agent != use.user_agent:
+            use = replace(use, user_agent=agent)
+        if batch := self._buffer.add(use, now):
             try:
                 self._write(registry, [batch])
             except Exception:

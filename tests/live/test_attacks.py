@@ -7,7 +7,7 @@ import base64
 import secrets
 
 import pytest
-from clients import Jsonrpc, Refused
+from clients import Jsonrpc, Line, Refused
 
 HIDDEN_NAME, HIDDEN_HOST = "Hidden Partner", "hidden.example"
 
@@ -344,3 +344,49 @@ def test_context_of_the_caller(world):
             )
             [user] = world.server.sql("SELECT active FROM res_users WHERE login = 'made'")
             assert user["active"] == active
+
+
+# Without any account -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/auth_integration/verify", "/json/2/res.users/context_get"])
+@pytest.mark.parametrize(
+    "secret",
+    {
+        "NUL": "\x00", "40 NULs": "\x00" * 40, "NUL later": "12345678\x00", "no ASCII": "\xff\xfe",
+        "60 kB": "a" * 60000, "7 characters": "1234567", "words": "a b c", "a format": "%s",
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_whatever_is_sent_as_a_key(world, path, secret):
+    """It is refused as any wrong key is, and recorded; nothing of it makes our code fail."""
+    _name, secret = secret
+    before = world.server.sql("SELECT COALESCE(sum(count), 0)::int AS n FROM auth_attempt")
+    status, headers, _body = Line(world.server).post(
+        path, "{}", {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    )
+    assert status == 401 and headers["X-Auth-Reference"]
+    after = world.server.sql("SELECT COALESCE(sum(count), 0)::int AS n FROM auth_attempt")
+    assert after[0]["n"] == before[0]["n"] + 1
+
+
+def test_no_header_opens_a_network(world):
+    """Whatever a caller says of his address, without ``proxy_mode`` it is that of his connection;
+    and an error of ours that he might provoke would let him in."""
+    rule = "UPDATE auth_integration SET allowed_networks = %s WHERE code = 'own'"
+    world.server.sql(rule, ["10.0.0.0/8"])
+    _uid, key = world.people["thief"]
+    for headers in (
+        {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Host": "x"},
+        {"X-Forwarded-For": "10.0.0.1, \xff"},
+        {"X-Real-IP": "10.0.0.1", "Forwarded": "for=10.0.0.1"},
+        {"User-Agent": "\xff\xfe\x80"},
+        {"User-Agent": "x/1.0 " * 9000},
+    ):
+        for path in ("/json/2/res.users/context_get", "//json/2/res.users/context_get"):
+            status, _headers, body = Line(world.server).post(
+                path, "{}",
+                {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers},
+            )
+            assert status == 401, (path, headers, body)
+    world.server.sql(rule, [None])

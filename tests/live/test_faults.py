@@ -40,6 +40,7 @@ PLACES = (
     "models.res_users:ResUsers._is_key_over_rpc",
     "models.res_users:ResUsers._refusal_codes",
     "models.res_users:ResUsers._settle_acceptance",
+    "models.res_users:ResUsers._session_token_with_integration",
     "models.res_users:is_key_shaped",
     "models.res_users_apikeys:ResUsersApikeys._check_narrowed",
     "models.res_users_apikeys:ResUsersApikeys._is_only_core_below",
@@ -193,3 +194,17 @@ def test_without_a_table(server, world, table):
         check(server, world, Line(server))
     finally:
         server.sql(f"ALTER TABLE {table}_away RENAME TO {table}")
+
+
+def test_a_password_is_changed_all_the_same(server, world):
+    """Although when it was changed cannot be noted."""
+    server.expect_log(".")
+    table = "auth_integration_password_change"
+    server.sql(f"ALTER TABLE {table} RENAME TO {table}_away")
+    try:
+        server.shell(
+            "env['res.users'].search([('login', '=', 'person')]).password = 'another password'"
+        )
+    finally:
+        server.sql(f"ALTER TABLE {table}_away RENAME TO {table}")
+    assert logs_in(Line(server), "another password")

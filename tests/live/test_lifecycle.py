@@ -349,6 +349,45 @@ def test_use_is_counted_exactly(server, admin):
         assert share == {"xmlrpc": count // 2, "jsonrpc": count // 4, "json2": count // 4}
 
 
+def test_agents_at_will_do_not_fill_the_log(threaded):
+    """Whoever holds a key chooses its agent: past twenty in an hour they share a row, exactly
+    counted."""
+    admin = administrator(threaded)
+    _integration, _uid, key = make_integration(admin, "many_agents")
+    for number in range(50):
+        Json2(threaded, key, Line(threaded, agent=f"made/{number}.0")).call(
+            "res.users", "context_get"
+        )
+    threaded.restart()  # a graceful stop writes what waits
+    rows = threaded.sql(
+        "SELECT user_agent, sum(count)::int AS count FROM auth_attempt WHERE key_id = %s"
+        " GROUP BY 1",
+        [record(admin, key, "id")["id"]],
+    )
+    assert len(rows) <= 21 * 2  # the hour may have turned
+    assert sum(row["count"] for row in rows) == 50
+    assert "(many)" in {row["user_agent"] for row in rows}
+
+
+# Taking a user over ------------------------------------------------------------------------------
+
+
+def test_sessions_of_a_user_taken_over_end(server, admin):
+    """From then on the user authenticates by key only: an open session is no way around that."""
+    uid = make_user(admin, "taken_over")
+    make_user(admin, "not_taken_over")
+    session = Session(server, "taken_over", PASSWORD)
+    other = Session(server, "not_taken_over", PASSWORD)
+
+    def answers(session):
+        call = functools.partial(session.call, "res.users", "context_get")
+        return {accepted(call) for _worker in each_worker(server)}
+
+    assert (answers(session), answers(other)) == ({True}, {True})
+    admin.call("auth.integration", "create", [{"name": "T", "code": "t", "user_id": uid}])
+    assert (answers(session), answers(other)) == ({False}, {True})
+
+
 # Whose key ---------------------------------------------------------------------------------------
 
 

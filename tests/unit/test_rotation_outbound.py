@@ -10,7 +10,7 @@ from odoo.addons.auth_integration.tools import networks, outbound, signatures
 INSIDE = """127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0
     224.0.0.1 255.255.255.255 192.0.2.1 ::1 :: fe80::1 fc00::1 ff02::1 ::ffff:10.0.0.1
     ::ffff:127.0.0.1 ::ffff:224.0.0.1 ::ffff:8.8.8.8 64:ff9b::a00:1 64:ff9b:1::1 2002:a00:1::
-    2001:db8::1""".split()
+    2001:db8::1 192.0.0.192 192.88.99.1 fec0::1 3fff::1""".split()
 
 
 @pytest.mark.parametrize("address", INSIDE)
