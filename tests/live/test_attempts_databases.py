@@ -33,12 +33,15 @@ def other(live_server):
     return server
 
 
-@pytest.fixture(scope="module", params=["named in --load", "not in --load"])
+@pytest.fixture(
+    scope="module", params=["named in --load", "not in --load", "not in --load, two workers"]
+)
 def world(request, live_server, other):
     """A world in one of two databases, on a server that has just started and loaded neither."""
     load = {"server_wide_modules": "base,web,rpc,auth_integration"}
     config = {**CONFIG, **(load if request.param == "named in --load" else {})}
-    server = live_server(request.param, config=config)
+    workers = 2 if "workers" in request.param else 0
+    server = live_server(request.param, config=config, workers=workers)
     made = World(server)
     made.in_load = request.param == "named in --load"
     # The very first calls of the process: each one's address and agent are known all the same.
