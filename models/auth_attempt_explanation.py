@@ -196,6 +196,18 @@ class AuthAttempt(models.Model):
         return [*lines, *self._explain_present_key()]
 
     def _explain_password_wrong(self):
+        return [*self._explain_password_change(), *self._explain_directory()]
+
+    def _explain_directory(self):
+        """The other one, besides Odoo, that could have known the password."""
+        # The module auth_ldap is optional.
+        if "res.company.ldap" not in self.env or not self._known_user():
+            return []
+        if not self.env["res.company.ldap"].sudo().search_count([], limit=1):
+            return []
+        return [self.env._("The LDAP directory did not accept the password either.")]
+
+    def _explain_password_change(self):
         user = self._known_user()
         changed = user and self._password_changed_at(user)
         if not user:
@@ -217,7 +229,7 @@ class AuthAttempt(models.Model):
         ]
 
     def _explain_session_expired(self):
-        return self._explain_password_wrong() if self.user_id else []
+        return self._explain_password_change() if self.user_id else []
 
     def _explain_password_not_allowed(self):
         user = self._known_user()

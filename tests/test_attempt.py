@@ -100,6 +100,13 @@ class TestRetention(AttemptCase):
         self.assertEqual(sum(removals.mapped("attempt_count")), 15)
         self.assertEqual(self.attempts.search_count([]), 1)
 
+    def test_the_daily_cleaning_of_odoo_runs_it(self):
+        """Nobody calls it but Odoo's own job."""
+        self.add(days_old=50)
+        self.enterContext(self.enter_registry_test_mode())
+        self.env.ref("base.autovacuum_job").method_direct_trigger()
+        self.assertFalse(self.attempts.search_count([]))
+
     def test_number_of_rows_is_bounded(self):
         """Past the number set, the oldest go, whatever their outcome."""
         self.env["ir.config_parameter"].set_param("auth_integration.attempt_max_rows", 3)
@@ -120,6 +127,7 @@ class TestRetention(AttemptCase):
             [("key", "=like", "auth\\_integration.attempt%")]
         ).unlink()
         settings = self.env["res.config.settings"].create({})
+        self.assertEqual(settings.auth_integration_attempt_max_rows, 5_000_000)
         for name, default in auth_attempt.PARAMETERS.items():
             with self.subTest(name):
                 field = f"auth_integration_{name}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from attempt_world import WRONG_KEY, Calls, World
+from clients import each_worker
 
 from common import CHECKOUT_ID
 
@@ -33,20 +34,29 @@ def other(live_server):
     return server
 
 
-@pytest.fixture(scope="module", params=["named in --load", "not in --load"])
+@pytest.fixture(
+    scope="module", params=["named in --load", "not in --load", "not in --load, two workers"]
+)
 def world(request, live_server, other):
     """A world in one of two databases, on a server that has just started and loaded neither."""
     load = {"server_wide_modules": "base,web,rpc,auth_integration"}
     config = {**CONFIG, **(load if request.param == "named in --load" else {})}
-    server = live_server(request.param, config=config)
+    workers = 2 if "workers" in request.param else 0
+    server = live_server(request.param, config=config, workers=workers)
     made = World(server)
     made.in_load = request.param == "named in --load"
-    # The very first calls of the process: each one's address and agent are known all the same.
-    made.first = [made.calls(), made.calls()]
-    made.first_replies = [
-        made.first[0].execute(False, "x") if made.in_load else None,
-        made.first[1].authenticate("nobody here", "x"),
-    ]
+    made.first = [first_calls(made) for _worker in each_worker(server)]
+    return made
+
+
+def first_calls(world):
+    """The very first calls of a process: callers and replies, by the cause of their refusal."""
+    made = {}
+    if world.in_load:
+        caller = world.calls()
+        made["authenticate_skipped"] = caller, caller.execute(False, "x")
+    caller = world.calls()
+    made["user_unknown"] = caller, caller.authenticate("nobody here", "x")
     return made
 
 
@@ -56,23 +66,22 @@ def line_of(world, mark):
 
 def test_first_calls_of_a_fresh_process(world):
     """The add-on is imported during the first call, unless the server lists it in ``--load``."""
-    [row] = world.first[1].rows()
-    assert (row["cause"], row["remote_addr"]) == ("user_unknown", "127.0.0.1")
-    assert row["reference"] == world.first_replies[1].reference
-    if world.in_load:
-        [row] = world.first[0].rows()
-        assert (row["cause"], row["remote_addr"]) == ("authenticate_skipped", "127.0.0.1")
-        assert row["reference"] == world.first_replies[0].reference
+    for made in world.first:
+        for cause, (caller, reply) in made.items():
+            [row] = caller.rows()
+            assert (row["cause"], row["remote_addr"]) == (cause, "127.0.0.1")
+            assert row["reference"] == reply.reference
 
 
 def test_first_call_of_a_fresh_process_is_answered_by_an_exception(world):
     """/json/2 refuses by raising: its answer is another one than that of RPC."""
     world.server.restart()
-    caller = world.calls()
-    reply = caller.json2(WRONG_KEY, X_Odoo_Database=world.db)
-    [row] = caller.rows()
-    assert (row["cause"], row["remote_addr"]) == ("key_unknown", "127.0.0.1")
-    assert row["reference"] == reply.reference
+    for _worker in each_worker(world.server):
+        caller = world.calls()
+        reply = caller.json2(WRONG_KEY, X_Odoo_Database=world.db)
+        [row] = caller.rows()
+        assert (row["cause"], row["remote_addr"]) == ("key_unknown", "127.0.0.1")
+        assert row["reference"] == reply.reference
 
 
 @pytest.mark.parametrize(

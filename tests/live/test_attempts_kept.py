@@ -12,13 +12,14 @@ import subprocess
 import tempfile
 import threading
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg2
 import pyotp
 import pytest
 from attempt_world import TOTP_SECRET, WRONG_KEY, World, totals
-from clients import each_worker, only_worker
+from clients import each_worker, only_worker, waiting_for_locks
 from secret_search import encodings, found
 
 import debian_archive
@@ -89,8 +90,13 @@ def test_no_success_is_counted_twice_or_lost(world, calls):
     """Successes that wait in a worker's memory are written when the server stops."""
     for _call in range(5):
         calls.json2(world.keys["good"])
+        # From the second on, a worker knows that it has accepted these.
+        calls.execute(world.uids["worker"], world.keys["good"])
+        calls.execute_json(world.uids["person"], PASSWORD)
     world.server.restart()
-    assert totals(calls.rows()) == [("json2", None, 5)]
+    assert totals(calls.rows()) == [
+        ("json2", None, 5), ("xmlrpc", None, 5), ("jsonrpc", None, 5),
+    ]
     assert [totals(caller.rows()) for caller, _counted in world.once] == [
         counted for _caller, counted in world.once
     ]
@@ -537,6 +543,8 @@ def test_forged_line_is_no_match_for_fail2ban(world):
         fail2ban_regex = debian_programs.fail2ban_regex()
     except debian_archive.Unavailable as error:
         pytest.skip(f"fail2ban-regex is not installed: {error.args[0]}")
+    world.calls().authenticate("worker", "no key")
+    world.calls().execute(world.uids["worker"], WRONG_KEY)
     world.calls("127.0.0.66").authenticate("person", FORGED)
     world.calls("127.0.0.66").authenticate(FORGED, "x")
     log = world.server.log_since()
@@ -598,6 +606,33 @@ def test_secrets_in_wrong_fields_are_found_nowhere(world):
     with open(world.server.log_path, "ab") as log:
         log.write(key.encode() + b"\n")
     assert found(world.server, [key]) == {("server log", key)}
+
+
+# Counts
+
+
+def test_two_workers_that_meet_at_a_row_both_count(world):
+    """The second waits for the first, and counts on from what that one has written."""
+    for _minute in range(2):  # a call after the turn of the minute has a row of its own
+        calls = world.calls()
+        calls.json2(world.keys["expired"])
+        [row] = calls.rows()
+        with ThreadPoolExecutor(1) as pool, counting(world, row):
+            second = pool.submit(calls.json2, world.keys["expired"])
+            while not (met := waiting_for_locks(world.server)) and not second.done():
+                pass
+        if met:
+            break
+    assert totals(calls.rows()) == [("json2", "key_expired", 3)]
+
+
+@contextlib.contextmanager
+def counting(world, row):
+    """Another worker is about to commit one more of the same attempt."""
+    with contextlib.closing(psycopg2.connect(dbname=world.db)) as other, other.cursor() as cursor:
+        cursor.execute("UPDATE auth_attempt SET count = count + 1 WHERE id = %s", [row["id"]])
+        yield
+        other.commit()
 
 
 # Floods

@@ -174,6 +174,20 @@ def test_newcomer_whom_odoo_fails_to_make(world, stock_world, way):
     assert reply == BY_LOGIN[way](stock_world.calls(), "stranger", IN_DIRECTORY)
 
 
+@pytest.mark.parametrize(
+    ("secret", "told"), [("not it", ["LDAP directory did not accept"]), (IN_DIRECTORY, [])]
+)
+def test_directory_is_in_the_explanation(world, secret, told):
+    """Where Odoo has no password of somebody, when it last changed would explain nothing."""
+    caller = world.calls()
+    caller.authenticate("clerk", secret)
+    [row] = caller.rows()
+    explanation = world.server.shell(
+        "result = env['auth.attempt'].browse(number).case_explanation or ''", number=row["id"]
+    )
+    assert re.findall("LDAP directory did not accept", explanation) == told
+
+
 def test_who_is_refused_becomes_no_user(world):
     assert not user_of(world, "stranger")
     assert not user_of(world, "nobody here")

@@ -2,10 +2,12 @@
 
 import ast
 import inspect
+import re
 from itertools import permutations
 
 import pytest
 
+from common import ROOT
 from odoo.addons.auth_integration.tools import causes
 
 LEFT_HEAD = """
@@ -93,6 +95,14 @@ def test_only_guesses_count_towards_a_limit():
         "second_factor_replayed",
         "webhook_unknown",
     }
+
+
+def test_fail2ban_counts_what_counts():
+    """The filter that we ship bans for guesses, and for nothing that honest programs do."""
+    text = (ROOT / "data/fail2ban/auth_integration.conf").read_text()
+    [named] = re.findall(r"^failregex = .* cause=\(\?:([a-z_|]+)\) ", text, re.M)
+    counted = {cause.code for cause in causes.CAUSES.values() if cause.counts}
+    assert set(named.split("|")) == counted
 
 
 def test_every_text_is_a_marked_literal():
