@@ -188,6 +188,32 @@ def test_never_in_the_clear(host):
     host.run(url="http://odoo.example.com", expect=2)
 
 
+def test_never_sent_elsewhere(host):
+    """A redirect, such as that of a moved server, does not take the key with it."""
+    host.make_due()
+    followed = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def do_GET(self):
+            followed.append(self.headers["Authorization"])
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("localhost", 0), Handler) as moved:
+        threading.Thread(target=moved.serve_forever, daemon=True).start()
+        told = host.run(url=f"http://localhost:{moved.server_address[1]}", expect=1)
+        moved.shutdown()
+    assert "302" in told and not followed
+    assert host.key() == host.first
+
+
 def test_killed_between_fetching_and_verifying(host):
     """The new key waits beside the file; the next run completes it, and asks for no other."""
     host.make_due()
