@@ -1,5 +1,6 @@
 """``static/rotate.py`` on the integrator's host: run as a program, against a real server."""
 
+import ast
 import base64
 import json
 import os
@@ -111,6 +112,11 @@ class Host:
             id_=self.id,
         )
         return rows
+
+
+def test_grammar_of_python_3_8():
+    """Also where no Python 3.8 is at hand to run it with."""
+    ast.parse(SCRIPT.read_text(), feature_version=(3, 8))
 
 
 @pytest.fixture
