@@ -192,7 +192,6 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         :param key: the calling key, as superuser
         """
         rotations = self.env["auth.integration.rotation"].sudo()
-        rotations._check_original_database()
         self._check_key(key)
         self._check_caller(key, totp)
         rotation = rotations._open(key)

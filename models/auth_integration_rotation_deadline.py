@@ -58,6 +58,9 @@ class AuthIntegrationRotation(models.Model):
     def _extend(self, key_ids):
         """Move the end of one key, here and natively in one transaction, and escalate."""
         key = self.env["auth.integration.key"].browse(key_ids)
+        rotation = self._open_of(key)
+        # The same order as a first use takes them in: the rotation, then its old key.
+        wait_and_lock(rotation)
         wait_and_lock(key)
         policy = key.integration_id.policy_id
         now = fields.Datetime.now()
@@ -75,7 +78,6 @@ class AuthIntegrationRotation(models.Model):
             }
         )
         key._write_native_end()
-        rotation = self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
         rotation.postponed_until = False
         self._tell_about(
             key.integration_id,

@@ -51,10 +51,11 @@ class AuthIntegrationRotation(models.Model):
     def _take_retirement_back(self, key_ids):
         """Let a key live to its own end: what replaced it is no more."""
         key = self.env["auth.integration.key"].browse(key_ids)
+        rotation = self._open_of(key)
+        wait_and_lock(rotation)  # in the order of a first use
         wait_and_lock(key)
         key.write({"retire_at": False, "replaced_by_id": False})
         key._write_native_end()
-        rotation = self.search([("old_key_id", "=", key.id), ("cancelled_at", "=", False)])
         rotation.write(
             {
                 "delivered_at": False,

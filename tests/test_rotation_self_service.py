@@ -124,6 +124,17 @@ class TestRotationSelfService(SelfServiceCommon):
         with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
             self.keys.with_user(self.owner).rotate()
 
+    def test_key_of_another_call(self):
+        """The key that authenticated somebody else, or a call to another database."""
+        self._set_end(self.key, 20)
+        user, name = self.key.user_id, self.env.cr.dbname
+        for dbname, uid in ((name, self.owner.id), (f"{name}_other", user.id)):
+            calling_key.remember(
+                calling_key.CallingKey(dbname, uid, self.key.id, "json2", HOME)
+            )
+            with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
+                self.keys.with_user(user).sudo(False).rotate()
+
     def test_personal_key(self):
         """A stolen key of a person is no way to one that outlives its discovery."""
         secret = (

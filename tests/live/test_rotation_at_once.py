@@ -12,6 +12,7 @@ import pytest
 from clients import administrator, halted_at_commit, waiting_for_locks
 from rotating_system import ANSWER, CHANNELS, HOME, System
 
+import postgres
 import server_log
 
 CALLS = 6
@@ -224,6 +225,62 @@ def test_digest_is_sent_once(server):
         " WHERE t.model = 'auth.integration.digest'"
     )
     assert len(mails) == 1
+
+
+def end(system):
+    """Bring the key to its last day: the schedule extends it."""
+    system.end_in(1)
+
+
+def lose_the_new_key(system):
+    """Bring the key into an overlap whose new key has ended: the schedule gives it back."""
+    new = system.server.shell(
+        """
+        key = env["auth.integration.key"].search([("prefix", "=", prefix)])
+        [rotation] = env["auth.integration.rotation"]._open(key)
+        secret, new = rotation.with_user(2)._claim()
+        result = secret
+        """,
+        prefix=system.key[:8],
+    )
+    system.call("json2", "whoami", new)
+    system.server.shell(
+        "env['auth.integration.key'].search([('prefix', '=', prefix)]).revoke('leaked')",
+        prefix=new[:8],
+    )
+
+
+@pytest.mark.parametrize("prepare", [end, lose_the_new_key])
+def test_locks_are_taken_in_the_order_of_a_first_use(server, prepare):
+    """The rotation, then its old key: else each would wait for the other."""
+    system = System(server, "claim")
+    open_rotation(server, system)
+    prepare(system)
+    before = system.call("json2", "whoami")
+    admin = administrator(server)
+    with (
+        quiet_log(server),
+        contextlib.closing(postgres.connect(server.db)) as connection,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first_use = connection.cursor()
+        first_use.execute("BEGIN")
+        first_use.execute(
+            "SELECT id FROM auth_integration_rotation WHERE integration_id = %s"
+            " FOR NO KEY UPDATE", [system.id],
+        )
+        running = pool.submit(admin.call, "auth.integration.rotation", "run_for_test")
+        while waiting_for_locks(server) < 1:
+            assert not running.done(), running.result()
+        first_use.execute(
+            "SELECT id FROM auth_integration_key WHERE prefix = %s"
+            " FOR NO KEY UPDATE NOWAIT", [system.key[:8]],
+        )
+        first_use.execute("COMMIT")
+        running.result()
+    after = system.call("json2", "whoami")
+    assert after["state"] == "active"
+    assert (after["expires_at"] > before["expires_at"]) is (prepare is end)
 
 
 def test_one_code_presented_many_times_at_once(server):

@@ -1,5 +1,6 @@
 """``static/rotate.py`` on the integrator's host: run as a program, against a real server."""
 
+import ast
 import base64
 import json
 import os
@@ -113,6 +114,11 @@ class Host:
         return rows
 
 
+def test_grammar_of_python_3_8():
+    """Also where no Python 3.8 is at hand to run it with."""
+    ast.parse(SCRIPT.read_text(), feature_version=(3, 8))
+
+
 @pytest.fixture
 def host(server, tmp_path, request):
     return Host(server, tmp_path, request.node.name)
@@ -186,6 +192,32 @@ def test_odoo_not_reached(host):
 
 def test_never_in_the_clear(host):
     host.run(url="http://odoo.example.com", expect=2)
+
+
+def test_never_sent_elsewhere(host):
+    """A redirect, such as that of a moved server, does not take the key with it."""
+    host.make_due()
+    followed = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def do_GET(self):
+            followed.append(self.headers["Authorization"])
+            self.send_error(404)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("localhost", 0), Handler) as moved:
+        threading.Thread(target=moved.serve_forever, daemon=True).start()
+        told = host.run(url=f"http://localhost:{moved.server_address[1]}", expect=1)
+        moved.shutdown()
+    assert "302" in told and not followed
+    assert host.key() == host.first
 
 
 def test_killed_between_fetching_and_verifying(host):
