@@ -465,7 +465,8 @@ class AuthIntegrationDiagnosis(models.Model):
         except (OSError, ValueError, AttributeError) as error:
             return False, f"{text} → {scrub(str(error), 200)}"
         right = isinstance(proof, str) and hmac.compare_digest(proof, self._proof(self.nonce))
-        return right, f"{text} → 200, " + ("the right proof" if right else "a wrong proof")
+        proof = self.env._("the right proof") if right else self.env._("a wrong proof")
+        return right, f"{text} → 200, {proof}"
 
     def _doctor(self, url, secret):
         """Walk through the checks of doctor.py, in a process of its own, and keep its steps."""
