@@ -458,6 +458,11 @@ class AuthIntegration(models.Model):
         owners._withdraw_owner_group()
         return result
 
+    def _message_auto_subscribe_followers(self, updated_values, default_subtype_ids):
+        """Override: core takes ``user_id`` for whoever is responsible, and tells him of each
+        message.  A technical user reads nothing and has no address."""
+        return []
+
     def _create_technical_user(self, vals):
         """Make the user of a new integration: login = code, no password, internal, least rights."""
         code = (vals.get("code") or "").strip()
