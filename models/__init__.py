@@ -39,4 +39,6 @@ from . import res_config_settings
 from . import auth_integration_server
 from . import auth_integration_sheet
 from . import auth_integration_diagnosis
+from . import auth_integration_diagnosis_inside
+from . import auth_integration_diagnosis_outside
 from . import auth_integration_diagnosis_line

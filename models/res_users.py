@@ -540,11 +540,7 @@ class ResUsers(models.Model):
 
         A stronger hash of the same password does not pass here.
         """
-        core = CoreDecision(super()._set_password)
-        core.with_our_part(self._set_password_and_remember)
-
-    def _set_password_and_remember(self, core):
-        core()
+        super()._set_password()
         if not self._auth_integration_ready():
             return
         with recording(self.env):

@@ -210,11 +210,13 @@ class TestDiagnosis(IntegrationCommon):
     def test_a_privileged_users_buttons_are_for_settings_administrators(self):
         self.integration.user_id.group_ids += self.env.ref("base.group_system")
         self.key.revoke("gone")
-        line = self._lines()["Keys"]
-        for reader in (self.owner, self.manager):
-            with self.assertRaises(AccessError, msg=reader.login):
-                line.with_user(reader).action_fix()
-        self.assertTrue(line.with_user(self.system).action_fix())
+        self.integration.user_id.action_archive()
+        lines = self._lines()
+        for name in ("Keys", "User"):
+            for reader in (self.owner, self.manager):
+                with self.assertRaises(AccessError, msg=(name, reader.login)):
+                    lines[name].with_user(reader).action_fix()
+            self.assertTrue(lines[name].with_user(self.system).action_fix(), name)
 
     def test_open(self):
         action = self._line_to_fix("Policy").action_fix()

@@ -18,6 +18,17 @@ class TestIntegration(IntegrationCommon):
         self.env.cr.execute("SELECT password FROM res_users WHERE id = %s", (user.id,))
         self.assertEqual(self.env.cr.fetchone(), (None,))
 
+    def test_the_technical_user_follows_nothing(self):
+        """It is no person: nothing is sent to it, now or with a later message."""
+        first = self.integration.user_id.partner_id
+        self.integration.user_id = new_user = new_test_user(self.env, "another")
+        self.integration.message_post(body="hello", subtype_xmlid="mail.mt_comment")
+        for partner in (first, new_user.partner_id):
+            self.assertNotIn(partner, self.integration.message_partner_ids)
+            self.assertFalse(self.env["mail.notification"].search(
+                [("res_partner_id", "=", partner.id)]
+            ))
+
     def test_login_taken(self):
         new_test_user(self.env, "taken")
         with self.assertRaisesRegex(UserError, "login taken exists already"):

@@ -130,6 +130,18 @@ class TestScreens(IntegrationCommon):
         self.assertIn("Orders", self.integration.archive_warning)
         self.assertIn(key.prefix, self.integration.user_id.archive_warning)
 
+    def test_the_connection_sheet_speaks_the_readers_language(self):
+        self.env["res.lang"]._activate_lang("fr_FR")
+        terms = {"Settings of the external system": "Réglages"}
+        body = self.env.ref("auth_integration.connection_sheet_body")
+        body.update_field_translations("arch_db", {"fr_FR": terms})
+        integration = self.integration.with_user(self.owner).with_context(lang="fr_FR")
+        sheet = integration.env["ir.qweb"]._render(
+            "auth_integration.connection_sheet", integration._connection_sheet_values()
+        )
+        self.assertIn("Réglages", sheet)
+        self.assertIn('lang="fr-FR"', sheet)
+
     def test_closing_the_tab_does_not_log_the_new_key(self):
         """The web client saves the open dialogue that shows a key; core's query is logged."""
         dialogue = self.env["res.users.apikeys.show"].with_user(self.owner)

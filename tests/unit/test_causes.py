@@ -1,9 +1,10 @@
 """The registry of causes: complete, in the right order, readable and translatable."""
 
 import ast
-import inspect
 import re
+import runpy
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
@@ -105,16 +106,35 @@ def test_fail2ban_counts_what_counts():
     assert set(named.split("|")) == counted
 
 
-def test_every_text_is_a_marked_literal():
-    """Odoo's export of terms sees literals within ``_lt( )`` only, so each text must be one."""
+def marked_literals(path):
+    """What Odoo's export of terms sees in a file: literals within ``_lt( )`` only."""
     marked = set()
-    for node in ast.walk(ast.parse(inspect.getsource(causes))):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_lt":
             assert len(node.args) == 1 and isinstance(node.args[0], ast.Constant)
             marked.add(node.args[0].value)
+    return marked
+
+
+def test_every_text_is_a_marked_literal():
     texts = {
         text
         for cause in causes.CAUSES.values()
         for text in (cause.title, cause.explanation, cause.remedy)
     }
-    assert texts == marked
+    assert texts == marked_literals(Path(causes.__file__))
+
+
+def test_every_text_of_the_doctor_is_a_marked_literal():
+    """Diagnose shows them in the reader's language."""
+    doctor = ROOT / "static" / "doctor.py"
+    known = runpy.run_path(str(doctor))["CAUSES"]
+    texts = {text for cause in known.values() for text in (cause.title, cause.remedy)}
+    assert texts == marked_literals(doctor)
+    assert not [text for text in texts if "%" in text]
+
+
+def test_keys_are_issued_on_the_integration():
+    """The list of keys has no button for it."""
+    for cause in causes.CAUSES.values():
+        assert not re.search(r"[Ii]ssue[^.;]*Integrations ▸ Keys", cause.remedy), cause.code
