@@ -142,7 +142,10 @@ KINDS = (
         severity="warning",
         title=_lt("Key about to end"),
         message=_lt("The key %(prefix)s… of %(login)s ends on %(since)s."),
-        remedy=_lt("Rotate it now: the old key goes on working meanwhile."),
+        remedy=_lt(
+            "Rotate it now, or claim the new key if its rotation is open: the old key goes on"
+            " working meanwhile."
+        ),
         sql=_key_sql(
             "k.expires_at",
             f"""
