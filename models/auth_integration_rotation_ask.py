@@ -102,6 +102,11 @@ class AuthIntegrationRotation(models.Model):
                 {
                     "activity_type_id": self.env.ref(CLAIM_ACTIVITY).id,
                     "summary": self.env._("Claim the new API key of %s", names[integration_id]),
+                    "note": self.env._(
+                        "Open the integration and press Claim New Key: the new key is shown this"
+                        " once. Put it into the external system. The old key goes on working until"
+                        " the new one is in use, and for some days after."
+                    ),
                     "automated": True,
                     "date_deadline": day,
                     "res_model_id": self.env["ir.model"]._get_id("auth.integration"),
