@@ -249,8 +249,8 @@ def test_directory_that_refuses_odoo_is_the_cause(world, stock_world, way):
 
 
 def test_changed_password_holds_no_longer_than_in_stock(world, stock_world, directory):
-    """Odoo is not told of it: what it has accepted it accepts until its caches are cleared, or until
-    it has accepted the present one."""
+    """Odoo is not told of it: what it has accepted it accepts until its caches are cleared, or
+    until it has accepted the present one."""
 
     def accepted(place, secret):
         return place.calls().execute(place.uids["clerk"], secret).detail == "dict"
