@@ -78,6 +78,14 @@ class TestIntegration(IntegrationCommon):
         with self.assertRaisesRegex(ValidationError, "Unknown channel soap"):
             self.integration.allowed_channels = "soap"
 
+    def test_bad_notices_are_refused_on_save(self):
+        """With words that help; PostgreSQL reads such numbers otherwise, or not at all."""
+        for bad in ("30,14,", "soon", "1_4", "-1", ""):
+            with self.subTest(notices=bad), self.assertRaisesRegex(
+                ValidationError, "whole numbers of days"
+            ):
+                self.integration.policy_id.notice_days = bad or " "
+
     def test_channel_flags_and_text_agree(self):
         self.integration.allowed_channels = "json2, xmlrpc"
         self.assertTrue(self.integration.allowed_channel_json2)

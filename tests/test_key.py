@@ -5,6 +5,8 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
+from ..tools import calling_key
+from ..tools.calling_key import CallingKey
 from .common import IntegrationCommon
 
 
@@ -30,6 +32,9 @@ class TestKey(IntegrationCommon):
         for wrong in (now - timedelta(minutes=1), now + timedelta(days=100), "tomorrow"):
             with self.subTest(end=wrong), self.assertRaises(UserError):
                 self.integration.issue_key(expires_at=wrong)
+        # The last day of the policy, chosen in another time zone, is meant as its end.
+        _secret, key = self._issue(self.integration, expires_at=now + timedelta(days=90, hours=14))
+        self.assertLessEqual(key.expires_at - key.issued_at, timedelta(days=90, seconds=5))
         natives = self.env["res.users.apikeys"].with_user(self.integration.user_id).sudo()
         secret = natives._generate(None, "by other code", None)
         key = self.env["auth.integration.key"].search([("prefix", "=", secret[:8])])
@@ -258,6 +263,25 @@ class TestKeyAccess(IntegrationCommon):
             fields_of_users = self.env["res.users"].with_user(user).fields_get(ours)
             with self.subTest(user.login):
                 self.assertTrue(user.with_user(user).read(list(fields_of_users) or ["login"]))
+
+    def test_whoami_tells_of_no_other_users_key(self):
+        """Should anything within this call have looked at one."""
+        calling_key.remember(
+            CallingKey(
+                dbname=self.env.cr.dbname,
+                uid=self.stranger.id,
+                key_id=self.foreign_key.id,
+                channel="xmlrpc",
+                remote_addr=None,
+            )
+        )
+        self.addCleanup(calling_key.forget)
+        keys = self.env["auth.integration.key"]
+        self.assertEqual(
+            keys.with_user(self.stranger).whoami()["prefix"], self.foreign_key.prefix
+        )
+        with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
+            keys.with_user(self.owner).whoami()
 
     def test_whoami_needs_a_key(self):
         with self.assertRaisesRegex(UserError, "not authenticated by an API key"):

@@ -11,6 +11,17 @@ def migrate(cr, version):
     if job and job.code.strip() == "model._reconcile()":
         # In a transaction that waits for calls, and with its progress noted.
         job.code = "model._cron_reconcile()"
+    # What was accepted as a number of days, and ended every query for the notices of all policies.
+    cr.execute(
+        SQL(
+            """
+            UPDATE auth_integration_policy
+            SET notice_days = btrim(regexp_replace(
+                regexp_replace(notice_days, '[^0-9,]', '', 'g'), ',+', ',', 'g'), ',')
+            WHERE notice_days ~ '[^0-9, ]|, *,|, *$|^ *,'
+            """
+        )
+    )
     # Technical users followed their integrations: a stolen key could read what people write there.
     cr.execute(
         SQL(

@@ -370,6 +370,18 @@ def test_whatever_is_sent_as_a_key(world, path, secret):
     assert after[0]["n"] == before[0]["n"] + 1
 
 
+def test_verify_is_limited(world):
+    """No address may try keys at will, and none keeps another from asking."""
+
+    def ask(source):
+        line = Line(world.server, source=source)
+        return line.post("/auth_integration/verify", "", {"Authorization": f"Bearer {'0' * 40}"})[0]
+
+    answers = [ask("127.0.0.7") for _number in range(61)]  # the minute may turn once
+    assert answers[:30] == [401] * 30 and 429 in answers
+    assert ask("127.0.0.8") == 401
+
+
 def test_no_header_opens_a_network(world):
     """Whatever a caller says of his address, without ``proxy_mode`` it is that of his connection;
     and an error of ours that he might provoke would let him in."""

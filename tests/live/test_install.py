@@ -238,6 +238,7 @@ def test_upgrade_from_the_first_version(server, found):
         " FROM auth_integration i JOIN res_users u ON u.id = i.user_id"
     )
     assert server.sql(followers + " AND p.name = 'erp'")
+    server.sql("UPDATE auth_integration_policy SET notice_days = '30, 1_4,,7,'")
     server.stop()
     odoo(server, "-u", "auth_integration")
     server.start()
@@ -245,6 +246,9 @@ def test_upgrade_from_the_first_version(server, found):
         {"code": "model._cron_reconcile()"}
     ]
     assert not server.sql(followers + " AND p.name = 'erp'")
+    assert server.sql("SELECT notice_days FROM auth_integration_policy") == [
+        {"notice_days": "30,14,7"}
+    ]
     assert records(server) == found.records
     # It finds what it is for.
     key = found.keys["shop"]

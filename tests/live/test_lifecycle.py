@@ -496,6 +496,21 @@ def test_other_modules_check_is_respected(extended, admin):
         assert not any(map(accepted, ways(server, uid, "checked_twice", key).values()))
 
 
+def test_other_modules_opinion_of_a_user_is_asked_again(extended, admin):
+    """What was accepted over RPC is remembered as long as core would, and no longer: until the
+    caches are cleared, as they are when any setting changes."""
+    server = extended
+    uid = make_user(admin, "suspect")
+    key = generate(server, uid, "now + datetime.timedelta(days=1)")
+    for secret in (key, PASSWORD):
+        client = Xmlrpc(server, uid, secret)
+        call = functools.partial(client.call, "res.users", "context_get")
+        for refused in ("", "suspect", ""):
+            admin.call("ir.config_parameter", "set_param", "later_key_check.refused_login", refused)
+            for _worker in each_worker(server):
+                assert [accepted(call), accepted(call)] == [not refused] * 2
+
+
 def test_public_generate_and_revoke_of_newer_builds(extended, admin):
     """A key that replaces itself by Odoo's own methods is held to the policy and recorded."""
     server = extended
