@@ -12,8 +12,11 @@ class AuthIntegrationRotation(models.Model):
     _inherit = "auth.integration.rotation"
 
     @api.model
-    def _claimable_sql(self):
-        """Integrations with a rotation that waits for an owner."""
+    def _claimable_sql(self, among=None):
+        """Integrations with a rotation that waits for an owner.
+
+        :param among: only these ids
+        """
         return SQL(
             """
             SELECT r.integration_id, min(k.expires_at) AS expires_at
@@ -21,11 +24,13 @@ class AuthIntegrationRotation(models.Model):
             JOIN auth_integration_key k ON k.id = r.old_key_id
             WHERE r.cancelled_at IS NULL AND r.delivery IN %s
               AND (r.postponed_until IS NULL OR r.postponed_until <= %s) AND %s = 'due'
+              AND %s
             GROUP BY r.integration_id
             """,
             self.env["auth.integration.delivery"]._codes("_asks_owners"),
             UTC_NOW,
             self._state_sql("r"),
+            SQL("r.integration_id IN %s", tuple(among)) if among else SQL("TRUE"),
         )
 
     @api.model
@@ -37,9 +42,10 @@ class AuthIntegrationRotation(models.Model):
         )
 
     @api.model
-    def _missing_activities(self):
+    def _missing_activities(self, among=None):
         """Integrations that wait for an owner, and each owner not yet asked.
 
+        :param among: only these integrations' ids
         :return: tuples of integration id, user id and the day the old key ends
         """
         self.env.flush_all()
@@ -55,7 +61,7 @@ class AuthIntegrationRotation(models.Model):
                                                          AND a.user_id IS NOT NULL)
                 ORDER BY due.expires_at, due.integration_id, u.id
                 """,
-                due=self._claimable_sql(),
+                due=self._claimable_sql(among),
                 asked=self._claim_activities_sql(),
                 now=UTC_NOW,
             )
@@ -72,8 +78,7 @@ class AuthIntegrationRotation(models.Model):
                 "next_try_at": False,
             }
         )
-        requests = [r for r in self._missing_activities() if r[0] == self.integration_id.id]
-        if requests:
+        if requests := self._missing_activities(self.integration_id.ids):
             self._ask_owners(requests, by_mail=True)
 
     def _ask_owners(self, requests, by_mail=False):
@@ -96,6 +101,7 @@ class AuthIntegrationRotation(models.Model):
         )
         wait_and_lock(rotations)
         rotations.asked_at = fields.Datetime.now()
+        requests = self._missing_activities(integrations.ids)
         names = {integration.id: integration.name for integration in integrations}
         activities.create(
             [
@@ -129,7 +135,7 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _close_stale(self, activity_ids):
-        activities = self.env["mail.activity"].browse(activity_ids)
+        activities = self.env["mail.activity"].browse(activity_ids).exists()
         wait_and_lock(activities)
         activities.action_feedback(
             feedback=self.env._("Nothing is left to claim")

@@ -16,11 +16,13 @@ class AuthIntegrationRotation(models.Model):
     _inherit = "auth.integration.rotation"
 
     @api.model
-    def _keys_to_extend(self):
+    def _keys_to_extend(self, among=None):
         """Keys about to end that nothing has taken over, where the policy extends.
 
         One that ended because no run came in time is extended too, while its native row is
         there; one that somebody ended is not.
+
+        :param among: only these ids
         """
         return self._ids_of(
             SQL(
@@ -48,8 +50,10 @@ class AuthIntegrationRotation(models.Model):
                       SELECT FROM auth_integration_key older
                       WHERE older.id = k.replaces_id AND k.first_used_at IS NULL
                         AND older.ended_at IS NULL)
+                  AND %(among)s
                 ORDER BY k.expires_at, k.id
                 """,
+                among=self._among("k", among),
                 now=UTC_NOW,
                 margin=EXTENSION_MARGIN,
             )
@@ -62,6 +66,8 @@ class AuthIntegrationRotation(models.Model):
         # The same order as a first use takes them in: the rotation, then its old key.
         wait_and_lock(rotation)
         wait_and_lock(key)
+        if not self._keys_to_extend(key.ids):
+            return
         policy = key.integration_id.policy_id
         now = fields.Datetime.now()
         latest = (key.original_expires_at or key.expires_at) + timedelta(

@@ -54,7 +54,7 @@ class AuthIntegrationRotation(models.Model):
                 policies=tuple(policies.ids),
                 now=UTC_NOW,
                 live=self.env["auth.integration.key"]._is_live_sql("k"),
-                among=SQL("k.id IN %s", tuple(among)) if among else SQL("TRUE"),
+                among=self._among("k", among),
             )
         )
 

@@ -38,6 +38,7 @@ class AuthIntegrationRotation(models.Model):
         """Note on the integrations that the new key is in use."""
         rotations = self.browse(rotation_ids)
         wait_and_lock(rotations)
+        rotations = rotations.filtered(lambda rotation: not rotation.announced_at)
         for rotation in rotations:
             rotation._tell(
                 self.env._(
@@ -101,6 +102,7 @@ class AuthIntegrationRotation(models.Model):
         """Tell the owners, once in each overlap, while there is time to do something."""
         rotations = self.browse(rotation_ids)
         wait_and_lock(rotations)
+        rotations = rotations.filtered(lambda rotation: not rotation.stragglers_told_at)
         for rotation in rotations:
             rotation._tell(
                 self.env._(

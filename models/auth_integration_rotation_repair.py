@@ -32,8 +32,11 @@ class AuthIntegrationRotation(models.Model):
         key._confirm_first_use(key.first_used_at)
 
     @api.model
-    def _keys_wrongly_retiring(self):
-        """Keys in their overlap whose replacement has ended: they are needed again."""
+    def _keys_wrongly_retiring(self, among=None):
+        """Keys in their overlap whose replacement has ended: they are needed again.
+
+        :param among: only these ids
+        """
         return self._ids_of(
             SQL(
                 """
@@ -42,9 +45,11 @@ class AuthIntegrationRotation(models.Model):
                   AND NOT EXISTS (
                       SELECT FROM auth_integration_key n
                       WHERE n.replaces_id = k.id AND n.first_used_at IS NOT NULL AND %s)
+                  AND %s
                 """,
                 self.env["auth.integration.key"]._is_live_sql("k"),
                 self.env["auth.integration.key"]._is_live_sql("n"),
+                self._among("k", among),
             )
         )
 
@@ -54,6 +59,8 @@ class AuthIntegrationRotation(models.Model):
         rotation = self._open_of(key)
         wait_and_lock(rotation)  # in the order of a first use
         wait_and_lock(key)
+        if not self._keys_wrongly_retiring(key.ids):
+            return
         key.write({"retire_at": False, "replaced_by_id": False})
         key._write_native_end()
         rotation.write(
@@ -75,8 +82,11 @@ class AuthIntegrationRotation(models.Model):
         )
 
     @api.model
-    def _unneeded_siblings(self):
-        """New keys never used although a sibling is: handed over while it was first used."""
+    def _unneeded_siblings(self, among=None):
+        """New keys never used although a sibling is: handed over while it was first used.
+
+        :param among: only these ids
+        """
         return self._ids_of(
             SQL(
                 """
@@ -84,16 +94,19 @@ class AuthIntegrationRotation(models.Model):
                 JOIN auth_integration_key k ON k.id = n.replaces_id
                 JOIN auth_integration_key used ON used.id = k.replaced_by_id
                 WHERE n.ended_at IS NULL AND n.first_used_at IS NULL AND n.id != used.id
-                  AND used.first_used_at IS NOT NULL AND %s AND %s
+                  AND used.first_used_at IS NOT NULL AND %s AND %s AND %s
                 """,
                 self.env["auth.integration.key"]._is_live_sql("used"),
                 self.env["auth.integration.key"]._is_live_sql("n"),
+                self._among("n", among),
             )
         )
 
     def _end_sibling(self, key_ids):
         key = self.env["auth.integration.key"].browse(key_ids)
         wait_and_lock(key)
+        if not self._unneeded_siblings(key.ids):
+            return
         key._end(
             "superseded",
             self.env._("Its sibling %s… was used", key.replaces_id.replaced_by_id.prefix),

@@ -3,6 +3,7 @@ import time
 
 from odoo import api, models
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from odoo.tools import SQL
 
 from ..tools.row_locks import wait_and_lock
 
@@ -23,7 +24,8 @@ class AuthIntegrationRotation(models.Model):
 
         Each step looks for what is to be done in the database as it is, so a run goes on where
         one before it died.  Work is committed in batches; a record that fails is logged, rolled
-        back and left to the next run, and the others go on.
+        back and left to the next run, and the others go on.  What was found is looked at again
+        before it is acted on: others may have been at it since.
         """
         steps = [
             (self._keys_to_extend, self._extend, 1),
@@ -97,6 +99,11 @@ class AuthIntegrationRotation(models.Model):
                 _logger.info("%s: another process is at %s", act.__name__, batch[0])
             else:
                 _logger.exception("%s failed for %s", act.__name__, batch[0])
+
+    @api.model
+    def _among(self, alias, ids):
+        """SQL that keeps a query to some ids; to all where none are named."""
+        return SQL("%s IN %s", SQL.identifier(alias, "id"), tuple(ids)) if ids else SQL("TRUE")
 
     @api.model
     def _ids_of(self, query):

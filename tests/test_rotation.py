@@ -579,6 +579,31 @@ class TestRotation(RotationCommon):
         self._run()
         self.assertEqual(late.state, "superseded")
 
+    def test_what_was_found_is_looked_at_again(self):
+        """Between finding and acting another run, or a caller, may have been faster."""
+        rotation, rotations = self._due(), self.rotations
+        self._activities().unlink()
+        requests = rotations._missing_activities()
+        for _run in range(2):
+            rotations._ask_owners(requests)
+        self.assertEqual(len(self._activities()), 1)
+        self._set_end(self.key, 0.5)
+        rotations._extend(self.key.ids)
+        end = self.key.expires_at
+        rotations._extend(self.key.ids)
+        self.assertEqual(self.key.expires_at, end)
+        new, sibling = (self._claim(rotation)[1] for _ in range(2))
+        self._use(new)
+        self._move(sibling, ended_at=None, end_kind=None, first_used_at=fields.Datetime.now())
+        rotations._end_sibling(sibling.ids)
+        self.assertFalse(sibling.ended_at, "it is in use")
+        rotations._take_retirement_back(self.key.ids)
+        self.assertTrue(self.key.retire_at, "its replacement is in use")
+        for _run in range(2):
+            rotations._announce(rotation.ids)
+        notes = self.integration.message_ids.filtered(lambda m: "first used" in (m.body or ""))
+        self.assertEqual(len(notes), 1)
+
     def test_first_use_is_noted_once(self):
         rotation = self._due()
         _secret, new = self._claim(rotation)

@@ -23,11 +23,13 @@ class Endpoint:
     :ivar taken: those that it may have put into use
     :ivar answers: the statuses of its next answers, None to hang up
     :ivar answer: the status of all further ones
+    :ivar verify: what it does with a key before it answers
     :ivar authority: file of the certificate that vouches for it
     """
 
     def __init__(self, folder):
         self.keys, self.taken, self.answers, self.answer = [], [], [], 200
+        self.verify = None
         certificate, self.authority = make_certificates(folder)
         endpoint = self
 
@@ -36,6 +38,8 @@ class Endpoint:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 key = json.loads(body)["data"]["key"]
                 endpoint.keys.append(key)
+                if endpoint.verify:
+                    endpoint.verify(key)
                 answer = endpoint.answers.pop(0) if endpoint.answers else endpoint.answer
                 if answer is None or not 400 <= answer < 500:
                     endpoint.taken.append(key)

@@ -384,6 +384,23 @@ def test_kill_9_at_each_step(server, workplace, delivery, step):
     drive(server, workplace, delivery, crash=step)
 
 
+def test_key_works_when_the_endpoint_gets_it(server, workplace):
+    """It is committed before it is sent: the receiver may verify it before it answers."""
+    driving, states = Drive(server, workplace, "webhook"), []
+
+    def verify(key):
+        states.append(Json2(server, key).call("auth.integration.key", "whoami")["state"])
+
+    driving.make_due()
+    driving.endpoint.verify = verify
+    try:
+        driving.run_schedule()
+    finally:
+        driving.endpoint.verify = None
+    assert states == ["pending"]
+    assert driving.state() == "overlap"
+
+
 @pytest.mark.parametrize(
     "answer, step",
     [
