@@ -136,7 +136,8 @@ class AuthAttempt(models.Model):
             query.select(*(SQL.identifier(query.table, name) for name in ("id", "login", "active")))
         )
         if not rows:
-            attempt.note("user_unknown")
+            if "internal_error" not in attempt.codes:  # which is never shown as a wrong login
+                attempt.note("user_unknown")
             return
         attempt.user_id, attempt.known_login, active = rows[0]
         if not active:

@@ -170,7 +170,7 @@ def test_newcomer_whom_odoo_fails_to_make(world, stock_world, way):
     caller = world.calls()
     reply = BY_LOGIN[way](caller, "stranger", IN_DIRECTORY)
     [row] = caller.rows()
-    assert (row["outcome"], row["count"], row["user_id"]) == ("failure", 1, None)
+    assert (row["cause"], row["count"], row["user_id"]) == ("internal_error", 1, None)
     assert reply == BY_LOGIN[way](stock_world.calls(), "stranger", IN_DIRECTORY)
 
 
