@@ -533,14 +533,10 @@ class ResUsers(models.Model):
 
         A stronger hash of the same password does not pass here.
         """
-        core = CoreDecision(super()._set_password)
-        core.with_our_part(self._set_password_and_remember)
-
-    def _set_password_and_remember(self, core):
-        core()
+        super()._set_password()
         if not self._auth_integration_ready():
             return
-        with protected(self.env.cr):
+        with recording(self.env):
             self.env.cr.execute(
                 SQL(
                     "INSERT INTO auth_integration_password_change (user_id, changed_at)"
