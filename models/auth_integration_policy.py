@@ -100,10 +100,7 @@ class AuthIntegrationPolicy(models.Model):
     @api.depends("notice_days")
     def _compute_rotation_lead_days(self):
         for policy in self:
-            try:
-                policy.rotation_lead_days = policy._notice_day_list()[0]
-            except ValueError:
-                policy.rotation_lead_days = 0  # about to be refused: _check_notice_days
+            policy.rotation_lead_days = max(policy._notice_day_list(), default=0)
 
     @api.depends("integration_ids")
     def _compute_integration_count(self):
