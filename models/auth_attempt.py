@@ -9,13 +9,6 @@ from ..tools import causes, references
 
 _logger = logging.getLogger(__name__)
 
-# Settings: parameter and default.
-PARAMETERS = {
-    "attempt_keep_failures_days": 365,
-    "attempt_keep_successes_days": 90,
-    "attempt_max_rows": 5_000_000,
-    "attempt_new_rows_per_minute": 120,
-}
 CHANNELS = [
     ("xmlrpc", "XML-RPC"),
     ("jsonrpc", "JSON-RPC"),
@@ -212,13 +205,6 @@ class AuthAttempt(models.Model):
                 ", ".join(sorted(f"{table}.{column}" for table, column in missing)),
             )
         return not missing
-
-    @api.model
-    def _setting(self, name):
-        """A setting of the log: a positive number, the default when it is anything else."""
-        text = self.env["ir.config_parameter"].sudo().get_param(f"auth_integration.{name}") or ""
-        return int(text) if text.isdecimal() and int(text) else PARAMETERS[name]
-
 
     @api.model
     def _reference_key(self):

@@ -3,7 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..tools import agents, probe
+from ..tools import agents, probe, settings
 from ..tools.redaction import clean, describe_unknown_login, is_short_number
 
 NEAREST_LOGIN_CANDIDATES = 5000
@@ -88,7 +88,7 @@ class AuthAttempt(models.Model):
             "SELECT " + ", ".join(f"({SURROUNDINGS[name]})" for name in wanted),
             {
                 "minute": now.replace(second=0),
-                "most_rows": 2 * self._setting("attempt_new_rows_per_minute"),
+                "most_rows": 2 * settings.number(self.env, "attempt_new_rows_per_minute"),
                 "user": attempt.user_id,
                 "key": attempt.key_id,
                 "address": attempt.remote_addr,
@@ -178,7 +178,7 @@ class AuthAttempt(models.Model):
         together are users, integrations, keys and causes, and the counts stay exact.  The
         reference goes with the address, of which it is made; the server log still has it.
         """
-        return min(new_rows // self._setting("attempt_new_rows_per_minute"), 2)
+        return min(new_rows // settings.number(self.env, "attempt_new_rows_per_minute"), 2)
 
     def _describe_login(self, attempt, flood_level=0):
         """What is kept of a login or user id that does not exist: never the text itself."""

@@ -3,6 +3,8 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ..tools import settings
+
 GC_BATCH = 20_000
 
 
@@ -19,7 +21,7 @@ class AuthAttempt(models.Model):
         """
         removed, remaining = 0, 0
         for outcome, plural in (("failure", "failures"), ("success", "successes")):
-            days = self._setting(f"attempt_keep_{plural}_days")
+            days = settings.number(self.env, f"attempt_keep_{plural}_days")
             before = fields.Datetime.now() - timedelta(days=days)
             number = self._remove("age", SQL("outcome = %s AND last_seen < %s", outcome, before))
             removed, remaining = removed + number, remaining or int(number == GC_BATCH)
@@ -28,7 +30,7 @@ class AuthAttempt(models.Model):
                 SQL(
                     "SELECT last_seen, id FROM auth_attempt ORDER BY last_seen DESC, id DESC"
                     " OFFSET %s LIMIT 1",
-                    self._setting("attempt_max_rows"),
+                    settings.number(self.env, "attempt_max_rows"),
                 )
             )
             if excess:

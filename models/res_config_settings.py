@@ -28,3 +28,9 @@ class ResConfigSettings(models.TransientModel):
         " are counted together; past twice as many, those with different logins, too. Attempts of"
         " different users, integrations, keys and causes are always told apart.",
     )
+    auth_integration_key_keep_ended_days = fields.Integer(
+        "Remember ended keys (days)",
+        config_parameter="auth_integration.key_keep_ended_days",
+        default=400,
+        help="So long a key that somebody still presents after its end is recognised and named.",
+    )

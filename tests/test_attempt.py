@@ -15,7 +15,7 @@ from ..models import (
     auth_attempt_emission,
     auth_attempt_retention,
 )
-from ..tools import agents, attempt_lines, references
+from ..tools import agents, attempt_lines, references, settings
 from ..tools import attempt as attempt_context
 from ..tools.log_limit import LogLimit
 
@@ -124,19 +124,19 @@ class TestRetention(AttemptCase):
     def test_settings_are_those_used(self):
         """The fields of Settings write the parameters that retention reads, with its defaults."""
         self.env["ir.config_parameter"].search(
-            [("key", "=like", "auth\\_integration.attempt%")]
+            [("key", "in", [f"auth_integration.{name}" for name in settings.DEFAULTS])]
         ).unlink()
-        settings = self.env["res.config.settings"].create({})
-        self.assertEqual(settings.auth_integration_attempt_max_rows, 5_000_000)
-        for name, default in auth_attempt.PARAMETERS.items():
+        dialogue = self.env["res.config.settings"].create({})
+        self.assertEqual(dialogue.auth_integration_attempt_max_rows, 5_000_000)
+        for name, default in settings.DEFAULTS.items():
             with self.subTest(name):
                 field = f"auth_integration_{name}"
-                self.assertEqual(settings[field], default)
-                self.assertEqual(self.attempts._setting(name), default)
-                settings[field] = default + 7
-        settings.execute()
-        for name, default in auth_attempt.PARAMETERS.items():
-            self.assertEqual(self.attempts._setting(name), default + 7)
+                self.assertEqual(dialogue[field], default)
+                self.assertEqual(settings.number(self.env, name), default)
+                dialogue[field] = default + 7
+        dialogue.execute()
+        for name, default in settings.DEFAULTS.items():
+            self.assertEqual(settings.number(self.env, name), default + 7)
 
 
 @tagged("post_install", "-at_install")

@@ -1,10 +1,12 @@
 from datetime import timedelta
 from unittest.mock import patch
 
+from freezegun import freeze_time
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
+from ..models.auth_attempt import IDENTIFYING_COLUMNS
 from ..tools import calling_key
 from ..tools.calling_key import CallingKey
 from .common import IntegrationCommon
@@ -12,6 +14,10 @@ from .common import IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestKey(IntegrationCommon):
+    def _codes(self, secret):
+        """Why a key is refused, or None where it is not known."""
+        return self.env["res.users.apikeys"]._codes_of_presented(secret)
+
     def test_issued_key_has_a_dated_record(self):
         secret, key = self._issue(self.integration)
         self.assertEqual(key.prefix, secret[:8])
@@ -181,6 +187,35 @@ class TestKey(IntegrationCommon):
         self.env["res.users.apikeys"]._gc_user_apikeys()
         self.assertIsNone(self._native(key))
         self.assertEqual((key.state, key.ended_at), ("expired", yesterday))
+
+    def test_ended_key_is_remembered_for_its_time(self):
+        """At half of it a key used after its end is named; past it only its attempts are left."""
+        secret, old = self._issue(self.integration)
+        _secret, new = self._issue(self.integration)
+        old.action_rotate_now()
+        old.revoke("no longer needed")
+        attempts = self.env["auth.attempt"]
+        columns = dict.fromkeys(IDENTIFYING_COLUMNS) | {"outcome": "failure", "channel": "web"}
+        now = fields.Datetime.now()
+        attempts._upsert(columns | {"key_id": old.id, "cause": "key_revoked"}, 1, now, now)
+        keys = self.env["auth.integration.key"]
+        with freeze_time(now + timedelta(days=200)):
+            self.assertEqual(keys._gc_ended_keys(), (0, 0))
+        self.assertEqual(self._codes(secret), {"key_revoked"})
+        with freeze_time(now + timedelta(days=401)):
+            self.assertEqual(keys._gc_ended_keys(), (1, 0))
+        self.assertFalse(old.exists())
+        self.assertIsNone(self._codes(secret))
+        self.assertTrue(new.exists(), "it has not ended")
+        row = attempts.search([("cause", "=", "key_revoked")])
+        self.assertFalse(row.web_read({"key_id": {"fields": {"display_name": {}}}})[0]["key_id"])
+
+    def test_ended_key_with_a_native_row_is_not_forgotten(self):
+        """It would be found again as one that somebody else has made."""
+        _secret, key = self._issue(self.integration)
+        self._move(key, ended_at=fields.Datetime.now() - timedelta(days=500), end_kind="expired")
+        self.assertEqual(self.env["auth.integration.key"]._gc_ended_keys(), (0, 0))
+        self.assertTrue(key.exists())
 
     def test_deleting_the_user_leaves_the_tombstone(self):
         user = new_test_user(self.env, "leaver", "base.group_user")
