@@ -42,7 +42,8 @@ class AuthIntegrationKey(models.Model):
         return {
             "integration": key.integration_id.code or False,
             "prefix": key.prefix,
-            "state": key.state,
+            # This call is a use: whether its transaction has begun too early to see it or not.
+            "state": "active" if key.state == "pending" else key.state,
             "expires_at": _to_rpc(key.expires_at),
             "rotate_after": _to_rpc(key.rotate_after),
             "channel": caller.channel or False,

@@ -20,12 +20,14 @@ class AuthIntegrationKey(models.Model):
 
         :param use: :class:`~odoo.addons.auth_integration.tools.usage_writer.SuccessfulUse`
         """
-        previous = self.env.execute_query(
+        self.env.cr.execute(
             SQL(
                 "SELECT first_used_at FROM auth_integration_key WHERE id = %s FOR NO KEY UPDATE",
                 use.key_id,
-            )
+            ),
+            log_exceptions=False,  # whoever has it locked may keep it for longer than we wait
         )
+        previous = self.env.cr.fetchall()
         if not previous:
             return
         self.env.cr.execute(

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 import odoo.modules.module
 from odoo.api import SUPERUSER_ID, Environment
 from odoo.modules.registry import Registry
+from psycopg2.errors import LockNotAvailable
 
 from .agent_limit import AgentLimit
 from .usage import UsageBuffer
@@ -80,8 +81,10 @@ class UsageWriter:
         self._buffer.drain()
 
     def flush(self) -> None:
-        """Write everything that is pending."""
+        """Write everything that is pending, for the end of the process."""
         self._write_by_database(self._buffer.drain())
+        if self._buffer.waiting:
+            _logger.error("%s uses of API keys could not be written", self._buffer.waiting)
 
     def _write(self, registry, batches):
         attempts = registry["auth.attempt"]
@@ -93,19 +96,30 @@ class UsageWriter:
         for batch in batches:
             by_database.setdefault(batch.identity.dbname, []).append(batch)
         for dbname, group in by_database.items():
-            try:
-                registry = Registry.registries.get(dbname)
-                if registry is not None and getattr(registry, "auth_integration_ready", False):
-                    self._write(registry, group)
-            except Exception:
+            registry = Registry.registries.get(dbname)
+            if registry is not None and getattr(registry, "auth_integration_ready", False):
+                self._write_or_keep(registry, group)
+
+    def _write_or_keep(self, registry, group):
+        """Write batches of one database; those that cannot be written wait for the next time."""
+        try:
+            self._write(registry, group)
+        except LockNotAvailable:
+            if len(group) > 1:  # one key that somebody works on must not keep back the others
                 for batch in group:
-                    self._buffer.put_back(batch)
-                _logger.error(
-                    "Could not write %s uses of API keys in %s",
-                    sum(batch.count for batch in group),
-                    dbname,
-                    exc_info=True,
-                )
+                    self._write_or_keep(registry, [batch])
+                return
+            self._buffer.put_back(group[0])
+            _logger.info("Uses of an API key wait: its record is locked")
+        except Exception:
+            for batch in group:
+                self._buffer.put_back(batch)
+            _logger.error(
+                "Could not write %s uses of API keys in %s",
+                sum(batch.count for batch in group),
+                registry.db_name,
+                exc_info=True,
+            )
 
     def _ensure_thread(self):
         """Start the writing thread of this process; a prefork worker is a process of its own."""

@@ -419,6 +419,43 @@ def test_lock_timeout_is_in_force(world):
     assert in_force == [in_force[2], "read committed", "500ms"]
 
 
+def test_locked_key_keeps_back_its_own_uses_only(world):
+    """Whoever works on a key has its record locked for a while: its uses are written later."""
+    meanwhile, waiting, afterwards = world.server.shell(
+        """
+        import time
+        from odoo.addons.auth_integration.tools.usage import Batch
+        from odoo.addons.auth_integration.tools.usage_writer import SuccessfulUse, UsageWriter
+
+        def counted():
+            cr.execute("SELECT key_id, use_count FROM auth_integration_key_address"
+                " WHERE address = '192.0.2.77' ORDER BY key_id")
+            return cr.fetchall()
+
+        def used(key_id):
+            use = SuccessfulUse(dbname=cr.dbname, channel="json2", auth_type=None, login="x",
+                user_id=None, integration_id=None, attribution=None, key_id=key_id,
+                remote_addr="192.0.2.77", user_agent="locked/1")
+            return Batch(use, 3, time.time(), time.time())
+
+        writer = UsageWriter()
+        with registry.cursor() as other:
+            other.execute("SELECT id FROM auth_integration_key WHERE id = %s FOR UPDATE", [locked])
+            writer._write_by_database([used(locked), used(free)])
+            other.rollback()
+        result = [counted(), writer._buffer.waiting]
+        cr.rollback()
+        writer.flush()
+        result.append(counted())
+        """,
+        locked=world.key_ids["good"],
+        free=world.key_ids["personal"],
+    )
+    assert meanwhile == [[world.key_ids["personal"], 3]]
+    assert waiting == 3
+    assert afterwards == sorted([[world.key_ids["good"], 3], [world.key_ids["personal"], 3]])
+
+
 def test_kill_9_loses_no_failure_and_no_first_success(world):
     """What the client was told is on record, when the server dies the moment after."""
     callers = [world.calls() for _ in range(3)]

@@ -76,7 +76,7 @@ def test_with_a_second_factor(server, channel):
     assert set(answer) == ANSWER
     for _worker in each_worker(server):
         assert "used before" in system.refusal(channel, totp=code)
-    assert system.call(channel, "whoami", answer["key"])["state"] == "pending"
+    assert system.call(channel, "whoami", answer["key"])["state"] == "active"
     assert system.call(channel, "whoami")["state"] == "retiring"
 
 
