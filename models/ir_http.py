@@ -7,7 +7,6 @@ from odoo.http import SessionExpiredException, request
 from werkzeug.exceptions import HTTPException
 
 from ..tools import attempt as attempt_context
-from ..tools import caller
 from ..tools.core_decision import CoreDecision
 from ..tools.redaction import is_key_shaped
 
@@ -52,21 +51,6 @@ class IrHttp(models.AbstractModel):
                 raise
             attempt.user_id = attempt.user_id or request.env.uid
             return result
-
-    @classmethod
-    def _handle_error(cls, exception):
-        """Extend :meth:`ir.http._handle_error` for the call during which this process has imported
-        the add-on: its answer does not pass the wrapper that adds the reference to all others."""
-        core = CoreDecision(super()._handle_error, exception)
-        return core.with_our_part(cls._answer_with_reference)
-
-    @classmethod
-    def _answer_with_reference(cls, core):
-        response = core()
-        reference = attempt_context.answered_reference()
-        if reference and not caller.in_wrapped_call() and hasattr(response, "headers"):
-            response.headers[attempt_context.REFERENCE_HEADER] = reference
-        return response
 
     @classmethod
     def _authenticate_session(cls, core, auth):

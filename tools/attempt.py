@@ -103,9 +103,6 @@ def forget() -> None:
 def answer_with(reference: str | None) -> None:
     """Have the answer to the current HTTP request carry this reference."""
     _answered_reference.set(reference)
-    # The call that imports the add-on does not pass the wrapper that adds the header.
-    if not caller.in_wrapped_call() and (request := caller.current_request()):
-        request.future_response.headers[REFERENCE_HEADER] = reference
 
 
 def answered_reference() -> str | None:

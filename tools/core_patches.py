@@ -11,6 +11,8 @@ patched                                   why
 ``odoo.http.Application.__call__``        to start and end every request without a trace of the
                                           one before, to see refusals that show in the answer
                                           only, and to put the reference on any answer
+``werkzeug.wrappers.Response              for the one call that does not pass there: the add-on
+.get_wsgi_headers``                       is imported while it runs
 ``odoo.service.common.dispatch``,         to see the calls that end before any model is asked
 ``odoo.service.model.dispatch``,
 ``odoo.service.db.dispatch``
@@ -27,6 +29,7 @@ import odoo.http
 import odoo.service.common
 import odoo.service.db
 import odoo.service.model
+import werkzeug.wrappers
 
 from . import (
     attempt,
@@ -49,6 +52,7 @@ def apply() -> None:
     """Patch this process, once."""
     _patch(odoo.http, "borrow_request", _borrow_request)
     _patch(odoo.http.Application, "__call__", _application_call)
+    _patch(werkzeug.wrappers.Response, "get_wsgi_headers", _wsgi_headers)
     _patch(odoo.service.common, "dispatch", functools.partial(_dispatch, "common"))
     _patch(odoo.service.model, "dispatch", functools.partial(_dispatch, "object"))
     _patch(odoo.service.db, "dispatch", functools.partial(_dispatch, "db"))
@@ -107,6 +111,18 @@ def _serve_without_a_trace(core):
     finally:
         caller.leave_call()
         _forget_everything()
+
+
+def _wsgi_headers(original):
+    """Mirror :meth:`werkzeug.wrappers.Response.get_wsgi_headers`, through which any answer goes."""
+
+    def get_wsgi_headers(self, environ):
+        headers = original(self, environ)
+        if not caller.in_wrapped_call() and (reference := attempt.answered_reference()):
+            headers[attempt.REFERENCE_HEADER] = reference
+        return headers
+
+    return get_wsgi_headers
 
 
 def _forget_database_name():

@@ -73,12 +73,21 @@ def test_first_calls_of_a_fresh_process(world):
             assert row["reference"] == reply.reference
 
 
-def test_first_call_of_a_fresh_process_is_answered_by_an_exception(world):
-    """/json/2 refuses by raising: its answer is another one than that of RPC."""
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c, w: c.json2(WRONG_KEY, X_Odoo_Database=w.db),
+        lambda c, w: c.execute(w.uids["worker"], WRONG_KEY),
+        lambda c, w: c.execute_json(w.uids["worker"], WRONG_KEY),
+    ],
+    ids=["json2", "xmlrpc", "jsonrpc"],
+)
+def test_first_call_of_a_fresh_process_is_refused_by_an_exception(world, call):
+    """Its answer is made by another part of Odoo than that of an authenticate."""
     world.server.restart()
     for _worker in each_worker(world.server):
         caller = world.calls()
-        reply = caller.json2(WRONG_KEY, X_Odoo_Database=world.db)
+        reply = call(caller, world)
         [row] = caller.rows()
         assert (row["cause"], row["remote_addr"]) == ("key_unknown", "127.0.0.1")
         assert row["reference"] == reply.reference
