@@ -1,9 +1,6 @@
-from datetime import datetime, timedelta
-
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.fields import Command, Domain
-from odoo.tools import SQL
+from odoo.fields import Command
 
 from ..tools import networks
 
@@ -39,7 +36,10 @@ FOLLOWING = {"auth_integration_following": Following()}
 
 
 class AuthIntegration(models.Model):
-    """One external system, the technical user it authenticates as, and who answers for it."""
+    """One external system, the technical user it authenticates as, and who answers for it.
+
+    What is known of it at this moment is in ``auth_integration_live.py``.
+    """
 
     _name = "auth.integration"
     _description = "API Integration"
@@ -48,12 +48,6 @@ class AuthIntegration(models.Model):
     _rec_names_search = ["name", "code"]
     # Owners may not change an integration, yet they answer for it: let them write in its history.
     _mail_post_access = "read"
-    _live_sql = {
-        "last_success": "_last_success_sql",
-        "last_failure": "_last_failure_sql",
-        "last_cause": "_last_cause_sql",
-        "health": "_health_sql",
-    }
 
     name = fields.Char(required=True, tracking=True)
     code = fields.Char(
@@ -125,37 +119,9 @@ class AuthIntegration(models.Model):
     )
     delivery = fields.Selection(related="policy_id.delivery")
     key_ids = fields.One2many("auth.integration.key", "integration_id", "Keys")
-    live_key_count = fields.Integer("Live keys", compute="_compute_counts")
-    attempt_failure_count = fields.Integer("Failures, 7 days", compute="_compute_counts")
-    open_rotation_count = fields.Integer("Open rotations", compute="_compute_counts")
-    has_key_to_claim = fields.Boolean(compute="_compute_has_key_to_claim")
     archive_warning = fields.Text(
         compute="_compute_archive_warning",
         help="Who is refused once this is archived; empty when nobody is.",
-    )
-    finding_ids = fields.One2many(
-        "auth.integration.finding", string="Open findings", compute="_compute_finding_ids"
-    )
-    health = fields.Selection(
-        [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
-        compute="_compute_live",
-        compute_sudo=True,
-        search="_search_health",
-        help="The worst open finding.",
-    )
-    health_color = fields.Integer(compute="_compute_health_color")
-    last_success = fields.Datetime(
-        compute="_compute_live", compute_sudo=True, search="_search_last_success"
-    )
-    last_failure = fields.Datetime(
-        compute="_compute_live", compute_sudo=True, search="_search_last_failure"
-    )
-    last_cause = fields.Selection(
-        lambda self: self.env["auth.attempt"]._selection_cause(),
-        compute="_compute_live",
-        compute_sudo=True,
-        search="_search_last_cause",
-        help="Why the last refused attempt was refused.",
     )
 
     _code_uniq = models.Constraint("unique (code)", "Another integration has this code.")
@@ -168,158 +134,6 @@ class AuthIntegration(models.Model):
         return self.env.ref(
             "auth_integration.auth_integration_policy_default", raise_if_not_found=False
         ) or self.env["auth.integration.policy"].search([], limit=1)
-
-    # Live fields -----------------------------------------------------------------------------
-
-    def _last_attempt_sql(self, alias, outcome, column):
-        return SQL(
-            "(SELECT a.%s FROM auth_attempt a WHERE a.integration_id = %s AND a.outcome = %s"
-            " ORDER BY a.last_seen DESC LIMIT 1)",
-            SQL.identifier(column),
-            SQL.identifier(alias, "id"),
-            outcome,
-        )
-
-    def _last_success_sql(self, alias):
-        return self._last_attempt_sql(alias, "success", "last_seen")
-
-    def _last_failure_sql(self, alias):
-        return self._last_attempt_sql(alias, "failure", "last_seen")
-
-    def _last_cause_sql(self, alias):
-        return self._last_attempt_sql(alias, "failure", "cause")
-
-    def _health_sql(self, alias):
-        """SQL of the worst open finding; the findings are looked up once, not for each row.
-
-        While records are read, only what is found of these is looked up.
-        """
-        of_these = SQL("IN %s", tuple(self.ids)) if self.ids else SQL("IS NOT NULL")
-        return SQL(
-            """
-            COALESCE((
-                SELECT jsonb_object_agg(worst.integration_id, worst.severity) FROM (
-                    SELECT f.integration_id,
-                           CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'
-                                ELSE 'warning' END AS severity
-                    FROM auth_integration_finding f
-                    WHERE f.severity <> 'info' AND NOT f.accepted AND f.integration_id %s
-                    GROUP BY f.integration_id
-                ) worst
-            ) ->> %s::text, 'ok')
-            """,
-            of_these,
-            SQL.identifier(alias, "id"),
-        )
-
-    def _search_health(self, operator, value):
-        """Search domain of ``health``: a look at some of the findings, not at all."""
-        if operator not in ("in", "not in"):
-            return NotImplemented
-
-        def with_findings(severities, having="TRUE"):
-            return Domain(
-                "id",
-                "in",
-                SQL(
-                    """(
-                    SELECT f.integration_id FROM auth_integration_finding f
-                    WHERE f.severity IN %s AND NOT f.accepted AND f.integration_id IS NOT NULL
-                    GROUP BY f.integration_id HAVING %s
-                    )""",
-                    severities,
-                    SQL(having),
-                ),
-            )
-
-        not_ok = ("critical", "warning")
-        domains = {
-            "critical": with_findings(("critical",)),
-            "warning": with_findings(not_ok, "bool_and(f.severity = 'warning')"),
-            "ok": ~with_findings(not_ok),
-        }
-        wanted = Domain.OR(domains[health] for health in value if health in domains)
-        return wanted if operator == "in" else ~wanted
-
-    def _search_last_success(self, operator, value):
-        return self._search_live("last_success", operator, value)
-
-    def _search_last_failure(self, operator, value):
-        return self._search_live("last_failure", operator, value)
-
-    def _search_last_cause(self, operator, value):
-        return self._search_live("last_cause", operator, value)
-
-    @api.depends("key_ids")
-    def _compute_counts(self):
-        live = dict(
-            self.env["auth.integration.key"]._read_group(
-                [("integration_id", "in", self.ids), ("is_live", "=", True)],
-                ["integration_id"],
-                ["__count"],
-            )
-        )
-        since = fields.Datetime.now() - timedelta(days=7)
-        failures = dict(
-            self.env["auth.attempt"]._read_group(
-                [
-                    ("integration_id", "in", self.ids),
-                    ("outcome", "=", "failure"),
-                    ("last_seen", ">=", since),
-                ],
-                ["integration_id"],
-                ["count:sum"],
-            )
-        )
-        rotations = dict(
-            self.env["auth.integration.rotation"]._read_group(
-                [
-                    ("integration_id", "in", self.ids),
-                    ("state", "in", ("due", "delivering", "delivered", "overlap")),
-                ],
-                ["integration_id"],
-                ["__count"],
-            )
-        )
-        for integration in self:
-            integration.open_rotation_count = rotations.get(integration, 0)
-            integration.live_key_count = live.get(integration, 0)
-            integration.attempt_failure_count = failures.get(integration, 0)
-
-    def _compute_has_key_to_claim(self):
-        waiting = self._rotations_to_claim().integration_id
-        for integration in self:
-            integration.has_key_to_claim = integration._origin in waiting
-
-    def _rotations_to_claim(self):
-        """Rotations of these integrations that wait for an owner, the first to end first."""
-        rotations = self.env["auth.integration.rotation"].search(
-            [
-                ("integration_id", "in", self.ids),
-                ("delivery", "in", self.env["auth.integration.delivery"]._codes("_asks_owners")),
-                ("state", "=", "due"),
-            ]
-        )
-        return rotations.sorted(lambda rotation: rotation.deadline or datetime.max)
-
-    def _compute_finding_ids(self):
-        """Search each time: findings come and go without anything being written to them."""
-        self.env.flush_all()
-        findings = self.env["auth.integration.finding"].search(
-            [("integration_id", "in", self.ids), ("accepted", "=", False)]
-        )
-        for integration in self:
-            integration.finding_ids = findings.filtered(
-                lambda finding, owner=integration: finding.integration_id == owner._origin
-            )
-
-    @api.depends("health")
-    def _compute_health_color(self):
-        """Number of the colour at the edge of the card, as kanban views count them."""
-        for integration in self:
-            integration.health_color = {"critical": 1, "warning": 3, "ok": 10}.get(
-                integration.health, 0
-            )
 
     @api.depends("user_id.group_ids")
     def _compute_is_privileged(self):
