@@ -397,7 +397,7 @@ def test_key_works_when_the_endpoint_gets_it(server, workplace):
         driving.run_schedule()
     finally:
         driving.endpoint.verify = None
-    assert states == ["pending"]
+    assert states == ["active"]
     assert driving.state() == "overlap"
 
 
