@@ -6,6 +6,7 @@ Example::
 """
 
 import argparse
+import os
 import sys
 
 import virtualenv
@@ -15,7 +16,7 @@ from common import entry_point
 def main():
     """Take one screenshot, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", default="http://localhost:8069")
+    parser.add_argument("--url", default=f"http://localhost:{os.environ.get('PORT') or 8069}")
     parser.add_argument("--db", help="default: the first database that the server lists")
     parser.add_argument("--login", help="without it the page is seen as a visitor")
     parser.add_argument("--password", help="default: the login")

@@ -379,7 +379,7 @@ class AuthIntegrationKey(models.Model):
                     self.env._("Only its user or a Settings administrator may end this key.")
                 )
 
-    def revoke(self, reason, compromised=False):
+    def revoke(self, reason=False, compromised=False):
         """End keys at once, in every worker.
 
         :param str reason: kept on the tombstone and in the integration's history

@@ -22,6 +22,7 @@ import re
 import socket
 import ssl
 import sys
+import textwrap
 import time
 import urllib.parse
 import xmlrpc.client
@@ -451,10 +452,12 @@ class Answer:
 
     @property
     def summary(self):
-        words = self.message or " ".join(re.sub(r"<[^>]*>", " ", self.text).split())
+        # The title of a page and its heading say the status again.
+        text = re.sub(r"(?s)<title>.*?</title>|<h1>.*?</h1>|<[^>]*>", " ", self.text[:4000])
+        words = textwrap.shorten(self.message or text, 120, placeholder="…")
         reference = self.headers.get("X-Auth-Reference")
         return "{} {}{}".format(
-            self.status, words[:120], " (reference {})".format(reference) if reference else ""
+            self.status, words, " (reference {})".format(reference) if reference else ""
         ).strip()
 
 

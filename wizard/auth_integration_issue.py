@@ -55,12 +55,19 @@ class AuthIntegrationIssue(models.TransientModel):
 
 def show_key_action(env, secret):
     """Action of the dialogue that shows a new key; the key travels in the context only."""
-    view = env.ref("auth_integration.auth_integration_show_key_view_form")
+    return show_secret_action(env, "show_key", env._("API Key Ready"), secret)
+
+
+def show_secret_action(env, view, title, secret):
+    """Action of a dialogue that shows something secret, this once.
+
+    :param view: the view's XML id is ``auth_integration_<view>_view_form``
+    """
     return {
         "type": "ir.actions.act_window",
         "res_model": "res.users.apikeys.show",
-        "name": env._("API Key Ready"),
-        "views": [(view.id, "form")],
+        "name": title,
+        "views": [(env.ref(f"auth_integration.auth_integration_{view}_view_form").id, "form")],
         "target": "new",
         "context": {"default_key": secret},
     }

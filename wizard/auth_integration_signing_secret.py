@@ -2,7 +2,7 @@ from odoo import fields, models
 from odoo.addons.base.models.res_users import check_identity
 
 from ..tools import signatures
-from .auth_integration_issue import show_key_action
+from .auth_integration_issue import show_secret_action
 
 
 class AuthIntegrationSigningSecret(models.TransientModel):
@@ -23,9 +23,8 @@ class AuthIntegrationSigningSecret(models.TransientModel):
     @check_identity
     def action_make(self):
         """Replace the secret and show the new one, this once."""
-        return show_key_action(self.env, self._make()) | {
-            "name": self.env._("Signing Secret Ready")
-        }
+        title = self.env._("Signing Secret Ready")
+        return show_secret_action(self.env, "show_signing_secret", title, self._make())
 
     def _make(self):
         self.ensure_one()
