@@ -429,9 +429,9 @@ class Unreachable(Exception):
 class Answer:
     """One HTTP answer, read to its end or to 1 MB."""
 
-    def __init__(self, status, headers, body, local_address):
+    def __init__(self, status, headers, body, local_address, exchange):
         self.status, self.headers, self.body = status, headers, body
-        self.local_address = local_address
+        self.local_address, self.exchange = local_address, exchange
 
     @property
     def text(self):
@@ -499,7 +499,9 @@ class Line:
             )
             answer = connection.getresponse()
             self.exchange = self.exchange.replace("no answer", str(answer.status))
-            return Answer(answer.status, answer.headers, answer.read(1 << 20), local_address)
+            return Answer(
+                answer.status, answer.headers, answer.read(1 << 20), local_address, self.exchange
+            )
         except Exception as error:
             raise Unreachable(*connection_cause(error)) from None
         finally:
@@ -542,7 +544,7 @@ class Doctor:
         self.open_protocols = []
         self.opened_session = None
         self.unexplained = None  # the protocol that refused a secret, and what it answered
-        self.unknown_seen = None  # what verify answered about a key it does not know
+        self.unknown = None  # what verify answered about a key it does not know
         self.address_checked = False
 
     # Reporting
@@ -558,29 +560,33 @@ class Doctor:
             text = text.replace(self.secret, "[key]")
         return re.sub(r"[0-9a-fA-F]{40,}", "[key]", text)
 
-    def note(self, check, ok, seen, cause=None, meaning=None):
-        """Write a step down. ``ok``: True, False, or None for a warning."""
+    def note(self, check, ok, seen, cause=None, meaning=None, answer=None):
+        """Write a step down. ``ok``: True, False, or None for a warning.
+
+        ``answer``: what was seen, where others came after it.
+        """
         known = CAUSES.get(cause)
+        last = answer or self.line
         self.steps.append(
             Step(
                 check, ok, cause, self.redact(seen),
                 self.redact(meaning or (known.title if known else "")),
                 known.remedy if known else "",
-                self.redact(self.line.exchange) if self.line else "",
+                self.redact(last.exchange) if last else "",
             )
         )
 
     def good(self, check, seen):
         self.note(check, True, seen)
 
-    def bad(self, check, cause, seen, meaning=None):
-        self.note(check, False, seen, cause, meaning)
+    def bad(self, check, cause, seen, meaning=None, answer=None):
+        self.note(check, False, seen, cause, meaning, answer)
 
     def warn(self, check, cause, seen, meaning=None):
         self.note(check, None, seen, cause, meaning)
 
-    def fatal(self, check, cause, seen, meaning=None):
-        self.bad(check, cause, seen, meaning)
+    def fatal(self, check, cause, seen, meaning=None, answer=None):
+        self.bad(check, cause, seen, meaning, answer)
         raise Stop
 
     @property
@@ -957,11 +963,11 @@ class Doctor:
         rpc = [protocol for protocol in self.open_protocols if protocol != "json2"]
         if rpc and self.database_exists(self.db):
             if self.options.protocol == "json2" or len(self.open_protocols) == 1:
-                self.fatal("database", "database_not_selected", answer.summary)
-            self.bad("database", "database_not_selected", answer.summary)
+                self.fatal("database", "database_not_selected", answer.summary, answer=answer)
+            self.bad("database", "database_not_selected", answer.summary, answer=answer)
             self.open_protocols = rpc
             return
-        self.fatal("database", "database_unknown", answer.summary)
+        self.fatal("database", "database_unknown", answer.summary, answer=answer)
 
     def check_header_arrives(self):
         answer = self.call_json2("res.users", "context_get", database=NO_SUCH_DATABASE)
@@ -1074,7 +1080,7 @@ class Doctor:
             self.warn("key", "throttled", answer.summary)
         elif answer.status == 401:
             self.valid_key = False
-            self.unknown_seen = "verify answers " + answer.summary
+            self.unknown = answer
 
     def end_meaning(self, told, cause):
         if cause in ("key_expired", "key_revoked", "key_superseded") and told.get("expires_at"):
@@ -1197,7 +1203,8 @@ class Doctor:
         if self.valid_key is False and is_key(self.secret):
             if any(step.ok and step.seen.startswith("accepted") for step in self.steps):
                 return
-            self.bad("key", "key_unknown", self.unknown_seen)
+            seen = "verify answers " + self.unknown.summary
+            self.bad("key", "key_unknown", seen, answer=self.unknown)
         elif refused and is_key(self.secret):
             self.bad(refused[0], "login_or_secret_wrong", refused[1])
         elif refused:

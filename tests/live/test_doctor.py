@@ -589,12 +589,19 @@ def test_key_in_clear_over_the_network(server, good):
         forwarder.shutdown()
 
 
+def exchange_of(visit):
+    """Where the cause of a visit was seen."""
+    return next(step["exchange"] for step in visit.steps if step["cause"] == visit.cause)
+
+
 # The database
 
 
 def test_database_unknown(good, codes):
     visit = good(db="nowhere")
     assert (visit.cause, visit.code) == ("database_unknown", codes["database_unknown"])
+    # What is told was seen there, although the other protocols were asked since.
+    assert exchange_of(visit) == "POST /json/2/res.users/context_get → 404"
 
 
 @pytest.mark.parametrize("protocol", ["xmlrpc", "jsonrpc"])
@@ -655,6 +662,8 @@ def test_an_allowed_protocol_is_enough(server, world):
 def test_key_unknown(server, codes):
     visit = consult(server.url, login="good", key="0123456789abcdef" * 2 + "01234567")
     assert (visit.cause, visit.code) == ("key_unknown", codes["key_unknown"]), visit.text
+    assert exchange_of(visit) == "POST /auth_integration/verify → 401"
+    assert "401 401" not in visit.text
 
 
 def test_login_of_another(server, good):
