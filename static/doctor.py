@@ -1384,7 +1384,7 @@ def parse(arguments):
     parser.add_argument("--uid", default=os.environ.get("ODOO_UID"),
                         help="the user id that your program calls with, if it is fixed")
     parser.add_argument("--session-id", default=os.environ.get("ODOO_SESSION_ID"),
-                        help="the session your program holds; better ODOO_SESSION_ID")
+                        help="the session your program holds, =ID; better ODOO_SESSION_ID")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="the one your program uses")
     parser.add_argument("--ca-file", help="certificates to trust")
     parser.add_argument("--timeout", type=float, default=15)

@@ -723,9 +723,9 @@ def test_session_that_is_held(server):
     session = Session(server, "paula", "paula's own")
     held = session.cookies["session_id"]
     settings = dict(login="", secrets=[held])
-    assert consult(server.url, "--session-id", held, **settings).code == 0
+    assert consult(server.url, f"--session-id={held}", **settings).code == 0
     session.post("/web/session/destroy", {})
-    assert consult(server.url, "--session-id", held, **settings).cause == "session_expired"
+    assert consult(server.url, f"--session-id={held}", **settings).cause == "session_expired"
 
 
 def test_user_id(server, good):
