@@ -718,7 +718,7 @@ def test_second_factor(server):
     assert visit.cause == "second_factor_needed", visit.text
 
 
-def test_session_that_is_held(server):
+def test_session_that_is_held(server, world):
     """The session of the program itself: good, until it has ended; its id is never shown."""
     session = Session(server, "paula", "paula's own")
     held = session.cookies["session_id"]
