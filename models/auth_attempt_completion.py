@@ -3,13 +3,16 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..tools import agents, probe, settings
+from ..tools import agents, hook_queries, probe, settings
+from ..tools import attempt as attempt_context
+from ..tools.flood_gauge import flood_gauge
 from ..tools.redaction import clean, describe_unknown_login, is_short_number
 
 NEAREST_LOGIN_CANDIDATES = 5000
 # What stands in a column whose values were too many to keep apart (see ``_flood_level``).
 MANY = "(many)"
-# What a refused attempt may need to know of the database; see ``_surroundings``.
+# What a refused attempt may need to know of the database; see ``_surroundings``. Those that say
+# which integration calls may have been asked before; see ``_query_foreseeing``.
 SURROUNDINGS = {
     # Failures of this minute, no more than matter.
     "new_rows": """
@@ -63,39 +66,98 @@ class AuthAttempt(models.Model):
         return found
 
     def _surroundings(self, attempt, now):
-        """All that a refused attempt needs to know of the database, in one query.
+        """All that a refused attempt needs to know of the database, in one query or none.
 
         :return: by the names of ``SURROUNDINGS``, those that may be wanted
         :rtype: dict
         """
-        wanted = ["new_rows"]
+        minute = now.replace(second=0)
+        limit = settings.number(self.env, "attempt_new_rows_per_minute")
+        found = {
+            "new_rows": flood_gauge.estimate(self.env.cr.dbname, minute, limit),
+            "by_address": attempt.lately_from_address,
+        }
+        wanted = [] if found["new_rows"] is not None else ["new_rows"]
         if attempt.user_id and not attempt.known_login:
             wanted.append("login")
-        if attempt.user_id and not attempt.integration_id:
-            wanted.append("by_login")
         if attempt.key_id and not attempt.integration_id:
             wanted.append("by_key")
-        # Not where the address is only that of a proxy, nor where the caller merely says whence
-        # it comes.
-        if (
+        if self._is_sought_by_login(attempt):
+            wanted.append("by_login")
+        if self._is_sought_by_address(attempt):
+            wanted.append("by_address")
+        if wanted:
+            [row] = self._query_planned(
+                "SELECT " + ", ".join(f"({SURROUNDINGS[name]})" for name in wanted),
+                self._whereabouts(attempt, now)
+                | {"minute": minute, "most_rows": 2 * limit, "key": attempt.key_id},
+            )
+            found.update(zip(wanted, row, strict=True))
+        if "new_rows" in wanted:
+            flood_gauge.learn(self.env.cr.dbname, minute, found["new_rows"])
+        return found
+
+    @api.model
+    def _query_foreseeing(self, statement, params):
+        """Run a query of the hooks; what a refusal of the open attempt would have to know comes
+        with it, in the same round trip.
+
+        :param statement: SQL with ``%(name)s`` for each parameter; a constant
+        :return: its rows, of which none is all null
+        :raise psycopg2.Error: see :func:`hook_queries.query`
+        """
+        attempt = attempt_context.current()
+        names = self._foreseeable(attempt) if attempt else ()
+        if not names:
+            return hook_queries.query(self.env, statement, params)
+        foreseen = ", ".join(f"({SURROUNDINGS[name]})" for name in names)
+        rows = hook_queries.query(
+            self.env,
+            f"SELECT {foreseen}, asked.*"
+            f" FROM (VALUES (1)) one LEFT JOIN ({statement}) asked ON TRUE",
+            self._whereabouts(attempt, fields.Datetime.now()) | params,
+        )
+        found = dict(zip(names, rows[0], strict=False))
+        if "by_login" in found:
+            attempt.technical_user = attempt.user_id, found["by_login"]
+            attempt.known_login = clean(found["login"], 256)
+        else:
+            attempt.lately_from_address = found["by_address"] or []
+        asked = [row[len(names) :] for row in rows]
+        return [row for row in asked if any(value is not None for value in row)]
+
+    def _foreseeable(self, attempt):
+        """Which of ``SURROUNDINGS`` a refusal would ask that can be told already."""
+        if self._is_sought_by_login(attempt):
+            return "by_login", "login"
+        if not attempt.user_id and self._is_sought_by_address(attempt):
+            return ("by_address",)
+        return ()
+
+    @staticmethod
+    def _is_sought_by_login(attempt):
+        """Whether the integration may be that of the user, and nobody has asked yet."""
+        asked_of, _integration_id = attempt.technical_user or (None, None)
+        return attempt.user_id not in (None, asked_of) and not attempt.integration_id
+
+    @staticmethod
+    def _is_sought_by_address(attempt):
+        """Whether only the address may tell the integration, and nobody has asked yet."""
+        # Not where the address is only that of a proxy.
+        return (
             attempt.remote_addr
             and attempt.address_trusted
             and not attempt.known_login
-            and not probe.is_question(attempt.user_agent, attempt.cause)
-        ):
-            wanted.append("by_address")
-        [row] = self._query_planned(
-            "SELECT " + ", ".join(f"({SURROUNDINGS[name]})" for name in wanted),
-            {
-                "minute": now.replace(second=0),
-                "most_rows": 2 * settings.number(self.env, "attempt_new_rows_per_minute"),
-                "user": attempt.user_id,
-                "key": attempt.key_id,
-                "address": attempt.remote_addr,
-                "lately": now - timedelta(days=30),
-            },
+            and attempt.lately_from_address is None
         )
-        return dict(zip(wanted, row, strict=True))
+
+    @staticmethod
+    def _whereabouts(attempt, now):
+        return {
+            "user": attempt.user_id,
+            "address": attempt.remote_addr,
+            "lately": now - timedelta(days=30),
+        }
 
     @staticmethod
     def _attribute(attempt, found):
@@ -109,8 +171,10 @@ class AuthAttempt(models.Model):
             return found["by_login"], "login"
         if found.get("by_key"):
             return found["by_key"], "key"
-        by_address = found.get("by_address") or ()
-        if not attempt.user_id and len(by_address) == 1 and by_address[0]:
+        by_address = found["by_address"] or ()
+        # Whoever puts a question merely says whence it comes.
+        is_question = probe.is_question(attempt.user_agent, attempt.cause)
+        if not attempt.user_id and not is_question and len(by_address) == 1 and by_address[0]:
             return by_address[0], "address"
         return None, None
 

@@ -193,7 +193,9 @@ class ResUsersApikeys(models.Model):
         if "\x00" in secret[:INDEX_SIZE]:
             return None  # PostgreSQL takes no such text
         digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
-        candidates = hook_queries.query(self.env, _CANDIDATES, {"prefix": secret[:INDEX_SIZE]})
+        candidates = self.env["auth.attempt"]._query_foreseeing(
+            _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}
+        )
         # A live row and its record share their hash, which is then verified once.
         seen = set()
         for native_id, record_id, stored_hash, known_digest in sorted(

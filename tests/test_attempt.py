@@ -6,6 +6,7 @@ from unittest.mock import patch
 from freezegun import freeze_time
 from odoo import fields
 from odoo.exceptions import AccessDenied, AccessError
+from odoo.fields import Command
 from odoo.tests import TransactionCase, new_test_user, tagged
 from psycopg2.pool import PoolError
 
@@ -15,7 +16,7 @@ from ..models import (
     auth_attempt_emission,
     auth_attempt_retention,
 )
-from ..tools import agents, attempt_lines, references, settings
+from ..tools import agents, attempt_lines, hook_queries, references, settings
 from ..tools import attempt as attempt_context
 from ..tools.log_limit import LogLimit
 
@@ -212,6 +213,30 @@ class TestEmission(AttemptCase):
             self.try_to_log_in()
         self.assertEqual(len(logged.output), 3)
         self.assertIn('"suppressed": 3', logged.output[-1])
+
+    def test_a_refusal_of_an_integration_asks_little(self):
+        """Whose login and key it is, in one query; what the log has to know came with it."""
+        integration = self.env["auth.integration"].create(
+            {"name": "Shop", "code": "shop", "owner_ids": [Command.link(self.env.uid)]}
+        )
+        self.env.flush_all()
+        self.try_to_log_in("shop", "0" * 40)  # counts the rows of this minute
+        query = hook_queries.query
+        of_the_log = auth_attempt_emission.AuthAttempt._query_planned
+        with (
+            patch.object(hook_queries, "query", side_effect=query) as asked,
+            patch.object(
+                type(self.attempts), "_query_planned", autospec=True, side_effect=of_the_log
+            ) as written,
+        ):
+            self.try_to_log_in("shop", "1" * 40)
+        self.assertEqual((asked.call_count, written.call_count), (1, 1))
+        rows = self.attempts.search([])
+        self.assertEqual(rows.mapped("count"), [2])
+        self.assertEqual(
+            (rows.login, rows.user_id, rows.integration_id, rows.attribution, rows.cause),
+            ("shop", integration.user_id, integration, "login", "key_unknown"),
+        )
 
     def test_unknown_login_is_described(self):
         """Its length, the nearest login and a short hash that is another one tomorrow."""

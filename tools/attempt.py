@@ -27,7 +27,8 @@ class Attempt:
     The secret is never part of it.  ``login`` and ``uid`` are as the caller sent them, of any
     type; ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
     ended; ``accepted_key_of`` is set only when it was good.  ``technical_user`` spares the hooks
-    asking twice: a user's id, and that of the integration whose technical user it is, or None.
+    asking twice: a user's id, and that of the integration whose technical user it is, or None; and
+    so does ``lately_from_address``: ids of one or two integrations that succeeded from the address.
     """
 
     channel: str
@@ -46,6 +47,7 @@ class Attempt:
     key_user_id: int | None = None
     accepted_key_of: int | None = None
     technical_user: tuple[int, int | None] | None = None
+    lately_from_address: list[int | None] | None = None
     key_shaped: bool = False
     outcome: str | None = None
     reference: str | None = None
