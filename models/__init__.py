@@ -4,6 +4,7 @@ from . import auth_attempt
 from . import auth_attempt_completion
 from . import auth_attempt_emission
 from . import auth_attempt_retention
+from . import auth_attempt_totals
 from . import auth_integration_delivery
 from . import auth_attempt_removal
 from . import auth_integration_policy

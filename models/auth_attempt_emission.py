@@ -17,6 +17,7 @@ from ..tools.attempt import Attempt
 from ..tools.redaction import clean
 from ..tools.usage_writer import SuccessfulUse, usage_writer
 from .auth_attempt import IDENTIFYING_COLUMNS
+from .auth_attempt_totals import LATE_AFTER
 
 _logger = logging.getLogger(__name__)
 
@@ -204,6 +205,7 @@ class AuthAttempt(models.Model):
 
         :param uses: :class:`~odoo.addons.auth_integration.tools.usage.Batch` objects
         """
+        earliest = fields.Datetime.now()
         for batch in sorted(uses, key=lambda batch: batch.identity.key_id or 0):
             use = batch.identity
             values = dict.fromkeys(IDENTIFYING_COLUMNS) | use.columns() | {"outcome": "success"}
@@ -215,6 +217,9 @@ class AuthAttempt(models.Model):
             self._upsert(values, batch.count, first, last)
             if use.key_id:
                 self.env["auth.integration.key"]._record_use(use, batch.count, first, last)
+            earliest = min(earliest, buckets.bucket_start(first, "success"))
+        if fields.Datetime.now() - earliest > LATE_AFTER:
+            self._redo_totals(earliest)
 
 
 def _from_epoch(seconds):

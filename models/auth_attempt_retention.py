@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ..tools import settings
+from .auth_attempt_totals import START_OF_SPAN
 
 GC_BATCH = 20_000
 
@@ -39,7 +40,10 @@ class AuthAttempt(models.Model):
         return removed, remaining
 
     def _remove(self, reason, condition):
-        """Remove a batch, the oldest first, and record it in the same transaction."""
+        """Remove a batch, the oldest first, and record it in the same transaction.
+
+        What was summed up of it is taken from its totals.
+        """
         rows = self._query(
             SQL(
                 """
@@ -48,7 +52,20 @@ class AuthAttempt(models.Model):
                         SELECT id FROM auth_attempt WHERE %(condition)s
                         ORDER BY last_seen, id LIMIT %(batch)s
                     )
-                    RETURNING outcome, count, first_seen, last_seen
+                    RETURNING outcome, cause, channel, integration_id, count, first_seen, last_seen
+                ),
+                removed_of_totals AS (
+                    UPDATE auth_attempt_total total
+                    SET count = total.count - gone.count, row_count = total.row_count - gone.rows
+                    FROM (
+                        SELECT %(span)s AS half_hour, outcome, cause, channel, integration_id,
+                            sum(count) AS count, count(*) AS rows
+                        FROM removed GROUP BY 1, 2, 3, 4, 5
+                    ) gone
+                    WHERE total.half_hour = gone.half_hour AND total.outcome = gone.outcome
+                        AND COALESCE(total.cause, '') = COALESCE(gone.cause, '')
+                        AND total.channel = gone.channel
+                        AND COALESCE(total.integration_id, 0) = COALESCE(gone.integration_id, 0)
                 )
                 INSERT INTO auth_attempt_removal
                     (date, reason, outcome, row_count, attempt_count, first_seen, last_seen)
@@ -58,9 +75,11 @@ class AuthAttempt(models.Model):
                 RETURNING row_count
                 """,
                 condition=condition,
+                span=START_OF_SPAN,
                 batch=GC_BATCH,
                 now=fields.Datetime.now(),
                 reason=reason,
             )
         )
+        self._query(SQL("DELETE FROM auth_attempt_total WHERE row_count = 0"))
         return sum(row[0] for row in rows)

@@ -1,7 +1,10 @@
-"""Groups and charts of the log: of all rows of a period, else of the newest only."""
+"""Groups and charts of the log: of all rows of a period where that is quick, else of the newest."""
 
 from ast import literal_eval
+from unittest.mock import patch
 
+import babel.dates
+from lxml import etree
 from odoo.tests import tagged
 
 from .test_attempt import AttemptCase
@@ -40,13 +43,29 @@ class TestAttemptGroups(AttemptCase):
         self.assertEqual((group["login"], group["__count"]), ("user 0", 1))
         self.assertEqual(opened.mapped("count"), [1])
 
-    def test_a_period_and_calls_of_programs_are_complete(self):
-        """Whoever names a period, or is no screen, gets every row that matches."""
+    def test_calls_of_programs_are_complete(self):
+        """Whoever is no screen gets every row that matches."""
         every = {"user 0": 6, "user 1": 8, "user 2": 3, "user 3": 4, False: 1}
         self.assertEqual(self.grouped(self.attempts), (every, 5))
+
+    def test_a_period_is_complete_in_what_there_are_totals_of(self):
+        """Everything of a period is counted by protocol, cause or time; by login the newest are."""
         for field in ("first_seen", "last_seen"):
             period = ["&", (field, ">=", "today -30d"), ("outcome", "=", "failure")]
-            self.assertEqual(self.grouped(self.newest, period), (every, 5))
+            by_protocol = self.grouped(self.newest, period, by="channel")
+            self.assertEqual(by_protocol, ({"web": 21, "json2": 1}, 2))
+            by_day = self.newest.formatted_read_group(period, ["last_seen:day"], ["count:sum"])
+            self.assertEqual(sum(group["count:sum"] for group in by_day), 22)
+            newest = {"user 0": 1, "user 1": 2, False: 1}
+            self.assertEqual(self.grouped(self.newest, period), (newest, 3))
+
+    def test_an_hour_of_many_groups_is_put_into_words_once(self):
+        for cause in ("key_expired", "user_archived"):
+            self.add(days_old=2, cause=cause)
+        day_and_cause = ["last_seen:day", "cause"]
+        with patch("babel.dates.format_datetime", wraps=babel.dates.format_datetime) as words:
+            groups = self.attempts.formatted_read_group([], day_and_cause, ["__count"])
+        self.assertEqual((len(groups), words.call_count), (8, 6))
 
     def test_number_of_groups(self):
         """Counted without reading them: those without a value are one more."""
@@ -59,4 +78,7 @@ class TestAttemptGroups(AttemptCase):
 
     def test_action_bounds_what_it_opens(self):
         action = self.env.ref("auth_integration.auth_attempt_action")
-        self.assertEqual(literal_eval(action.context)["auth_attempt_newest"], 10_000)
+        self.assertEqual(literal_eval(action.context)["auth_attempt_newest"], 20_000)
+        login = etree.fromstring(self.attempts.get_view(view_type="search")["arch"])
+        [label] = login.xpath("//filter[@name='group_login']/@string")
+        self.assertIn("20,000", label)
