@@ -30,6 +30,8 @@ FIXES = {
     "secret_missing": ("issue_key",),
     "address_not_allowed": ("add_network", "rotate"),
 }
+# Nothing has failed where somebody only asked; what else helps is on the integration's own form.
+FIXES_OF_QUESTIONS = frozenset({"add_network"})
 FIX_NAMES = ("restore_user", "issue_key", "rotate", "view_rotation", "add_network", "open")
 
 
@@ -42,6 +44,11 @@ class AuthAttempt(models.Model):
 
     _inherit = "auth.attempt"
 
+    question = fields.Selection(
+        [("way", "How Odoo answers"), ("key", "What has become of a key")],
+        compute="_compute_question",
+        help="What was asked on purpose; empty for a program that was refused.",
+    )
     case_explanation = fields.Text("In this case", compute="_compute_case_explanation")
     fix_restore_user = fields.Boolean(compute="_compute_fixes")
     fix_issue_key = fields.Boolean(compute="_compute_fixes")
@@ -76,6 +83,11 @@ class AuthAttempt(models.Model):
 
     # The case --------------------------------------------------------------------------------
 
+    @api.depends("user_agent", "cause", "auth_type")
+    def _compute_question(self):
+        for row in self:
+            row.question = probe.asks_about(row.user_agent, row.cause, row.auth_type)
+
     @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen")
     @api.depends_context("uid")
     def _compute_case_explanation(self):
@@ -87,7 +99,7 @@ class AuthAttempt(models.Model):
         self.ensure_one()
         if not self.cause:
             return []
-        if probe.is_question(self.user_agent, self.cause):
+        if self.question == "way":
             return [
                 self.env._(
                     "Diagnose or doctor.py asked this on purpose, to see what the answer is:"
@@ -96,7 +108,22 @@ class AuthAttempt(models.Model):
             ]
         explain = getattr(self, f"_explain_{self.cause}", None)
         lines = explain() if explain else []
-        return [*lines, *self._explain_integration()]
+        return [*self._explain_question(), *lines, *self._explain_integration()]
+
+    def _explain_question(self):
+        if self.question != "key":
+            return []
+        return [
+            self.env._(
+                "Somebody asked at /auth_integration/verify what has become of a key, as doctor.py"
+                " does: no call of a program was refused."
+            ),
+            self.env._(
+                "If nobody of yours has asked, somebody else has the key: see the address below."
+            )
+            if self.key_id
+            else self.env._("No key that was ever known here was shown to it."),
+        ]
 
     def _explain_key_expired(self):
         return [*self._explain_key_end(), *self._explain_present_key()]
@@ -460,7 +487,10 @@ class AuthAttempt(models.Model):
 
     def _offers(self, name):
         """Whether a fix helps against this cause, and the current user may apply it now."""
-        wanted = name == "open" or name in FIXES.get(self.cause, ())
+        helpful = FIXES.get(self.cause, ())
+        if self.question:
+            helpful = FIXES_OF_QUESTIONS.intersection(helpful)
+        wanted = name == "open" or name in helpful
         return wanted and bool(getattr(self, f"_can_{name}")())
 
     def _can_restore_user(self):

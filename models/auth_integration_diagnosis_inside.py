@@ -17,8 +17,8 @@ FIX_OF_CAUSE = {
     "password_not_allowed": "issue_key",
     "address_not_allowed": "add_network",
 }
-QUESTIONS = Domain("user_agent", "=like", f"{probe.AGENT}%") & Domain(
-    "cause", "in", probe.QUESTIONS
+QUESTIONS = Domain("auth_type", "=", probe.VERIFY) | (
+    Domain("user_agent", "=like", f"{probe.AGENT}%") & Domain("cause", "in", probe.QUESTIONS)
 )
 # On these people log in, from the same addresses too: what they mistype is no integration's.
 PEOPLES_CHANNELS = ("web", "totp", "passkey", "oauth")

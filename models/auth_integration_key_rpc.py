@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from ..tools import attempt as attempt_context
-from ..tools import calling_key
+from ..tools import calling_key, probe
 
 
 class AuthIntegrationKey(models.Model):
@@ -62,7 +62,7 @@ class AuthIntegrationKey(models.Model):
         if not natives._auth_integration_applies():
             return None
         attempts = self.env["auth.attempt"]
-        attempt = attempts._new_attempt(auth_type="verify")
+        attempt = attempts._new_attempt(auth_type=probe.VERIFY)
         with attempt_context.opened(attempt):
             codes = natives._codes_of_presented(secret)
         if codes is None:

@@ -3,9 +3,11 @@
 from datetime import timedelta
 from types import SimpleNamespace
 
+from lxml import etree
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
+from odoo.tools.safe_eval import safe_eval
 
 from ..models.auth_attempt_completion import MANY
 from ..tools import causes, probe
@@ -203,6 +205,40 @@ class TestAttemptExplanation(IntegrationCommon):
         self.assertFalse(self._attempt("password_wrong", **values).case_explanation)
         values["user_agent"] = "shop"
         self.assertFalse(self._attempt("header_missing", **values).case_explanation)
+
+    def test_questions_offer_no_fix_of_a_failure(self):
+        """Whoever reads of one should not issue keys; to be let in from there may be the point."""
+        asked = {"auth_type": probe.VERIFY, "key_id": self.key.id}
+        self.key.with_user(self.owner).revoke("laptop stolen")
+        attempt = self._attempt("key_revoked", **asked)
+        self.assertEqual((attempt.question, self._fixes(attempt)), ("key", {"open"}))
+        for part in ("what has become of a key", "laptop stolen", "somebody else has the key"):
+            self.assertIn(part, attempt.case_explanation)
+        with self.assertRaises(UserError):
+            attempt.action_fix_issue_key()
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt = self._attempt("address_not_allowed", **asked)
+        self.assertEqual(self._fixes(attempt), {"open", "add_network"})
+        attempt = self._attempt("key_unknown", auth_type=probe.VERIFY)
+        self.assertIn("No key that was ever known here", attempt.case_explanation)
+        attempt = self._attempt("header_missing", user_agent=f"{probe.AGENT}1.0")
+        self.assertEqual((attempt.question, self._fixes(attempt)), ("way", {"open"}))
+        for cause, values in (
+            ("key_revoked", {"auth_type": "bearer", "key_id": self.key.id}),
+            (None, {"auth_type": probe.VERIFY, "outcome": "success"}),
+        ):
+            self.assertFalse(self._attempt(cause, **values).question)
+
+    def test_the_form_of_a_question_raises_no_alarm(self):
+        """Neither the box of a refused program nor what to do against it."""
+        arch = self.env["auth.attempt"].get_view(view_type="form")["arch"]
+        alarm = etree.fromstring(arch).xpath("//div[hasclass('alert-warning')]")
+        for values, shown in (({"auth_type": probe.VERIFY}, False), ({}, True)):
+            attempt = self._attempt("key_expired", **values)
+            seen = {"outcome": attempt.outcome, "question": attempt.question}
+            self.assertEqual([not safe_eval(box.get("invisible"), seen) for box in alarm], [shown])
+        [remedy] = etree.fromstring(arch).xpath("//field[@name='cause_remedy']")
+        self.assertIn(alarm[0].get("class"), [e.get("class") for e in remedy.iterancestors()])
 
     def test_a_success_needs_no_explanation(self):
         attempt = self._attempt(None, outcome="success", reference=None)

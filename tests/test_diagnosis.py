@@ -130,7 +130,7 @@ class TestDiagnosis(IntegrationCommon):
 
     def test_refused_attempts(self):
         """What was solved since is a warning; what names nobody and only comes from near is, too;
-        what Diagnose itself asked is nothing."""
+        what was asked on purpose, by Diagnose or at verify, is nothing."""
         attempt = self._refused(cause="key_revoked", key_id=self.key.id)
         line = self._assert_found("Attempts", "failed", attempt, "key_revoked", "issue_key")
         self.assertIn("3 × Revoked key", line.seen)
@@ -147,6 +147,7 @@ class TestDiagnosis(IntegrationCommon):
         agent = f"{probe.AGENT}1.0"
         self._refused(cause="header_missing", user_agent=agent, **near)
         self._refused(cause="password_wrong", channel="web", **near)
+        self._refused(cause="key_expired", key_id=self.key.id, auth_type=probe.VERIFY)
         self.assertEqual(self._lines()["Attempts"].result, "ok")
         attempt = self._refused(cause="header_missing", **near)
         self.diagnosis.requested_by = self.system

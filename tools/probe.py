@@ -13,6 +13,8 @@ LIFETIME_SECONDS = 60
 # integration did that, and whoever borrows its name can guess nothing with it.
 AGENT = "auth-integration-doctor/"
 QUESTIONS = ("database_unknown", "header_missing", "header_malformed", "login_missing")
+# The ``auth_type`` of what is asked at /auth_integration/verify, by doctor.py or by anybody.
+VERIFY = "verify"
 
 _PATHS = ("/json/2/auth.integration.key/whoami", "/auth_integration/verify")
 _CALL = ("auth.integration.key", "whoami")
@@ -31,6 +33,17 @@ def leave_service(token) -> None:
 def is_question(agent: str | None, cause: str | None) -> bool:
     """Whether a refused attempt is a question of doctor.py, and of no integration."""
     return (agent or "").startswith(AGENT) and cause in QUESTIONS
+
+
+def asks_about(agent: str | None, cause: str | None, auth_type: str | None) -> str | None:
+    """What somebody wanted to know who was refused on purpose.
+
+    :return: ``key``: what has become of a key; ``way``: how Odoo answers to calls without any;
+        None for a program that was refused
+    """
+    if cause and auth_type == VERIFY:
+        return "key"
+    return "way" if is_question(agent, cause) else None
 
 
 def may_pass(path: str | None) -> bool:
