@@ -155,13 +155,17 @@ class AuthAttempt(models.Model):
             CREATE INDEX IF NOT EXISTS auth_attempt_new_failure_idx
                 ON auth_attempt (first_seen) WHERE outcome = 'failure';
             -- For findings: who still calls with what has ended.
-            CREATE INDEX IF NOT EXISTS auth_attempt_archived_user_idx
+            CREATE INDEX IF NOT EXISTS auth_attempt_archived_user_call_idx
                 ON auth_attempt (last_seen, user_id)
-                WHERE cause = 'user_archived' AND user_id IS NOT NULL;
-            CREATE INDEX IF NOT EXISTS auth_attempt_ended_key_idx
+                WHERE cause = 'user_archived' AND user_id IS NOT NULL
+                    AND auth_type IS DISTINCT FROM 'verify';
+            CREATE INDEX IF NOT EXISTS auth_attempt_ended_key_call_idx
                 ON auth_attempt (last_seen, key_id)
                 WHERE cause IN ('key_expired', 'key_superseded', 'key_revoked')
-                    AND key_id IS NOT NULL;
+                    AND key_id IS NOT NULL AND auth_type IS DISTINCT FROM 'verify';
+            -- Of former versions, with what was asked at verify.
+            DROP INDEX IF EXISTS auth_attempt_archived_user_idx;
+            DROP INDEX IF EXISTS auth_attempt_ended_key_idx;
             """
         )
 

@@ -5,7 +5,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command
 from odoo.tests import tagged
 
-from ..tools import findings
+from ..tools import findings, probe
 from .common import IntegrationCommon
 
 
@@ -90,6 +90,20 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), {"key_expired", "key_expired_still_used", "no_valid_key"})
         self.integration.issue_key()
         self.assertEqual(self._codes(), {"key_expired_still_used"})
+
+    def test_what_is_asked_on_purpose_is_no_call(self):
+        """Neither of an ended key nor of an archived user; a program's call among them counts."""
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self.integration.user_id.active = False
+        found = {"key_expired_still_used", "archived_user_still_called", "failing_now"}
+        user = {"user_id": self.integration.user_id.id, "integration_id": self.integration.id}
+        refused = ({"cause": "key_expired", "key_id": self.key.id}, {"cause": "user_archived"})
+        for values in refused:
+            self._attempt(**user, **values, auth_type=probe.VERIFY)
+        self.assertFalse(self._codes() & found)
+        for values in refused:
+            self._attempt(**user, **values, auth_type="bearer")
+        self.assertLessEqual(found, self._codes())
 
     def test_expiring_key_is_due_and_then_overdue(self):
         self._move(self.key, expires_at=self._days(29.5), first_used_at=self.now)
