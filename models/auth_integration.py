@@ -2,7 +2,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.fields import Command
 
-from ..tools import networks
+from ..tools import codes, networks
 
 CHANNELS = [
     ("xmlrpc", "XML-RPC"),
@@ -54,7 +54,8 @@ class AuthIntegration(models.Model):
         required=True,
         copy=False,
         tracking=True,
-        help="Short technical name. It becomes the login of the technical user made for it.",
+        help="Short technical name: small letters, digits, “_”, “.” and “-”. It becomes the login"
+        " of the technical user made for it.",
     )
     active = fields.Boolean(default=True, tracking=True)
     user_id = fields.Many2one(
@@ -163,7 +164,32 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         return {c.strip() for c in (self.allowed_channels or "").split(",") if c.strip()}
 
+    @api.onchange("name")
+    def _onchange_name(self):
+        if self.name and not self.code:
+            self.code = codes.propose(self.name)
+
+    @api.onchange("code")
+    def _onchange_code(self):
+        if self.code and not codes.is_good(self.code):
+            self.code = codes.propose(self.code)
+
     # Constraints -----------------------------------------------------------------------------
+
+    @api.constrains("code")
+    def _check_code(self):
+        """Only a code that is being chosen: one from before this rule may stay."""
+        for integration in self:
+            if not codes.is_good(integration.code):
+                raise ValidationError(
+                    self.env._(
+                        "The code “%(code)s” would make a login that is easily mistyped. Use small"
+                        " letters, digits, “_”, “.” and “-”, beginning with a letter or a digit."
+                        " Proposal: %(proposal)s",
+                        code=integration.code,
+                        proposal=codes.propose(integration.code) or "web_shop",
+                    )
+                )
 
     @api.constrains("allowed_networks")
     def _check_allowed_networks(self):

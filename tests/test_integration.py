@@ -1,6 +1,6 @@
 from odoo.exceptions import AccessDenied, AccessError, UserError, ValidationError
 from odoo.fields import Command
-from odoo.tests import new_test_user, tagged
+from odoo.tests import Form, new_test_user, tagged
 from odoo.tools import mute_logger
 from psycopg2 import IntegrityError
 from psycopg2.errors import UniqueViolation
@@ -28,6 +28,42 @@ class TestIntegration(IntegrationCommon):
             self.assertFalse(self.env["mail.notification"].search(
                 [("res_partner_id", "=", partner.id)]
             ))
+
+    def test_a_code_is_fit_to_be_a_login(self):
+        """It stands in settings of external systems, where nobody sees a blank or a capital."""
+        for bad in ("Web Shop", "webShop", "web shop", " webshop", "_webshop", "wébshop", "mill\n"):
+            with self.subTest(code=bad):
+                with self.assertRaises(ValidationError) as refused:
+                    self._create_integration(bad, self.owner)
+                self.assertIn("small letters", str(refused.exception))
+                with self.assertRaises(ValidationError):
+                    self.integration.code = bad
+        with self.assertRaises(ValidationError) as refused:
+            self.integration.code = "Web Shop"
+        self.assertIn("Proposal: web_shop", str(refused.exception))
+        for good in ("2shop", "web.shop-2_b"):
+            self.integration.code = good
+
+    def test_a_code_from_before_stays(self):
+        """Whatever else is changed of an integration whose code could not be chosen now."""
+        self.env.cr.execute(
+            "UPDATE auth_integration SET code = 'Old Shop' WHERE id = %s", [self.integration.id]
+        )
+        self.integration.invalidate_recordset()
+        self.integration.write({"name": "Renamed", "purpose": "as before"})
+        self.assertEqual(self.integration.code, "Old Shop")
+
+    def test_the_form_proposes_a_code(self):
+        """Of the name, as long as nobody has chosen another; and of what is typed as code."""
+        form = Form(self.env["auth.integration"].with_user(self.manager))
+        form.name = "Übersee: Web-Shop (2)"
+        self.assertEqual(form.code, "ubersee_web-shop_2")
+        form.code = "My Shop"
+        self.assertEqual(form.code, "my_shop")
+        form.name = "Another"
+        self.assertEqual(form.code, "my_shop", "chosen by a person")
+        form.save()
+        self.assertEqual(self.env["res.users"].search_count([("login", "=", "my_shop")]), 1)
 
     def test_login_taken(self):
         new_test_user(self.env, "taken")

@@ -52,13 +52,15 @@ def integration(server, admin):
         [
             {
                 "name": "Web shop",
-                "code": login,
+                "code": "web_shop",
                 "purpose": PURPOSE,
                 "owner_ids": [(6, 0, [olive])],
                 "allowed_networks": "127.0.0.0/8  # here\n2001:db8::/32",
             }
         ],
     )
+    [user] = admin.call("auth.integration", "read", [integration], ["user_id"])
+    admin.call("res.users", "write", user["user_id"][:1], {"login": login})
     secret = admin.call("auth.integration", "issue_key", [integration])["key"]
     return integration, login, secret
 
