@@ -13,6 +13,7 @@ ACTIONS = (
     "auth_integration_rotation_action",
     "auth_attempt_action",
     "auth_integration_policy_action",
+    "auth_integration_diagnosis_action",
 )
 
 
@@ -47,6 +48,14 @@ class TestScreens(IntegrationCommon):
                         counted = sum(line["__count"] for line in groups)
                         # A record with two owners is in two groups.
                         self.assertGreaterEqual(counted, model.search_count([]))
+
+    def test_an_empty_search_claims_nothing(self):
+        """Odoo shows the same text when nothing is there and when a search finds nothing."""
+        for name in ACTIONS:
+            with self.subTest(action=name):
+                action = self.env.ref(f"auth_integration.{name}")
+                text = etree.fromstring(f"<div>{action.help}</div>")
+                self.assertRegex(text.findtext("p"), r"(No|Nothing) .*found$|^Nothing found$")
 
     def test_each_action_has_its_button(self):
         """What people can do, some screen offers: an action without a button is never found."""
