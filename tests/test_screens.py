@@ -78,6 +78,25 @@ class TestScreens(IntegrationCommon):
                 # The one that programs call; people press action_rotate, which calls it.
                 self.assertLessEqual(actions - {"action_rotate_now"}, offered)
 
+    def _shown(self, button, **values):
+        return not safe_eval(button.get("invisible", "False"), values)
+
+    def test_the_form_has_one_thing_to_do_first(self):
+        """Whatever state an integration is in: two buttons of the same colour are a riddle."""
+        form = self.env["auth.integration"].with_user(self.owner).get_view(view_type="form")
+        header = etree.fromstring(form["arch"]).xpath("//header//button[hasclass('btn-primary')]")
+        for values, first in (
+            ({}, "action_issue_key"),
+            ({"has_key_to_claim": True}, "action_claim_key"),
+            ({"user_active": False}, "action_restore_user"),
+            ({"user_active": False, "has_key_to_claim": True}, "action_restore_user"),
+        ):
+            state = {"id": 1, "active": True, "user_active": True, "has_key_to_claim": False}
+            shown = [b.get("name") for b in header if self._shown(b, **(state | values))]
+            self.assertEqual(shown, [first], values)
+        boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
+        self.assertFalse(etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]"))
+
     def test_owner_claims_from_the_integration(self):
         """The mail leads to the integration's form: what is to be done is the first button."""
         integration = self.integration.with_user(self.owner)
