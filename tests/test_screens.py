@@ -97,6 +97,13 @@ class TestScreens(IntegrationCommon):
         boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
         self.assertFalse(etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]"))
 
+    def test_the_card_says_that_keys_are_refused(self):
+        arch = self.env["auth.integration"].get_view(view_type="kanban")["arch"]
+        [refused] = etree.fromstring(arch).xpath("//span[contains(., 'refused')]")
+        self.assertIn("user_active", refused.get("t-elif"))
+        following = [node.get("t-elif") or "else" for node in refused.itersiblings()]
+        self.assertIn("else", following, "only then it counts live keys")
+
     def test_owner_claims_from_the_integration(self):
         """The mail leads to the integration's form: what is to be done is the first button."""
         integration = self.integration.with_user(self.owner)
