@@ -206,4 +206,6 @@ class AuthIntegrationDigestLine(models.Model):
             return self.env._("Claim the new key and install it; the old one works meanwhile.")
         if rotation.last_error:
             return self.env._("The new key could not be delivered: %s", rotation.last_error)
+        if rotation.is_sent:
+            return self.env._("The new key has not been sent yet.")
         return self.env._("The integration has not fetched its new key yet.")

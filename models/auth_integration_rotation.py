@@ -53,6 +53,10 @@ class AuthIntegrationRotation(models.Model):
         required=True,
         readonly=True,
     )
+    is_sent = fields.Boolean(
+        compute="_compute_is_sent",
+        help="The schedule sends the new key: there is nothing to claim.",
+    )
     state = fields.Selection(
         [
             ("due", "Due"),
@@ -148,6 +152,12 @@ class AuthIntegrationRotation(models.Model):
             alive=LIVE_STATES,
         )
 
+    @api.depends("delivery")
+    def _compute_is_sent(self):
+        sending = self.env["auth.integration.delivery"]._codes("_sends")
+        for rotation in self:
+            rotation.is_sent = rotation.delivery in sending
+
     def _compute_live(self):
         """Extend :meth:`auth.integration.live.mixin._compute_live`: the state is read from keys."""
         self.env["auth.integration.key"].flush_model()
@@ -186,12 +196,16 @@ class AuthIntegrationRotation(models.Model):
     # Handing over ----------------------------------------------------------------------------
 
     def action_claim(self):
-        """Open the dialogue in which an owner claims the new key."""
+        """Open the dialogue in which an owner claims the new key.
+
+        Where it is sent, he gets one to install by hand: the receiver may be out of order.
+        """
         self.ensure_one()
         self.integration_id._check_may_operate()
+        by_hand = self.env._("Install a New Key by Hand")
         return {
             "type": "ir.actions.act_window",
-            "name": self.env._("Claim API Key"),
+            "name": by_hand if self.is_sent else self.env._("Claim API Key"),
             "res_model": "auth.integration.claim",
             "view_mode": "form",
             "target": "new",
@@ -250,7 +264,7 @@ class AuthIntegrationRotation(models.Model):
             rotation_states.DELIVERING,
             rotation_states.DELIVERED,
         ):
-            raise UserError(self.env._("There is nothing to claim: this rotation is over."))
+            raise UserError(self.env._("There is nothing to hand over: this rotation is over."))
         return self.state
 
     def _make_new_key(self):

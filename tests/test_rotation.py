@@ -3,10 +3,12 @@ from contextlib import contextmanager
 from datetime import datetime, time, timedelta
 from unittest.mock import patch
 
+from lxml import etree
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, tagged
 from odoo.tools import file_open, mute_logger
+from odoo.tools.safe_eval import safe_eval
 
 from ..tools import rotation_states
 from .common import IntegrationCommon
@@ -362,6 +364,29 @@ class TestRotation(RotationCommon):
         self.assertIn(f"{end:%-d %B %Y %H:%M}</strong> (Asia/Tokyo)", mail.body_html)
         self.assertIn(self.key.name, mail.body_html)
         self.assertIn(f"model=auth.integration&amp;res_id={self.integration.id}", mail.body_html)
+
+    def test_nothing_is_claimed_where_the_key_is_sent(self):
+        """An owner may still install one by hand, and reads so wherever he is led."""
+        for delivery, sent in (("claim", False), ("self_service", False), ("webhook", True)):
+            with self.subTest(delivery=delivery):
+                self.policy.delivery = delivery
+                self.key.action_rotate_now()
+                rotation = self.rotations._open_of(self.key)
+                self.assertEqual(rotation.is_sent, sent)
+                advice = self.env["auth.integration.digest.line"]._advice(rotation)
+                self.assertEqual("has not been sent yet" in advice, sent)
+                values = {"state": "due", "delivery": delivery, "is_sent": sent}
+                for view in (rotation.get_view(view_type="form"), self.env[
+                    "auth.integration.claim"].get_view(view_type="form")):
+                    labels = {
+                        button.get("string")
+                        for button in etree.fromstring(view["arch"]).iterfind(".//button")
+                        if not safe_eval(button.get("invisible", "False"), values)
+                    }
+                    claims = [label for label in labels if "Claim" in label]
+                    self.assertEqual(bool(claims), not sent, labels)
+                self.assertEqual("Claim" in rotation.action_claim()["name"], not sent)
+                rotation.action_cancel()
 
     def test_enforce_lets_the_key_end(self):
         """And its rotation stays open: an owner can still claim a new key."""

@@ -150,7 +150,7 @@ KINDS = (
         title=_lt("Key about to end"),
         message=_lt("The key %(prefix)s… of %(login)s ends on %(since)s."),
         remedy=_lt(
-            "Rotate it now, or claim the new key if its rotation is open: the old key goes on"
+            "Rotate it, or go on with its rotation if that is open already: the old key goes on"
             " working meanwhile."
         ),
         sql=_key_sql(
@@ -378,7 +378,10 @@ KINDS = (
             "The rotation of the key %(prefix)s… of %(integration)s does not go on: the new key"
             " was not taken over."
         ),
-        remedy=_lt("Claim the new key and install it, before the old one ends on %(since)s."),
+        remedy=_lt(
+            "See its rotation for what it waits for, and have the new key installed before the old"
+            " one ends on %(since)s."
+        ),
         sql=_key_sql(
             "LEAST(k.expires_at, k.retire_at)",
             f"""

@@ -24,6 +24,7 @@ class AuthIntegrationClaim(models.TransientModel):
     overlap_days = fields.Integer(
         related="rotation_id.integration_id.policy_id.overlap_days", related_sudo=False
     )
+    is_sent = fields.Boolean(related="rotation_id.is_sent", related_sudo=False)
     claimed_before = fields.Boolean(compute="_compute_claimed_before")
 
     def _compute_claimed_before(self):
