@@ -3,6 +3,7 @@ import secrets
 from datetime import timedelta
 
 from odoo import api, fields, models
+from odoo.tools import format_datetime
 
 from ..tools import causes
 
@@ -41,6 +42,19 @@ class AuthIntegrationDiagnosis(models.Model):
     nonce = fields.Char(readonly=True, groups=fields.NO_ACCESS)
     line_ids = fields.One2many("auth.integration.diagnosis.line", "diagnosis_id", readonly=True)
     failed_count = fields.Integer("Found", compute="_compute_counts")
+
+    @api.depends("requested_at")
+    @api.depends_context("lang", "tz")
+    def _compute_display_name(self):
+        """Say when, and not of what: in the breadcrumb that would be there twice."""
+        for diagnosis in self:
+            if not diagnosis.requested_at:
+                diagnosis.display_name = self.env._("New Diagnosis")
+                continue
+            when = format_datetime(
+                self.env, diagnosis.requested_at, self.env.context.get("tz"), "d MMM yyyy HH:mm"
+            )
+            diagnosis.display_name = self.env._("Diagnosis of %(when)s", when=when)
 
     @api.depends("line_ids.result")
     def _compute_counts(self):

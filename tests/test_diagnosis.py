@@ -59,6 +59,15 @@ class TestDiagnosis(IntegrationCommon):
 
     # Checks
 
+    def test_its_name_says_when(self):
+        """The breadcrumb has the integration's name already; many diagnoses of one tell apart."""
+        self.diagnosis.requested_at = "2026-03-04 05:06:07"
+        reader = self.diagnosis.with_context(tz="Asia/Tokyo", lang="en_US")
+        self.assertEqual(reader.display_name, "Diagnosis of 4 Mar 2026 14:06")
+        self.assertEqual(self.env["auth.integration.diagnosis"].new().display_name, "New Diagnosis")
+        found = self.env["auth.integration.diagnosis"].name_search(self.integration.name)
+        self.assertIn(self.diagnosis.id, [id_ for id_, _name in found])
+
     def test_a_healthy_integration(self):
         lines = self._lines()
         self.assertEqual(set(lines), {
