@@ -47,6 +47,7 @@ class AuthIntegration(models.Model):
         """Open the dialogue that makes the signing secret and shows it once."""
         self.ensure_one()
         self._check_may_operate()
+        self._check_can_encrypt()
         return {
             "type": "ir.actions.act_window",
             "name": self.env._("New Signing Secret"),

@@ -11,6 +11,17 @@ class AuthIntegration(models.Model):
 
     _inherit = "auth.integration"
 
+    @api.model
+    def _check_can_encrypt(self):
+        """Ask before a dialogue whose last step would need it.
+
+        :raise UserError: the server has no key to encrypt with; says how to set one
+        """
+        try:
+            secret_box()
+        except SecretBoxError as error:
+            raise UserError(str(error)) from error
+
     def _encrypt(self, secret, purpose):
         """Encrypt a secret of this integration.
 

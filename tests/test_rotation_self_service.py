@@ -368,6 +368,18 @@ class TestRotationSecondFactor(SelfServiceCommon):
         with self._with_secret_key(""), self.assertRaisesRegex(UserError, "generate_key"):
             self.integration.with_user(self.owner).action_set_up_totp()
 
+    def test_no_dialogue_for_a_secret_that_cannot_be_kept(self):
+        """Whoever presses the button reads what is missing, not first who he is."""
+        integration = self.integration.with_user(self.owner)
+        for missing in ("", "no Fernet key"):
+            with self._with_secret_key(missing), self.assertRaisesRegex(
+                UserError, r"set it on every Odoo server, as secret_key in .* odoo\.conf"
+            ):
+                integration.action_new_webhook_secret()
+        with self._with_secret_key():
+            action = integration.action_new_webhook_secret()
+        self.assertEqual(action["res_model"], "auth.integration.signing.secret")
+
     def test_signing_secret_is_for_owners_and_administrators(self):
         """It signs where keys go; the dialogue's button asks for identity besides."""
         make = self.env["auth.integration.signing.secret"]
