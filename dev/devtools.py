@@ -117,23 +117,9 @@ class Page:
             mobile=False,
         )
 
-    def log_in(self, url, login, password, database=None):
-        """Give the browser the session of a user of this Odoo."""
-        import requests
-
-        session = requests.Session()
-        if not database:
-            found = session.post(f"{url}/web/database/list", json={"params": {}}, timeout=60)
-            database = found.json()["result"][0]
-        answer = session.post(
-            f"{url}/web/session/authenticate",
-            json={"params": {"db": database, "login": login, "password": password}},
-            timeout=120,
-        ).json()
-        if "error" in answer or not answer["result"].get("uid"):
-            raise RuntimeError(f"{url} refused {login}: {answer.get('error', answer)}")
-        cookie = session.cookies["session_id"]
-        self.call("Network.setCookie", name="session_id", value=cookie, url=url, httpOnly=True)
+    def use_session(self, url, session_id):
+        """Give the browser a session of this Odoo; see :func:`open_session`."""
+        self.call("Network.setCookie", name="session_id", value=session_id, url=url, httpOnly=True)
 
     def open(self, url, timeout=60):
         """Go to a URL and wait until the page is idle."""
@@ -187,6 +173,32 @@ class Page:
             clip = {"clip": area, "captureBeyondViewport": True}
         image = self.call("Page.captureScreenshot", format="png", **clip)["data"]
         Path(path).write_bytes(base64.b64decode(image))
+
+
+def open_session(url, login, password, database=None):
+    """Log in to an Odoo and return the id of the session.
+
+    :param database: default: the first one that it lists
+    :raise RuntimeError: it refuses, or lists no database
+    :raise ValueError: what answers is no Odoo
+    """
+    import requests
+
+    session = requests.Session()
+
+    def call(path, **params):
+        answer = session.post(url + path, json={"params": params}, timeout=120).json()
+        if not isinstance(answer, dict) or "error" in answer or not answer.get("result"):
+            error = answer.get("error") if isinstance(answer, dict) else None
+            said = (error or {}).get("data", {}).get("message")
+            raise RuntimeError(f"{path} answers {said or 'nothing of use'}")
+        return answer["result"]
+
+    database = database or call("/web/database/list")[0]
+    user = call("/web/session/authenticate", db=database, login=login, password=password)
+    if not user.get("uid"):
+        raise RuntimeError("a second factor is needed")
+    return session.cookies["session_id"]
 
 
 # The login page and the database pages have no web client; there "complete" is all there is.

@@ -6,11 +6,40 @@ Example::
 """
 
 import argparse
+import http.client
 import os
 import sys
+import urllib.error
+import urllib.request
 
 import virtualenv
-from common import entry_point
+from common import die, entry_point
+
+
+def check_answers(url):
+    """Stop unless something answers there, whatever: the browser would wait for nothing."""
+    try:
+        urllib.request.urlopen(url, timeout=60).close()
+    except urllib.error.HTTPError:
+        pass
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        die(
+            f"nothing answers at {url} ({getattr(error, 'reason', None) or error})",
+            "make run PORT=... starts an Odoo there; --url names another one",
+        )
+
+
+def log_in(url, login, password, database):
+    """Return the session of a user, or stop: with one line, as it is most often a typing error."""
+    from devtools import open_session
+
+    try:
+        return open_session(url, login, password, database)
+    except (RuntimeError, ValueError) as error:
+        die(
+            f"cannot log in at {url} as {login}: {' '.join(str(error).split())}",
+            "--db, --login and --password name whom",
+        )
 
 
 def main():
@@ -35,10 +64,12 @@ def main():
 
     from devtools import Page
 
+    check_answers(options.url)
+    password = options.password or options.login
+    session = options.login and log_in(options.url, options.login, password, options.db)
     with Page(options.width, options.height) as page:
-        if options.login:
-            password = options.password or options.login
-            page.log_in(options.url, options.login, password, options.db)
+        if session:
+            page.use_session(options.url, session)
         page.open(options.url + options.path, options.timeout)
         for selector in options.click:
             page.click(selector)
