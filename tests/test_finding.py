@@ -1,9 +1,11 @@
 from datetime import timedelta
 
+from lxml import etree
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command
 from odoo.tests import tagged
+from odoo.tools.safe_eval import safe_eval
 
 from ..tools import findings, probe
 from .common import IntegrationCommon
@@ -120,6 +122,22 @@ class TestFinding(IntegrationCommon):
             " WHERE old_key_id = %s", (self._days(-4), self.key.id),
         )
         self.assertEqual(self._codes(), {"rotation_stuck"})
+
+    def test_a_new_integration_is_told_to_issue_its_first_key(self):
+        """Critical, since nothing of it works yet; and the button that helps is the first."""
+        integration = self._create_integration("new", self.owner)
+        self.env.flush_all()
+        finding = integration.finding_ids
+        self.assertEqual((finding.code, finding.severity), ("no_valid_key", "critical"))
+        self.assertIn("first key", finding.remedy)
+        arch = etree.fromstring(integration.get_view(view_type="form")["arch"])
+        state = {name: integration[name] for name in ("active", "user_active", "has_key_to_claim")}
+        shown = [
+            button.get("name")
+            for button in arch.xpath("//header/button")
+            if not safe_eval(button.get("invisible", "False"), state | {"id": integration.id})
+        ]
+        self.assertEqual(shown[0], "action_issue_key")
 
     def test_owners(self):
         self.owner.active = False

@@ -169,7 +169,10 @@ KINDS = (
         severity="critical",
         title=_lt("No valid key"),
         message=_lt("%(integration)s has no key that works."),
-        remedy=_lt("Issue a key."),
+        remedy=_lt(
+            "Issue its first key, or a new one if the last has ended, and put it into the external"
+            " system."
+        ),
         sql=_integration_sql(
             "i.create_date",
             f"""
