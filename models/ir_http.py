@@ -9,9 +9,11 @@ from werkzeug.exceptions import HTTPException
 from ..tools import attempt as attempt_context
 from ..tools.core_decision import CoreDecision
 from ..tools.redaction import is_key_shaped
+from ..tools.tracebacks import without_our_frames
+from .auth_attempt_emission import REFUSALS
 
-# Methods that look at no credential of an API caller.
-_WITHOUT_CREDENTIAL = ("none", "public", "user")
+# Methods that look at no credential of an API caller, but at most at the session of a browser.
+_OF_SESSIONS = ("public", "user")
 _CREDENTIAL_HEADER = re.compile(r"auth|api.?key|token|secret|signature", re.IGNORECASE)
 
 
@@ -28,9 +30,18 @@ class IrHttp(models.AbstractModel):
         core = CoreDecision(super()._authenticate_explicit, auth, *args)
         if not getattr(request.env.registry, "auth_integration_ready", False):
             return core()
-        if auth in _WITHOUT_CREDENTIAL:
+        if auth == "none":
+            return core()
+        if auth in _OF_SESSIONS:
             return core.with_our_part(cls._authenticate_session, auth)
         return core.with_our_part(cls._authenticate_in_attempt, auth)
+
+    @classmethod
+    def _handle_error(cls, exception):
+        """Extend :meth:`ir.http._handle_error`: the answer to a refusal tells nothing of us."""
+        if isinstance(exception, REFUSALS):
+            without_our_frames(exception)
+        return super()._handle_error(exception)
 
     @classmethod
     def _authenticate_in_attempt(cls, core, auth):

@@ -270,7 +270,8 @@ def _http_detail(headers, answer):
     if "json" in headers.get("Content-Type", ""):
         answer = json.loads(answer)
         if isinstance(answer, dict) and "debug" in answer:
-            return ("error", answer["name"], _stable(answer["message"]))
+            frames = re.findall(r'addons/\w+/\S+", line \d+, in \w+', answer["debug"])
+            return ("error", answer["name"], _stable(answer["message"]), frames)
         return _plain(answer)
     if location := headers.get("Location"):
         return ("to", re.sub(r"call=[\d.-]+|https?://[^/]+", "", location))

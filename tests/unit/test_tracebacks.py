@@ -1,0 +1,66 @@
+"""Our frames are taken out of a traceback; what is left is in order, and the error is the same."""
+
+import traceback
+
+import pytest
+
+from odoo.addons.auth_integration.tools import core_decision, tracebacks
+from odoo.addons.auth_integration.tools.core_decision import CoreDecision
+
+
+@pytest.fixture
+def only_core_decision(monkeypatch):
+    """This file is within the add-on as well, but shown here."""
+    monkeypatch.setattr(tracebacks, "_ADDON", core_decision.__file__)
+
+
+def refuse():
+    try:
+        raise KeyError("looked up")
+    except KeyError:
+        raise PermissionError("refused") from None
+
+
+def refuse_because():
+    try:
+        CoreDecision(refuse)()
+    except PermissionError as error:
+        raise ValueError("passed on") from error
+
+
+def raised_by(method):
+    try:
+        CoreDecision(method).with_our_part(lambda core: core())
+    except Exception as error:
+        return error
+
+
+def functions(error):
+    return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def test_ours_are_not_shown(only_core_decision):
+    error = raised_by(refuse)
+    assert functions(error) == ["raised_by", "with_our_part", "<lambda>", "__call__", "refuse"]
+    assert tracebacks.without_our_frames(error) is error
+    assert functions(error) == ["raised_by", "<lambda>", "refuse"]
+    assert error.args == ("refused",)
+
+
+def test_nor_in_the_errors_that_led_to_it(only_core_decision):
+    error = raised_by(refuse_because)
+    assert "__call__" in functions(error.__cause__)
+    tracebacks.without_our_frames(error)
+    assert functions(error.__cause__) == ["refuse_because", "refuse"]
+    assert functions(error.__cause__.__context__) == ["refuse"]
+
+
+def test_an_error_that_was_never_raised_has_none():
+    assert tracebacks.without_our_frames(ValueError()).__traceback__ is None
+
+
+def test_errors_in_a_circle_end():
+    first, second = raised_by(refuse), raised_by(refuse)
+    first.__context__ = second
+    second.__context__ = first
+    assert tracebacks.without_our_frames(first) is first
