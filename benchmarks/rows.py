@@ -77,6 +77,12 @@ def json2_wrong_key(side, number):
     return side.json2(wrong_key(number))
 
 
+# A refusal that was not seen in this minute yet is on the disk before the caller has his answer.
+@row("/json/2, wrong key, another program each time", promise=1.20, pairs=400, accepted=False)
+def json2_wrong_key_new_row(side, number):
+    return side.json2(wrong_key(number), agent=f"benchmark/1.{number}")
+
+
 # Stock hashes the key that it finds under the prefix; so do we, to be sure that it is another one.
 @row("/json/2, wrong key with a known prefix", promise=1.20, pairs=200, accepted=False)
 def json2_wrong_key_known_prefix(side, number):

@@ -17,6 +17,7 @@ ACCESS_LINE = re.compile(
 LOGIN = "bench"
 PASSWORD = "the password of bench"
 BOT_LOGIN = "bench_integration"
+AGENT = "benchmark"
 # The same people and keys on both servers. Only what is ours alone differs: with the add-on, the
 # second user belongs to an integration.
 PEOPLE = """
@@ -33,6 +34,9 @@ PEOPLE = """
     admin = env.ref("base.user_admin")
     user = new_user(login, password=password)
     if with_addon:
+        # Nothing is a flood: each row of the log that a call may make is made.
+        env["ir.config_parameter"].set_param(
+            "auth_integration.attempt_new_rows_per_minute", "1000000")
         bot = env["auth.integration"].create(
             {"name": "Benchmark", "code": bot_login, "owner_ids": [(4, admin.id)]}).user_id
     else:
@@ -89,12 +93,16 @@ class Side:
 
     # Calls
 
-    def json2(self, key):
+    def json2(self, key, agent=AGENT):
         """Call ``res.users.context_get`` over /json/2."""
         seconds, status, body = self._post(
             "/json/2/res.users/context_get",
             b"{}",
-            {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
+            {
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {key}",
+                "User-Agent": agent,
+            },
         )
         if status not in (200, 401):
             raise RuntimeError(f"{self.name}: {status} {body[:500]}")
@@ -161,7 +169,7 @@ class Side:
 
     def _post(self, path, body, headers):
         """Send one request on the kept connection; return seconds, status and body."""
-        headers = {"User-Agent": "benchmark", "Connection": "keep-alive", **headers}
+        headers = {"User-Agent": AGENT, "Connection": "keep-alive", **headers}
         started = time.perf_counter()
         self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()

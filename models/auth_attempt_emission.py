@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from ..tools import agents, attempt_lines, buckets, caller, kept_connections, prepared, references
 from ..tools import attempt as attempt_context
 from ..tools.attempt import Attempt
+from ..tools.durable_rows import durable_rows
 from ..tools.redaction import clean
 from ..tools.usage_writer import SuccessfulUse, usage_writer
 from .auth_attempt import IDENTIFYING_COLUMNS
@@ -29,6 +30,7 @@ TRANSACTION_SETTINGS = (
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;"
     f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms';"
 )
+WITHOUT_WAITING_FOR_THE_DISK = "SET LOCAL synchronous_commit = off;"
 # The server will try the whole request again: nothing has been decided yet.
 RETRIED_ERRORS = (*PG_CONCURRENCY_EXCEPTIONS_TO_RETRY, ReadOnlySqlTransaction)
 REFUSALS = (AccessDenied, SessionExpiredException, HTTPException)
@@ -179,13 +181,14 @@ class AuthAttempt(models.Model):
         cr.execute(code, params, log_exceptions=False)
         return cr.fetchall() if cr.description else []
 
-    def _query_planned(self, statement, params):
+    def _query_planned(self, statement, params, settings=""):
         """Like :meth:`_query`; a kept connection plans the statement once, not every time.
 
         :param statement: SQL with ``%(name)s`` for each parameter; a constant
+        :param settings: SQL that precedes it where it is a transaction of its own
         """
         if self.env.cr._cnx.autocommit:
-            return prepared.run(self.env.cr, statement, params, TRANSACTION_SETTINGS)
+            return prepared.run(self.env.cr, statement, params, TRANSACTION_SETTINGS + settings)
         return self._run(statement, params)
 
     @api.model
@@ -194,10 +197,14 @@ class AuthAttempt(models.Model):
         bucket = buckets.bucket_hash(
             values, buckets.bucket_start(first_seen, values["outcome"])
         )
+        row = self.env.cr.dbname, bucket
         self._query_planned(
             UPSERT,
             values | {"bucket": bucket, "count": count, "first": first_seen, "last": last_seen},
+            WITHOUT_WAITING_FOR_THE_DISK if row in durable_rows else "",
         )
+        if self.env.cr._cnx.autocommit:
+            durable_rows.add(row)
 
     @api.model
     def _write_uses(self, uses):

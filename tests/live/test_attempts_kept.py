@@ -419,6 +419,33 @@ def test_lock_timeout_is_in_force(world):
     assert in_force == [in_force[2], "read committed", "500ms"]
 
 
+COMMITS = """
+    CREATE TABLE attempt_commit (operation text, setting text);
+    CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO attempt_commit VALUES (TG_OP, current_setting('synchronous_commit'));
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER note_commit AFTER INSERT OR UPDATE ON auth_attempt
+        FOR EACH ROW WHEN (NEW.outcome = 'failure') EXECUTE FUNCTION note_commit()
+"""
+
+
+def test_only_what_was_refused_before_does_not_wait_for_the_disk(world, calls):
+    """A row is on the disk before the caller is told; what is added to it soon will be."""
+    world.server.sql(COMMITS)
+    try:
+        for _try in range(6):
+            calls.json2(WRONG_KEY)
+        commits = world.server.sql("SELECT * FROM attempt_commit")
+    finally:
+        world.server.sql("DROP FUNCTION note_commit CASCADE; DROP TABLE attempt_commit")
+    commits = [(commit["operation"], commit["setting"]) for commit in commits]
+    # Each process waits once: what it has not made itself it does not know to be on the disk.
+    assert {("INSERT", "on"), ("UPDATE", "off")} <= set(commits)
+    assert ("INSERT", "off") not in commits
+    assert commits.count(("UPDATE", "on")) <= 2
+
+
 def test_locked_key_keeps_back_its_own_uses_only(world):
     """Whoever works on a key has its record locked for a while: its uses are written later."""
     meanwhile, waiting, afterwards = world.server.shell(
