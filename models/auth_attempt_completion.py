@@ -25,6 +25,10 @@ SURROUNDINGS = {
     "login": "SELECT login FROM res_users WHERE id = %(user)s",
     # Ids of the integration, by the way in which it was found; one, or up to two of them.
     "by_login": "SELECT id FROM auth_integration WHERE user_id = %(user)s",
+    "by_typed_login": """
+        SELECT ARRAY[u.id, i.id] FROM res_users u LEFT JOIN auth_integration i ON i.user_id = u.id
+        WHERE u.login = %(login)s
+    """,
     "by_key": "SELECT integration_id FROM auth_integration_key WHERE id = %(key)s",
     "by_address": """
         SELECT array_agg(integration_id) FROM (
@@ -56,6 +60,8 @@ class AuthAttempt(models.Model):
         user_id, integration_id = attempt.technical_user or (None, None)
         if user_id == attempt.user_id and integration_id and not attempt.integration_id:
             attempt.integration_id, attempt.attribution = integration_id, "login"
+        if attempt.user_id and attempt.user_id == attempt.login_of:
+            attempt.known_login = attempt.login
         found = self._surroundings(attempt, now)
         if attempt.user_id and not attempt.known_login:
             attempt.known_login = clean(found["login"], 256)
@@ -117,12 +123,7 @@ class AuthAttempt(models.Model):
             f" FROM (VALUES (1)) one LEFT JOIN ({statement}) asked ON TRUE",
             self._whereabouts(attempt, fields.Datetime.now()) | params,
         )
-        found = dict(zip(names, rows[0], strict=False))
-        if "by_login" in found:
-            attempt.technical_user = attempt.user_id, found["by_login"]
-            attempt.known_login = clean(found["login"], 256)
-        else:
-            attempt.lately_from_address = found["by_address"] or []
+        self._note_foreseen(attempt, **dict(zip(names, rows[0], strict=False)))
         asked = [row[len(names) :] for row in rows]
         return [row for row in asked if any(value is not None for value in row)]
 
@@ -130,9 +131,23 @@ class AuthAttempt(models.Model):
         """Which of ``SURROUNDINGS`` a refusal would ask that can be told already."""
         if self._is_sought_by_login(attempt):
             return "by_login", "login"
-        if not attempt.user_id and self._is_sought_by_address(attempt):
-            return ("by_address",)
-        return ()
+        if attempt.user_id:
+            return ()
+        if attempt.login is not None:
+            return ("by_typed_login",) if _is_short_text(attempt.login) else ()
+        return ("by_address",) if self._is_sought_by_address(attempt) else ()
+
+    @staticmethod
+    def _note_foreseen(
+        attempt, by_login=None, login=None, by_typed_login=None, by_address=None
+    ):
+        if attempt.user_id:
+            attempt.technical_user = attempt.user_id, by_login
+            attempt.known_login = login
+        elif attempt.login is None:
+            attempt.lately_from_address = by_address or []
+        elif by_typed_login:
+            attempt.login_of, _integration_id = attempt.technical_user = tuple(by_typed_login)
 
     @staticmethod
     def _is_sought_by_login(attempt):
@@ -155,6 +170,7 @@ class AuthAttempt(models.Model):
     def _whereabouts(attempt, now):
         return {
             "user": attempt.user_id,
+            "login": attempt.login,
             "address": attempt.remote_addr,
             "lately": now - timedelta(days=30),
         }
@@ -212,6 +228,7 @@ class AuthAttempt(models.Model):
     @api.model
     def _failure_values(self, attempt, new_rows):
         level = self._flood_level(new_rows)
+        attempt.described_agent = agents.describe(attempt.user_agent)
         values = {
             "outcome": "failure",
             "cause": attempt.cause,
@@ -223,7 +240,7 @@ class AuthAttempt(models.Model):
             "attribution": attempt.attribution,
             "key_id": attempt.key_id,
             "remote_addr": attempt.remote_addr,
-            "user_agent": agents.describe(attempt.user_agent),
+            "user_agent": attempt.described_agent,
             "database": attempt.database,
             "reference": attempt.reference,
         }
@@ -308,6 +325,10 @@ class AuthAttempt(models.Model):
             )
         )
         return row[0].encode()
+
+
+def _is_short_text(value):
+    return isinstance(value, str) and len(value) <= 256 and "\x00" not in value and _is_text(value)
 
 
 def _is_text(value):

@@ -281,7 +281,10 @@ class ResUsers(models.Model):
                 elif not isinstance(secret, str):
                     attempt.note("malformed_request")
             try:
-                auth_info = core()
+                # Before core begins a transaction: it then costs one round trip.
+                known = self._is_key_over_rpc(credential, interactive)
+                with key_in_use.presented(secret, known):
+                    auth_info = core()
             except AccessDenied:
                 if credential.get("type") == "webauthn" and not attempt.codes:
                     attempt.note("user_unknown")  # refused before any user was asked
@@ -467,6 +470,8 @@ class ResUsers(models.Model):
         secret = credential.get("password")
         if interactive or credential.get("type") != "password" or not is_key_shaped(secret):
             return None
+        if (verdict := key_in_use.verdict(secret)) is not None:
+            return verdict
         try:
             return self.env["res.users.apikeys"]._is_known(secret)
         except Exception:

@@ -163,7 +163,7 @@ class ResUsersApikeys(models.Model):
             # Its native row is gone or holds another key now.
             _identities.forget(self.env.cr.dbname, IdentityCache.digest(secret))
         # Looked for a moment ago, before it was tried as a password: no need to look again.
-        identity = None if key_in_use.is_unknown(secret) else self._identify(secret)
+        identity = None if key_in_use.verdict(secret) is False else self._identify(secret)
         if identity:
             decided, uid = self._decide(identity, scope)
             if decided:

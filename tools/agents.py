@@ -9,8 +9,9 @@ import re
 
 from .redaction import clean, escape, scrub
 
-_PRODUCT = re.compile(r"[A-Za-z][\w.+-]{0,40}/v?\d[\w.+-]{0,24}")
-_WORD = re.compile(r"[A-Za-z][A-Za-z.+_-]{0,24}[:;,]?")
+_PRODUCT_OR_WORD = re.compile(
+    r"[A-Za-z][\w.+-]{0,40}/v?\d[\w.+-]{0,24}|[A-Za-z][A-Za-z.+_-]{0,24}[:;,]?"
+)
 # Within parentheses also versions and short names with digits: Win64, 10_15_7, rv:109.0, x86_64.
 _DETAIL = re.compile(r"(?:[A-Za-z]{0,9}[:_]?\d[\d._]{0,15}|\+?https?://[\w./-]{1,80})[;,)]{0,2}")
 
@@ -38,5 +39,4 @@ def _is_harmless(word, in_detail):
     bare = word.strip("();,")
     if word.startswith("[redacted") or not bare:
         return True
-    patterns = (_PRODUCT, _WORD, _DETAIL) if in_detail else (_PRODUCT, _WORD)
-    return any(pattern.fullmatch(bare) for pattern in patterns)
+    return bool(_PRODUCT_OR_WORD.fullmatch(bare) or (in_detail and _DETAIL.fullmatch(bare)))

@@ -28,7 +28,8 @@ class Attempt:
     type; ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
     ended; ``accepted_key_of`` is set only when it was good.  ``technical_user`` spares the hooks
     asking twice: a user's id, and that of the integration whose technical user it is, or None; and
-    so does ``lately_from_address``: ids of one or two integrations that succeeded from the address.
+    so do ``lately_from_address``, ids of one or two integrations that succeeded from the address,
+    and ``login_of``, id of the user whose login is exactly what was sent.
     """
 
     channel: str
@@ -48,9 +49,11 @@ class Attempt:
     accepted_key_of: int | None = None
     technical_user: tuple[int, int | None] | None = None
     lately_from_address: list[int | None] | None = None
+    login_of: int | None = None
     key_shaped: bool = False
     outcome: str | None = None
     reference: str | None = None
+    described_agent: str | None = None
     discarded: bool = False
     completed: bool = False
     codes: set[str] = field(default_factory=set)

@@ -11,6 +11,8 @@ from .redaction import escape, is_short_number
 
 # A filter of fail2ban (data/fail2ban) knows this name.
 _logger = logging.getLogger("odoo.addons.auth_integration.models.auth_attempt")
+# Characters.
+MOST_OF_AGENT = 128
 _write_failures = LogLimit(per_minute=60)
 
 
@@ -26,7 +28,7 @@ def log_refusal(attempt):
         attempt.database,
         attempt.user_id or "-",
         attempt.integration_id or "-",
-        agents.describe(attempt.user_agent, 128) or "-",
+        (attempt.described_agent or "-")[:MOST_OF_AGENT],
     )
 
 
@@ -56,7 +58,7 @@ def log_unwritten(attempt, error):
                     "error": type(error).__name__,
                     "suppressed": suppressed,
                     "login": _loggable_identity(attempt),
-                    "agent": agents.describe(attempt.user_agent, 128),
+                    "agent": agents.describe(attempt.user_agent, MOST_OF_AGENT),
                 }
             ),
         )

@@ -27,6 +27,7 @@ def is_presented() -> bool:
     return found is not None and found[1]
 
 
-def is_unknown(secret: object) -> bool:
-    """Whether this very secret has just been looked for, and is no API key."""
-    return _presented.get() == (secret, False)
+def verdict(secret: object) -> bool | None:
+    """Whether this very secret is an API key, as was just found; None when nobody has looked."""
+    found = _presented.get()
+    return found[1] if found is not None and found[0] == secret else None

@@ -120,6 +120,11 @@ def _unmapped(network: Network) -> Network:
 def _read_address(address: str | None) -> Address | None:
     if not isinstance(address, str) or len(address) > _MAX_ADDRESS:
         return None
+    return _read_short_text(address)
+
+
+@lru_cache(maxsize=1024)
+def _read_short_text(address: str) -> Address | None:
     try:
         parsed = ip_address(address.strip().partition("%")[0])
     except ValueError:

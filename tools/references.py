@@ -6,7 +6,6 @@ logins that exist and logins that do not. Attempts that differ in none of its pa
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import unicodedata
 from datetime import datetime, timezone
@@ -38,7 +37,7 @@ def reference(
         raise ValueError("the key of references needs at least 16 bytes")
     parts = (_minute_text(minute), address or "", channel, _identity_text(identity))
     message = _CONTEXT + b"".join(map(_encoded, parts))
-    digest = hmac.new(key, message, hashlib.sha256).digest()
+    digest = hmac.digest(key, message, "sha256")
     number = int.from_bytes(digest[:8], "big")
     return _grouped("".join(_ALPHABET[number >> 5 * i & 31] for i in range(_LENGTH)))
 

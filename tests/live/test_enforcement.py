@@ -43,7 +43,7 @@ def integration(server, admin, request):
     made = []
 
     def make(**values):
-        code = re.sub(r"\W+", "_", request.node.name) + "_" * len(made)
+        code = re.sub(r"\W+", "_", request.node.name.lower()) + "_" * len(made)
         integration = admin.call(
             "auth.integration", "create", [{"name": code, "code": code, **values}]
         )[0]

@@ -79,7 +79,7 @@ PLACES = (
     "tools.identity_cache:PasswordMemo.remember",
     "tools.key_in_use:presented",
     "tools.key_in_use:is_presented",
-    "tools.key_in_use:is_unknown",
+    "tools.key_in_use:verdict",
     "tools.hook_queries:query",
     "tools.hook_queries:_is_idle",
     "tools.kept_connections:KeptConnections.query",

@@ -38,7 +38,7 @@ def admin(server):
 @pytest.fixture
 def issued(server, admin, request):
     """An integration of its own and a key: ``(id, code, uid, secret)``."""
-    code = re.sub(r"\W+", "-", request.node.name)[:60]
+    code = re.sub(r"\W+", "-", request.node.name.lower())[:60]
     [integration] = admin.call("auth.integration", "create", [{"name": code, "code": code}])
     key = admin.call("auth.integration", "issue_key", [integration])
     [row] = admin.call("auth.integration", "read", [integration], ["user_id"])
