@@ -166,6 +166,7 @@ class AuthIntegrationDiagnosis(models.Model):
                        days=policy.max_age_days),
             record=policy,
         )
+        self._check_delivery()
         server = self.env["auth.integration.server"]
         if server._is_behind_unknown_proxy():
             state = server._fact("proxy_mode")
@@ -177,6 +178,21 @@ class AuthIntegrationDiagnosis(models.Model):
                 meaning=self.env._("Odoo takes the proxy's address for that of every caller."),
                 remedy=self.env._("Set proxy_mode = True in the server's configuration file."),
             )
+
+    def _check_delivery(self):
+        """Whether a new key could be sent, before one is due."""
+        policy = self.integration_id.policy_id
+        way = self.env["auth.integration.delivery"]._all().get(policy.delivery)
+        if way is None or not (way._sends and policy.auto_rotate):
+            return
+        obstacle = way._obstacle(self.integration_id.sudo())
+        self._line(
+            "warning" if obstacle else "ok", self.env._("Delivery of new keys"), way._label(),
+            record=self.integration_id, meaning=obstacle,
+            remedy=obstacle and self.env._(
+                "Set it up on its tab Delivery of New Keys: until then no new key can be sent."
+            ),
+        )
 
     def _check_attempts(self):
         """One line per cause of the last day; what has been solved since is a warning only.

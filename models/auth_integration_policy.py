@@ -123,6 +123,18 @@ class AuthIntegrationPolicy(models.Model):
             "domain": [("policy_id", "=", self.id)],
         }
 
+    def copy_data(self, default=None):
+        """Extend ``copy_data``: no two policies have the same name, and archived ones have one."""
+        copies = super().copy_data(default)
+        if "name" in (default or {}):
+            return copies
+        policies = self.with_context(active_test=False)
+        for policy, values in zip(self, copies, strict=True):
+            values["name"] = policy.name
+            while policies.search_count([("name", "=", values["name"])], limit=1):
+                values["name"] = self.env._("%s (copy)", values["name"])
+        return copies
+
     def _notice_day_list(self):
         """The notices as numbers of days, largest first.
 

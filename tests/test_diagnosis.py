@@ -1,13 +1,17 @@
 """What Diagnose sees inside Odoo: each check made to fail, and mended; and who may press its
 buttons.  What it sees from outside takes a real server: ``tests/live/test_diagnosis.py``."""
 
+import os
 from datetime import timedelta
+from unittest.mock import patch
 
+from cryptography.fernet import Fernet
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
 from ..tools import probe
+from ..tools.secret_box import ENVIRONMENT_VARIABLE
 from .common import IntegrationCommon
 
 
@@ -136,6 +140,21 @@ class TestDiagnosis(IntegrationCommon):
         lines = self._lines()
         self.assertEqual(lines["Protocols"].seen, "json2")
         self.assertIn(self.integration.policy_id.name, lines["Policy"].seen)
+
+    def test_delivery_that_is_not_set_up(self):
+        """It is said before a new key is due, and only where the schedule would send one."""
+        self.assertNotIn("Delivery of new keys", self._lines())
+        policy = self.integration.policy_id.copy({"delivery": "webhook", "auto_rotate": True})
+        self.integration.policy_id = policy
+        line = self._assert_found("Delivery of new keys", "warning", self.integration)
+        self.assertIn("no endpoint", line.meaning)
+        self.integration.webhook_url = "https://shop.example.com/keys"
+        self.assertIn("no signing secret", self._lines()["Delivery of new keys"].meaning)
+        with patch.dict(os.environ, {ENVIRONMENT_VARIABLE: Fernet.generate_key().decode()}):
+            self.integration._set_webhook_secret("whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+            self.assertEqual(self._lines()["Delivery of new keys"].result, "ok")
+        policy.auto_rotate = False
+        self.assertNotIn("Delivery of new keys", self._lines())
 
     def test_refused_attempts(self):
         """What was solved since is a warning; what names nobody and only comes from near is, too;

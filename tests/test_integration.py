@@ -163,6 +163,15 @@ class TestIntegration(IntegrationCommon):
         self.assertFalse(self.integration.owner_ids)
         self.assertEqual(self._check(secret), self.integration.user_id.id)
 
+    def test_a_policy_can_be_duplicated(self):
+        """More than once: no two have the same name."""
+        policy = self.integration.policy_id
+        first, second = policy.copy(), policy.copy()
+        first.active = False
+        names = [policy.name, *(first + second + policy.copy()).mapped("name")]
+        self.assertEqual(len(set(names)), 4)
+        self.assertTrue(all(name.startswith(policy.name) for name in names))
+
     def test_archiving_an_owner_or_the_policy_ends_no_key(self):
         """Nor does it let a new one live longer than the policy says."""
         secret, key = self._issue(self.integration)
