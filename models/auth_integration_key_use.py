@@ -3,6 +3,7 @@ from datetime import timedelta
 from odoo import api, models
 from odoo.tools import SQL
 
+from ..tools.distinct_limit import MANY
 from .auth_integration_key import ENDED_STATES
 
 
@@ -52,7 +53,7 @@ class AuthIntegrationKey(models.Model):
                 key=use.key_id,
             )
         )
-        if use.remote_addr:
+        if use.remote_addr not in (None, MANY):
             self._record_address(use, count, first_seen, last_seen)
         self.invalidate_model()
         if previous[0][0] is None and use.remote_addr:

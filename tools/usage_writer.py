@@ -17,7 +17,7 @@ from odoo.api import SUPERUSER_ID, Environment
 from odoo.modules.registry import Registry
 from psycopg2.errors import LockNotAvailable
 
-from .agent_limit import AgentLimit
+from .distinct_limit import DistinctLimit
 from .usage import UsageBuffer
 
 _logger = logging.getLogger(__name__)
@@ -51,7 +51,8 @@ class UsageWriter:
 
     def __init__(self):
         self._buffer = UsageBuffer()
-        self._agents = AgentLimit()
+        self._addresses = DistinctLimit(most=1000)
+        self._agents = DistinctLimit(most=20)
         self._pid = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -62,10 +63,7 @@ class UsageWriter:
         :raise psycopg2.Error: it was due and could not be written
         """
         now = time.time()
-        caller = use.dbname, use.user_id, use.key_id, use.remote_addr
-        agent = self._agents.named(caller, use.user_agent, now)
-        if agent != use.user_agent:
-            use = replace(use, user_agent=agent)
+        use = self._told_apart(use, now)
         if batch := self._buffer.add(use, now):
             try:
                 self._write(registry, [batch])
@@ -75,6 +73,15 @@ class UsageWriter:
                 raise
         else:
             self._ensure_thread()
+
+    def _told_apart(self, use, now):
+        """The use, without what would make too many rows of one caller."""
+        caller = use.dbname, use.user_id, use.key_id
+        address = self._addresses.named(caller, use.remote_addr, now)
+        agent = self._agents.named((*caller, address), use.user_agent, now)
+        if (address, agent) == (use.remote_addr, use.user_agent):
+            return use
+        return replace(use, remote_addr=address, user_agent=agent)
 
     def forget(self) -> None:
         """Drop what is pending: a test has rolled its database back."""

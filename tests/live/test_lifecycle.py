@@ -3,6 +3,7 @@
 import functools
 import http.cookies
 import re
+import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -367,6 +368,32 @@ def test_agents_at_will_do_not_fill_the_log(threaded):
     assert len(rows) <= 21 * 2  # the hour may have turned
     assert sum(row["count"] for row in rows) == 50
     assert "(many)" in {row["user_agent"] for row in rows}
+
+
+def test_addresses_at_will_do_not_fill_the_log(threaded):
+    """Nor do those of a whole network of IPv6: past a thousand in an hour they share a row."""
+    admin = administrator(threaded)
+    _integration, _uid, key = make_integration(admin, "many_addresses")
+    hour = time.time() // 3600
+    for number in range(1020):
+        source = f"127.9.{number // 250}.{number % 250 + 1}"
+        Json2(threaded, key, Line(threaded, source=source)).call("res.users", "context_get")
+    threaded.restart()
+    key_id = record(admin, key, "id")["id"]
+    rows = threaded.sql(
+        "SELECT remote_addr, sum(count)::int AS count FROM auth_attempt WHERE key_id = %s"
+        " GROUP BY 1",
+        [key_id],
+    )
+    assert sum(row["count"] for row in rows) == 1020
+    many = sum(row["count"] for row in rows if row["remote_addr"] == "(many)")
+    assert many == 20 or time.time() // 3600 > hour  # the hour may have turned
+    addresses = threaded.sql(
+        "SELECT address FROM auth_integration_key_address WHERE key_id = %s", [key_id]
+    )
+    assert {row["address"] for row in addresses} == {
+        row["remote_addr"] for row in rows if row["remote_addr"] != "(many)"
+    }
 
 
 # Taking a user over ------------------------------------------------------------------------------
