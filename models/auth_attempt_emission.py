@@ -128,6 +128,7 @@ class AuthAttempt(models.Model):
             key_id=attempt.key_id,
             remote_addr=attempt.remote_addr,
             user_agent=agents.describe(attempt.user_agent),
+            learned_digest=attempt.learned_digest,
         )
 
     @classmethod

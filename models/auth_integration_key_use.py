@@ -41,7 +41,8 @@ class AuthIntegrationKey(models.Model):
                     last_used_at = GREATEST(last_used_at, %(last)s),
                     last_used_address = %(address)s,
                     last_used_channel = %(channel)s,
-                    last_used_agent = %(agent)s
+                    last_used_agent = %(agent)s,
+                    digest = COALESCE(digest, %(digest)s)
                 WHERE id = %(key)s
                 """,
                 count=count,
@@ -50,6 +51,7 @@ class AuthIntegrationKey(models.Model):
                 address=use.remote_addr,
                 channel=use.channel,
                 agent=use.user_agent,
+                digest=use.learned_digest,
                 key=use.key_id,
             )
         )

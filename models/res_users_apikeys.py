@@ -209,8 +209,16 @@ class ResUsersApikeys(models.Model):
             ):
                 if native_id and digest:
                     _identities.remember(self.env.cr.dbname, digest, native_id, stored_hash)
+                    self._note_learned(digest, candidates)
                 return KeyIdentity(native_id, record_id, stored_hash)
         return None
+
+    @staticmethod
+    def _note_learned(digest, candidates):
+        """Have the SHA-256 of a key that was made elsewhere written to its record, with its use."""
+        attempt = attempt_context.current()
+        if attempt and all(known_digest != digest for *_facts, known_digest in candidates):
+            attempt.learned_digest = digest
 
     def _decide(self, identity, scope):
         """Decide about a recognised key by its present facts.

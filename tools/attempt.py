@@ -26,7 +26,8 @@ class Attempt:
 
     The secret is never part of it.  ``login`` and ``uid`` are as the caller sent them, of any
     type; ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
-    ended; ``accepted_key_of`` is set only when it was good.  ``technical_user`` spares the hooks
+    ended; ``accepted_key_of`` is set only when it was good, and ``learned_digest`` is its SHA-256,
+    when that is not in its record yet.  ``technical_user`` spares the hooks
     asking twice: a user's id, and that of the integration whose technical user it is, or None; and
     so do ``lately_from_address``, ids of one or two integrations that succeeded from the address,
     and ``login_of``, id of the user whose login is exactly what was sent.
@@ -47,6 +48,7 @@ class Attempt:
     key_id: int | None = None
     key_user_id: int | None = None
     accepted_key_of: int | None = None
+    learned_digest: str | None = None
     technical_user: tuple[int, int | None] | None = None
     lately_from_address: list[int | None] | None = None
     login_of: int | None = None

@@ -39,9 +39,11 @@ class SuccessfulUse:
     key_id: int | None
     remote_addr: str | None
     user_agent: str | None
+    learned_digest: str | None = None
 
     def columns(self) -> dict:
         values = asdict(self)
+        del values["learned_digest"]  # of the key, not of the attempt
         values["database"] = values.pop("dbname")
         return values
 

@@ -6,6 +6,7 @@ then it ends; then each worker is asked again. ``stock_comparison.py`` says what
 
 import contextlib
 import functools
+import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -331,6 +332,9 @@ def test_key_inserted_by_sql(server, way):
     assert record["adopted"] and record["expires_at"] is None
     assert all_ways(server, key) == {True}
     assert records_of(server, key) == [record]
+    # Verified once as Odoo does, it is known by its SHA-256 from now on, also after its end.
+    [kept] = server.sql("SELECT digest FROM auth_integration_key WHERE id = %s", [record["id"]])
+    assert kept["digest"] == hashlib.sha256(key.secret.encode()).hexdigest()
     assert server.sql(
         "SELECT use_count > 0 AS used FROM auth_integration_key WHERE id = %s", [record["id"]]
     ) == [{"used": True}]
