@@ -84,15 +84,19 @@ class AuthAttempt(models.Model):
             until=totals.until,
         )
 
-    def _read_group(self, domain, groupby=(), aggregates=(), *args, **kwargs):
+    def _read_group(
+        self, domain, groupby=(), aggregates=(), having=(), offset=0, limit=None, order=None
+    ):
         """Extend :meth:`_read_group`: read totals where they tell the same as the rows."""
-        source = self._totals_if_equal(domain, groupby, aggregates)
-        return super(AuthAttempt, source)._read_group(domain, groupby, aggregates, *args, **kwargs)
+        source = self._totals_if_equal(domain, groupby, [*aggregates, *_compared(having)], order)
+        return super(AuthAttempt, source)._read_group(
+            domain, groupby, aggregates, having, offset, limit, order
+        )
 
     def _read_grouping_sets(self, domain, grouping_sets, aggregates=(), order=None):
         """Extend :meth:`_read_grouping_sets` likewise."""
         groupby = [spec for groupby in grouping_sets for spec in groupby]
-        source = self._totals_if_equal(domain, groupby, aggregates)
+        source = self._totals_if_equal(domain, groupby, aggregates, order)
         return super(AuthAttempt, source)._read_grouping_sets(
             domain, grouping_sets, aggregates, order
         )
@@ -102,11 +106,19 @@ class AuthAttempt(models.Model):
             return SQL("COALESCE(SUM(%s.row_count), 0)::bigint", SQL.identifier(self._table))
         return super()._read_group_select(aggregate_spec, query)
 
-    def _totals_if_equal(self, domain, groupby, aggregates):
-        """This model, reading totals when they give the groups that the rows would give."""
+    def _read_group_postprocess_groupby(self, groupby_spec, raw_values):
+        # Whoever goes on from the integration of a group reads its attempts, not totals of them.
+        rows = self.with_context(auth_attempt_totals=False)
+        return super(AuthAttempt, rows)._read_group_postprocess_groupby(groupby_spec, raw_values)
+
+    def _totals_if_equal(self, domain, groupby, aggregates, order):
+        """This model, reading totals when they give the groups that the rows would give.
+
+        :param aggregates: those that are asked for, and those that groups are chosen by
+        """
         if not (
             self._are_dimensions(groupby)
-            and set(aggregates) <= set(MEASURES)
+            and {*aggregates, *_ordered_by(order)} <= {*MEASURES, *groupby}
             and all(self._is_of_spans(spec) for spec in groupby)
         ):
             return self
@@ -203,6 +215,16 @@ class AuthAttempt(models.Model):
 
 def _names(groupby):
     return {spec.partition(":")[0] for spec in groupby}
+
+
+def _compared(having):
+    """The aggregates in a condition on groups."""
+    return [item[0] for item in having if isinstance(item, list | tuple) and item]
+
+
+def _ordered_by(order):
+    """The groups and aggregates that groups are put in order by."""
+    return [part.split()[0] for part in (order or "").split(",") if part.strip()]
 
 
 def _start_of_span(moment):

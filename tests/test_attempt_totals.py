@@ -47,7 +47,7 @@ class TestAttemptTotals(AttemptCase):
         )
         return self.env.cr.fetchone()
 
-    def groups(self, of_rows=False, groupby=("cause",), domain=None, **context):
+    def groups(self, of_rows=False, groupby=("cause",), domain=None, options=None, **context):
         """Groups of a period, and whether totals were read for them."""
         attempts = self.attempts.with_context(**context)
         domain = domain or MONTH
@@ -67,9 +67,10 @@ class TestAttemptTotals(AttemptCase):
         for each in patches:
             each.start()
         try:
-            groups = attempts._read_group(domain, groupby, ["__count", "count:sum"])
-            sets = attempts._read_grouping_sets(
-                domain, [[], list(groupby)], ["__count", "count:sum"]
+            options = options or {}
+            groups = attempts._read_group(domain, groupby, ["__count", "count:sum"], **options)
+            sets = "having" in options or attempts._read_grouping_sets(
+                domain, [[], list(groupby)], ["__count", "count:sum"], **options
             )
         finally:
             for each in reversed(patches):
@@ -117,6 +118,31 @@ class TestAttemptTotals(AttemptCase):
         ):
             with self.subTest(asked=asked):
                 self.assertSameAsRows(from_totals=False, **asked)
+
+    def test_groups_chosen_and_ordered_by_what_totals_do_not_know(self):
+        """A condition on groups, or their order, may ask for another aggregate than is shown."""
+        self.sum_up()
+        for known, options in (
+            (True, {"having": [("count:sum", ">", 700)], "order": "__count desc, cause"}),
+            (True, {"having": ["|", ("__count", "<", 60), ("count:sum", "<", 700)]}),
+            (False, {"having": [("count:max", ">", 59)]}),
+            (False, {"having": ["!", ("login:count_distinct", ">", 1)]}),
+            (False, {"order": "count:avg desc"}),
+            (False, {"order": "cause, id:max desc NULLS LAST"}),
+        ):
+            with self.subTest(options=options):
+                self.assertSameAsRows(from_totals=known, options=options)
+
+    def test_records_of_groups_are_as_any(self):
+        """Whoever goes on from an integration to its attempts reads the log."""
+        self.sum_up()
+        [[found, _count], *_others] = self.attempts._read_group([], ["integration_id"], ["__count"])
+        _total, [[of_set, _count], *_others] = self.attempts._read_grouping_sets(
+            [], [[], ["integration_id"]], ["__count"]
+        )
+        for integration in (found, of_set):
+            attempts = integration.env["auth.attempt"]
+            self.assertEqual(attempts.search_count([]), self.attempts.search_count([]))
 
     def test_bounds_as_the_filters_of_the_screen_write_them(self):
         for days in (0, 9):
