@@ -218,6 +218,33 @@ class TestAttemptTotals(AttemptCase):
         self.assertSameAsRows()
         self.assertEqual(self.totals()[1:], (before[1] + 3, before[2] + 1, before[3]))
 
+    def test_what_was_done_behind_our_back_is_noticed_once_a_day(self):
+        """Rows removed by SQL, at the beginning, in the midst or all; a clock that ran fast."""
+        for log_is_changed in (
+            "DELETE FROM auth_attempt WHERE last_seen < '2026-02-26'",
+            "DELETE FROM auth_attempt WHERE login = 'user 2' AND last_seen < '2026-03-05'",
+            "UPDATE auth_attempt SET count = count + 1 WHERE last_seen < '2026-03-09'",
+            "UPDATE auth_attempt SET last_seen = last_seen - interval '1 day 20 minutes'",
+            "DELETE FROM auth_attempt",
+        ):
+            self.sum_up()
+            with self.subTest(log_is_changed):
+                self.env.cr.execute(log_is_changed)
+                of_totals, of_rows = self.groups()[0], self.groups(of_rows=True)[0]
+                self.assertNotEqual(of_totals, of_rows)
+                self.attempts._redo_totals_that_differ()
+                self.assertEqual(self.groups()[0], self.groups(of_rows=True)[0])
+                self.sum_up()
+                self.assertEqual(self.groups()[0], self.groups(of_rows=True)[0])
+
+    def test_totals_that_tell_the_same_stay(self):
+        self.attempts._redo_totals_that_differ()
+        self.sum_up()
+        totals = self.totals()
+        self.attempts._redo_totals_that_differ()
+        self.attempts._drop_totals_to_redo()
+        self.assertEqual(self.totals(), totals)
+
     def test_an_owner_reads_his_own(self):
         """The rules of the log hold for its totals."""
         owner = new_test_user(self.env, "owner of one", "base.group_user")
