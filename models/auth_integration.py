@@ -180,14 +180,14 @@ class AuthIntegration(models.Model):
     def _check_code(self):
         """Only a code that is being chosen: one from before this rule may stay."""
         for integration in self:
-            if not codes.is_good(integration.code):
+            if not codes.is_good(integration.code or ""):  # it may be about to be emptied
                 raise ValidationError(
                     self.env._(
                         "The code “%(code)s” would make a login that is easily mistyped. Use small"
                         " letters, digits, “_”, “.” and “-”, beginning with a letter or a digit."
                         " Proposal: %(proposal)s",
-                        code=integration.code,
-                        proposal=codes.propose(integration.code) or "web_shop",
+                        code=integration.code or "",
+                        proposal=codes.propose(integration.code or integration.name) or "web_shop",
                     )
                 )
 

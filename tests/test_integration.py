@@ -41,6 +41,9 @@ class TestIntegration(IntegrationCommon):
         with self.assertRaises(ValidationError) as refused:
             self.integration.code = "Web Shop"
         self.assertIn("Proposal: web_shop", str(refused.exception))
+        for none in (False, ""):
+            with self.assertRaises(ValidationError):
+                self.integration.code = none
         for good in ("2shop", "web.shop-2_b"):
             self.integration.code = good
 
