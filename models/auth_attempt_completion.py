@@ -6,7 +6,7 @@ from odoo.tools import SQL
 from ..tools import agents, hook_queries, probe, settings
 from ..tools import attempt as attempt_context
 from ..tools.flood_gauge import flood_gauge
-from ..tools.redaction import clean, describe_unknown_login, is_short_number
+from ..tools.redaction import clean, describe_unknown_login, is_short_number, is_storable
 
 NEAREST_LOGIN_CANDIDATES = 5000
 # What stands in a column whose values were too many to keep apart (see ``_flood_level``).
@@ -200,7 +200,7 @@ class AuthAttempt(models.Model):
 
     def _complete_by_login(self, attempt):
         login = attempt.login
-        if not isinstance(login, str) or "\x00" in login or not _is_text(login):
+        if not is_storable(login):
             attempt.note("malformed_request" if login else "login_missing")
             return
         if not login:
@@ -328,13 +328,4 @@ class AuthAttempt(models.Model):
 
 
 def _is_short_text(value):
-    return isinstance(value, str) and len(value) <= 256 and "\x00" not in value and _is_text(value)
-
-
-def _is_text(value):
-    """Whether text can be sent to PostgreSQL: half a surrogate pair cannot."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return isinstance(value, str) and len(value) <= 256 and is_storable(value)

@@ -5,6 +5,7 @@ from odoo import api, fields, models, tools
 from odoo.exceptions import AccessDenied, UserError
 from odoo.fields import Command, Domain
 from odoo.tools import SQL
+from passlib.exc import PasswordSizeError
 
 from ..tools import attempt as attempt_context
 from ..tools import hook_queries, key_in_use, prepared
@@ -337,7 +338,8 @@ class ResUsers(models.Model):
                 if _password_memo.recall(self.env.cr.dbname, uid, passwd, state):
                     return
                 credential = {"login": attempt.known_login, "password": passwd, "type": "password"}
-                user._check_credentials(credential, {"interactive": False})
+                # Whatever it raises, core would only have it raised once more.
+                core.instead(user._check_credentials, credential, {"interactive": False})
                 self._settle_acceptance(attempt, user)
                 self._remember_acceptance(attempt, uid, passwd, state)
 
@@ -458,6 +460,9 @@ class ResUsers(models.Model):
                     return core()
             except AccessDenied as error:
                 attempt.note(*self._refusal_codes(credential, interactive, error))
+                raise
+            except (PasswordSizeError, UnicodeEncodeError):
+                attempt.note("malformed_request")  # no password can be that
                 raise
 
     def _is_key_over_rpc(self, credential, interactive):

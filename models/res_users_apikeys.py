@@ -17,7 +17,7 @@ from ..tools.calling_key import CallingKey
 from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
-from ..tools.redaction import is_key_shaped
+from ..tools.redaction import is_key_shaped, is_storable
 from .auth_integration_key import JOINED_STATE_SQL, STATE_SQL
 
 _logger = logging.getLogger(__name__)
@@ -190,8 +190,8 @@ class ResUsersApikeys(models.Model):
 
         :rtype: KeyIdentity | None
         """
-        if "\x00" in secret[:INDEX_SIZE]:
-            return None  # PostgreSQL takes no such text
+        if not is_storable(secret):
+            return None  # neither PostgreSQL nor a hash takes such text
         digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
         candidates = self.env["auth.attempt"]._query_foreseeing(
             _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}

@@ -8,6 +8,7 @@ from odoo import fields
 from odoo.exceptions import AccessDenied, AccessError
 from odoo.fields import Command
 from odoo.tests import TransactionCase, new_test_user, tagged
+from psycopg2 import DataError
 from psycopg2.pool import PoolError
 
 from ..models import (
@@ -237,6 +238,13 @@ class TestEmission(AttemptCase):
             (rows.login, rows.user_id, rows.integration_id, rows.attribution, rows.cause),
             ("shop", integration.user_id, integration, "login", "key_unknown"),
         )
+
+    def test_a_query_that_fails_ends_no_transaction(self):
+        """Neither one that the server refuses, nor one that cannot even be sent to it."""
+        for number, error in (("x", DataError), ("\ud800", ValueError), ("\0", ValueError)):
+            with self.subTest(number), self.assertRaises(error):
+                hook_queries.query(self.env, "SELECT %(number)s::integer", {"number": number})
+            self.assertTrue(self.env["res.users"].search_count([]))
 
     def test_unknown_login_is_described(self):
         """Its length, the nearest login and a short hash that is another one tomorrow."""

@@ -7,7 +7,7 @@ we do not begin for it.
 from __future__ import annotations
 
 import odoo.modules.module
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 
 from . import prepared
 from .kept_connections import connections
@@ -62,7 +62,9 @@ def _fetch_within(cr, code, params):
     try:
         rows = _fetch(cr, f"{_SAVE}; {code}", params)
     except Exception:
-        cr.execute(_GO_BACK)
+        # What could not even be sent has set no savepoint, and done no harm.
+        if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_INERROR:
+            cr.execute(_GO_BACK)
         raise
     cr.execute(_LET_GO)
     return rows

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 REDACTED = "[redacted]"
 
 _KEY_SHAPE = re.compile(r"[0-9a-fA-F]{40}")
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 # Printable by Python's rule, yet invisible or like a space; the ellipsis is our own mark.
 _UNPRINTABLE = frozenset(
@@ -81,7 +82,12 @@ def clean(text: object, limit: int = 200) -> str | None:
     head = _head(text, limit + 1)
     if len(head) > limit:
         head = head[: max(limit - 1, 0)] + "…"[:limit]
-    return re.sub(r"[\x00\ud800-\udfff]", "\ufffd", head)
+    return _UNSTORABLE.sub("\ufffd", head)
+
+
+def is_storable(text: object) -> bool:
+    """Tell whether PostgreSQL can be sent a text: neither NUL nor half a surrogate pair in it."""
+    return isinstance(text, str) and not _UNSTORABLE.search(text)
 
 
 def is_key_shaped(secret: object) -> bool:

@@ -552,6 +552,24 @@ def test_hostile_login(world, name):
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", re.sub(r"\x1b\[[\d;]*m", "", log))
 
 
+@pytest.mark.parametrize("name", [*HOSTILE_TEXTS, *HOSTILE_TYPES])
+def test_hostile_secret(world, name):
+    """One attempt, whatever core makes of it; nothing of it makes our code fail."""
+    secret = {**HOSTILE_TEXTS, **HOSTILE_TYPES}[name]
+    world.server.expect_log("odoo.http: Exception during request handling|Error on request")
+    for login in ("person", "worker"):
+        callers = [world.calls() for _ in range(3)]
+        callers[0].json("common", "authenticate", world.db, login, secret, {})
+        callers[1].session_login(login, secret)
+        callers[2].json(
+            "object", "execute_kw", world.db, world.uid(login), secret, "res.users", "read", []
+        )
+        for caller in callers:
+            [row] = caller.rows()
+            assert (row["outcome"], row["count"], row["login"]) == ("failure", 1, login)
+            assert row["cause"] != "internal_error"
+
+
 @pytest.mark.parametrize("name", ["300 characters", "percent", "control characters", "60 kB"])
 def test_hostile_agent(world, name):
     """An agent is kept in a harmless form."""

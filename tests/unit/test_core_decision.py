@@ -53,6 +53,29 @@ def test_core_decides_when_our_part_fails(part):
     assert decide(part, refusal) == (refusal, 1)
 
 
+@pytest.mark.parametrize("outcome", [8, AccessDenied(), ValueError()])
+def test_what_decides_instead_of_core_is_not_asked_twice(outcome):
+    """Its error is no failure of ours, and its answer stands when ours fails later."""
+    calls = []
+
+    def instead(login):
+        calls.append(login)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def decides(core):
+        return core.instead(instead, "person")
+
+    def fails_later(core):
+        core.instead(instead, "person")
+        raise ZeroDivisionError
+
+    for part in (decides, fails_later):
+        assert decide(part) == (outcome, 0)
+    assert calls == ["person"] * 2
+
+
 def test_our_part_may_refuse():
     """What core has accepted, too."""
 

@@ -118,6 +118,17 @@ def test_clean_can_be_stored(text, limit):
     kept.encode("utf-8")
     assert "\x00" not in kept
     assert len(kept) <= limit
+    assert redaction.is_storable(kept)
+
+
+@given(st.one_of(texts, noisy))
+def test_is_storable(text):
+    try:
+        encodable = bool(text.encode() or True)
+    except UnicodeEncodeError:
+        encodable = False
+    assert redaction.is_storable(text) == (encodable and "\x00" not in text)
+    assert not redaction.is_storable(text.encode("utf-8", "surrogatepass"))
 
 
 # -- secrets ---------------------------------------------------------------------------------------
