@@ -100,7 +100,7 @@ class AuthAttempt(models.Model):
             )
             found.update(zip(wanted, row, strict=True))
         if "new_rows" in wanted:
-            flood_gauge.learn(self.env.cr.dbname, minute, found["new_rows"])
+            flood_gauge.learn(self.env.cr.dbname, minute, found["new_rows"], limit)
         return found
 
     @api.model

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-# A count serves so many attempts of this process.
+from odoo.tools import config
+
+# A count serves so many attempts of this process, at most.
 SERVES = 10
 
 
 class FloodGauge:
     """What this process has last counted, for each of its databases.
 
-    Below half of the limit a count is used again: until then all processes of a server together
-    cannot pass the limit unseen by much.  From there on every attempt counts.  Nothing here is
-    locked: an attempt too many that uses a count does no harm.
+    Below half of the limit a count is used again, by so few attempts that all processes of a server
+    together make no more rows of them than the other half.  From there on every attempt counts.
+    Nothing here is locked: an attempt too many that uses a count does no harm.
     """
 
     def __init__(self):
@@ -30,9 +32,10 @@ class FloodGauge:
         self._counted[database] = minute, rows, serves - 1
         return rows
 
-    def learn(self, database: str, minute: datetime, rows: int) -> None:
+    def learn(self, database: str, minute: datetime, rows: int, limit: int) -> None:
         """Note what was counted."""
-        self._counted[database] = minute, rows, SERVES
+        share = limit // 2 // (config["workers"] or 1)
+        self._counted[database] = minute, rows, min(SERVES, share)
 
 
 flood_gauge = FloodGauge()

@@ -106,7 +106,8 @@ def test_statements_that_were_prepared_elsewhere(world):
         from odoo.addons.auth_integration.tools.flood_gauge import flood_gauge
 
         def refuse(agent):
-            flood_gauge.learn(cr.dbname, None, 0)  # as in another minute: rows are counted
+            # As in another minute: rows are counted.
+            flood_gauge.learn(cr.dbname, None, 0, limit=1)
             made = attempt.Attempt(channel="json2", database=cr.dbname, user_agent=agent)
             made.outcome, made.key_shaped = "failure", True
             made.note("key_unknown")
