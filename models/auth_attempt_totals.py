@@ -212,16 +212,18 @@ class AuthAttempt(models.Model):
 
     def _summed_until(self):
         """The moment from which on rows are not in the totals yet, or not all of them."""
-        [[until]] = self._query(
+        [[end, redone_from]] = self._query(
             SQL(
                 """
-                SELECT LEAST((SELECT max(half_hour) + %s FROM auth_attempt_total),
-                             (SELECT min(since) FROM auth_attempt_total_redo))
+                SELECT (SELECT max(half_hour) + %s FROM auth_attempt_total),
+                       (SELECT min(since) FROM auth_attempt_total_redo)
                 """,
                 SPAN,
             )
         )
-        return until or "-infinity"
+        if end is None:  # whatever there may be to be made again
+            return "-infinity"
+        return min(end, redone_from or end)
 
     def _redo_totals(self, since):
         """Have the totals from a moment on made again: something was added to the log there.

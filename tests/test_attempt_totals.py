@@ -245,6 +245,15 @@ class TestAttemptTotals(AttemptCase):
         self.attempts._drop_totals_to_redo()
         self.assertEqual(self.totals(), totals)
 
+    def test_totals_are_to_be_made_again_of_which_there_are_none(self):
+        """A late batch before the first night, or after retention has removed the last total."""
+        self.attempts._redo_totals(datetime(2026, 3, 9))
+        self.assertSameAsRows()
+        self.attempts._redo_totals_that_differ()
+        self.sum_up()
+        self.assertTrue(self.totals()[0])
+        self.assertSameAsRows()
+
     def test_an_owner_reads_his_own(self):
         """The rules of the log hold for its totals."""
         owner = new_test_user(self.env, "owner of one", "base.group_user")
