@@ -10,6 +10,7 @@ from odoo.addons.base.models.res_users import API_KEY_SIZE, INDEX_SIZE, KEY_CRYP
 from odoo.addons.base.models.res_users import ResUsersApikeys as BaseApikeys
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
+from passlib.utils import MAX_PASSWORD_SIZE
 
 from ..tools import attempt as attempt_context
 from ..tools import caller, calling_key, hook_queries, key_in_use, probe
@@ -190,8 +191,8 @@ class ResUsersApikeys(models.Model):
 
         :rtype: KeyIdentity | None
         """
-        if not is_storable(secret):
-            return None  # neither PostgreSQL nor a hash takes such text
+        if not is_storable(secret) or len(secret) > MAX_PASSWORD_SIZE:
+            return None  # PostgreSQL or the hash takes no such text
         digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
         candidates = self.env["auth.attempt"]._query_foreseeing(
             _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}
