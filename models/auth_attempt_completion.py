@@ -3,16 +3,14 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..tools import agents, hook_queries, probe, settings
-from ..tools import attempt as attempt_context
+from ..tools import agents, probe, settings
+from ..tools.distinct_limit import MANY
 from ..tools.flood_gauge import flood_gauge
 from ..tools.redaction import clean, describe_unknown_login, is_short_number, is_storable
 
 NEAREST_LOGIN_CANDIDATES = 5000
-# What stands in a column whose values were too many to keep apart (see ``_flood_level``).
-MANY = "(many)"
 # What a refused attempt may need to know of the database; see ``_surroundings``. Those that say
-# which integration calls may have been asked before; see ``_query_foreseeing``.
+# which integration calls may have been asked before; see ``auth_attempt_foresight.py``.
 SURROUNDINGS = {
     # Failures of this minute, no more than matter.
     "new_rows": """
@@ -102,52 +100,6 @@ class AuthAttempt(models.Model):
         if "new_rows" in wanted:
             flood_gauge.learn(self.env.cr.dbname, minute, found["new_rows"], limit)
         return found
-
-    @api.model
-    def _query_foreseeing(self, statement, params):
-        """Run a query of the hooks; what a refusal of the open attempt would have to know comes
-        with it, in the same round trip.
-
-        :param statement: SQL with ``%(name)s`` for each parameter; a constant
-        :return: its rows, of which none is all null
-        :raise psycopg2.Error: see :func:`hook_queries.query`
-        """
-        attempt = attempt_context.current()
-        names = self._foreseeable(attempt) if attempt else ()
-        if not names:
-            return hook_queries.query(self.env, statement, params)
-        foreseen = ", ".join(f"({SURROUNDINGS[name]})" for name in names)
-        rows = hook_queries.query(
-            self.env,
-            f"SELECT {foreseen}, asked.*"
-            f" FROM (VALUES (1)) one LEFT JOIN ({statement}) asked ON TRUE",
-            self._whereabouts(attempt, fields.Datetime.now()) | params,
-        )
-        self._note_foreseen(attempt, **dict(zip(names, rows[0], strict=False)))
-        asked = [row[len(names) :] for row in rows]
-        return [row for row in asked if any(value is not None for value in row)]
-
-    def _foreseeable(self, attempt):
-        """Which of ``SURROUNDINGS`` a refusal would ask that can be told already."""
-        if self._is_sought_by_login(attempt):
-            return "by_login", "login"
-        if attempt.user_id:
-            return ()
-        if attempt.login is not None:
-            return ("by_typed_login",) if _is_short_text(attempt.login) else ()
-        return ("by_address",) if self._is_sought_by_address(attempt) else ()
-
-    @staticmethod
-    def _note_foreseen(
-        attempt, by_login=None, login=None, by_typed_login=None, by_address=None
-    ):
-        if attempt.user_id:
-            attempt.technical_user = attempt.user_id, by_login
-            attempt.known_login = login
-        elif attempt.login is None:
-            attempt.lately_from_address = by_address or []
-        elif by_typed_login:
-            attempt.login_of, _integration_id = attempt.technical_user = tuple(by_typed_login)
 
     @staticmethod
     def _is_sought_by_login(attempt):
@@ -325,7 +277,3 @@ class AuthAttempt(models.Model):
             )
         )
         return row[0].encode()
-
-
-def _is_short_text(value):
-    return isinstance(value, str) and len(value) <= 256 and is_storable(value)

@@ -39,9 +39,14 @@ class IrHttp(models.AbstractModel):
     @classmethod
     def _handle_error(cls, exception):
         """Extend :meth:`ir.http._handle_error`: the answer to a refusal tells nothing of us."""
+        core = CoreDecision(super()._handle_error, exception)
+        return core.with_our_part(cls._answer_like_core, exception)
+
+    @classmethod
+    def _answer_like_core(cls, core, exception):
         if isinstance(exception, REFUSALS):
             without_our_frames(exception)
-        return super()._handle_error(exception)
+        return core()
 
     @classmethod
     def _authenticate_in_attempt(cls, core, auth):

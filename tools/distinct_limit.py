@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 MANY = "(many)"
-"""What stands for what is beyond the limit."""
+"""What stands in a column of the log for values that were too many to keep apart."""
 
 
 class DistinctLimit:
