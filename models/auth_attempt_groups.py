@@ -68,6 +68,8 @@ class AuthAttempt(models.Model):
         """What bounds an overview over ``domain``, and this model without any bound."""
         everywhere = self.with_context(auth_attempt_newest=False)
         most = self.env.context.get("auth_attempt_newest")
+        if type(most) is not int or not 0 < most < 2**31:  # a caller may say anything there
+            most = None
         conditions = Domain(domain).iter_conditions()
         is_of_period = any(condition.field_expr in PERIOD for condition in conditions)
         if not most or (is_of_period and self._are_dimensions(groupby)):

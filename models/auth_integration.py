@@ -344,7 +344,7 @@ class AuthIntegration(models.Model):
 
     def _create_technical_user(self, vals):
         """Make the user of a new integration: login = code, no password, internal, least rights."""
-        code = (vals.get("code") or "").strip()
+        code = str(vals.get("code") or "").strip()
         if not code:
             raise UserError(self.env._("Give the integration a code: it becomes the login."))
         users = self.env["res.users"].sudo().with_context(active_test=False)

@@ -67,6 +67,13 @@ class TestAttemptGroups(AttemptCase):
             groups = self.attempts.formatted_read_group([], day_and_cause, ["__count"])
         self.assertEqual((len(groups), words.call_count), (8, 6))
 
+    def test_nonsense_bounds_nothing(self):
+        everything = self.grouped(self.attempts)
+        for nonsense in ("3", -3, 0, 10**30, [3], {"a": 1}, True, 2.5):
+            with self.subTest(nonsense=nonsense):
+                attempts = self.attempts.with_context(auth_attempt_newest=nonsense)
+                self.assertEqual(self.grouped(attempts), everything)
+
     def test_number_of_groups(self):
         """Counted without reading them: those without a value are one more."""
         for limit, offset in ((2, 0), (2, 2), (5, 0), (3, 3)):

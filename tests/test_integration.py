@@ -166,6 +166,12 @@ class TestIntegration(IntegrationCommon):
         self.assertFalse(self.integration.owner_ids)
         self.assertEqual(self._check(secret), self.integration.user_id.id)
 
+    def test_a_code_that_is_sent_as_a_number(self):
+        made = self.env["auth.integration"].create(
+            {"name": "Five", "code": 5, "owner_ids": [Command.set(self.owner.ids)]}
+        )
+        self.assertEqual((made.code, made.user_id.login), ("5", "5"))
+
     def test_a_policy_can_be_duplicated(self):
         """More than once: no two have the same name."""
         policy = self.integration.policy_id
