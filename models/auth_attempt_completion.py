@@ -23,9 +23,10 @@ SURROUNDINGS = {
     "login": "SELECT login FROM res_users WHERE id = %(user)s",
     # Ids of the integration, by the way in which it was found; one, or up to two of them.
     "by_login": "SELECT id FROM auth_integration WHERE user_id = %(user)s",
+    # Several websites may have a user each of the same login: it is one of them, or is asked again.
     "by_typed_login": """
         SELECT ARRAY[u.id, i.id] FROM res_users u LEFT JOIN auth_integration i ON i.user_id = u.id
-        WHERE u.login = %(login)s
+        WHERE u.login = %(login)s ORDER BY u.active DESC, u.id LIMIT 1
     """,
     "by_key": "SELECT integration_id FROM auth_integration_key WHERE id = %(key)s",
     "by_address": """

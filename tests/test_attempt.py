@@ -246,6 +246,19 @@ class TestEmission(AttemptCase):
                 hook_queries.query(self.env, "SELECT %(number)s::integer", {"number": number})
             self.assertTrue(self.env["res.users"].search_count([]))
 
+    def test_a_login_that_several_users_have(self):
+        """As on several websites: the one that Odoo chose is written down, and nothing fails."""
+        self.env.cr.execute("ALTER TABLE res_users DROP CONSTRAINT IF EXISTS res_users_login_key")
+        users = [new_test_user(self.env, login) for login in ("shopper", "shopper of the other")]
+        self.env.flush_all()
+        self.env.cr.execute("UPDATE res_users SET login = 'shopper' WHERE id = %s", [users[1].id])
+        self.env.invalidate_all()
+        with self.assertNoLogs("odoo.addons.auth_integration", "ERROR"):
+            self.try_to_log_in("shopper", "0" * 40)
+        row = self.attempts.search([])
+        self.assertIn(row.user_id.id, [user.id for user in users])
+        self.assertEqual((row.login, row.cause), ("shopper", "key_unknown"))
+
     def test_unknown_login_is_described(self):
         """Its length, the nearest login and a short hash that is another one tomorrow."""
         new_test_user(self.env, "magento_shop")
