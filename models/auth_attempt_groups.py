@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 from odoo import api, fields, models
 from odoo.fields import Domain
@@ -30,8 +31,7 @@ class AuthAttempt(models.Model):
     @api.readonly
     def formatted_read_grouping_sets(self, domain, grouping_sets, *args, **kwargs):
         """Extend the method of ``web``: pivots."""
-        groupby = [spec for groupby in grouping_sets for spec in groupby]
-        newest, everywhere = self._newest(domain, groupby)
+        newest, everywhere = self._newest(domain, [*itertools.chain(*grouping_sets)])
         sets = super(AuthAttempt, everywhere).formatted_read_grouping_sets(
             Domain(domain) & newest, grouping_sets, *args, **kwargs
         )

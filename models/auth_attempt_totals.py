@@ -1,3 +1,4 @@
+import itertools
 from datetime import datetime, timedelta
 
 import pytz
@@ -96,7 +97,7 @@ class AuthAttempt(models.Model):
 
     def _read_grouping_sets(self, domain, grouping_sets, aggregates=(), order=None):
         """Extend :meth:`_read_grouping_sets` likewise."""
-        groupby = [spec for groupby in grouping_sets for spec in groupby]
+        groupby = [*itertools.chain(*grouping_sets)]
         source = self._totals_if_equal(domain, groupby, aggregates, order)
         return super(AuthAttempt, source)._read_grouping_sets(
             domain, grouping_sets, aggregates, order

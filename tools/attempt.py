@@ -27,10 +27,12 @@ class Attempt:
     The secret is never part of it.  ``login`` and ``uid`` are as the caller sent them, of any
     type; ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
     ended; ``accepted_key_of`` is set only when it was good, and ``learned_digest`` is its SHA-256,
-    when that is not in its record yet.  ``technical_user`` spares the hooks
-    asking twice: a user's id, and that of the integration whose technical user it is, or None; and
-    so do ``lately_from_address``, ids of one or two integrations that succeeded from the address,
-    and ``login_of``, id of the user whose login is exactly what was sent.
+    when that is not in its record yet.
+
+    Some things are kept to be asked once: ``technical_user``, a user's id and that of the
+    integration whose technical user it is, or None; ``lately_from_address``, ids of one or two
+    integrations that succeeded from the address; ``login_of``, id of a user whose login is exactly
+    what was sent; and ``described_agent``, what the log may hold of the agent.
     """
 
     channel: str

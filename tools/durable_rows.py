@@ -13,7 +13,7 @@ class DurableRows:
     """The buckets of the last rows that were committed, no more than so many."""
 
     def __init__(self):
-        self._buckets = {}
+        self._buckets = set()
 
     def __contains__(self, bucket: tuple[str, bytes]) -> bool:
         """Tell whether there is a row, by its database and its bucket's hash."""
@@ -22,8 +22,8 @@ class DurableRows:
     def add(self, bucket: tuple[str, bytes]) -> None:
         """Note that a row was committed, and that nothing is left to wait for."""
         if len(self._buckets) >= MOST:
-            self._buckets = {}
-        self._buckets[bucket] = True
+            self._buckets = set()
+        self._buckets.add(bucket)
 
 
 durable_rows = DurableRows()
