@@ -1,7 +1,7 @@
 {
     "name": "API Integrations: Authentication",
     "summary": "Keep every API integration able to authenticate, and say exactly why one could not",
-    "version": "19.0.1.2.0",
+    "version": "19.0.1.3.0",
     "category": "Administration",
     "author": "Auth Integration Contributors",
     "license": "LGPL-3",
@@ -25,6 +25,7 @@
         "views/auth_integration_finding_acceptance_views.xml",
         "views/auth_integration_finding_views.xml",
         "views/auth_attempt_views.xml",
+        "views/auth_attempt_report_views.xml",
         "views/auth_integration_rotation_views.xml",
         "views/auth_integration_key_views.xml",
         "views/auth_integration_views.xml",

@@ -1,4 +1,4 @@
-"""``make bench ROWS=log``: every view, filter and group of the log with 10,000,000 rows in it.
+"""``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows, and its report.
 
 What is opened is read from the views themselves, so nothing that is added to them is forgotten.
 ``LOG_ROWS`` makes it smaller. The time is that of the server, without HTTP.
@@ -14,6 +14,7 @@ from common import say
 ROWS = 10_000_000
 PROMISE_MS = 150
 INTEGRATIONS = 20
+ZONE = "Asia/Kathmandu"
 
 # A year of calls: a failure for every success, few integrations, each with one protocol, many
 # strangers.
@@ -59,23 +60,29 @@ PEOPLE = """
         end = datetime.datetime.now() + datetime.timedelta(days=30)
         env["res.users.apikeys"].with_user(made.user_id).sudo()._generate(None, "log", end)
 """
-# As the daily job does.
-SUM_UP = """
-    while env["auth.attempt"]._sum_up()[1]:
-        env.cr.commit()
+# As the hourly job does; how long it takes, and once more when nothing is left to do.
+ROLLUP = """
+    import time
+
+    env.ref("base.user_admin").tz = zone
     env.cr.commit()
+    result = []
+    for _run in range(2):
+        started = time.perf_counter()
+        env["auth.attempt.report"]._cron_rollup()
+        env.cr.commit()
+        result.append(time.perf_counter() - started)
 """
-# Runs in an Odoo process. `result` is [name, milliseconds of each run].
+# Runs in an Odoo process, once for the log and once for its report. `result` is [name, milliseconds
+# of each run].
 OPEN_EVERYTHING = r"""
     import ast, time
     from lxml import etree
 
-    log = env["auth.attempt"].with_user(env.ref("base.user_admin"))
-    kinds = ["search", "list", "form", "graph", "pivot"]
+    log = env[model].with_user(env.ref("base.user_admin"))
     views = log.get_views([(False, kind) for kind in kinds])["views"]
     arch = {kind: etree.fromstring(views[kind]["arch"]) for kind in kinds}
-    action = env.ref("auth_integration.auth_attempt_action")
-    context = ast.literal_eval(action.context)
+    context = ast.literal_eval(env.ref(action).context) | {"tz": zone}
     defaults = [name[15:] for name in context if name.startswith("search_default_")]
     log = log.with_context(
         {name: value for name, value in context.items() if name[15:] not in defaults})
@@ -101,8 +108,6 @@ OPEN_EVERYTHING = r"""
         return names
 
     columns, aggregates = specification("list"), ["count:sum", "__count"]
-    one = log.search([("outcome", "=", "failure")], limit=1)
-    known = log.search([("integration_id", "!=", False), ("reference", "!=", False)], limit=1)
 
     def listed(domain, order=None):
         return lambda: log.web_search_read(
@@ -118,26 +123,29 @@ OPEN_EVERYTHING = r"""
         sets = [by[:length] for length in range(len(by) + 1)]
         return lambda: log.formatted_read_grouping_sets(domain, sets, aggregates)
 
+    overviews = {kind: show for kind, show in (("graph", drawn), ("pivot", pivoted))
+        if kind in kinds}
     todo = {
         "list, as opened": listed(default),
         "list, no filter": listed([]),
-        "form": lambda: one.web_read(specification("form")),
-        "graph, as opened": drawn(default, grouping("graph")),
-        "graph, no filter": drawn([], grouping("graph")),
-        "pivot, as opened": pivoted(default, grouping("pivot")),
-        "pivot, no filter": pivoted([], grouping("pivot")),
     }
+    periods = {"as opened": default, "no filter": []} | {
+        name: domain for name, domain in filters.items()
+        if any(leaf[0] in ("last_seen", "day") for leaf in domain)}
     for name, domain in filters.items():
         todo[f"filter {name}"] = listed(domain)
-    for name, by in groups.items():
-        todo[f"group {name}, as opened"] = grouped(default, by)
-        todo[f"group {name}, no filter"] = grouped([], by)
-    for name, domain in filters.items():
-        if any(leaf[0] == "last_seen" for leaf in domain if isinstance(leaf, tuple)):
-            todo[f"graph, {name}"] = drawn(domain, grouping("graph"))
-            todo[f"pivot, {name}"] = pivoted(domain, grouping("pivot"))
-            for group, by in groups.items():
-                todo[f"group {group}, {name}"] = grouped(domain, by)
+    for period, domain in periods.items():
+        for kind, show in overviews.items():
+            todo[f"{kind}, {period}"] = show(domain, grouping(kind))
+        for name, by in groups.items():
+            todo[f"group {name}, {period}"] = grouped(domain, by)
+            for kind, show in overviews.items():
+                todo[f"{kind} by {name}, {period}"] = show(domain, [by])
+    if "form" in kinds:
+        one = log.search([("outcome", "=", "failure")], limit=1)
+        todo["form"] = lambda: one.web_read(specification("form"))
+    known = log.search(
+        [("integration_id", "!=", False), ("outcome", "=", "failure")], limit=1)
     for node in arch["search"].iter("field"):
         name = node.get("name")
         value = known[name].id if log._fields[name].type == "many2one" else known[name]
@@ -156,6 +164,11 @@ OPEN_EVERYTHING = r"""
                 break
         result.append([name, spent])
 """
+OPENED = (
+    ("log", "auth.attempt", ["search", "list", "form", "graph"], "auth_attempt_action"),
+    ("report", "auth.attempt.report", ["search", "list", "graph", "pivot"],
+     "auth_attempt_report_action"),
+)
 
 
 @check("log")
@@ -167,17 +180,23 @@ def big_log(side):
     say(f"making {rows:,} rows")
     postgres.durable(False)  # nothing is measured yet
     _fill(server, rows)
-    say("summing them up")
-    server.shell(SUM_UP)
-    server.sql("VACUUM (ANALYZE) auth_attempt_total")
+    say("rolling them up")
+    first, idle = server.shell(ROLLUP, zone=ZONE)
+    server.sql("VACUUM (ANALYZE) auth_attempt_report")
     postgres.durable(True)
     size = server.sql(
         "SELECT pg_table_size('auth_attempt') AS heap, pg_indexes_size('auth_attempt') AS indexes"
     )[0]
     say("opening every view")
-    for name, spent in server.shell(OPEN_EVERYTHING, runs=4, promise=PROMISE_MS):
-        # The first run finds nothing in memory, nor in Odoo's caches.
-        yield Finding(f"log: {name}", median(spent[1:] or spent), "ms", PROMISE_MS)
+    for name, model, kinds, action in OPENED:
+        for what, spent in server.shell(
+            OPEN_EVERYTHING, model=model, kinds=kinds, action=f"auth_integration.{action}",
+            zone=ZONE, runs=4, promise=PROMISE_MS,
+        ):
+            # The first run finds nothing in memory, nor in Odoo's caches.
+            yield Finding(f"{name}: {what}", median(spent[1:] or spent), "ms", PROMISE_MS)
+    yield Finding("report: rolled up for the first time, two time zones", first * 1e3, "ms")
+    yield Finding("report: the job, nothing to do", idle * 1e3, "ms", 1000)
     yield Finding("log: bytes of a row", size["heap"] / rows, "B")
     yield Finding("log: bytes of a row in all indexes", size["indexes"] / rows, "B")
 

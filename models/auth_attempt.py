@@ -47,13 +47,13 @@ class AuthAttempt(models.Model):
     user neither blocks nor blanks the log.
 
     How rows get here is in ``auth_attempt_emission.py``, what they hold of a refused attempt in
-    ``auth_attempt_completion.py``, how they leave in ``auth_attempt_retention.py``, and how many of
-    them are counted while somebody waits in ``auth_attempt_totals.py``.
+    ``auth_attempt_completion.py``, how they leave in ``auth_attempt_retention.py``, and how they
+    are counted in ``auth_attempt_report.py``.
     """
 
     _name = "auth.attempt"
     _description = "Authentication Attempt"
-    _inherit = ["auth.integration.append.only.mixin"]
+    _inherit = ["auth.integration.append.only.mixin", "auth.attempt.links.mixin"]
     _auto = False
     _log_access = False
     _allow_sudo_commands = False
@@ -181,7 +181,7 @@ class AuthAttempt(models.Model):
         needed = {
             "auth_attempt": {"bucket", *IDENTIFYING_COLUMNS, "count", "first_seen", "last_seen"},
             "auth_attempt_daily_key": {"id", "day", "value"},
-            "auth_attempt_total_redo": {"since"},
+            "auth_attempt_report_invalid": {"since"},
             **{
                 self.env[model]._table: {
                     field.name for field in self.env[model]._fields.values() if field.column_type
@@ -223,6 +223,12 @@ class AuthAttempt(models.Model):
         return f"auth_integration.reference:{secret}".encode()
 
     # Reading ---------------------------------------------------------------------------------
+
+    @api.depends("reference", "cause")
+    def _compute_display_name(self):
+        titles = dict(self._selection_cause())
+        for row in self:
+            row.display_name = row.reference or titles.get(row.cause) or self.env._("Accepted")
 
     def _search(self, domain, *args, **kwargs):
         """Extend ``_search``: a reference is found however it was typed or dictated."""

@@ -18,7 +18,7 @@ from ..tools.durable_rows import durable_rows
 from ..tools.redaction import clean
 from ..tools.usage_writer import SuccessfulUse, usage_writer
 from .auth_attempt import IDENTIFYING_COLUMNS
-from .auth_attempt_totals import LATE_AFTER
+from .auth_attempt_rollup import LATE_AFTER
 
 _logger = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ class AuthAttempt(models.Model):
                 self.env["auth.integration.key"]._record_use(use, batch.count, first, last)
             earliest = min(earliest, buckets.bucket_start(first, "success"))
         if fields.Datetime.now() - earliest > LATE_AFTER:
-            self._redo_totals(earliest)
+            self.env["auth.attempt.report"]._invalidate_rollup(earliest)
 
 
 def _from_epoch(seconds):

@@ -1,22 +1,15 @@
-from odoo import api, models
-
-# No foreign key holds these: what they name may be gone, and the log stays as it was written.
-LINKS = ("user_id", "integration_id", "key_id")
+from odoo import models
 
 
-class AuthAttempt(models.Model):
-    """Show rows of the log whose user, integration or key was deleted since.
+class AuthAttemptLinksMixin(models.AbstractModel):
+    """Show rows whose user, integration or key was deleted since.
 
+    No foreign key holds these: what they name may be gone, and the log stays as it was written.
     The web client asks for the name of each linked record and would fail on the whole list.
     """
 
-    _inherit = "auth.attempt"
-
-    @api.depends("reference", "cause")
-    def _compute_display_name(self):
-        causes = dict(self._selection_cause())
-        for row in self:
-            row.display_name = row.reference or causes.get(row.cause) or self.env._("Accepted")
+    _name = "auth.attempt.links.mixin"
+    _description = "Links to records that may be deleted"
 
     def _fetch_query(self, query, fields):
         """Extend :meth:`BaseModel._fetch_query`: a link to a deleted record reads as empty.
@@ -25,7 +18,7 @@ class AuthAttempt(models.Model):
         """
         fetched = super()._fetch_query(query, fields)
         for field in fields:
-            if field.name in LINKS:
+            if field.type == "many2one":
                 linked = fetched.mapped(field.name)
                 for gone in linked - linked.exists():
                     field._update_cache(fetched.filtered_domain([(field.name, "=", gone.id)]), None)
@@ -34,11 +27,10 @@ class AuthAttempt(models.Model):
     def _web_read_group_groupby_formatter(self, groupby_spec, values):
         """Extend the method of ``web``: a group of a deleted record has its number as name."""
         formatter = super()._web_read_group_groupby_formatter(groupby_spec, values)
-        if groupby_spec not in LINKS:
+        field = self._fields.get(groupby_spec)
+        if field is None or field.type != "many2one":
             return formatter
-        linked = self.env[self._fields[groupby_spec].comodel_name].browse(
-            value.id for value in values if value
-        )
+        linked = self.env[field.comodel_name].browse(value.id for value in values if value)
         existing = linked.exists()
 
         def formatter_of_deleted(value):

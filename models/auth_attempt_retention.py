@@ -4,7 +4,6 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ..tools import settings
-from .auth_attempt_totals import START_OF_SPAN
 
 GC_BATCH = 20_000
 
@@ -40,10 +39,7 @@ class AuthAttempt(models.Model):
         return removed, remaining
 
     def _remove(self, reason, condition):
-        """Remove a batch, the oldest first, and record it in the same transaction.
-
-        What was summed up of it is taken from its totals.
-        """
+        """Remove a batch, the oldest first, and record it in the same transaction."""
         rows = self._query(
             SQL(
                 """
@@ -52,34 +48,21 @@ class AuthAttempt(models.Model):
                         SELECT id FROM auth_attempt WHERE %(condition)s
                         ORDER BY last_seen, id LIMIT %(batch)s
                     )
-                    RETURNING outcome, cause, channel, integration_id, count, first_seen, last_seen
-                ),
-                removed_of_totals AS (
-                    UPDATE auth_attempt_total total
-                    SET count = total.count - gone.count, row_count = total.row_count - gone.rows
-                    FROM (
-                        SELECT %(span)s AS half_hour, outcome, cause, channel, integration_id,
-                            sum(count) AS count, count(*) AS rows
-                        FROM removed GROUP BY 1, 2, 3, 4, 5
-                    ) gone
-                    WHERE total.half_hour = gone.half_hour AND total.outcome = gone.outcome
-                        AND COALESCE(total.cause, '') = COALESCE(gone.cause, '')
-                        AND total.channel = gone.channel
-                        AND COALESCE(total.integration_id, 0) = COALESCE(gone.integration_id, 0)
+                    RETURNING outcome, count, first_seen, last_seen
                 )
                 INSERT INTO auth_attempt_removal
                     (date, reason, outcome, row_count, attempt_count, first_seen, last_seen)
                 SELECT %(now)s, %(reason)s, outcome, count(*), sum(count), min(first_seen),
                     max(last_seen)
                 FROM removed GROUP BY outcome
-                RETURNING row_count
+                RETURNING row_count, (SELECT min(last_seen) FROM removed), last_seen
                 """,
                 condition=condition,
-                span=START_OF_SPAN,
                 batch=GC_BATCH,
                 now=fields.Datetime.now(),
                 reason=reason,
             )
         )
-        self._query(SQL("DELETE FROM auth_attempt_total WHERE row_count = 0"))
+        if rows:
+            self.env["auth.attempt.report"]._rollup_again(rows[0][1], max(row[2] for row in rows))
         return sum(row[0] for row in rows)

@@ -2,7 +2,7 @@ from . import test_attempt
 from . import test_attempt_explanation
 from . import test_attempt_groups
 from . import test_attempt_links
-from . import test_attempt_totals
+from . import test_attempt_report
 from . import test_diagnosis
 from . import test_finding
 from . import test_integration

@@ -1,4 +1,4 @@
-"""Groups and charts of the log: of all rows of a period where that is quick, else of the newest."""
+"""Groups and charts of the log: on the screens of its newest rows, else of all that match."""
 
 from ast import literal_eval
 from unittest.mock import patch
@@ -17,7 +17,7 @@ class TestAttemptGroups(AttemptCase):
         for age in range(6):
             self.add(days_old=age, login=f"user {age % 4}", count=age + 1, channel="web")
         self.add(days_old=1, login=None, channel="json2")
-        self.newest = self.attempts.with_context(auth_attempt_newest=3)
+        self.newest = self.attempts.with_context(auth_attempt_row_limit=3)
 
     def grouped(self, attempts, domain=(), by="login", **options):
         told = attempts.web_read_group(list(domain), [by], ["count:sum"], **options)
@@ -48,17 +48,6 @@ class TestAttemptGroups(AttemptCase):
         every = {"user 0": 6, "user 1": 8, "user 2": 3, "user 3": 4, False: 1}
         self.assertEqual(self.grouped(self.attempts), (every, 5))
 
-    def test_a_period_is_complete_in_what_there_are_totals_of(self):
-        """Everything of a period is counted by protocol, cause or time; by login the newest are."""
-        for field in ("first_seen", "last_seen"):
-            period = ["&", (field, ">=", "today -30d"), ("outcome", "=", "failure")]
-            by_protocol = self.grouped(self.newest, period, by="channel")
-            self.assertEqual(by_protocol, ({"web": 21, "json2": 1}, 2))
-            by_day = self.newest.formatted_read_group(period, ["last_seen:day"], ["count:sum"])
-            self.assertEqual(sum(group["count:sum"] for group in by_day), 22)
-            newest = {"user 0": 1, "user 1": 2, False: 1}
-            self.assertEqual(self.grouped(self.newest, period), (newest, 3))
-
     def test_an_hour_of_many_groups_is_put_into_words_once(self):
         for cause in ("key_expired", "user_archived"):
             self.add(days_old=2, cause=cause)
@@ -71,7 +60,7 @@ class TestAttemptGroups(AttemptCase):
         everything = self.grouped(self.attempts)
         for nonsense in ("3", -3, 0, 10**30, [3], {"a": 1}, True, 2.5):
             with self.subTest(nonsense=nonsense):
-                attempts = self.attempts.with_context(auth_attempt_newest=nonsense)
+                attempts = self.attempts.with_context(auth_attempt_row_limit=nonsense)
                 self.assertEqual(self.grouped(attempts), everything)
 
     def test_number_of_groups(self):
@@ -85,7 +74,7 @@ class TestAttemptGroups(AttemptCase):
 
     def test_action_bounds_what_it_opens(self):
         action = self.env.ref("auth_integration.auth_attempt_action")
-        self.assertEqual(literal_eval(action.context)["auth_attempt_newest"], 20_000)
+        self.assertEqual(literal_eval(action.context)["auth_attempt_row_limit"], 20_000)
         login = etree.fromstring(self.attempts.get_view(view_type="search")["arch"])
         [label] = login.xpath("//filter[@name='group_login']/@string")
         self.assertIn("newest", label)

@@ -34,7 +34,7 @@ REMOVAL = """
 """
 OUTSIDERS = ("reader_internal", "reader_portal")
 EVERYBODY = ("reader_owner", *OUTSIDERS, "reader_administrator")
-LOGS = ("auth.attempt", "auth.attempt.removal")
+LOGS = ("auth.attempt", "auth.attempt.removal", "auth.attempt.report")
 
 
 class Readers:
@@ -64,6 +64,9 @@ class Readers:
         self.own, self.other, self.nobodys = [caller.rows()[0]["id"] for caller in calls]
         [removal] = world.server.sql(REMOVAL)
         self.removal = removal["id"]
+        administrator = self.clients["json2", "reader_administrator"]
+        [self.counted] = administrator.call("auth.attempt.report", "search", domain=[], limit=1)
+        self.rows = (self.own, self.removal, self.counted)
 
     def recorded(self):
         """All there is on record of the three rows, and of what was removed."""
@@ -162,6 +165,38 @@ def test_owner_reads_the_attempts_of_his_integrations_only(readers, call):
     assert owner("search", domain=[], model="auth.attempt.removal") == "refused"
 
 
+def test_owner_reads_the_analysis_of_his_integrations_only(readers, call):
+    """The report counts what the rules of the log would let him read."""
+    near = readers.world.integrations["near"]
+    [counted] = readers.world.server.sql(
+        "SELECT sum(count)::integer AS count, count(*) AS rows FROM auth_attempt"
+        " WHERE integration_id = %s",
+        [near],
+    )
+
+    def owner(*args, **kwargs):
+        return call("reader_owner", *args, model="auth.attempt.report", **kwargs)
+
+    groups = owner("formatted_read_group", domain=[], groupby=["integration_id"],
+                   aggregates=["count:sum", "row_count:sum"])
+    assert [(group["integration_id"][0], group["count:sum"], group["row_count:sum"])
+            for group in groups] == [(near, counted["count"], counted["rows"])]
+    rows = owner("search_read", domain=[], fields=["integration_id", "count"])
+    assert {row["integration_id"][0] for row in rows} == {near}
+    assert sum(row["count"] for row in rows) == counted["count"]
+    foreign = call("reader_administrator", "search", model="auth.attempt.report",
+                   domain=[("integration_id", "!=", near)])
+    assert foreign
+    for domain in ([("id", "in", foreign)], [("integration_id", "=", False)],
+                   [("integration_id.code", "=", "worker")]):
+        assert owner("search", domain=domain) == []
+        [everything] = owner("formatted_read_group", domain=domain, groupby=[],
+                             aggregates=["count:sum"])
+        assert not everything["count:sum"]
+    assert owner("read", foreign[:1], fields=["count"]) == "refused"
+    assert owner("action_view_attempts", foreign[:1]) == "refused"
+
+
 def test_others_read_nothing_and_the_administrator_everything(readers, call):
     """Neither people of the company nor customers may look; a reference is explained to the one."""
     readers.world.server.expect_log("read_group is deprecated")
@@ -178,7 +213,7 @@ def test_others_read_nothing_and_the_administrator_everything(readers, call):
         "web_read_group": {**grouped, "aggregates": ["__count"]},
         "read_group": {**grouped, "fields": ["__count"]},
     }
-    for model, row in zip(LOGS, (readers.own, readers.removal), strict=True):
+    for model, row in zip(LOGS, readers.rows, strict=True):
         for methods, ids in ((of_rows, [row]), (of_model, None)):
             for method, arguments in methods.items():
                 for login in OUTSIDERS:
@@ -240,7 +275,7 @@ def test_nobody_changes_a_row(readers, call, login):
     for in_vain in ("odoo.http: Exception during request handling", "use action_archive"):
         readers.world.server.expect_log(in_vain)
     before = readers.recorded()
-    for model, row in zip(LOGS, (readers.own, readers.removal), strict=True):
+    for model, row in zip(LOGS, readers.rows, strict=True):
         for methods, ids in ((OF_ROWS, [row]), (OF_MODEL, None)):
             for method, arguments in methods:
                 done = call(login, method, ids, model, **arguments)
