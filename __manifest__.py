@@ -5,6 +5,7 @@
     "category": "Administration",
     "author": "Auth Integration Contributors",
     "license": "LGPL-3",
+    "development_status": "Beta",
     "depends": ["mail", "rpc"],
     "external_dependencies": {"python": ["cryptography", "passlib", "pyotp"]},
     "data": [
