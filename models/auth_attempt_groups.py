@@ -1,5 +1,3 @@
-import functools
-
 from odoo import api, fields, models
 from odoo.fields import Domain
 
@@ -47,11 +45,6 @@ class AuthAttempt(models.Model):
         if limit and len(groups) == limit:
             length = unlimited._count_groups(domain, groupby)
         return self._within(newest, groups), length
-
-    def _web_read_group_groupby_formatter(self, groupby_spec, values):
-        """Extend the method of ``web``: an hour stands in the group of each cause, and is put into
-        the user's words once."""
-        return functools.cache(super()._web_read_group_groupby_formatter(groupby_spec, values))
 
     def _count_groups(self, domain, groupby):
         [spec] = groupby

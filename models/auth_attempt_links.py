@@ -1,3 +1,5 @@
+import functools
+
 from odoo import models
 
 
@@ -25,8 +27,11 @@ class AuthAttemptLinksMixin(models.AbstractModel):
         return fetched
 
     def _web_read_group_groupby_formatter(self, groupby_spec, values):
-        """Extend the method of ``web``: a group of a deleted record has its number as name."""
-        formatter = super()._web_read_group_groupby_formatter(groupby_spec, values)
+        """Extend the method of ``web``: a group of a deleted record has its number as name.
+
+        A date is put into words once: it stands in the groups of each cause.
+        """
+        formatter = functools.cache(super()._web_read_group_groupby_formatter(groupby_spec, values))
         field = self._fields.get(groupby_spec)
         if field is None or field.type != "many2one":
             return formatter

@@ -1,4 +1,4 @@
-"""Groups and charts of the log: on the screens of its newest rows, else of all that match."""
+"""Groups of the log: on the screens of its newest rows, else of all that match."""
 
 from ast import literal_eval
 from unittest.mock import patch

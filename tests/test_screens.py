@@ -12,6 +12,8 @@ ACTIONS = (
     "auth_integration_key_action",
     "auth_integration_rotation_action",
     "auth_attempt_action",
+    "auth_attempt_report_action",
+    "auth_attempt_hours_action",
     "auth_integration_policy_action",
     "auth_integration_diagnosis_action",
 )
@@ -28,7 +30,7 @@ class TestScreens(IntegrationCommon):
                 action = self.env.ref(f"auth_integration.{name}")
                 model = self.env[action.res_model].with_user(user)
                 views = [(False, mode) for mode in action.view_mode.split(",")]
-                archs = model.get_views([*views, (False, "search")])["views"]
+                archs = model.get_views([*views, (action.search_view_id.id, "search")])["views"]
                 yield model, etree.fromstring(archs["search"]["arch"])
 
     def test_each_filter_finds(self):
