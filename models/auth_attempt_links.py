@@ -1,6 +1,7 @@
 import functools
 
 from odoo import models
+from odoo.fields import Domain
 
 
 class AuthAttemptLinksMixin(models.AbstractModel):
@@ -29,19 +30,22 @@ class AuthAttemptLinksMixin(models.AbstractModel):
     def _web_read_group_groupby_formatter(self, groupby_spec, values):
         """Extend the method of ``web``: a group of a deleted record has its number as name.
 
-        A date is put into words once: it stands in the groups of each cause.
+        What a value is called and its domain are made once: a date stands in the groups of each
+        cause.
         """
-        formatter = functools.cache(super()._web_read_group_groupby_formatter(groupby_spec, values))
+        formatter = super()._web_read_group_groupby_formatter(groupby_spec, values)
         field = self._fields.get(groupby_spec)
-        if field is None or field.type != "many2one":
-            return formatter
-        linked = self.env[field.comodel_name].browse(value.id for value in values if value)
-        existing = linked.exists()
+        deleted = ()
+        if field is not None and field.type == "many2one":
+            linked = self.env[field.comodel_name].browse(value.id for value in values if value)
+            deleted = linked - linked.exists()
 
-        def formatter_of_deleted(value):
-            if not value or value in existing:
-                return formatter(value)
-            name = self.env._("Deleted (number %(number)s)", number=value.id)
-            return (value.id, name), [(groupby_spec, "=", value.id)]
+        @functools.cache
+        def format_once(value):
+            if value and value in deleted:
+                name = self.env._("Deleted (number %(number)s)", number=value.id)
+                return (value.id, name), Domain(groupby_spec, "=", value.id)
+            name, domain = formatter(value)
+            return name, Domain(domain)
 
-        return formatter_of_deleted
+        return format_once
