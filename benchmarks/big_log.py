@@ -1,4 +1,4 @@
-"""``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows, and its report.
+"""``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows and its report.
 
 What is opened is read from the views themselves, so nothing that is added to them is forgotten.
 ``LOG_ROWS`` makes it smaller. The time is that of the server, without HTTP.

@@ -76,7 +76,8 @@ class AuthAttemptReport(models.Model):
         behind = self.env.execute_query(
             SQL(
                 """
-                SELECT zone, until, (SELECT min(last_seen) FROM auth_attempt WHERE last_seen >= until)
+                SELECT zone, until,
+                    (SELECT min(last_seen) FROM auth_attempt WHERE last_seen >= until)
                 FROM auth_attempt_report_zone WHERE until < %s ORDER BY until, zone LIMIT 1
                 """,
                 closed,

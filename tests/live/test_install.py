@@ -222,8 +222,8 @@ def test_upgrade(server, found):
 
 
 def test_upgrade_from_the_first_version(server, found):
-    """What ``-u`` alone would leave: the job as it was installed, and the technical user as a
-    follower who is sent what people write."""
+    """What ``-u`` alone would leave: the job as it was installed, the technical user as a follower
+    who is sent what people write, and totals that nothing reads any more."""
     job = "(SELECT ir_actions_server_id FROM ir_cron c JOIN ir_model_data d ON d.res_id = c.id" \
         " AND d.model = 'ir.cron' AND d.name = 'ir_cron_reconcile')"
     followers = "SELECT p.name FROM mail_followers f JOIN res_partner p ON p.id = f.partner_id" \
@@ -239,6 +239,9 @@ def test_upgrade_from_the_first_version(server, found):
     )
     assert server.sql(followers + " AND p.name = 'erp'")
     server.sql("UPDATE auth_integration_policy SET notice_days = '30, 1_4,,7,'")
+    totals = ("auth_attempt_total", "auth_attempt_total_redo")  # of 19.0.1.2.0
+    for table in totals:
+        server.sql(f"CREATE TABLE {table} (half_hour timestamp)")
     server.stop()
     odoo(server, "-u", "auth_integration")
     server.start()
@@ -249,6 +252,7 @@ def test_upgrade_from_the_first_version(server, found):
     assert server.sql("SELECT notice_days FROM auth_integration_policy") == [
         {"notice_days": "30,14,7"}
     ]
+    assert not server.sql("SELECT 1 FROM pg_class WHERE relname = ANY(%s)", [list(totals)])
     assert records(server) == found.records
     # It finds what it is for.
     key = found.keys["shop"]

@@ -8,8 +8,9 @@ import sysconfig
 import zipfile
 from email.parser import HeaderParser
 
-import odoo_command
 import pytest
+
+import odoo_command
 import templates
 from common import ADDON, CHECKOUT_ID, ROOT, free_port
 
@@ -65,8 +66,8 @@ def test_what_is_in_the_package(wheel):
     manifest = ast.literal_eval((ROOT / "__manifest__.py").read_text())
     needed = ["__init__.py", "__manifest__.py", *manifest["data"], *manifest["demo"]]
     needed += ["static/description/icon.png", "static/doctor.py", "static/rotate.py", "LICENSE"]
-    needed += [str(path.relative_to(ROOT)) for folder in ("controllers", "models", "tools", "wizard")
-               for path in (ROOT / folder).rglob("*.py")]
+    for folder in ("controllers", "models", "tools", "wizard"):
+        needed += [str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.py")]
     assert {FOLDER + name for name in needed} <= set(names)
 
 
@@ -89,7 +90,8 @@ def test_an_odoo_works_with_the_package(wheel, tmp_path):
     """Installed into a fresh environment, the add-on is found, installed and called there."""
     _run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
-    _run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    install = ("install", "--no-deps", "--no-index")
+    _run(sys.executable, "-m", "pip", "--python", python, *install, wheel)
     [site_packages] = (tmp_path / "venv/lib").glob("python*/site-packages")
     # An Odoo on the path, and what it needs.
     (site_packages / "odoo.pth").write_text(
