@@ -21,6 +21,7 @@ from . import auth_integration_key_rpc
 from . import auth_integration_delivery_self_service
 from . import auth_integration_delivery_webhook
 from . import auth_integration_key_address
+from . import auth_integration_database
 from . import auth_integration_rotation
 from . import auth_integration_rotation_ask
 from . import auth_integration_rotation_deadline
