@@ -11,6 +11,7 @@ from . import auth_attempt_removal
 from . import auth_integration_policy
 from . import auth_integration
 from . import auth_integration_live
+from . import auth_integration_revocation
 from . import auth_integration_secrets
 from . import auth_integration_key
 from . import auth_integration_key_after
