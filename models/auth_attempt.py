@@ -224,6 +224,7 @@ class AuthAttempt(models.Model):
 
     # Reading ---------------------------------------------------------------------------------
 
+    @api.model
     def _search(self, domain, *args, **kwargs):
         """Extend ``_search``: a reference is found however it was typed or dictated."""
 

@@ -86,6 +86,7 @@ class AuthAttempt(models.Model):
             until=totals.until,
         )
 
+    @api.model
     def _read_group(
         self, domain, groupby=(), aggregates=(), having=(), offset=0, limit=None, order=None
     ):
@@ -95,6 +96,7 @@ class AuthAttempt(models.Model):
             domain, groupby, aggregates, having, offset, limit, order
         )
 
+    @api.model
     def _read_grouping_sets(self, domain, grouping_sets, aggregates=(), order=None):
         """Extend :meth:`_read_grouping_sets` likewise."""
         groupby = [*itertools.chain(*grouping_sets)]
