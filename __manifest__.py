@@ -19,6 +19,7 @@
         "wizard/auth_integration_issue_views.xml",
         "wizard/auth_integration_claim_views.xml",
         "wizard/auth_integration_revoke_views.xml",
+        "wizard/auth_integration_revoke_all_views.xml",
         "wizard/auth_integration_postpone_views.xml",
         "wizard/auth_integration_signing_secret_views.xml",
         "wizard/auth_integration_second_factor_views.xml",

@@ -1,8 +1,14 @@
 -- a copy rotates nothing: it is not the database that the integrations' keys belong to
 DELETE FROM ir_config_parameter
- WHERE key IN ('auth_integration.database_uuid', 'auth_integration.webhook_allowed_networks');
+ WHERE key IN (
+       'auth_integration.database_uuid',
+       'auth_integration.database_identity',
+       'auth_integration.confirm_move',
+       'auth_integration.webhook_allowed_networks'
+);
 INSERT INTO ir_config_parameter (key, value)
-VALUES ('auth_integration.database_uuid', 'neutralized');
+VALUES ('auth_integration.database_uuid', 'neutralized'),
+       ('auth_integration.database_identity', 'neutralized');
 
 -- nowhere to send new keys to, and nothing to sign or to fetch them with
 UPDATE auth_integration

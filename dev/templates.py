@@ -4,6 +4,7 @@ A template's name tells what is in it: the checkout, the kind (modules and add-o
 the files it was made from. A changed file makes a new template and drops the old one.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -53,10 +54,21 @@ def copy(template, name):
     """Make a database that is a copy of a template, in place of any of that name."""
     discard(name)
     postgres.create(name, template)
+    _make_original(name)
     source = data_dir() / "filestore" / template
     if source.exists():
         # Files are named after their content and never rewritten, so a link is as good as a copy.
         shutil.copytree(source, source.with_name(name), copy_function=os.link)
+
+
+def _make_original(name):
+    """Have a database take itself for the one the add-on was set up in, not for a copy."""
+    with contextlib.closing(postgres.connect(name)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE ir_config_parameter SET value = system_identifier || ':' || oid"
+            " FROM pg_control_system(), pg_database"
+            " WHERE datname = current_database() AND key = 'auth_integration.database_identity'"
+        )
 
 
 def discard(name):

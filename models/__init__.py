@@ -13,6 +13,7 @@ from . import auth_attempt_removal
 from . import auth_integration_policy
 from . import auth_integration
 from . import auth_integration_live
+from . import auth_integration_revocation
 from . import auth_integration_secrets
 from . import auth_integration_key
 from . import auth_integration_key_after
@@ -23,6 +24,7 @@ from . import auth_integration_key_rpc
 from . import auth_integration_delivery_self_service
 from . import auth_integration_delivery_webhook
 from . import auth_integration_key_address
+from . import auth_integration_database
 from . import auth_integration_rotation
 from . import auth_integration_rotation_ask
 from . import auth_integration_rotation_deadline

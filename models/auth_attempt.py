@@ -230,6 +230,7 @@ class AuthAttempt(models.Model):
         for row in self:
             row.display_name = row.reference or titles.get(row.cause) or self.env._("Accepted")
 
+    @api.model
     def _search(self, domain, *args, **kwargs):
         """Extend ``_search``: a reference is found however it was typed or dictated."""
 

@@ -33,6 +33,7 @@ class AuthIntegrationFinding(models.Model):
 
     @api.depends("code", "key_id", "user_id", "integration_id", "since")
     def _compute_texts(self):
+        database = self.env["auth.integration.database"].sudo()._identity()
         for finding in self:
             kind = findings.BY_CODE[finding.code]
             record = finding.sudo()
@@ -45,6 +46,7 @@ class AuthIntegrationFinding(models.Model):
                     fields.Datetime.context_timestamp(record, record.since),
                     date_format="long",
                 ),
+                "database": database,
             }
             finding.message = self.env._(kind.message, **values)
             finding.remedy = self.env._(kind.remedy, **values)

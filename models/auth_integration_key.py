@@ -475,9 +475,11 @@ class AuthIntegrationKey(models.Model):
 
         :return: True
         :raise AccessError: the caller is neither owner nor manager of their integration
-        :raise UserError: a personal key, an ended key, or one being replaced already
+        :raise UserError: a personal key, an ended key, one being replaced already, or the database
+            is a copy
         """
         self._check_may_end()
+        self.env["auth.integration.database"].sudo()._check_original()
         for key in self:
             if not key.integration_id:
                 raise UserError(self.env._("A personal key is not rotated: make a new one."))

@@ -7,7 +7,6 @@ from ..tools.row_locks import wait_and_lock
 from .auth_integration_key import ENDED_STATES, LIVE_STATES, UTC_NOW, Wanted
 
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
-UUID_PARAMETER = "auth_integration.database_uuid"
 
 
 class AuthIntegrationRotation(models.Model):
@@ -100,19 +99,13 @@ class AuthIntegrationRotation(models.Model):
     last_error = fields.Text(readonly=True)
 
     def init(self):
-        """At most one rotation of a key may be open, whatever two runners do at once.
-
-        The identity of the database is noted once: a copy of it must not rotate production.
-        """
+        """At most one rotation of a key may be open, whatever two runners do at once."""
         self.env.cr.execute(
             """
             CREATE UNIQUE INDEX IF NOT EXISTS auth_integration_rotation_open_uniq
             ON auth_integration_rotation (old_key_id) WHERE cancelled_at IS NULL
             """
         )
-        parameters = self.env["ir.config_parameter"].sudo()
-        if not parameters.get_param(UUID_PARAMETER):
-            parameters.set_param(UUID_PARAMETER, parameters.get_param("database.uuid"))
         return super().init()
 
     @api.model
@@ -167,31 +160,6 @@ class AuthIntegrationRotation(models.Model):
         self.env["auth.integration.key"].flush_model()
         self.flush_model()
         return self._search_live("state", operator, value)
-
-    # The database a rotation belongs to ------------------------------------------------------
-
-    @api.model
-    def _is_copied_database(self):
-        """Whether this database is a copy of the one the add-on was set up in."""
-        parameters = self.env["ir.config_parameter"].sudo()
-        return parameters.get_param(UUID_PARAMETER) != parameters.get_param("database.uuid")
-
-    @api.model
-    def _check_original_database(self):
-        """Hand no key over in a copy: whoever gets it would let go of the one of production.
-
-        :raise UserError: this database is a copy
-        """
-        if self._is_copied_database():
-            raise UserError(
-                self.env._(
-                    "This database is a copy of another one: it rotates no keys, so that no"
-                    " system replaces its real key by one of the copy. If this is the database"
-                    " that integrations call from now on, an administrator sets the system"
-                    " parameter %(parameter)s to the value of database.uuid.",
-                    parameter=UUID_PARAMETER,
-                )
-            )
 
     # Handing over ----------------------------------------------------------------------------
 
@@ -257,7 +225,7 @@ class AuthIntegrationRotation(models.Model):
         :return: the state found, one of ``due``, ``delivering`` and ``delivered``
         :raise UserError: there is nothing to hand over, or the database is a copy
         """
-        self._check_original_database()
+        self.env["auth.integration.database"]._check_original()
         wait_and_lock(self)
         if self.state not in (
             rotation_states.DUE,
@@ -303,7 +271,8 @@ class AuthIntegrationRotation(models.Model):
     def _tell(self, text, users=None):
         """Note something in the integration's history, and send it to some people.
 
-        In the name of the system: a technical user has no address to write from.
+        In the name of the system: a technical user has no address to write from. A copy of the
+        database sends nothing.
         """
         for rotation in self:
             self._tell_about(rotation.integration_id, text, users)
@@ -312,6 +281,8 @@ class AuthIntegrationRotation(models.Model):
     def _tell_about(self, integration, text, users=None):
         if not integration:
             return
+        if users and self.env["auth.integration.database"]._is_copy():
+            users = None  # it is no business of theirs
         partners = users.filtered("active").partner_id if users else self.env["res.partner"]
         integration.with_user(SUPERUSER_ID).message_post(
             body=text,

@@ -35,7 +35,9 @@ class AuthIntegrationRotation(models.Model):
         ]
         integrations = self.env["auth.integration"]
         self.env["auth.integration.key"]._reconcile()
-        if self._is_copied_database():
+        database = self.env["auth.integration.database"]
+        database._refresh()
+        if database._is_copy():
             _logger.warning("This database is a copy: no key is rotated here")
         else:
             steps += [

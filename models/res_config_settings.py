@@ -1,4 +1,6 @@
 from odoo import fields, models
+from odoo.addons.base.models.res_users import check_identity
+from odoo.exceptions import AccessError
 
 
 class ResConfigSettings(models.TransientModel):
@@ -34,3 +36,20 @@ class ResConfigSettings(models.TransientModel):
         default=400,
         help="So long a key that somebody still presents after its end is recognised and named.",
     )
+    auth_integration_is_copy = fields.Boolean(
+        "Copied database", compute="_compute_auth_integration_is_copy"
+    )
+
+    def _compute_auth_integration_is_copy(self):
+        self.auth_integration_is_copy = self.env["auth.integration.database"].sudo()._is_copy()
+
+    @check_identity
+    def action_auth_integration_confirm_move(self):
+        """Have this database rotate keys from now on: it is no copy, it has moved.
+
+        :raise AccessError: not a Settings administrator
+        """
+        if not self.env.is_system():
+            raise AccessError(self.env._("Only a Settings administrator may confirm a move."))
+        self.env["auth.integration.database"].sudo()._confirm_move()
+        return {"type": "ir.actions.client", "tag": "reload"}

@@ -131,7 +131,8 @@ class TestFinding(IntegrationCommon):
         self.assertEqual((finding.code, finding.severity), ("no_valid_key", "critical"))
         self.assertIn("first key", finding.remedy)
         arch = etree.fromstring(integration.get_view(view_type="form")["arch"])
-        state = {name: integration[name] for name in ("active", "user_active", "has_key_to_claim")}
+        names = ("active", "user_active", "has_key_to_claim", "live_key_count")
+        state = {name: integration[name] for name in names}
         shown = [
             button.get("name")
             for button in arch.xpath("//header/button")
@@ -213,6 +214,30 @@ class TestFinding(IntegrationCommon):
         self.assertNotIn("database_copied", self._codes(integration_id=False))
         self.env["ir.config_parameter"].set_param("database.uuid", "another")
         self.assertIn("database_copied", self._codes(integration_id=False))
+
+    def test_database_of_another_identity(self):
+        """Stored once, at installation or by the upgrade; until then it counts as a copy."""
+        parameters, database = self.env["ir.config_parameter"], self.env["auth.integration.database"]
+        identity = parameters.get_param("auth_integration.database_identity")
+        self.assertEqual(identity, database._identity())
+        system, oid = identity.split(":")
+        for stored, copied in [
+            (f"{system}:1", True),
+            (f"1:{oid}", True),
+            ("neutralized", True),
+            (f":{oid}", False),
+            (False, True),
+        ]:
+            with self.subTest(stored=stored):
+                parameters.set_param("auth_integration.database_identity", stored)
+                self.assertIs(database._is_copy(), copied)
+                self.assertIs("database_copied" in self._codes(integration_id=False), copied)
+                if stored:
+                    database.init()
+                    self.assertIs(database._is_copy(), copied)
+        database.init()
+        self.assertFalse(database._is_copy())
+        self.assertNotIn("database_copied", self._codes(integration_id=False))
 
     def test_every_kind_is_tested_and_numbered_once(self):
         self.assertEqual(len({kind.number for kind in findings.KINDS}), 21)

@@ -875,4 +875,4 @@ class TestRotationNeutralize(RotationCommon):
             self._claim(rotation)
         # Whatever gives the copy's database.uuid, it is never what the script wrote.
         self.env["ir.config_parameter"].init(force=True)
-        self.assertTrue(self.rotations._is_copied_database())
+        self.assertTrue(self.env["auth.integration.database"]._is_copy())

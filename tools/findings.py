@@ -455,17 +455,34 @@ KINDS = (
         severity="warning",
         title=_lt("This database is a copy"),
         message=_lt(
-            "It was copied from the one that integrations call: no key is rotated here, so that no"
-            " system replaces its real key by one of the copy."
+            "It was copied from the database that external systems use. Keys are not rotated here,"
+            " and no notifications are sent."
         ),
         remedy=_lt(
-            "If integrations call this database from now on, set the system parameter"
-            " auth_integration.database_uuid to the value of database.uuid. Otherwise accept this."
+            "If external systems use this database from now on, a Settings administrator confirms"
+            " the move under Settings > Integrations, or sets the system parameter"
+            " auth_integration.confirm_move to %(database)s. Otherwise snooze this issue."
         ),
+        # What has to be asked of the server is in a parameter: the role may not be allowed to.
         sql=f"""
-            {_SERVER} FROM ir_config_parameter c
-            WHERE c.key = 'auth_integration.database_uuid' AND c.value IS DISTINCT FROM (
-                SELECT u.value FROM ir_config_parameter u WHERE u.key = 'database.uuid')
+            {_SERVER} FROM (
+                SELECT max(value) FILTER (WHERE key = 'database.uuid') AS uuid,
+                       max(value) FILTER (WHERE key = 'auth_integration.database_uuid')
+                           AS stored_uuid,
+                       max(value) FILTER (WHERE key = 'auth_integration.database_identity')
+                           AS stored,
+                       max(value) FILTER (WHERE key = 'auth_integration.server.database_identity')
+                           AS present
+                FROM ir_config_parameter
+                WHERE key IN ('database.uuid', 'auth_integration.database_uuid',
+                              'auth_integration.database_identity',
+                              'auth_integration.server.database_identity')
+            ) c
+            WHERE c.stored_uuid IS DISTINCT FROM c.uuid
+               OR split_part(c.stored, ':', 2) IS DISTINCT FROM (
+                   SELECT d.oid::text FROM pg_database d WHERE d.datname = current_database())
+               OR NULLIF(split_part(c.stored, ':', 1), '')
+                  <> NULLIF(split_part(c.present, ':', 1), '')
         """,
     ),
 )

@@ -1,6 +1,7 @@
 from . import auth_integration_issue
 from . import auth_integration_claim
 from . import auth_integration_revoke
+from . import auth_integration_revoke_all
 from . import auth_integration_second_factor
 from . import auth_integration_signing_secret
 from . import auth_integration_postpone

@@ -168,10 +168,10 @@ def _rotates_nothing(copy, systems):
     client = Json2(copy, self_service.key, Line(copy, source=HOME))
     assert client.call("auth.integration.key", "whoami")["state"] == "active"
     told = reason(lambda: client.call("auth.integration.key", "rotate"))
-    assert "copy of another one" in told
+    assert "copy of a database" in told
     findings = copy.shell(
         "result = env['auth.integration.finding'].search([('code', '=', 'database_copied')])"
         ".mapped('remedy')"
     )
-    assert len(findings) == 1 and "auth_integration.database_uuid" in findings[0]
+    assert len(findings) == 1 and "auth_integration.confirm_move" in findings[0]
     assert counts(copy) == before

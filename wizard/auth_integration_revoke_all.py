@@ -1,0 +1,32 @@
+from odoo import api, fields, models
+from odoo.addons.base.models.res_users import check_identity
+
+
+class AuthIntegrationRevokeAll(models.TransientModel):
+    """Ask why all keys of an integration are revoked, and show who will be rejected."""
+
+    _name = "auth.integration.revoke.all"
+    _description = "Revoke All Keys"
+
+    integration_id = fields.Many2one(
+        "auth.integration", required=True, readonly=True, ondelete="cascade"
+    )
+    # With the rights of who asks: anybody may name any integration in a dialog of their own.
+    warning = fields.Text(compute="_compute_warning", compute_sudo=False)
+    reason = fields.Char(required=True)
+    compromised = fields.Boolean(
+        "Somebody else may have these keys",
+        help="The keys are marked as compromised, and nobody can undo the revocation.",
+    )
+
+    @api.depends("integration_id")
+    def _compute_warning(self):
+        for wizard in self:
+            wizard.warning = wizard.integration_id.key_ids._break_warning()
+
+    @check_identity
+    def action_revoke_all(self):
+        """Revoke the keys at once."""
+        self.ensure_one()
+        self.integration_id.revoke_all_keys(self.reason, compromised=self.compromised)
+        return {"type": "ir.actions.client", "tag": "soft_reload"}
