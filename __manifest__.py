@@ -1,9 +1,11 @@
 {
     "name": "API Integrations: Authentication",
     "summary": "Keep every API integration able to authenticate, and say exactly why one could not",
-    "version": "19.0.1.2.0",
+    "version": "19.0.1.3.0",
     "category": "Administration",
     "author": "Auth Integration Contributors",
+    "maintainers": ["auth-integration-security"],
+    "support": "security@auth-integration.example",
     "license": "LGPL-3",
     "depends": ["mail", "rpc"],
     "external_dependencies": {"python": ["cryptography", "passlib", "pyotp"]},
