@@ -13,7 +13,8 @@ def uninstall_hook(env):
     """
     env.cr.execute(
         "DROP TABLE IF EXISTS auth_attempt_daily_key, auth_attempt_report_zone,"
-        " auth_attempt_report_invalid, auth_integration_password_change"
+        " auth_attempt_report_invalid, auth_integration_password_change,"
+        " auth_integration_session_end"
     )
     # The standard policy is deleted with the add-on's data while integrations still refer to it.
     env.cr.execute(

@@ -1,4 +1,5 @@
 from . import append_only_mixin
+from . import free_text_mixin
 from . import live_sql_mixin
 from . import auth_attempt_links
 from . import auth_attempt
@@ -14,9 +15,11 @@ from . import auth_integration_policy
 from . import auth_integration
 from . import auth_integration_live
 from . import auth_integration_revocation
+from . import auth_integration_rights
 from . import auth_integration_secrets
 from . import auth_integration_key
 from . import auth_integration_key_after
+from . import auth_integration_key_limit
 from . import auth_integration_key_reconcile
 from . import auth_integration_key_retention
 from . import auth_integration_key_use

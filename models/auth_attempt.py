@@ -182,6 +182,7 @@ class AuthAttempt(models.Model):
             "auth_attempt": {"bucket", *IDENTIFYING_COLUMNS, "count", "first_seen", "last_seen"},
             "auth_attempt_daily_key": {"id", "day", "value"},
             "auth_attempt_report_invalid": {"since"},
+            "auth_integration_session_end": {"user_id", "ends"},
             **{
                 self.env[model]._table: {
                     field.name for field in self.env[model]._fields.values() if field.column_type

@@ -129,6 +129,7 @@ class AuthAttempt(models.Model):
             remote_addr=attempt.remote_addr,
             user_agent=agents.describe(attempt.user_agent),
             learned_digest=attempt.learned_digest,
+            address_trusted=attempt.address_trusted,
         )
 
     @classmethod

@@ -8,6 +8,7 @@ from odoo.tools import SQL, format_datetime
 
 from ..tools import causes, networks, probe
 from .auth_integration_key import LIVE_STATES
+from .fresh_identity import fresh_identity
 
 _logger = logging.getLogger(__name__)
 
@@ -497,9 +498,9 @@ class AuthAttempt(models.Model):
         user = self._known_user()
         if not user or user.active:
             return False
-        if self._known_integration():
-            return self._may_operate()
-        return self.env.user.has_group("base.group_erp_manager")
+        if not user.sudo(self.env.su).has_access("write"):
+            return False
+        return self._may_operate() if self._known_integration() else True
 
     def _can_issue_key(self):
         integration = self._known_integration()
@@ -527,6 +528,7 @@ class AuthAttempt(models.Model):
                 networks.parse(integration.allowed_networks), self.remote_addr
             )
             and integration.sudo(self.env.su).has_access("write")
+            and self._may_operate()
         )
 
     def _can_open(self):
@@ -607,6 +609,7 @@ class AuthAttempt(models.Model):
         self._check_fix("issue_key")
         return self._known_integration().sudo(self.env.su).action_issue_key()
 
+    @fresh_identity
     def action_fix_rotate(self):
         """Rotate the key that was used from a place where it has no business."""
         self._check_fix("rotate")
@@ -626,6 +629,7 @@ class AuthAttempt(models.Model):
         self._check_fix("view_rotation")
         return self._form_of(self._open_rotation())
 
+    @fresh_identity
     def action_fix_add_network(self):
         """Allow the address that was refused; for administrators of integrations."""
         self._check_fix("add_network")

@@ -3,6 +3,7 @@ from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.fields import Command
 
 from ..tools import codes, networks
+from .fresh_identity import fresh_identity
 
 CHANNELS = [
     ("xmlrpc", "XML-RPC"),
@@ -43,11 +44,24 @@ class AuthIntegration(models.Model):
 
     _name = "auth.integration"
     _description = "API Integration"
-    _inherit = ["mail.thread", "mail.activity.mixin", "auth.integration.live.mixin"]
+    _inherit = [
+        "mail.thread",
+        "mail.activity.mixin",
+        "auth.integration.live.mixin",
+        "auth.integration.free.text.mixin",
+    ]
+    _free_texts = {
+        "name": 200,
+        "code": 200,
+        "purpose": 5000,
+        "documentation_url": 500,
+        "allowed_networks": 20000,
+    }
     _order = "name, id"
     _rec_names_search = ["name", "code"]
     # Owners may not change an integration, yet they answer for it: let them write in its history.
     _mail_post_access = "read"
+    _allow_sudo_commands = False
 
     name = fields.Char(required=True, tracking=True)
     code = fields.Char(
@@ -119,6 +133,11 @@ class AuthIntegration(models.Model):
         default=lambda self: self._default_policy(),
     )
     delivery = fields.Selection(related="policy_id.delivery")
+    user_archived_along = fields.Boolean(
+        readonly=True,
+        copy=False,
+        help="The integration user was archived with the integration, and is restored with it.",
+    )
     key_ids = fields.One2many("auth.integration.key", "integration_id", "Keys")
     archive_warning = fields.Text(
         compute="_compute_archive_warning",
@@ -254,11 +273,10 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         return any(self.sudo().user_id.has_group(group) for group in PRIVILEGED_GROUPS)
 
-    def _check_may_operate(self):
-        """Allow owners of all of these integrations, and managers; see the design.
+    def _check_is_responsible(self):
+        """Allow owners of all of these integrations, and managers.
 
-        :raise AccessError: the current user is neither, or the technical user has
-            administration rights and the current user is no Settings administrator
+        :raise AccessError: the current user is neither
         """
         self.check_access("read")
         if self.env.su or self.env.is_system():
@@ -273,28 +291,22 @@ class AuthIntegration(models.Model):
                         name=integration.name,
                     )
                 )
-            if integration._is_privileged():
-                raise AccessError(
-                    self.env._(
-                        "The technical user of %(name)s has administration rights. Only a"
-                        " Settings administrator may handle its keys.",
-                        name=integration.name,
-                    )
-                )
 
-    def _check_may_appoint(self):
-        """Allow changing the user or the owners: of a privileged user only to administrators.
+    def _check_may_operate(self):
+        """Allow owners of all of these integrations, and managers; see the design.
 
-        :raise AccessError: the technical user has administration rights, the current user not
+        :raise AccessError: the current user is neither, or the technical user has
+            administration rights and the current user is no Settings administrator
         """
+        self._check_is_responsible()
         if self.env.su or self.env.is_system():
             return
         for integration in self.sudo():
             if integration._is_privileged():
                 raise AccessError(
                     self.env._(
-                        "The technical user of %(name)s has administration rights: only a"
-                        " Settings administrator may choose it or its owners.",
+                        "The technical user of %(name)s has administration rights. Only a"
+                        " Settings administrator may handle its keys.",
                         name=integration.name,
                     )
                 )
@@ -310,23 +322,22 @@ class AuthIntegration(models.Model):
             if "owner_ids" not in vals and not self.env.su:
                 vals["owner_ids"] = [Command.set(self.env.user.ids)]
         integrations = super().create(vals_list)
-        integrations._check_may_appoint()
+        integrations._check_may_change()
         integrations._grant_owner_group()
         integrations._take_users_over()
         return integrations
 
     def write(self, vals):
-        appointing = {"user_id", "owner_ids"} & vals.keys()
-        if appointing:
-            self._check_may_appoint()
         owners_before = self.sudo().with_context(active_test=False).owner_ids
+        users_before = self.sudo().user_id
         result = super().write(vals)
-        if appointing:
-            self._check_may_appoint()
         if "owner_ids" in vals:
             self._grant_owner_group()
             owners_before._withdraw_owner_group()
         if "user_id" in vals:
+            self._check_may_change()  # with the new user
+            (users_before - self.sudo().user_id)._end_sessions()
+            self.sudo().user_archived_along = False
             self._take_users_over()
         if "active" in vals and not Following.is_said_in(self.env):
             self._follow_active()
@@ -338,6 +349,7 @@ class AuthIntegration(models.Model):
         self.sudo().key_ids._end_live(self.env._("Its integration was deleted"))
         users = self.sudo().user_id
         result = super().unlink()
+        users._end_sessions()
         users.with_context(**FOLLOWING).action_archive()
         owners._withdraw_owner_group()
         return result
@@ -384,7 +396,7 @@ class AuthIntegration(models.Model):
         """Bring what a technical user has from before under its integration's rules: its keys, and
         its sessions, which end (:meth:`res.users._session_token_get_values`)."""
         self.env["auth.integration.key"].sudo()._reconcile()
-        self.env.registry.clear_cache()
+        self.sudo().user_id._end_sessions()
 
     def _follow_active(self):
         """Archive and restore the technical user with its integration.
@@ -392,11 +404,23 @@ class AuthIntegration(models.Model):
         The user's own flag is what stock Odoo looks at, so the end holds without our code too.
         """
         for integration in self.sudo().with_context(**FOLLOWING):
-            if integration.user_id and integration.user_id.active != integration.active:
-                integration.user_id.active = integration.active
+            user, restoring = integration.user_id, integration.active
+            if user.active == restoring:
+                integration.user_archived_along = False
+                continue
+            # Archived on the user form, it is restored there.
+            if restoring and not integration.user_archived_along and not self._may_restore(user):
+                continue
+            user.active = restoring
+            integration.user_archived_along = not restoring
+
+    def _may_restore(self, user):
+        """Whether the current user may restore a user on the user form."""
+        return self.env.su or user.with_env(self.env).has_access("write")
 
     # Actions ---------------------------------------------------------------------------------
 
+    @fresh_identity
     def issue_key(self, name=False, expires_at=False):
         """Issue an API key for this integration.
 
@@ -406,13 +430,18 @@ class AuthIntegration(models.Model):
         :return: ``{"key", "prefix", "expires_at"}``; the key is shown this once and never stored
         :rtype: dict
         :raise AccessError: the caller is neither owner nor manager
-        :raise UserError: the end lies in the past or beyond the policy's lifetime
+        :raise UserError: the end lies in the past or beyond the policy's lifetime, the description
+            is too long, or the integration has as many keys as it may have
         """
+        return self._issue_key(name, expires_at)
+
+    def _issue_key(self, name=False, expires_at=False):
         self.ensure_one()
         self._check_may_operate()
-        secret, key = self.env["auth.integration.key"]._issue(
-            self.sudo(), name or self.name, expires_at
-        )
+        name = self._clean_text("name", name) if name else self.name
+        if not self.env.su:
+            self.sudo()._reserve_place_for_key()
+        secret, key = self.env["auth.integration.key"]._issue(self.sudo(), name, expires_at)
         self.sudo().message_post(
             body=self.env._(
                 "%(user)s issued the API key %(prefix)s… (ends %(end)s UTC).",
@@ -449,10 +478,13 @@ class AuthIntegration(models.Model):
         return rotation.action_claim()
 
     def action_restore_user(self):
-        """Unarchive the technical user, the fix for ``user_archived``."""
+        """Unarchive the technical user, the fix for ``user_archived``.
+
+        :raise AccessError: the current user may not restore it on the user form
+        """
         self._check_may_operate()
         for integration in self.sudo():
-            integration.user_id.action_unarchive()
+            integration.user_id.with_env(self.env).action_unarchive()
             integration.message_post(
                 body=self.env._("%(user)s restored the technical user.", user=self.env.user.name)
             )

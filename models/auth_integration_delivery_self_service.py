@@ -10,6 +10,7 @@ from odoo.tools import SQL
 
 from ..tools import calling_key
 from .auth_integration_key import UTC_NOW
+from .fresh_identity import fresh_identity
 
 _logger = logging.getLogger(__name__)
 
@@ -17,8 +18,6 @@ _logger = logging.getLogger(__name__)
 # stolen a key must not make his own address known by a first call with it.
 KNOWN_AFTER = timedelta(days=7)
 KNOWN_WITHIN = timedelta(days=100)
-# Live new keys that nobody has used: beyond, somebody should look.
-MAX_UNUSED = 5
 STEP = 30  # seconds a TOTP code is shown
 DRIFT = 1  # steps that a clock may be off
 MAX_WRONG_CODES = 5
@@ -75,6 +74,7 @@ class AuthIntegration(models.Model):
             "target": "new",
         }
 
+    @fresh_identity
     def action_remove_totp(self):
         """Take the second factor away: `rotate` then needs a known address."""
         self._check_may_operate()
@@ -196,15 +196,7 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         self._check_caller(key, totp)
         rotation = rotations._open(key)
         found = rotation._lock_for_handing_over()
-        unused = rotation._unused_new_keys()
-        if len(unused) >= MAX_UNUSED:
-            raise UserError(
-                self.env._(
-                    "%(count)s new keys were fetched already and none has been used. Use one of"
-                    " them, or let an owner end them.",
-                    count=len(unused),
-                )
-            )
+        rotation._check_unused_siblings()
         secret, new_key = rotation._make_new_key()
         rotation.delivered_at = fields.Datetime.now()
         self._tell(rotation, new_key, again=found == "delivered")
@@ -260,6 +252,13 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
                 )
             if not integration._redeem_totp(str(totp).strip()):
                 raise UserError(self.env._("The code of the second factor is wrong."))
+        elif not calling_key.current().address_trusted:
+            raise UserError(
+                self.env._(
+                    "This call came through a proxy that Odoo was not told to trust, so its"
+                    " address proves nothing. Give a code of the second factor: rotate(totp)."
+                )
+            )
         elif not self._is_known_address(key, calling_key.current().remote_addr):
             raise UserError(
                 self.env._(

@@ -7,6 +7,8 @@ class AuthIntegrationFindingAcceptance(models.Model):
 
     _name = "auth.integration.finding.acceptance"
     _description = "Accepted Finding"
+    _inherit = ["auth.integration.free.text.mixin"]
+    _free_texts = {"reason": 500, "finding_text": 2000}
     _rec_name = "reason"
 
     # A finding is a row of a view: its id is stable, but nothing can refer to it.

@@ -7,6 +7,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
 from ..tools.identity_cache import IdentityCache
+from .fresh_identity import fresh_identity
 
 _logger = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class AuthIntegrationKey(models.Model):
 
     _name = "auth.integration.key"
     _description = "API Key Record"
-    _inherit = ["auth.integration.live.mixin"]
+    _inherit = ["auth.integration.live.mixin", "auth.integration.free.text.mixin"]
+    _free_texts = {"name": 200, "end_reason": 500}
     _order = "issued_at desc, id desc"
     _rec_names_search = ["name", "prefix", "login"]
     _allow_sudo_commands = False
@@ -74,7 +76,9 @@ class AuthIntegrationKey(models.Model):
     integration_id = fields.Many2one(
         "auth.integration", ondelete="set null", readonly=True, index=True
     )
-    owner_ids = fields.Many2many(related="integration_id.owner_ids", string="Owners")
+    owner_ids = fields.Many2many(
+        related="integration_id.owner_ids", string="Owners", related_sudo=False
+    )
     user_id = fields.Many2one("res.users", ondelete="set null", readonly=True, index=True)
     user_active = fields.Boolean("User active", related="user_id.active")
     login = fields.Char(readonly=True, help="The user's login when the key was last alive.")
@@ -367,18 +371,19 @@ class AuthIntegrationKey(models.Model):
     # End -------------------------------------------------------------------------------------
 
     def _check_may_end(self):
-        """Allow owners and managers for integration keys, and everybody for his own."""
+        """Allow owners and managers for integration keys, and everybody for their own."""
         self.check_access("read")
         if self.env.su or self.env.is_system():
             return
         for key in self.sudo():
             if key.integration_id:
-                key.integration_id.with_env(self.env)._check_may_operate()
+                key.integration_id.with_env(self.env)._check_is_responsible()
             elif key.user_id != self.env.user:
                 raise AccessError(
                     self.env._("Only its user or a Settings administrator may end this key.")
                 )
 
+    @fresh_identity
     def revoke(self, reason=False, compromised=False):
         """End keys at once, in every worker.
 
@@ -386,12 +391,15 @@ class AuthIntegrationKey(models.Model):
         :param bool compromised: somebody else may have the key: nobody can take this back
         :return: True
         :raise AccessError: the caller is neither owner nor manager, and it is not his own key
-        :raise UserError: no reason was given
+        :raise UserError: no reason was given, or one that is too long
         """
+        return self._revoke(reason, compromised)
+
+    def _revoke(self, reason, compromised=False):
         self._check_may_end()
         if not isinstance(reason, str) or not reason.strip():
             raise UserError(self.env._("Say why the key is revoked: the reason stays on record."))
-        reason = reason.strip()[:500]
+        reason = self._clean_text("end_reason", reason.strip())
         for key in self.filtered("is_live"):
             key.sudo()._end("revoked", reason, self.env.user)
             key.sudo()._note_in_history(
@@ -470,6 +478,7 @@ class AuthIntegrationKey(models.Model):
 
     # Rotation --------------------------------------------------------------------------------
 
+    @fresh_identity
     def action_rotate_now(self):
         """Open a rotation of these keys at once.
 
@@ -478,11 +487,15 @@ class AuthIntegrationKey(models.Model):
         :raise UserError: a personal key, an ended key, one being replaced already, or the database
             is a copy
         """
+        return self._rotate_now()
+
+    def _rotate_now(self):
         self._check_may_end()
         self.env["auth.integration.database"].sudo()._check_original()
         for key in self:
             if not key.integration_id:
                 raise UserError(self.env._("A personal key is not rotated: make a new one."))
+            key.sudo().integration_id.with_env(self.env)._check_may_operate()
             if key.state not in ("active", "pending"):
                 raise UserError(
                     self.env._(
@@ -499,10 +512,11 @@ class AuthIntegrationKey(models.Model):
 
     # Actions of the screens ------------------------------------------------------------------
 
+    @fresh_identity
     def action_rotate(self):
         """Open the rotation of this key and show it, where the new key is claimed."""
         self.ensure_one()
-        self.action_rotate_now()
+        self._rotate_now()
         rotation = self.env["auth.integration.rotation"].search(
             [("old_key_id", "=", self.id), ("cancelled_at", "=", False)], limit=1
         )

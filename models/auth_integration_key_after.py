@@ -134,6 +134,7 @@ class AuthIntegrationKey(models.Model):
             )
         self._check_may_end()
         key = self.sudo()
+        key.integration_id.with_env(self.env)._check_may_operate()
         wait_and_lock(key)
         if reason := key._obstacle_to_withdrawal():
             raise UserError(reason)

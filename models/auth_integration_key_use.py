@@ -55,7 +55,8 @@ class AuthIntegrationKey(models.Model):
                 key=use.key_id,
             )
         )
-        if use.remote_addr not in (None, MANY):
+        # An address that nobody vouches for may be everybody's: it is not learned.
+        if use.remote_addr not in (None, MANY) and use.address_trusted:
             self._record_address(use, count, first_seen, last_seen)
         self.invalidate_model()
         if previous[0][0] is None and use.remote_addr:

@@ -4,6 +4,11 @@ import pytz
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
+from .fresh_identity import require_fresh_identity
+
+# What widens no rule. The integrations of a policy are checked one by one.
+HARMLESS_FIELDS = {"name", "active", "window_start", "window_end", "window_tz", "integration_ids"}
+
 
 class AuthIntegrationPolicy(models.Model):
     """How long keys live, when they are replaced and how the new secret is handed over."""
@@ -11,6 +16,10 @@ class AuthIntegrationPolicy(models.Model):
     _name = "auth.integration.policy"
     _description = "API Key Policy"
     _order = "name, id"
+    _allow_sudo_commands = False
+
+    _inherit = ["auth.integration.free.text.mixin"]
+    _free_texts = {"name": 200, "notice_days": 200}
 
     name = fields.Char(required=True, translate=True)
     active = fields.Boolean(default=True)
@@ -111,6 +120,13 @@ class AuthIntegrationPolicy(models.Model):
         )
         for policy in self:
             policy.integration_count = counts.get(policy, 0)
+
+    def write(self, vals):
+        """Extend ``write``: a policy rules the keys of all its integrations."""
+        self.check_access("write")
+        if vals.keys() - HARMLESS_FIELDS:
+            require_fresh_identity(self.env)
+        return super().write(vals)
 
     def action_view_integrations(self):
         """Show the integrations that live by this policy."""

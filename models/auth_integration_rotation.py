@@ -7,6 +7,8 @@ from ..tools.row_locks import wait_and_lock
 from .auth_integration_key import ENDED_STATES, LIVE_STATES, UTC_NOW, Wanted
 
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
+# Live new keys that nobody has used: beyond, somebody should look.
+MAX_UNUSED = 5
 
 
 class AuthIntegrationRotation(models.Model):
@@ -21,7 +23,8 @@ class AuthIntegrationRotation(models.Model):
 
     _name = "auth.integration.rotation"
     _description = "API Key Rotation"
-    _inherit = ["auth.integration.live.mixin"]
+    _inherit = ["auth.integration.live.mixin", "auth.integration.free.text.mixin"]
+    _free_texts = {"postponed_reason": 500}
     _order = "opened_at desc, id desc"
     _rec_name = "old_key_id"
     _allow_sudo_commands = False
@@ -193,6 +196,7 @@ class AuthIntegrationRotation(models.Model):
         self.integration_id._check_may_operate()
         rotation = self.sudo()
         again = rotation._lock_for_handing_over() == "delivered"
+        rotation._check_unused_siblings()
         secret, new_key = rotation._make_new_key()
         rotation.write({"delivered_at": fields.Datetime.now(), "claimed_by": self.env.uid})
         integration = rotation.integration_id
@@ -319,7 +323,7 @@ class AuthIntegrationRotation(models.Model):
         until = fields.Datetime.to_datetime(until) if until else None
         if not isinstance(reason, str) or not reason.strip():
             raise UserError(self.env._("Say why the rotation is put off."))
-        reason = reason.strip()[:500]
+        reason = self._clean_text("postponed_reason", reason.strip())
         for rotation in self:
             rotation.integration_id._check_may_operate()
             rotation = rotation.sudo()
@@ -386,6 +390,20 @@ class AuthIntegrationRotation(models.Model):
             )
             rotation.invalidate_recordset()
         return True
+
+    def _check_unused_siblings(self):
+        """Keep a rotation from giving new keys without end.
+
+        :raise UserError: several were handed over, and none was used
+        """
+        if (count := len(self._unused_new_keys())) >= MAX_UNUSED:
+            raise UserError(
+                self.env._(
+                    "%(count)s new keys were created already, and none has been used. Use one of"
+                    " them, or revoke them first.",
+                    count=count,
+                )
+            )
 
     def _unused_new_keys(self):
         return self.env["auth.integration.key"].search(

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 from ..tools import attempt as attempt_context
 from ..tools.core_decision import CoreDecision
 from ..tools.redaction import is_key_shaped
-from ..tools.tracebacks import without_our_frames
+from ..tools.tracebacks import without_hooks, without_our_frames
 from .auth_attempt_emission import REFUSALS
 
 # Methods that look at no credential of an API caller, but at most at the session of a browser.
@@ -46,6 +46,8 @@ class IrHttp(models.AbstractModel):
     def _answer_like_core(cls, core, exception):
         if isinstance(exception, REFUSALS):
             without_our_frames(exception)
+        else:
+            without_hooks(exception)
         return core()
 
     @classmethod

@@ -30,6 +30,13 @@ class ResConfigSettings(models.TransientModel):
         " are counted together; past twice as many, those with different logins, too. Attempts of"
         " different users, integrations, keys and causes are always told apart.",
     )
+    auth_integration_max_active_keys = fields.Integer(
+        "Active keys per integration",
+        config_parameter="auth_integration.max_active_keys",
+        default=20,
+        help="Maximum number of active keys per integration. A key and its replacement count as"
+        " one.",
+    )
     auth_integration_key_keep_ended_days = fields.Integer(
         "Remember ended keys (days)",
         config_parameter="auth_integration.key_keep_ended_days",

@@ -1,5 +1,6 @@
 import logging
 import secrets
+from collections.abc import Hashable
 
 from odoo import api, fields, models, tools
 from odoo.exceptions import AccessDenied, UserError
@@ -19,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 # Asked on every login.
 _INTEGRATION_OF_USER = "SELECT id FROM auth_integration WHERE user_id = %(user)s"
+_SESSION_ENDS = "SELECT ends FROM auth_integration_session_end WHERE user_id = %(user)s"
 
 _password_memo = PasswordMemo()
 _accepted_keys = IdentityCache()
@@ -38,12 +40,14 @@ def _second_factor_code(error):
 class ResUsers(models.Model):
     _inherit = "res.users"
 
-    # Employees read users without any right on integrations: the groups keep that working.
+    # Employees read users without any right on integrations: the groups keep that working. And
+    # core compares such a field with an id or with nothing as superuser: whoever may filter by it
+    # finds out whose the hidden records are.
     integration_ids = fields.One2many(
         "auth.integration",
         "user_id",
         context={"active_test": False},
-        groups="auth_integration.auth_integration_group_owner",
+        groups="auth_integration.auth_integration_group_manager",
     )
     # Computed: owners are named on the integration only, where it is checked who may.
     owned_integration_ids = fields.Many2many(
@@ -53,8 +57,12 @@ class ResUsers(models.Model):
         search="_search_owned_integration_ids",
         groups="auth_integration.auth_integration_group_owner",
     )
+    # Everybody reads their own: see SELF_READABLE_FIELDS.
     api_key_record_ids = fields.One2many(
-        "auth.integration.key", "user_id", "API key records", groups="base.group_user"
+        "auth.integration.key",
+        "user_id",
+        "API key records",
+        groups="auth_integration.auth_integration_group_manager",
     )
     has_live_api_key = fields.Boolean(
         "Live API key",
@@ -110,6 +118,10 @@ class ResUsers(models.Model):
             user.api_key_flag = user.has_live_api_key and ("live" if user.active else "refused")
 
     def _search_has_live_api_key(self, operator, value):
+        # Core does not ask for the groups of a field that is searched by a method; and a path
+        # through other models may come here as superuser.
+        as_user = self.with_env(self.env(su=False))
+        as_user._check_field_access(self._fields["has_live_api_key"], "read")
         if operator not in ("in", "not in"):
             return NotImplemented
         live = self.env["auth.integration.key"].sudo()._search([("is_live", "=", True)])
@@ -171,6 +183,13 @@ class ResUsers(models.Model):
                 "%(user)s belongs to Odoo itself and cannot be an integration's user.",
                 user=self.name,
             )
+        if owned := self._owned_integrations():
+            return self.env._(
+                "%(user)s is an owner of %(integrations)s. An owner cannot be an integration user:"
+                " replace this owner first.",
+                user=self.name,
+                integrations=", ".join(owned.mapped("name")),
+            )
         if not self._other_interactive_administrators():
             return self.env._(
                 "%(user)s is the last administrator who can log in. An integration user cannot"
@@ -178,6 +197,37 @@ class ResUsers(models.Model):
                 user=self.name,
             )
         return False
+
+    def _owned_integrations(self):
+        """The integrations that these users are owners of, archived ones included."""
+        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
+        return integrations.search([("owner_ids", "in", self.ids)])
+
+    def _is_person(self):
+        """Whether somebody may log in as this user, or has done so: not only an integration."""
+        self.ensure_one()
+        self.env.flush_all()
+        return bool(
+            self.env.execute_query(
+                SQL(
+                    "SELECT FROM res_users u WHERE u.id = %s AND (COALESCE(u.password, '') <> ''"
+                    " OR EXISTS (SELECT FROM res_users_log l WHERE l.create_uid = u.id))",
+                    self.id,
+                )
+            )
+        )
+
+    def _end_sessions(self):
+        """End the sessions of these users for good: see :meth:`_session_token_get_values`."""
+        self.env.cr.execute(
+            SQL(
+                "INSERT INTO auth_integration_session_end (user_id, ends)"
+                " SELECT unnest(%s::integer[]), 1 ON CONFLICT (user_id)"
+                " DO UPDATE SET ends = auth_integration_session_end.ends + 1",
+                self.ids,
+            )
+        )
+        self.env.registry.clear_cache()
 
     def _other_interactive_administrators(self):
         """Active administrators besides these users who are no integration's users."""
@@ -191,9 +241,7 @@ class ResUsers(models.Model):
     def _withdraw_owner_group(self):
         """Take the owners' group from those who own no integration any more."""
         group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
-        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
-        owners = integrations.search([("owner_ids", "in", self.ids)]).owner_ids
-        for user in self.sudo() - owners:
+        for user in self.sudo() - self._owned_integrations().owner_ids:
             if group in user.group_ids:
                 user.group_ids = [Command.unlink(group.id)]
 
@@ -205,19 +253,23 @@ class ResUsers(models.Model):
         if not self._auth_integration_ready():
             return super().write(vals)
         appointed = self._integration_if("group_ids" in vals)
-        appointed._check_may_appoint()
+        appointed._check_may_change()
+        following = "active" in vals and not Following.is_said_in(self.env)
+        archived = self._archived_integrations() if following else self.env["auth.integration"]
+        if following and vals["active"]:
+            self.check_access("write")  # before anything is told of an integration
+            archived.with_env(self.env)._check_may_restore_integration()
         result = super().write(vals)
-        appointed._check_may_appoint()
-        if "active" in vals and not Following.is_said_in(self.env):
-            integrations = (
-                self.env["auth.integration"]
-                .sudo()
-                .with_context(active_test=False, **FOLLOWING)
-                .search([("user_id", "in", self.ids), ("active", "!=", vals["active"])])
-            )
-            if vals["active"]:
-                integrations.write({"active": True})
+        appointed._check_may_change()
+        if following:
+            restored = {"active": True} if vals["active"] else {}
+            archived.with_context(**FOLLOWING).write({**restored, "user_archived_along": False})
         return result
+
+    def _archived_integrations(self):
+        """The archived integrations whose users these are, as superuser."""
+        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
+        return integrations.search([("user_id", "in", self.ids), ("active", "=", False)])
 
     def _integration_if(self, wanted):
         """The integrations of these users, when wanted; read as the current user would be."""
@@ -304,13 +356,15 @@ class ResUsers(models.Model):
         """
         if not self._auth_integration_ready():
             return super()._check_uid_passwd(uid, passwd)
-        core = CoreDecision(self._check_uid_passwd_uncached, uid, passwd)
+        decide = self._check_uid_passwd_uncached
+        if not isinstance(passwd, Hashable):  # core's cache refuses it, whoever the user is
+            decide = super()._check_uid_passwd
+        core = CoreDecision(decide, uid, passwd)
         return core.with_our_part(self._check_uid_passwd_in_attempt, uid, passwd)
 
     def _check_uid_passwd_uncached(self, uid, passwd):
         """The body of core's method; an unknown uid is refused like a wrong key instead of
         telling that it is unknown.  For when our own way fails."""
-        hash(passwd)  # core keys its cache with it, and so raises for a list
         if not passwd:
             raise AccessDenied()
         with self._assert_can_auth(user=uid):
@@ -397,8 +451,13 @@ class ResUsers(models.Model):
 
     def _session_token_with_integration(self, core):
         values = core()
-        if values and self._auth_integration_ready() and (found := self._integration_id()):
-            return (*values, ("auth_integration_id", found))
+        if not values or not self._auth_integration_ready():
+            return values
+        if found := self._integration_id():
+            values = (*values, ("auth_integration_id", found))
+        # Of those released from an integration too: what ended then does not begin anew.
+        if rows := hook_queries.query(self.env, _SESSION_ENDS, {"user": self.id}):
+            values = (*values, ("auth_integration_session_ends", rows[0][0]))
         return values
 
     @tools.ormcache()

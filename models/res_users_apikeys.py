@@ -18,7 +18,7 @@ from ..tools.calling_key import CallingKey
 from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
-from ..tools.redaction import is_key_shaped, is_storable
+from ..tools.redaction import is_key_shaped, is_storable, remove_keys
 from .auth_integration_key import JOINED_STATE_SQL, STATE_SQL
 
 _logger = logging.getLogger(__name__)
@@ -241,6 +241,7 @@ class ResUsersApikeys(models.Model):
                     key_id=facts.key_id,
                     channel=who.channel,
                     remote_addr=who.remote_addr,
+                    address_trusted=who.address_trusted,
                 )
             )
         return True, facts.user_id
@@ -325,6 +326,8 @@ class ResUsersApikeys(models.Model):
             return super()._generate(scope, name, expiration_date)
         if isinstance(self.env.context.get("auth_integration_issuing"), Issuing):
             return super()._generate(scope, name, expiration_date)
+        if isinstance(name, str):
+            name = remove_keys(name)
         keys = self.env["auth.integration.key"].sudo()
         expiration_date = keys._allowed_end(self.env.user, expiration_date) or None
         secret = super()._generate(scope, name, expiration_date)

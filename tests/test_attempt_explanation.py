@@ -249,11 +249,16 @@ class TestAttemptExplanation(IntegrationCommon):
 
     def test_restore_user(self):
         self.integration.user_id.action_archive()
-        attempt = self._attempt("user_archived", reader=self.owner)
+        for reader in (self.owner, self.manager):  # they may not restore users
+            attempt = self._attempt("user_archived", reader=reader)
+            self.assertEqual(self._fixes(attempt), {"open"})
+            with self.assertRaises(UserError):
+                attempt.action_fix_restore_user()
+        attempt = self._attempt("user_archived", reader=self.system)
         self.assertEqual(self._fixes(attempt), {"restore_user", "open"})
         attempt.action_fix_restore_user()
         self.assertTrue(self.integration.user_id.active)
-        self.assertIn("Olivia Owner restored shop", self._history())
+        self.assertIn("Sys Administrator restored shop", self._history())
         self.assertIn("ref-user_archived", self._history())
         with self.assertRaises(UserError, msg="done already"):
             attempt.action_fix_restore_user()

@@ -202,9 +202,12 @@ class TestDiagnosis(IntegrationCommon):
 
     def test_restore_user(self):
         self.integration.user_id.action_archive()
-        self._line_to_fix("User").action_fix()
+        line = self._line_to_fix("User")
+        with self.assertRaises(AccessError):
+            line.action_fix()
+        line.with_user(self.system).action_fix()
         self.assertTrue(self.integration.user_id.active)
-        self.assertIn("Olivia Owner restored the technical user", self._history())
+        self.assertIn("Sys Administrator restored the technical user", self._history())
 
     def test_issue_key(self):
         self.key.revoke("gone")

@@ -240,7 +240,7 @@ class TestFinding(IntegrationCommon):
         self.assertNotIn("database_copied", self._codes(integration_id=False))
 
     def test_every_kind_is_tested_and_numbered_once(self):
-        self.assertEqual(len({kind.number for kind in findings.KINDS}), 21)
+        self.assertEqual(len({kind.number for kind in findings.KINDS}), 22)
         self.assertLess(max(kind.number for kind in findings.KINDS), findings.ID_STEP)
 
     def test_texts_have_their_values(self):
@@ -284,13 +284,25 @@ class TestFinding(IntegrationCommon):
     def _history(self):
         return " ".join(self.integration.message_ids.mapped("body"))
 
-    def test_owners_restore_their_technical_user(self):
+    def test_who_may_write_users_restores_them(self):
         self.integration.user_id.active = False
-        with self.assertRaises(AccessError):
-            self._finding("archived_user_live_key", self.stranger).action_restore_user()
-        self._finding("archived_user_live_key", self.owner).action_restore_user()
+        for user in (self.stranger, self.owner, self.manager):
+            with self.subTest(user.login), self.assertRaises(AccessError):
+                self._finding("archived_user_live_key", user).action_restore_user()
+            self.assertFalse(self.integration.user_id.active)
+        self._finding("archived_user_live_key", self.system).action_restore_user()
         self.assertTrue(self.integration.user_id.active)
-        self.assertIn("Olivia Owner restored the technical user", self._history())
+        self.assertIn("Sys Administrator restored the technical user", self._history())
+
+    def test_an_owner_who_is_an_integration_user(self):
+        """From before that was refused."""
+        self.env.cr.execute(
+            "INSERT INTO auth_integration_owner_rel (integration_id, user_id) VALUES (%s, %s)",
+            (self.integration.id, self.env["res.users"].search([("login", "=", "warehouse")]).id),
+        )
+        self.assertIn("owner_is_integration_user", self._codes())
+        finding = self._finding("owner_is_integration_user", self.owner)
+        self.assertIn("warehouse, an integration user, is an owner of Shop", finding.message)
 
     def test_administrators_restore_a_person(self):
         natives = self.env["res.users.apikeys"].with_user(self.owner).sudo()

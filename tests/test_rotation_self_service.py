@@ -11,6 +11,7 @@ from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from ..models import auth_integration_delivery_self_service as self_service
+from ..models.auth_integration_rotation import MAX_UNUSED
 from ..tools import calling_key
 from ..tools.secret_box import ENVIRONMENT_VARIABLE
 from .test_rotation import RotationCommon
@@ -38,14 +39,14 @@ class SelfServiceCommon(RotationCommon):
             " WHERE key_id = %s AND address = %s", (timedelta(days=days), self.key.id, address)
         )
 
-    def _rotate(self, key=None, address=HOME, totp=False):
+    def _rotate(self, key=None, address=HOME, totp=False, trusted=True):
         """Call ``rotate`` as the holder of a key, authenticated by it over HTTP."""
         key = key or self.key
         self.env.flush_all()
         self.env.invalidate_all()
         calling_key.remember(
             calling_key.CallingKey(
-                self.env.cr.dbname, key.user_id.id, key.id, "json2", address
+                self.env.cr.dbname, key.user_id.id, key.id, "json2", address, trusted
             )
         )
         try:
@@ -118,6 +119,13 @@ class TestRotationSelfService(SelfServiceCommon):
             self._rotate(**arguments)
         self.assertEqual(self.keys.search_count([]), before)
 
+    def test_address_that_nobody_vouches_for(self):
+        """Behind a proxy that Odoo was not told of, everybody has the proxy's address."""
+        self._set_end(self.key, 20)
+        with self.assertRaisesRegex(UserError, "through a proxy"):
+            self._rotate(trusted=False)
+        self.assertTrue(self._rotate()["key"])
+
     def test_call_without_a_key(self):
         """A session or a password says nothing of which key to replace."""
         self._set_end(self.key, 20)
@@ -130,7 +138,7 @@ class TestRotationSelfService(SelfServiceCommon):
         user, name = self.key.user_id, self.env.cr.dbname
         for dbname, uid in ((name, self.owner.id), (f"{name}_other", user.id)):
             calling_key.remember(
-                calling_key.CallingKey(dbname, uid, self.key.id, "json2", HOME)
+                calling_key.CallingKey(dbname, uid, self.key.id, "json2", HOME, True)
             )
             with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
                 self.keys.with_user(user).sudo(False).rotate()
@@ -202,7 +210,7 @@ class TestRotationSelfService(SelfServiceCommon):
     def test_many_unused_siblings(self):
         """Nobody fills the table of keys, or hides one among many."""
         self._set_end(self.key, 20)
-        for _ in range(self_service.MAX_UNUSED):
+        for _ in range(MAX_UNUSED):
             self._rotate()
         self._assert_refused("none has been used")
 

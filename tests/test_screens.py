@@ -90,12 +90,17 @@ class TestScreens(IntegrationCommon):
         for values, first in (
             ({}, "action_issue_key"),
             ({"has_key_to_claim": True}, "action_claim_key"),
-            ({"user_active": False}, "action_restore_user"),
-            ({"user_active": False, "has_key_to_claim": True}, "action_restore_user"),
+            ({"user_active": False}, None),
+            ({"user_active": False, "has_key_to_claim": True}, None),
         ):
             state = {"id": 1, "active": True, "user_active": True, "has_key_to_claim": False}
             shown = [b.get("name") for b in header if self._shown(b, **(state | values))]
-            self.assertEqual(shown, [first], values)
+            self.assertEqual(shown, [first] if first else [], values)
+        form = self.env["auth.integration"].with_user(self.system).get_view(view_type="form")
+        [restore] = etree.fromstring(form["arch"]).xpath(
+            "//header//button[@name='action_restore_user']"
+        )
+        self.assertTrue(self._shown(restore, id=1, active=True, user_active=False))
         boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
         self.assertFalse(etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]"))
 

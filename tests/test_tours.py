@@ -65,6 +65,16 @@ class TestTours(HttpCase):
         self.start_tour("/odoo/integration-findings", "auth_integration_restore", login="admin")
         self.assertTrue(integration.user_id.active)
 
+    def test_wider_rules_ask_who_sits_there(self):
+        """The web client asks in core's dialog, and then saves what was to be saved."""
+        integration = self._integration()
+        integration.allowed_networks = "10.0.0.0/8"
+        address = f"/odoo/api-integrations/{integration.id}"
+        self.start_tour(address, "auth_integration_widen_refused", login="admin")
+        self.assertEqual(integration.allowed_networks, "10.0.0.0/8")
+        self.start_tour(address, "auth_integration_widen", login="admin")
+        self.assertEqual(integration.allowed_networks, "0.0.0.0/0, 2001:db8::/32")
+
     def test_archiving_says_who_breaks(self):
         integration = self._integration()
         self._key_in_use(integration)

@@ -17,6 +17,7 @@ class CallingKey:
     key_id: int
     channel: str | None
     remote_addr: str | None
+    address_trusted: bool = False
 
 
 _calling_key: ContextVar[CallingKey | None] = ContextVar("auth_integration_calling_key")

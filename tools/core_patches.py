@@ -23,7 +23,6 @@ log filters                               core logs what callers type, see :mod:
 import functools
 import logging
 import threading
-from contextlib import contextmanager
 
 import odoo.http
 import odoo.service.common
@@ -40,6 +39,7 @@ from . import (
     probe,
     refused_answers,
     service_calls,
+    tracebacks,
 )
 from .core_decision import CoreDecision
 
@@ -71,16 +71,35 @@ def _patch(owner, name, make):
 def _borrow_request(original):
     """Mirror :func:`odoo.http.borrow_request` and let :mod:`caller` read what it hides."""
 
-    @contextmanager
     def borrow_request():
-        with original() as request:
-            token = caller.borrow(request)
-            try:
-                yield request
-            finally:
-                caller.give_back(token)
+        return _BorrowedRequest(original())
 
     return borrow_request
+
+
+class _BorrowedRequest:
+    """Core's context manager, around which the caller is known and errors lose our frames.
+
+    A generator could not do the latter: :mod:`contextlib` restores the traceback.
+    """
+
+    def __init__(self, core):
+        self._core, self._token = core, None
+
+    def __enter__(self):
+        request = self._core.__enter__()
+        self._token = caller.borrow(request)
+        return request
+
+    def __exit__(self, kind, error, trace):
+        caller.give_back(self._token)
+        handled = self._core.__exit__(kind, error, trace)
+        if error is not None:
+            try:
+                tracebacks.without_hooks(error)
+            except Exception:  # the error counts, and not how it looks
+                _logger.exception("Could not shorten a traceback")
+        return handled
 
 
 def _application_call(original):

@@ -485,6 +485,24 @@ KINDS = (
                   <> NULLIF(split_part(c.present, ':', 1), '')
         """,
     ),
+    Kind(
+        code="owner_is_integration_user",
+        number=22,
+        severity="critical",
+        title=_lt("Integration user is an owner"),
+        message=_lt(
+            "%(login)s, an integration user, is an owner of %(integration)s. A key of one"
+            " integration can therefore create keys of the other."
+        ),
+        remedy=_lt("Replace this owner with a person."),
+        sql="""
+            SELECT o.integration_id AS record_id, o.integration_id, NULL::integer AS key_id,
+                   min(o.user_id) AS user_id, NULL::timestamp AS since
+            FROM auth_integration_owner_rel o
+            JOIN auth_integration own ON own.user_id = o.user_id
+            GROUP BY o.integration_id
+        """,
+    ),
 )
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")

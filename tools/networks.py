@@ -13,6 +13,7 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
+    collapse_addresses,
     ip_address,
     ip_network,
 )
@@ -83,6 +84,25 @@ def contains(networks: tuple[Network, ...], address: str | None) -> bool:
     if parsed is None:
         return False
     return any(parsed in network for network in networks)  # another IP version is never "in"
+
+
+def is_within(inner: tuple[Network, ...], outer: tuple[Network, ...]) -> bool:
+    """Tell whether one list allows no address that another does not allow.
+
+    :param inner: from :func:`parse`; empty means any address
+    :param outer: likewise
+    """
+    if not outer:
+        return True
+    whole = [
+        network
+        for kind in (IPv4Network, IPv6Network)
+        for network in collapse_addresses(entry for entry in outer if isinstance(entry, kind))
+    ]
+    return bool(inner) and all(
+        any(type(entry) is type(network) and entry.subnet_of(network) for network in whole)
+        for entry in inner
+    )
 
 
 def normalize(address: str | None) -> str:

@@ -175,6 +175,21 @@ def scrub(text: object, limit: int = 1000) -> str:
     return head
 
 
+# What this add-on hands out: API keys, signing secrets, and seeds of a second factor.
+_HANDED_OUT = re.compile(
+    r"[0-9a-fA-F]{40,}|whsec_[A-Za-z0-9+/=_-]{16,}|(?<![A-Za-z0-9])[A-Z2-7]{32}(?![A-Za-z0-9])"
+)
+
+
+def remove_keys(text: str) -> str:
+    """Return text without the API keys and other secrets of this add-on that were pasted into it.
+
+    Each is replaced by ``[removed]``, so that whoever reads the text knows.  A word that is a
+    secret elsewhere stays: what people write is kept as far as possible.
+    """
+    return _HANDED_OUT.sub("[removed]", text)
+
+
 def looks_like_secret(text: object) -> bool:
     """Tell whether text seems to hold a secret: something :func:`scrub` removes, or one random
     word of 20 characters or more with small letters, capitals and digits.

@@ -7,6 +7,7 @@ DEFAULTS = {
     "attempt_max_rows": 5_000_000,
     "attempt_new_rows_per_minute": 120,
     "key_keep_ended_days": 400,
+    "max_active_keys": 20,
 }
 
 

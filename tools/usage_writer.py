@@ -40,10 +40,11 @@ class SuccessfulUse:
     remote_addr: str | None
     user_agent: str | None
     learned_digest: str | None = None
+    address_trusted: bool = True
 
     def columns(self) -> dict:
         values = asdict(self)
-        del values["learned_digest"]  # of the key, not of the attempt
+        del values["learned_digest"], values["address_trusted"]  # of the key, not of the attempt
         values["database"] = values.pop("dbname")
         return values
 

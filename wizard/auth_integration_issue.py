@@ -12,6 +12,8 @@ class AuthIntegrationIssue(models.TransientModel):
 
     _name = "auth.integration.issue"
     _description = "Issue API Key"
+    _inherit = ["auth.integration.free.text.mixin"]
+    _free_texts = {"name": 200}
 
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"
@@ -49,7 +51,7 @@ class AuthIntegrationIssue(models.TransientModel):
     def action_issue(self):
         """Issue the key and show it, this once, in a dialogue of its own."""
         self.ensure_one()
-        issued = self.integration_id.issue_key(self.name, self.expires_at)
+        issued = self.integration_id._issue_key(self.name, self.expires_at)
         return show_key_action(self.env, issued["key"])
 
 

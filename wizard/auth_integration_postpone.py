@@ -6,6 +6,8 @@ class AuthIntegrationPostpone(models.TransientModel):
 
     _name = "auth.integration.postpone"
     _description = "Put Rotation Off"
+    _inherit = ["auth.integration.free.text.mixin"]
+    _free_texts = {"reason": 500}
 
     rotation_id = fields.Many2one(
         "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"

@@ -1,11 +1,15 @@
 from odoo import fields, models
 
+from ..models.fresh_identity import fresh_identity
+
 
 class AuthIntegrationRevoke(models.TransientModel):
     """Ask why keys are revoked: the reason stays on their tombstones."""
 
     _name = "auth.integration.revoke"
     _description = "Revoke API Keys"
+    _inherit = ["auth.integration.free.text.mixin"]
+    _free_texts = {"reason": 500}
 
     key_ids = fields.Many2many(
         "auth.integration.key",
@@ -20,7 +24,8 @@ class AuthIntegrationRevoke(models.TransientModel):
         help="It is marked as compromised, and nobody can take the revocation back.",
     )
 
+    @fresh_identity
     def action_revoke(self):
         """End the keys at once."""
-        self.key_ids.revoke(self.reason, compromised=self.compromised)
+        self.key_ids._revoke(self.reason, compromised=self.compromised)
         return {"type": "ir.actions.act_window_close"}

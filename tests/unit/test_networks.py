@@ -178,3 +178,30 @@ def test_any_text_is_a_list_or_a_value_error(text):
 def test_normalize_is_canonical_for_any_text(text):
     normal = networks.normalize(text)
     assert normal == "" or str(ip_address(normal)) == normal
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "expected"),
+    [
+        ("", "", True),
+        ("10.0.0.0/8", "", True),
+        ("", "10.0.0.0/8", False),
+        ("", "0.0.0.0/0\n::/0", False),
+        ("10.1.0.0/16", "10.0.0.0/8", True),
+        ("10.0.0.0/8", "10.1.0.0/16", False),
+        ("10.0.0.0/24", "10.0.0.0/25\n10.0.0.128/25", True),
+        ("10.0.0.1\n192.0.2.1", "10.0.0.0/8", False),
+        ("2001:db8::/48", "10.0.0.0/8\n2001:db8::/32", True),
+        ("10.0.0.1", "::/0", False),
+        ("::ffff:10.0.0.1", "10.0.0.0/8", True),
+    ],
+)
+def test_a_list_within_another(inner, outer, expected):
+    assert networks.is_within(networks.parse(inner), networks.parse(outer)) is expected
+
+
+@given(st.lists(ipv4, max_size=3), st.lists(ipv4, max_size=3), ipv4)
+def test_within_agrees_with_contains(inner, outer, address):
+    inner, outer = (networks.parse("\n".join(map(str, each))) for each in (inner, outer))
+    if networks.is_within(inner, outer) and networks.contains(inner, str(address)):
+        assert networks.contains(outer, str(address))

@@ -363,3 +363,26 @@ def test_five_thousand_logins_are_compared_quickly():
     logins = [f"{name}{number}@example.com" for name in ("anna", "bo") for number in range(2500)]
     for login in ("anna.mueller@example.com", "bernd17@exampel.com"):
         assert min(seconds(describe, login, *logins) for _again in range(3)) < 0.5
+
+
+KEY = "0123456789abcdefABCDEF0123456789abcdef01"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (f"for the shop: {KEY}", "for the shop: [removed]"),
+        (f"{KEY}{KEY}", "[removed]"),
+        (f"({KEY.upper()})", "([removed])"),
+        (f"x{KEY}y", "x[removed]y"),
+        ("signed with whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "signed with [removed]"),
+        ("seed JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "seed [removed]"),
+        ("Basic rights; password: none", "Basic rights; password: none"),
+        (KEY[:39], KEY[:39]),
+        ("", ""),
+    ],
+)
+def test_pasted_keys_are_removed(text, kept):
+    """And nothing else: it is what a person wrote."""
+    assert redaction.remove_keys(text) == kept
+    assert redaction.remove_keys(kept) == kept

@@ -64,3 +64,19 @@ def test_errors_in_a_circle_end():
     first.__context__ = second
     second.__context__ = first
     assert tracebacks.without_our_frames(first) is first
+
+
+def test_hooks_that_an_error_has_passed_are_not_shown(monkeypatch):
+    monkeypatch.setattr(tracebacks, "_ADDON", core_decision.__file__)
+    monkeypatch.setattr(tracebacks, "_HOOKS", (core_decision.__file__,))
+    error = tracebacks.without_hooks(raised_by(refuse))
+    assert functions(error) == ["raised_by", "<lambda>", "refuse"]
+
+
+def test_an_error_of_ours_is_shown_whole(monkeypatch):
+    """Whoever has to mend it needs every line."""
+    monkeypatch.setattr(tracebacks, "_ADDON", __file__)
+    monkeypatch.setattr(tracebacks, "_HOOKS", (core_decision.__file__,))
+    error = raised_by(refuse)
+    before = functions(error)
+    assert functions(tracebacks.without_hooks(error)) == before

@@ -168,6 +168,67 @@ tours.add("auth_integration_restore", {
     ],
 });
 
+tours.add("auth_integration_widen", {
+    steps: () => [
+        {
+            content: "An administrator allows every network",
+            trigger: ".o_form_view [name=allowed_networks] textarea",
+            run: "edit 0.0.0.0/0",
+        },
+        {
+            trigger: ".o_form_button_save",
+            run: "click",
+        },
+        ...confirmIdentity("admin"),
+        {
+            content: "Then it is saved",
+            trigger: ".o_form_saved [name=allowed_networks] textarea:value(0.0.0.0/0)",
+        },
+        {
+            content: "For some minutes nothing is asked again",
+            trigger: ".o_form_view [name=allowed_networks] textarea",
+            run: "edit 0.0.0.0/0, 2001:db8::/32",
+        },
+        {
+            trigger: ".o_form_button_save",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_saved [name=allowed_networks] textarea:value(2001:db8::/32)",
+        },
+    ],
+});
+
+tours.add("auth_integration_widen_refused", {
+    steps: () => [
+        {
+            trigger: ".o_form_view [name=allowed_networks] textarea",
+            run: "edit 0.0.0.0/0",
+        },
+        {
+            trigger: ".o_form_button_save",
+            run: "click",
+        },
+        {
+            content: "Whoever does not know the password closes the dialog",
+            trigger: ".modal:contains(Enter your current password) .btn-close",
+            run: "click",
+        },
+        {
+            content: "Nothing is saved, and it says why",
+            trigger: ".modal:contains(Confirm your identity to save this change) .btn-primary",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_button_cancel",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_saved [name=allowed_networks] textarea:value(10.0.0.0/8)",
+        },
+    ],
+});
+
 tours.add("auth_integration_archive", {
     steps: () => [
         {
