@@ -1,7 +1,7 @@
 {
     "name": "API Integrations: Authentication",
     "summary": "Keep every API integration able to authenticate, and say exactly why one could not",
-    "version": "19.0.1.2.0",
+    "version": "19.0.1.3.0",
     "category": "Administration",
     "author": "Auth Integration Contributors",
     "license": "LGPL-3",
@@ -21,6 +21,9 @@
         "wizard/auth_integration_postpone_views.xml",
         "wizard/auth_integration_signing_secret_views.xml",
         "wizard/auth_integration_second_factor_views.xml",
+        "wizard/auth_integration_extend_views.xml",
+        "wizard/auth_integration_undo_revocation_views.xml",
+        "wizard/auth_integration_shorten_views.xml",
         "views/auth_integration_policy_views.xml",
         "views/auth_integration_finding_acceptance_views.xml",
         "views/auth_integration_finding_views.xml",

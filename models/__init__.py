@@ -13,6 +13,7 @@ from . import auth_integration
 from . import auth_integration_live
 from . import auth_integration_secrets
 from . import auth_integration_key
+from . import auth_integration_key_end
 from . import auth_integration_key_after
 from . import auth_integration_key_reconcile
 from . import auth_integration_key_retention
@@ -23,7 +24,6 @@ from . import auth_integration_delivery_webhook
 from . import auth_integration_key_address
 from . import auth_integration_rotation
 from . import auth_integration_rotation_ask
-from . import auth_integration_rotation_deadline
 from . import auth_integration_rotation_open
 from . import auth_integration_rotation_overlap
 from . import auth_integration_rotation_repair

@@ -320,6 +320,9 @@ class AuthIntegration(models.Model):
         if appointing:
             self._check_may_appoint()
         owners_before = self.sudo().with_context(active_test=False).owner_ids
+        moved = self.sudo().filtered(
+            lambda i: "policy_id" in vals and i.policy_id.id != vals["policy_id"]
+        )
         result = super().write(vals)
         if appointing:
             self._check_may_appoint()
@@ -328,6 +331,7 @@ class AuthIntegration(models.Model):
             owners_before._withdraw_owner_group()
         if "user_id" in vals:
             self._take_users_over()
+        moved.key_ids._shorten_to_policy()
         if "active" in vals and not Following.is_said_in(self.env):
             self._follow_active()
         return result
@@ -384,6 +388,7 @@ class AuthIntegration(models.Model):
         """Bring what a technical user has from before under its integration's rules: its keys, and
         its sessions, which end (:meth:`res.users._session_token_get_values`)."""
         self.env["auth.integration.key"].sudo()._reconcile()
+        self.sudo().key_ids._shorten_to_policy()
         self.env.registry.clear_cache()
 
     def _follow_active(self):
@@ -401,8 +406,8 @@ class AuthIntegration(models.Model):
         """Issue an API key for this integration.
 
         :param str name: what the key is for; defaults to the integration's name
-        :param expires_at: end of the key (UTC); defaults to the policy's lifetime, and may not
-            exceed it
+        :param expires_at: final end of the key (UTC), at most the policy's lifetime ahead; by
+            default the key has the two dates of the policy
         :return: ``{"key", "prefix", "expires_at"}``; the key is shown this once and never stored
         :rtype: dict
         :raise AccessError: the caller is neither owner nor manager
@@ -415,10 +420,12 @@ class AuthIntegration(models.Model):
         )
         self.sudo().message_post(
             body=self.env._(
-                "%(user)s issued the API key %(prefix)s… (ends %(end)s UTC).",
+                "%(user)s issued the API key %(prefix)s…: replace it by %(replace_by)s UTC. It"
+                " expires on %(end)s UTC.",
                 user=self.env.user.name,
                 prefix=key.prefix,
-                end=key.expires_at,
+                replace_by=fields.Datetime.to_string(key.replace_by),
+                end=fields.Datetime.to_string(key.expires_at),
             )
         )
         return {
