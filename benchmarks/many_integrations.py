@@ -75,9 +75,12 @@ GENERATE = r"""
              digest="NULL", apikey_id=f"{base} + n", user_id="1000000 + n",
              integration_id="1000000 + n",
              issued_at=f"now() - {day} * (n % 60 + 100 * {4 - place} + 1)",
-             expires_at="now() - interval '60 days'" if ended else
-             f"CASE WHEN n % 20 = 6 THEN now() - {day} WHEN n % 10 = 7 THEN now() + {day} * 15"
-             f" WHEN n % 50 = 8 THEN NULL ELSE now() + {day} * (31 + n % 60) END",
+             **dict.fromkeys(
+                 ("replace_by", "expires_at"),
+                 "now() - interval '60 days'" if ended else
+                 f"CASE WHEN n % 20 = 6 THEN now() - {day} WHEN n % 10 = 7 THEN now() + {day} * 15"
+                 f" WHEN n % 50 = 8 THEN NULL ELSE now() + {day} * (31 + n % 60) END",
+             ),
              ended_at=f"now() - {day} * 70" if ended else "NULL",
              end_kind="'superseded'" if ended else "NULL",
              first_used_at=f"now() - {day} * 50", use_count="1000",

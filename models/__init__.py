@@ -18,6 +18,7 @@ from . import auth_integration_revocation
 from . import auth_integration_rights
 from . import auth_integration_secrets
 from . import auth_integration_key
+from . import auth_integration_key_end
 from . import auth_integration_key_after
 from . import auth_integration_key_limit
 from . import auth_integration_key_reconcile
@@ -30,7 +31,6 @@ from . import auth_integration_key_address
 from . import auth_integration_database
 from . import auth_integration_rotation
 from . import auth_integration_rotation_ask
-from . import auth_integration_rotation_deadline
 from . import auth_integration_rotation_open
 from . import auth_integration_rotation_overlap
 from . import auth_integration_rotation_repair

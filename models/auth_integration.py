@@ -330,6 +330,9 @@ class AuthIntegration(models.Model):
     def write(self, vals):
         owners_before = self.sudo().with_context(active_test=False).owner_ids
         users_before = self.sudo().user_id
+        moved = self.sudo().filtered(
+            lambda i: "policy_id" in vals and i.policy_id.id != vals["policy_id"]
+        )
         result = super().write(vals)
         if "owner_ids" in vals:
             self._grant_owner_group()
@@ -339,6 +342,7 @@ class AuthIntegration(models.Model):
             (users_before - self.sudo().user_id)._end_sessions()
             self.sudo().user_archived_along = False
             self._take_users_over()
+        moved.key_ids._shorten_to_policy()
         if "active" in vals and not Following.is_said_in(self.env):
             self._follow_active()
         return result
@@ -397,6 +401,7 @@ class AuthIntegration(models.Model):
         its sessions, which end (:meth:`res.users._session_token_get_values`)."""
         self.env["auth.integration.key"].sudo()._reconcile()
         self.sudo().user_id._end_sessions()
+        self.sudo().key_ids._shorten_to_policy()
 
     def _follow_active(self):
         """Archive and restore the technical user with its integration.
@@ -425,8 +430,8 @@ class AuthIntegration(models.Model):
         """Issue an API key for this integration.
 
         :param str name: what the key is for; defaults to the integration's name
-        :param expires_at: end of the key (UTC); defaults to the policy's lifetime, and may not
-            exceed it
+        :param expires_at: final end of the key (UTC), at most the policy's lifetime ahead; by
+            default the key has the two dates of the policy
         :return: ``{"key", "prefix", "expires_at"}``; the key is shown this once and never stored
         :rtype: dict
         :raise AccessError: the caller is neither owner nor manager
@@ -444,10 +449,12 @@ class AuthIntegration(models.Model):
         secret, key = self.env["auth.integration.key"]._issue(self.sudo(), name, expires_at)
         self.sudo().message_post(
             body=self.env._(
-                "%(user)s issued the API key %(prefix)s… (ends %(end)s UTC).",
+                "%(user)s issued the API key %(prefix)s…: replace it by %(replace_by)s UTC. It"
+                " expires on %(end)s UTC.",
                 user=self.env.user.name,
                 prefix=key.prefix,
-                end=key.expires_at,
+                replace_by=fields.Datetime.to_string(key.replace_by),
+                end=fields.Datetime.to_string(key.expires_at),
             )
         )
         return {

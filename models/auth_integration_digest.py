@@ -3,21 +3,22 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from .auth_integration_key import LIVE_STATES, UTC_NOW
+from ..tools import key_end
+from .auth_integration_key import UTC_NOW
 
 KEPT_DAYS = 400
 
 
 class AuthIntegrationDigest(models.Model):
-    """What one person was told on one day of the keys that are about to end.
+    """What one person was told on one day of the keys that need to be replaced.
 
     Its rows are what keeps a second run from telling the same again: one digest per person and
-    day, and each notice of a key's end once.  The mail is queued in the transaction that writes
+    day, and each notice of a key once.  The mail is queued in the transaction that writes
     them, so there is neither a mail without a row nor a row without a mail.
     """
 
     _name = "auth.integration.digest"
-    _description = "Daily Notice of Ending API Keys"
+    _description = "Daily Notice of API Keys to Replace"
     _order = "day desc, id desc"
     _rec_name = "day"
     _allow_sudo_commands = False
@@ -33,26 +34,29 @@ class AuthIntegrationDigest(models.Model):
         """Notices that are due and were not given.
 
         An owner hears of each of his integrations' keys; an administrator of integrations of
-        those that live on by extension only.
+        those that are past their ``replace_by``, as often as an owner.
 
         :param users: only theirs
-        :return: rows of user, key, end, the notice's days and whether the key was extended
+        :return: rows of user, key, the date to replace it by, its end, the notice's days
+            (negative: after that date), and whether the date has passed
         """
         self.env.flush_all()
+        keys = self.env["auth.integration.key"]
         managers = self.env.ref("auth_integration.auth_integration_group_manager").sudo()
         return self.env.execute_query(
             SQL(
                 """
-                WITH ending AS (
-                    SELECT k.id, k.expires_at, i.id AS integration_id, min(d::integer) AS days,
-                           k.expires_at > k.original_expires_at AS extended
+                WITH noticed AS (
+                    SELECT k.id, k.replace_by, %(end)s AS ends_at, i.id AS integration_id,
+                           min(notice.days) AS days, k.replace_by <= %(now)s AS overdue
                     FROM auth_integration_key k
                     JOIN auth_integration i ON i.id = k.integration_id AND i.active
                     JOIN auth_integration_policy p ON p.id = i.policy_id
-                    JOIN unnest(string_to_array(p.notice_days, ',')) d
-                        ON k.expires_at::date - %(now)s::date <= d::integer
+                    JOIN LATERAL %(notices)s notice
+                        ON k.replace_by::date - %(now)s::date <= notice.days
                     LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
                     WHERE k.ended_at IS NULL AND k.retire_at IS NULL AND %(live)s
+                      AND k.replace_by <= %(now)s + make_interval(days => p.rotation_lead_days + 1)
                       AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
                                AND older.ended_at IS NULL)
                       AND NOT EXISTS (
@@ -62,29 +66,29 @@ class AuthIntegrationDigest(models.Model):
                     GROUP BY k.id, i.id
                 ),
                 told AS (
-                    SELECT o.user_id, ending.* FROM ending
+                    SELECT o.user_id, noticed.* FROM noticed
                     JOIN auth_integration_owner_rel o USING (integration_id)
                     UNION
-                    SELECT m.id, ending.* FROM ending
-                    JOIN res_users m ON m.id = ANY(%(managers)s) WHERE ending.extended
+                    SELECT m.id, noticed.* FROM noticed
+                    JOIN res_users m ON m.id = ANY(%(managers)s) WHERE noticed.overdue
                 )
-                SELECT told.user_id, told.id, told.expires_at, told.days,
-                       COALESCE(told.extended, FALSE)
+                SELECT told.user_id, told.id, told.replace_by, told.ends_at, told.days,
+                       told.overdue
                 FROM told JOIN res_users u ON u.id = told.user_id AND u.active
                 WHERE NOT EXISTS (
                     SELECT FROM auth_integration_digest_line l
                     WHERE l.key_id = told.id AND l.user_id = told.user_id
-                      AND l.ends_at = told.expires_at AND l.days <= told.days)
+                      AND l.replace_by = told.replace_by AND l.days <= told.days)
                   AND NOT EXISTS (
                     SELECT FROM auth_integration_digest today
                     WHERE today.user_id = told.user_id AND today.day = %(now)s::date)
                   AND %(users)s
-                ORDER BY told.user_id, told.expires_at, told.id
+                ORDER BY told.user_id, told.replace_by, told.id
                 """,
                 now=UTC_NOW,
-                live=SQL(
-                    "%s IN %s", self.env["auth.integration.key"]._state_sql("k"), LIVE_STATES
-                ),
+                end=keys._effective_end_sql("k"),
+                live=keys._is_live_sql("k"),
+                notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
                 managers=list(managers.all_user_ids.ids),
                 users=SQL("told.user_id IN %s", tuple(users.ids)) if users else SQL("TRUE"),
             )
@@ -113,11 +117,12 @@ class AuthIntegrationDigest(models.Model):
                     "digest_id": digest.id,
                     "user_id": user.id,
                     "key_id": key_id,
+                    "replace_by": replace_by,
                     "ends_at": ends_at,
                     "days": days,
-                    "extended": extended,
+                    "extended": overdue,
                 }
-                for _user_id, key_id, ends_at, days, extended in rows
+                for _user_id, key_id, replace_by, ends_at, days, overdue in rows
             ]
         )
         self.env.flush_all()
@@ -157,11 +162,11 @@ class AuthIntegrationDigest(models.Model):
 
 
 class AuthIntegrationDigestLine(models.Model):
-    """One notice: this key ends then, said so many days before."""
+    """One notice: replace this key by then, said so many days before or after."""
 
     _name = "auth.integration.digest.line"
-    _description = "Notice of an Ending API Key"
-    _order = "ends_at, id"
+    _description = "Notice of an API Key to Replace"
+    _order = "replace_by, id"
     _rec_name = "key_id"
     _allow_sudo_commands = False
 
@@ -173,13 +178,20 @@ class AuthIntegrationDigestLine(models.Model):
         "auth.integration.key", required=True, readonly=True, ondelete="cascade"
     )
     integration_id = fields.Many2one(related="key_id.integration_id")
-    ends_at = fields.Datetime(required=True, readonly=True)
-    days = fields.Integer("Notice", readonly=True, help="The policy's notice that was due.")
-    extended = fields.Boolean(readonly=True)
+    replace_by = fields.Datetime(readonly=True)
+    ends_at = fields.Datetime("Expires", required=True, readonly=True)
+    days = fields.Integer(
+        "Notice",
+        readonly=True,
+        help="Days before the Replace By date for which this notice was due; negative: after it.",
+    )
+    extended = fields.Boolean(
+        readonly=True, help="The Replace By date had passed, and the key still worked."
+    )
     advice = fields.Char(compute="_compute_advice")
 
     _notice_uniq = models.UniqueIndex(
-        "(key_id, user_id, ends_at, days)", "Each notice is given once."
+        "(key_id, user_id, replace_by, days)", "Each notice is given once."
     )
 
     @api.depends("key_id")
@@ -196,7 +208,7 @@ class AuthIntegrationDigestLine(models.Model):
 
     def _advice(self, rotation):
         if not rotation:
-            return self.env._("Nothing replaces it yet. Rotate it, or let it end.")
+            return self.env._("Nothing replaces it yet. Rotate it, or let it expire.")
         if rotation.state == "delivered":
             return self.env._(
                 "Its replacement %s… was handed over and has not been used: install it.",

@@ -2,7 +2,7 @@ from odoo import api, fields, models, tools
 from odoo.tools import SQL
 
 from ..tools import findings
-from .auth_integration_key import JOIN_NATIVE_SQL, JOINED_STATE_SQL
+from ..tools.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
 
 
 class AuthIntegrationFinding(models.Model):
@@ -41,15 +41,18 @@ class AuthIntegrationFinding(models.Model):
                 "integration": record.integration_id.name or "",
                 "prefix": record.key_id.prefix or "",
                 "login": record.user_id.login or record.key_id.login or "",
-                "since": record.since and tools.format_date(
-                    self.env,
-                    fields.Datetime.context_timestamp(record, record.since),
-                    date_format="long",
-                ),
                 "database": database,
+                "since": record._format_day(record.since),
+                "expires": record._format_day(record.key_id.effective_end),
             }
             finding.message = self.env._(kind.message, **values)
             finding.remedy = self.env._(kind.remedy, **values)
+
+    def _format_day(self, moment):
+        """A moment as its day in the reader's time zone."""
+        return moment and tools.format_date(
+            self.env, fields.Datetime.context_timestamp(self, moment), date_format="long"
+        )
 
     # Fixes -----------------------------------------------------------------------------------
 
@@ -136,7 +139,9 @@ class AuthIntegrationFinding(models.Model):
 
     def init(self):
         tools.drop_view_if_exists(self.env.cr, self._table)
-        view = findings.view_sql(JOINED_STATE_SQL.format(k="k"), JOIN_NATIVE_SQL.format(k="k"))
+        view = findings.view_sql(
+            *(sql.format(k="k") for sql in (JOINED_STATE_SQL, JOINED_END_SQL, JOIN_NATIVE_SQL))
+        )
         self.env.cr.execute(
             SQL("CREATE VIEW %s AS %s", SQL.identifier(self._table), SQL(view.replace("%", "%%")))
         )

@@ -6,7 +6,9 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
+from ..tools import key_end
 from ..tools.identity_cache import IdentityCache
+from ..tools.key_end import NOW_SQL, Dates
 from .fresh_identity import fresh_identity
 
 _logger = logging.getLogger(__name__)
@@ -16,25 +18,7 @@ END_KINDS = [("expired", "Expired"), ("revoked", "Revoked"), ("superseded", "Sup
 ENDED_STATES = tuple(kind for kind, _label in END_KINDS)
 LIVE_STATES = ("pending", "active", "retiring")
 
-UTC_NOW = SQL("(clock_timestamp() AT TIME ZONE 'UTC')")
-
-# The state of a key, for rows of ``auth_integration_key`` under the alias {k}.
-_NATIVE_IS_OURS = "native.id = {k}.apikey_id AND native.key = {k}.hash"
-# For many keys at once: with this join, the state needs no query for each of them.
-JOIN_NATIVE_SQL = f"LEFT JOIN res_users_apikeys native ON {_NATIVE_IS_OURS}"
-JOINED_STATE_SQL = """(CASE
-    WHEN {k}.ended_at IS NOT NULL THEN {k}.end_kind
-    WHEN {k}.retire_at <= (clock_timestamp() AT TIME ZONE 'UTC') THEN 'superseded'
-    WHEN {k}.expires_at <= (clock_timestamp() AT TIME ZONE 'UTC') THEN 'expired'
-    WHEN native.id IS NULL THEN 'revoked'
-    WHEN {k}.retire_at IS NOT NULL THEN 'retiring'
-    WHEN {k}.first_used_at IS NULL AND {k}.adopted IS NOT TRUE THEN 'pending'
-    ELSE 'active'
-END)"""
-STATE_SQL = JOINED_STATE_SQL.replace(
-    "native.id IS NULL",
-    f"NOT EXISTS (SELECT FROM res_users_apikeys native WHERE {_NATIVE_IS_OURS})",
-)
+UTC_NOW = SQL(NOW_SQL)
 
 
 class Wanted(NamedTuple):
@@ -111,9 +95,16 @@ class AuthIntegrationKey(models.Model):
     )
     issued_at = fields.Datetime(readonly=True, default=fields.Datetime.now)
     issued_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
-    expires_at = fields.Datetime("Ends", readonly=True, help="Empty: no end.")
-    original_expires_at = fields.Datetime(
-        readonly=True, help="The end the key was issued with, before any extension."
+    replace_by = fields.Datetime(
+        readonly=True,
+        help="Replace the key by this date. Reminders count down to it. Empty for personal keys.",
+    )
+    expires_at = fields.Datetime(
+        "Expires", readonly=True, help="The key is rejected from this date on. Empty: never."
+    )
+    managed_since = fields.Datetime(
+        readonly=True,
+        help="When an existing key came under a policy. Empty: when it was issued.",
     )
     retire_at = fields.Datetime(
         readonly=True, help="End of the overlap, once its replacement was first used."
@@ -122,7 +113,7 @@ class AuthIntegrationKey(models.Model):
         compute="_compute_live",
         compute_sudo=True,
         search="_search_effective_end",
-        help="The earlier of its own end and the end of its overlap.",
+        help="The earliest of its own end, the end of its overlap and the date in Odoo's table.",
     )
     rotate_after = fields.Datetime(
         "Due for rotation",
@@ -149,7 +140,7 @@ class AuthIntegrationKey(models.Model):
     end_kind = fields.Selection(END_KINDS, readonly=True)
     end_reason = fields.Char(readonly=True)
     compromised = fields.Boolean(
-        readonly=True, help="Somebody else may have had it: its end can never be taken back."
+        readonly=True, help="Somebody else may have had it: its revocation cannot be undone."
     )
     address_ids = fields.One2many("auth.integration.key.address", "key_id")
 
@@ -158,6 +149,7 @@ class AuthIntegrationKey(models.Model):
     )
     _prefix_idx = models.Index("(prefix)")
     _live_end_idx = models.Index("(expires_at) WHERE ended_at IS NULL")
+    _live_replace_by_idx = models.Index("(replace_by) WHERE ended_at IS NULL")
 
     def init(self):
         """Add the columns that are no fields: no ORM call can ever read or write them."""
@@ -176,20 +168,22 @@ class AuthIntegrationKey(models.Model):
     @api.model
     def _state_sql(self, alias):
         """SQL of ``state`` for rows of ``auth_integration_key`` under ``alias``."""
-        return SQL(STATE_SQL.format(k=SQL.identifier(alias).code))
+        return self._key_sql(key_end.STATE_SQL, alias)
+
+    @api.model
+    def _key_sql(self, template, alias="k"):
+        """SQL of :mod:`~odoo.addons.auth_integration.tools.key_end` for rows under ``alias``."""
+        return SQL(template.format(k=SQL.identifier(alias).code))
 
     def _is_live_sql(self, alias):
         return SQL("(%s IN %s)", self._state_sql(alias), LIVE_STATES)
 
     def _effective_end_sql(self, alias):
-        alias = SQL.identifier(alias)
-        return SQL(
-            "COALESCE(%(k)s.ended_at, LEAST(%(k)s.expires_at, %(k)s.retire_at))", k=alias
-        )
+        return self._key_sql(key_end.END_SQL, alias)
 
     def _rotate_after_sql(self, alias):
         return SQL(
-            """(SELECT %(k)s.expires_at - make_interval(days => p.rotation_lead_days)
+            """(SELECT %(k)s.replace_by - make_interval(days => p.rotation_lead_days)
                 FROM auth_integration i JOIN auth_integration_policy p ON p.id = i.policy_id
                 WHERE i.id = %(k)s.integration_id)""",
             k=SQL.identifier(alias),
@@ -237,15 +231,15 @@ class AuthIntegrationKey(models.Model):
         :param list[Wanted] wanted: the keys
         :return: for each, in their order, the secret and the record
         """
-        natives = []
+        natives, dates = [], []
         for integration, name, expires_at, _replaces_id in wanted:
             self._check_may_have_keys(integration)
-            end = self._end_by_policy(integration, self._parse_end(expires_at))
-            natives.append((integration.user_id, name, end))
+            dates.append(self._dates_at_issue(integration, self._parse_end(expires_at)))
+            natives.append((integration.user_id, name, dates[-1].expires_at))
         secrets = self.env["res.users.apikeys"].sudo()._generate_all(natives)
         made = [
-            (one.integration.user_id.id, secret, one.replaces_id)
-            for one, secret in zip(wanted, secrets, strict=True)
+            (one.integration.user_id.id, secret, one.replaces_id, replace_by)
+            for one, secret, (replace_by, _end) in zip(wanted, secrets, dates, strict=True)
         ]
         ids = self._record_generated(made)
         return [(secret, self.browse(id_)) for secret, id_ in zip(secrets, ids, strict=True)]
@@ -278,64 +272,73 @@ class AuthIntegrationKey(models.Model):
             ) from error
 
     @api.model
-    def _allowed_end(self, user, expires_at):
-        """The end a new key of ``user`` gets when ``expires_at`` was asked for.
+    def _allowed_dates(self, user, expires_at):
+        """The dates a new key of ``user`` gets when the end ``expires_at`` was asked for.
 
-        :return: a naive UTC datetime, or False for a personal key without end
+        :rtype: Dates
         :raise UserError: in the past, or beyond the policy of the user's integration
         """
-        return self._end_by_policy(user._integration(), self._parse_end(expires_at))
+        return self._dates_at_issue(user._integration(), self._parse_end(expires_at))
 
     @api.model
-    def _end_by_policy(self, integration, expires_at):
-        """The end that a key of an integration, or of none, gets; see :meth:`_allowed_end`."""
+    def _dates_at_issue(self, integration, expires_at):
+        """The dates that a key of an integration, or of none, gets; see :meth:`_allowed_dates`.
+
+        An end that somebody chose is final: such a key is not given the policy's extension.
+        """
         now = fields.Datetime.now()
         if expires_at and expires_at <= now:
             raise UserError(self.env._("The end of an API key must lie in the future."))
         if not integration:
-            return expires_at
-        longest = now + timedelta(days=integration.policy_id.max_age_days)
+            return Dates(None, expires_at or None)
+        policy = integration.policy_id
+        by_policy = key_end.issued(now, policy._lifetime())
         if not expires_at:
-            return longest
+            return by_policy
+        longest = by_policy.replace_by
         if expires_at > longest + timedelta(days=1):
             raise UserError(
                 self.env._(
                     "Keys of %(name)s live at most %(days)s days (policy %(policy)s): choose an"
                     " end up to %(end)s.",
                     name=integration.name,
-                    days=integration.policy_id.max_age_days,
-                    policy=integration.policy_id.name,
+                    days=policy.max_age_days,
+                    policy=policy.name,
                     end=fields.Datetime.to_string(longest),
                 )
             )
-        return min(expires_at, longest)
+        chosen = min(expires_at, longest)
+        return Dates(chosen, chosen)
 
     @api.model
     def _record_generated(self, made):
         """Record native keys that were just made.
 
-        :param made: of each its user's id, the secret, and the id of the record of the key that it
-            is to replace, or None
+        :param made: of each its user's id, the secret, the id of the record of the key that it is
+            to replace, or None, and its ``replace_by``
         :return: the ids of their records, in the same order
         :rtype: list[int]
         """
+        if not made:
+            return []
         self.flush_model()
-        digests = [IdentityCache.digest(secret) for _user_id, secret, _replaces_id in made]
+        user_ids, secrets, replaced, replace_by = zip(*made, strict=True)
+        digests = [IdentityCache.digest(secret) for secret in secrets]
         rows = self.env.execute_query(
             SQL(
                 """
                 INSERT INTO auth_integration_key (
                     apikey_id, name, user_id, login, integration_id, scope, prefix, hash, digest,
-                    issued_at, issued_by, expires_at, original_expires_at, use_count, replaces_id,
+                    issued_at, issued_by, replace_by, expires_at, use_count, replaces_id,
                     create_uid, create_date, write_uid, write_date
                 )
                 SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key,
-                       made.digest, n.create_date, %(uid)s, n.expiration_date, n.expiration_date,
+                       made.digest, n.create_date, %(uid)s, made.replace_by, n.expiration_date,
                        0, made.replaces_id, %(uid)s, %(now)s, %(uid)s, %(now)s
                 FROM unnest(
                     %(users)s::integer[], %(prefixes)s::varchar[], %(digests)s::varchar[],
-                    %(replaced)s::integer[]
-                ) AS made (user_id, prefix, digest, replaces_id)
+                    %(replaced)s::integer[], %(replace_by)s::timestamp[]
+                ) AS made (user_id, prefix, digest, replaces_id, replace_by)
                 JOIN LATERAL (
                     SELECT * FROM res_users_apikeys
                     WHERE user_id = made.user_id AND index = made.prefix
@@ -345,10 +348,11 @@ class AuthIntegrationKey(models.Model):
                 LEFT JOIN auth_integration i ON i.user_id = n.user_id
                 RETURNING id, digest
                 """,
-                users=[user_id for user_id, _secret, _replaces_id in made],
-                prefixes=[secret[:8] for _user_id, secret, _replaces_id in made],
+                users=list(user_ids),
+                prefixes=[secret[:8] for secret in secrets],
                 digests=digests,
-                replaced=[replaces_id for _user_id, _secret, replaces_id in made],
+                replaced=list(replaced),
+                replace_by=list(replace_by),
                 uid=self.env.uid,
                 now=UTC_NOW,
             )
@@ -387,6 +391,9 @@ class AuthIntegrationKey(models.Model):
     def revoke(self, reason=False, compromised=False):
         """End keys at once, in every worker.
 
+        Where no other key of the integration would go on working, the key that a revoked one had
+        replaced does: its overlap is taken back.
+
         :param str reason: kept on the tombstone and in the integration's history
         :param bool compromised: somebody else may have the key: nobody can take this back
         :return: True
@@ -400,7 +407,8 @@ class AuthIntegrationKey(models.Model):
         if not isinstance(reason, str) or not reason.strip():
             raise UserError(self.env._("Say why the key is revoked: the reason stays on record."))
         reason = self._clean_text("end_reason", reason.strip())
-        for key in self.filtered("is_live"):
+        revoked = self.filtered("is_live")
+        for key in revoked:
             key.sudo()._end("revoked", reason, self.env.user)
             key.sudo()._note_in_history(
                 self.env._(
@@ -410,6 +418,7 @@ class AuthIntegrationKey(models.Model):
                     reason=reason,
                 )
             )
+        revoked.sudo()._take_back_overlaps()
         if compromised:
             self._mark_compromised(reason)
         return True
@@ -427,10 +436,6 @@ class AuthIntegrationKey(models.Model):
                 )
             )
 
-    def _note_in_history(self, text):
-        if self.integration_id:
-            self.integration_id.message_post(body=text)
-
     def _end_live(self, reason):
         for key in self.filtered("is_live"):
             key._end("revoked", reason, self.env.user)
@@ -438,6 +443,7 @@ class AuthIntegrationKey(models.Model):
     def _end(self, kind, reason, user=None, at=None):
         """End one key now, here and natively, in the current transaction."""
         self.ensure_one()
+        self._follow_native_end()
         self.write(
             {
                 "ended_at": at or fields.Datetime.now(),
@@ -462,13 +468,12 @@ class AuthIntegrationKey(models.Model):
     def _record_removal(self, natives, kind, reason):
         """Write down that native rows are about to be deleted by the current user."""
         keys = self.sudo().search([("apikey_id", "in", natives.ids), ("ended_at", "=", False)])
+        keys._follow_native_end()
         for key in keys:
             ended = key.state if key.state in ENDED_STATES else kind
             key.write(
                 {
-                    "ended_at": min(
-                        filter(None, (key.expires_at, key.retire_at, fields.Datetime.now()))
-                    ),
+                    "ended_at": key_end.earliest(key.effective_end, fields.Datetime.now()),
                     "ended_by": self.env.uid,
                     "end_kind": ended,
                     "end_reason": reason if ended == kind else key.end_reason,

@@ -1,14 +1,14 @@
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.addons.base.models.res_users import check_identity
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 from odoo.tools import SQL
 
+from ..tools import key_end
 from ..tools.row_locks import wait_and_lock
 from .auth_integration_key import UTC_NOW
+from .auth_integration_key_end import MANAGER
 
-MANAGER = "auth_integration.auth_integration_group_manager"
 WITHDRAWABLE = timedelta(hours=1)
 # A caller whom nobody told of the new key is late for so long; later, nobody forgot it.
 LATE_DAYS = 14
@@ -115,56 +115,65 @@ class AuthIntegrationKey(models.Model):
         for key in self:
             key.may_withdraw = not key._obstacle_to_withdrawal()
 
-    @check_identity
-    def action_withdraw_revocation(self):
-        """Take a mistaken revocation back, within the hour, by an administrator.
-
-        :raise AccessError: not an administrator of integrations
-        :raise UserError: too late, marked as compromised, or nothing is left to bring back
-        """
-        for key in self:
-            key._withdraw_revocation()
-        return True
-
-    def _withdraw_revocation(self):
+    def action_undo_revocation(self):
+        """Open the dialog that undoes a mistaken revocation, within the hour."""
         self.ensure_one()
-        if not (self.env.user.has_group(MANAGER) or self.env.is_system()):
-            raise AccessError(
-                self.env._("Only an administrator of integrations may take a revocation back.")
-            )
-        self._check_may_end()
+        self._check_may_prolong()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Undo Revocation"),
+            "res_model": "auth.integration.undo.revocation",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_key_id": self.id},
+        }
+
+    def _withdraw_revocation(self, reason):
+        """Let a key that was revoked by mistake work again, to the end that it had.
+
+        :raise AccessError: the current user is no administrator of integrations
+        :raise UserError: no reason, too late, marked as compromised, or nothing is left of the key
+        """
+        self.ensure_one()
+        self._check_may_prolong()
+        reason = self._checked_reason(reason)
         key = self.sudo()
         key.integration_id.with_env(self.env)._check_may_operate()
         wait_and_lock(key)
-        if reason := key._obstacle_to_withdrawal():
-            raise UserError(reason)
+        if blocked := key._obstacle_to_withdrawal():
+            raise UserError(blocked)
         key._bring_back()
-        self.env["auth.integration.rotation"].sudo()._tell_about(
-            key.integration_id,
-            self.env._(
-                "%(user)s took the revocation of the API key %(prefix)s… back: it works again.",
-                user=self.env.user.name,
-                prefix=key.prefix,
-            ),
-            key.integration_id.owner_ids,
+        text = self.env._(
+            "%(user)s undid the revocation of the API key %(prefix)s…: %(reason)s. The key works"
+            " again until %(end)s UTC.",
+            user=self.env.user.name,
+            prefix=key.prefix,
+            reason=reason,
+            end=fields.Datetime.to_string(key.effective_end) or "-",
         )
+        key._add_to_history(text)
+        self.env["auth.integration.rotation"].sudo()._tell_about(
+            key.integration_id, text, key.integration_id.owner_ids
+        )
+        if key.first_used_at:
+            # What it had replaced is in its overlap again: for all of it, from now on.
+            key._confirm_first_use(fields.Datetime.now())
 
     def _obstacle_to_withdrawal(self):
         """Why this key cannot come back, or False."""
         now = fields.Datetime.now()
         if self.compromised:
-            return self.env._("This key is marked as compromised: it stays revoked for ever.")
+            return self.env._("This key is marked as compromised. It stays revoked.")
         if self.end_kind != "revoked" or not self.ended_at:
             return self.env._("This key was not revoked.")
         if self.ended_at < now - WITHDRAWABLE:
-            return self.env._(
-                "It was revoked more than an hour ago: whoever needed it has noticed. Issue a new"
-                " one."
-            )
-        if not self.user_id or (self.expires_at and self.expires_at <= now):
-            return self.env._("Its user is gone, or its own end has passed: issue a new key.")
+            return self.env._("This key was revoked more than an hour ago. Issue a new one.")
+        if not self.user_id:
+            return self.env._("The user of this key was deleted. Issue a new key.")
         if self.retire_at and self.retire_at <= now:
-            return self.env._("It would have been retired by now: its replacement is in use.")
+            return self.env._("This key would have been replaced by now. Use its replacement.")
+        if self.expires_at and self.expires_at <= now:
+            return self.env._("This key would have expired by now. Issue a new one.")
         return False
 
     def _bring_back(self):
@@ -174,16 +183,16 @@ class AuthIntegrationKey(models.Model):
                 """
                 INSERT INTO res_users_apikeys
                     (id, name, user_id, scope, index, key, expiration_date, create_date)
-                SELECT apikey_id, name, user_id, scope, prefix, hash,
-                       LEAST(expires_at, retire_at), issued_at
-                FROM auth_integration_key WHERE id = %s AND hash IS NOT NULL
+                SELECT apikey_id, name, user_id, scope, prefix, hash, %s, issued_at
+                FROM auth_integration_key k WHERE id = %s AND hash IS NOT NULL
                 ON CONFLICT DO NOTHING RETURNING id
                 """,
+                self._key_sql(key_end.OWN_END_SQL),
                 self.id,
             )
         )
         if not self.env.cr.fetchone():
-            raise UserError(self.env._("Nothing is left of this key: issue a new one."))
+            raise UserError(self.env._("This key was deleted. Issue a new one."))
         self.write(
             {"ended_at": False, "ended_by": False, "end_kind": False, "end_reason": False}
         )

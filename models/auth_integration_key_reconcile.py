@@ -1,8 +1,9 @@
 import logging
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ..tools import key_end
 from .auth_integration_key import UTC_NOW
 
 _logger = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class AuthIntegrationKey(models.Model):
 
         Finds what did not pass through our hooks: keys there before installation, inserted,
         changed or deleted by SQL, by the native vacuum or by a restored backup.  Also brings the
-        keys of integration users under their policy: none of them lives without an end.
+        keys of integration users that have none yet under a policy: none of them lives without
+        an end.  No end moves later: of ours and the native one, the earlier is written to both.
 
         :return: number of rows changed
         :rtype: int
@@ -58,7 +60,8 @@ class AuthIntegrationKey(models.Model):
             self._reconcile_ended_sql(),
             self._reconcile_missing_sql(),
             self._reconcile_owner_sql(),
-            self._reconcile_end_sql(),
+            self._follow_native_end_sql(SQL("TRUE")),
+            self._reconcile_policy_sql(),
             self._reconcile_native_end_sql(),
         ):
             self.env.cr.execute(statement)
@@ -71,7 +74,7 @@ class AuthIntegrationKey(models.Model):
         """End native keys again that are alive although their records have ended.
 
         So they are in a table restored from a backup.  Our verification refuses them anyway;
-        stock Odoo alone would not.
+        stock Odoo alone would not.  The history of each says what happened.
 
         :return: their number
         """
@@ -86,11 +89,21 @@ class AuthIntegrationKey(models.Model):
                   AND NOT EXISTS (
                       SELECT FROM auth_integration_key live
                       WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
-                RETURNING k.prefix
+                RETURNING k.id
                 """
             )
         )
-        prefixes = sorted({prefix for (prefix,) in self.env.cr.fetchall()})
+        risen = self.browse({id_ for (id_,) in self.env.cr.fetchall()})
+        risen.invalidate_recordset()
+        prefixes = sorted(set(risen.mapped("prefix")))
+        for key in risen:
+            key._add_to_history(
+                self.env._(
+                    "Odoo's own table accepted this key again, as after a restored backup. The"
+                    " key stays rejected."
+                )
+            )
+        self.flush_model()
         if prefixes:
             _logger.info(
                 "%s API keys that had ended were alive again in Odoo's own table: %s",
@@ -105,7 +118,7 @@ class AuthIntegrationKey(models.Model):
             """
             UPDATE auth_integration_key k
             SET end_kind = %(state)s,
-                ended_at = LEAST(k.retire_at, k.expires_at, %(now)s),
+                ended_at = LEAST(%(end)s, %(now)s),
                 end_reason = CASE
                     WHEN %(state)s = 'revoked' THEN %(removed)s
                     ELSE k.end_reason
@@ -114,6 +127,7 @@ class AuthIntegrationKey(models.Model):
             WHERE k.ended_at IS NULL AND NOT %(live)s
             """,
             state=self._state_sql("k"),
+            end=self._effective_end_sql("k"),
             live=self._is_live_sql("k"),
             now=UTC_NOW,
             removed=self.env._("Removed outside of the integrations screens"),
@@ -125,11 +139,11 @@ class AuthIntegrationKey(models.Model):
             """
             INSERT INTO auth_integration_key (
                 apikey_id, name, user_id, login, integration_id, scope, prefix, hash, adopted,
-                issued_at, expires_at, original_expires_at, use_count,
+                issued_at, expires_at, use_count,
                 create_uid, create_date, write_uid, write_date
             )
             SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key, TRUE,
-                   n.create_date, n.expiration_date, n.expiration_date, 0,
+                   n.create_date, n.expiration_date, 0,
                    %(uid)s, %(now)s, %(uid)s, %(now)s
             FROM res_users_apikeys n
             JOIN res_users u ON u.id = n.user_id
@@ -159,47 +173,44 @@ class AuthIntegrationKey(models.Model):
             now=UTC_NOW,
         )
 
-    def _reconcile_end_sql(self):
-        """Settle the end of each live key: the native one, within the integration's policy.
+    def _reconcile_policy_sql(self):
+        """Give the live keys that integrations have from elsewhere the two dates of a key.
 
-        A key that lives too long gets the policy's lifetime from today on, not from its birth:
-        taking over a user must break nobody at once. Many adopted on one day end on different
-        days, none so early that it is due already.
+        An end within the policy stays. Where there is none, or a later one, the key gets the
+        policy's lifetime from now on, not from its birth: taking over a user must break nobody at
+        once. Many imported on one day are due on different days, none of them at once.
         """
         return SQL(
             """
             UPDATE auth_integration_key k
-            SET expires_at = within.expires_at,
-                original_expires_at = LEAST(k.original_expires_at, within.expires_at),
+            SET replace_by = LEAST(k.replace_by, dates.replace_by),
+                expires_at = LEAST(k.expires_at, dates.expires_at),
+                managed_since = dates.since,
                 write_date = %(now)s
             FROM (
-                SELECT k.id,
-                    CASE
-                        WHEN i.id IS NULL AND k.retire_at IS NOT NULL THEN k.expires_at
-                        WHEN i.id IS NULL THEN n.expiration_date
-                        WHEN n.expiration_date IS NOT NULL AND k.expires_at IS NOT NULL
-                            THEN LEAST(k.expires_at, CASE WHEN k.retire_at IS NULL
-                                THEN n.expiration_date ELSE k.expires_at END)
-                        ELSE COALESCE(k.expires_at, n.expiration_date, 'infinity')
-                    END AS expires_at,
-                    %(now)s + make_interval(days => p.max_age_days) AS latest,
-                    %(spread)s AS spread
+                SELECT k.id, policy.since,
+                       CASE WHEN policy.has_end THEN k.expires_at
+                            ELSE policy.replace_by END AS replace_by,
+                       CASE WHEN policy.has_end THEN k.expires_at
+                            ELSE policy.replace_by + make_interval(days => %(extension)s)
+                       END AS expires_at
                 FROM auth_integration_key k
-                JOIN res_users_apikeys n ON n.id = k.apikey_id
-                LEFT JOIN auth_integration i ON i.id = k.integration_id
-                LEFT JOIN auth_integration_policy p ON p.id = i.policy_id
-                WHERE k.ended_at IS NULL
-            ) settled,
-            LATERAL (
-                SELECT CASE
-                    WHEN settled.expires_at > settled.latest
-                        THEN settled.latest - settled.spread
-                    ELSE settled.expires_at
-                END AS expires_at
-            ) within
-            WHERE settled.id = k.id AND k.expires_at IS DISTINCT FROM within.expires_at
+                JOIN auth_integration i ON i.id = k.integration_id
+                JOIN auth_integration_policy p ON p.id = i.policy_id,
+                LATERAL (
+                    SELECT %(moment)s - %(spread)s AS since,
+                           %(moment)s - %(spread)s + make_interval(days => p.max_age_days)
+                               AS replace_by,
+                           k.expires_at <= %(moment)s + make_interval(days => p.max_age_days)
+                               AS has_end
+                ) policy
+                WHERE k.ended_at IS NULL AND (k.replace_by IS NULL OR k.expires_at IS NULL)
+            ) dates
+            WHERE dates.id = k.id AND k.ended_at IS NULL
             """,
             now=UTC_NOW,
+            moment=SQL("%s::timestamp", fields.Datetime.now()),
+            extension=SQL(key_end.EXTENSION_DAYS_SQL),
             spread=SQL(
                 "make_interval(hours => (k.id::bigint * 37 %% GREATEST(1, 24 * LEAST("
                 "p.max_age_days / 3, p.max_age_days - p.rotation_lead_days - 1)))::integer)"
@@ -207,13 +218,13 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _reconcile_native_end_sql(self):
-        """Write our end to the native row where they differ."""
+        """Write our end to the native rows that have a later one, or none."""
         return SQL(
             """
-            UPDATE res_users_apikeys n
-            SET expiration_date = LEAST(k.expires_at, k.retire_at)
+            UPDATE res_users_apikeys n SET expiration_date = %(end)s
             FROM auth_integration_key k
             WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
-              AND n.expiration_date IS DISTINCT FROM LEAST(k.expires_at, k.retire_at)
-            """
+              AND COALESCE(n.expiration_date, 'infinity') > %(end)s
+            """,
+            end=self._key_sql(key_end.OWN_END_SQL),
         )

@@ -1,5 +1,3 @@
-from datetime import timedelta
-
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
@@ -32,8 +30,8 @@ class AuthIntegrationKey(models.Model):
     def whoami(self):
         """Describe the key that authenticated this very call.
 
-        :return: ``{integration, prefix, state, expires_at, rotate_after, channel, remote_addr,
-            server_time}``; dates as UTC strings, False where there is none
+        :return: ``{integration, prefix, state, replace_by, expires_at, rotate_after, channel,
+            remote_addr, server_time}``; dates as UTC strings, False where there is none
         :rtype: dict
         :raise UserError: the call was not authenticated by an API key
         """
@@ -44,7 +42,8 @@ class AuthIntegrationKey(models.Model):
             "prefix": key.prefix,
             # This call is a use: whether its transaction has begun too early to see it or not.
             "state": "active" if key.state == "pending" else key.state,
-            "expires_at": _to_rpc(key.expires_at),
+            "replace_by": _to_rpc(key.replace_by),
+            "expires_at": _to_rpc(key.effective_end),
             "rotate_after": _to_rpc(key.rotate_after),
             "channel": caller.channel or False,
             "remote_addr": caller.remote_addr or False,
@@ -106,17 +105,8 @@ class AuthIntegrationKey(models.Model):
             "key": secret,
             "prefix": new_key.prefix,
             "expires_at": _to_rpc(new_key.expires_at),
-            "old_key_valid_until": _to_rpc(key._latest_possible_end()),
+            "old_key_valid_until": _to_rpc(key.effective_end),
         }
-
-    def _latest_possible_end(self):
-        """When this key ends at the latest, should nothing ever replace it."""
-        self.ensure_one()
-        policy = self.integration_id.policy_id
-        if policy.on_deadline != "extend" or self.retire_at:
-            return self.effective_end
-        original = self.original_expires_at or self.expires_at
-        return max(self.expires_at, original + timedelta(days=policy.max_extension_days))
 
 
 def _to_rpc(date):

@@ -109,16 +109,3 @@ class AuthIntegrationKey(models.Model):
         self.ensure_one()
         self.write({"retire_at": retire_at, "replaced_by_id": replacement.id})
         self._write_native_end()
-
-    def _write_native_end(self):
-        """Write the effective end of these keys to their native rows, in this transaction."""
-        self.flush_recordset()
-        self.env.cr.execute(
-            SQL(
-                "UPDATE res_users_apikeys n SET expiration_date = LEAST(k.expires_at, k.retire_at)"
-                " FROM auth_integration_key k"
-                " WHERE k.id IN %s AND n.id = k.apikey_id AND n.key = k.hash",
-                tuple(self.ids),
-            )
-        )
-        self.env["res.users.apikeys"].invalidate_model()

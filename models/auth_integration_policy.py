@@ -4,6 +4,7 @@ import pytz
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
+from ..tools.key_end import Lifetime
 from .fresh_identity import require_fresh_identity
 
 # What widens no rule. The integrations of a policy are checked one by one.
@@ -27,7 +28,7 @@ class AuthIntegrationPolicy(models.Model):
         "Key lifetime (days)",
         default=90,
         required=True,
-        help="A key ends this many days after it was issued.",
+        help="Keys should be replaced after this many days. Reminders count down to this date.",
     )
     overlap_days = fields.Integer(
         "Overlap (days)",
@@ -36,16 +37,16 @@ class AuthIntegrationPolicy(models.Model):
         help="How long the old key still works after the first use of its replacement.",
     )
     notice_days = fields.Char(
-        "Notices (days before the end)",
+        "Notices (days before Replace By)",
         default="30,14,7,3,1,0",
         required=True,
         help="Comma-separated. Rotation starts at the largest of them.",
     )
     rotation_lead_days = fields.Integer(
-        "Rotation starts (days before the end)",
+        "Rotation starts (days before Replace By)",
         compute="_compute_rotation_lead_days",
         store=True,
-        help="The largest of the notices: this many days before its end a key is due.",
+        help="The largest of the notices: this many days before its Replace By date, a key is due.",
     )
     dormant_days = fields.Integer(
         "Dormant after (days)",
@@ -63,24 +64,24 @@ class AuthIntegrationPolicy(models.Model):
     )
     on_deadline = fields.Selection(
         [
-            ("extend", "Extend the old key and escalate"),
-            ("enforce", "Let the old key end"),
+            ("extend", "The old key keeps working and reminders go on"),
+            ("enforce", "The old key expires"),
         ],
         default="extend",
         required=True,
-        help="What happens when the new key was not taken over in time.",
+        help="What happens on the Replace By date if the new key is not used by then.",
     )
     max_extension_days = fields.Integer(
-        "Longest extension (days)",
+        "Extension (days)",
         default=30,
         required=True,
-        help="In all, beyond the end the key had when it was issued.",
+        help="How long a key keeps working after its Replace By date. 0: it expires on that date."
+        " Also the most that an administrator can extend a key at a time.",
     )
     window_start = fields.Float(
         "Window from",
         default=0.0,
-        help="Rotation acts only between these hours; from 22:00 to 4:00 is over midnight."
-        " A key about to end is extended at any hour.",
+        help="Rotation acts only between these hours; from 22:00 to 4:00 is over midnight.",
     )
     window_end = fields.Float("Window to", default=24.0)
     window_tz = fields.Selection(
@@ -138,6 +139,38 @@ class AuthIntegrationPolicy(models.Model):
             "views": [(False, "list"), (False, "kanban"), (False, "form")],
             "domain": [("policy_id", "=", self.id)],
         }
+
+    def action_shorten_existing_keys(self):
+        """Open the dialog that applies this policy to the keys that there are."""
+        self.ensure_one()
+        self.check_access("write")
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Shorten Existing Keys"),
+            "res_model": "auth.integration.shorten",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_policy_id": self.id},
+        }
+
+    def _shorten_existing_keys(self):
+        """Have the keys of these policies' integrations end no later than the policies allow.
+
+        :return: the keys that were changed
+        """
+        self.check_access("write")
+        integrations = self.env["auth.integration"].with_context(active_test=False).sudo()
+        return integrations.search([("policy_id", "in", self.ids)]).key_ids._shorten_to_policy()
+
+    def _lifetime(self):
+        """What this policy says of the life of a key."""
+        self.ensure_one()
+        extends = self.on_deadline == "extend"
+        return Lifetime(
+            max_age=self.max_age_days,
+            extension=self.max_extension_days if extends else 0,
+            overlap=self.overlap_days,
+        )
 
     def copy_data(self, default=None):
         """Extend ``copy_data``: no two policies have the same name, and archived ones have one."""

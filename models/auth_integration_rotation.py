@@ -90,7 +90,8 @@ class AuthIntegrationRotation(models.Model):
     announced_at = fields.Datetime(
         readonly=True, help="When the first use of the new key was noted on the integration."
     )
-    deadline = fields.Datetime("Old key ends", related="old_key_id.effective_end")
+    replace_by = fields.Datetime(related="old_key_id.replace_by")
+    deadline = fields.Datetime("Old key expires", related="old_key_id.effective_end")
     next_try_at = fields.Datetime("Next try", readonly=True)
     postponed_until = fields.Datetime(readonly=True)
     postponed_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
@@ -118,7 +119,7 @@ class AuthIntegrationRotation(models.Model):
             """(CASE WHEN %(r)s.cancelled_at IS NOT NULL THEN 'cancelled' ELSE (
                 SELECT CASE
                     WHEN rotation_new.used AND rotation_old.state IN %(ended)s THEN 'done'
-                    WHEN rotation_new.used THEN 'overlap'
+                    WHEN rotation_new.used OR rotation_old.state = 'retiring' THEN 'overlap'
                     WHEN rotation_old.state = 'superseded' THEN 'done'
                     WHEN rotation_old.state IN %(ended)s AND rotation_old.taken_over THEN 'done'
                     WHEN rotation_new.pending AND %(r)s.delivered_at IS NULL THEN 'delivering'
@@ -329,7 +330,7 @@ class AuthIntegrationRotation(models.Model):
             rotation = rotation.sudo()
             wait_and_lock(rotation)
             rotation._check_not_over()
-            end = rotation.old_key_id.expires_at
+            end = rotation.old_key_id.effective_end
             if not until or not fields.Datetime.now() < until or (end and until > end):
                 raise UserError(
                     self.env._(

@@ -19,7 +19,7 @@ class AuthIntegrationRotation(models.Model):
         """
         return SQL(
             """
-            SELECT r.integration_id, min(k.expires_at) AS expires_at
+            SELECT r.integration_id, min(k.replace_by) AS replace_by
             FROM auth_integration_rotation r
             JOIN auth_integration_key k ON k.id = r.old_key_id
             WHERE r.cancelled_at IS NULL AND r.delivery IN %s
@@ -46,20 +46,20 @@ class AuthIntegrationRotation(models.Model):
         """Integrations that wait for an owner, and each owner not yet asked.
 
         :param among: only these integrations' ids
-        :return: tuples of integration id, user id and the day the old key ends
+        :return: tuples of integration id, user id and the day by which to replace the key
         """
         self.env.flush_all()
         return self.env.execute_query(
             SQL(
                 """
-                SELECT due.integration_id, u.id, COALESCE(due.expires_at::date, %(now)s::date)
+                SELECT due.integration_id, u.id, COALESCE(due.replace_by::date, %(now)s::date)
                 FROM (%(due)s) due
                 JOIN auth_integration i ON i.id = due.integration_id AND i.active
                 JOIN auth_integration_owner_rel o ON o.integration_id = due.integration_id
                 JOIN res_users u ON u.id = o.user_id AND u.active
                 WHERE (due.integration_id, u.id) NOT IN (SELECT a.res_id, a.user_id %(asked)s
                                                          AND a.user_id IS NOT NULL)
-                ORDER BY due.expires_at, due.integration_id, u.id
+                ORDER BY due.replace_by, due.integration_id, u.id
                 """,
                 due=self._claimable_sql(among),
                 asked=self._claim_activities_sql(),
@@ -109,9 +109,9 @@ class AuthIntegrationRotation(models.Model):
                     "activity_type_id": self.env.ref(CLAIM_ACTIVITY).id,
                     "summary": self.env._("Claim the new API key of %s", names[integration_id]),
                     "note": self.env._(
-                        "Open the integration and press Claim New Key: the new key is shown this"
-                        " once. Put it into the external system. The old key goes on working until"
-                        " the new one is in use, and for some days after."
+                        "Open the integration and press Claim New Key. You will only see the key"
+                        " once: put it into the external system. The old key keeps working for some"
+                        " days after the new key is first used."
                     ),
                     "automated": True,
                     "date_deadline": day,

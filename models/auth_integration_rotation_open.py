@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ..tools import key_end
 from .auth_integration_key import UTC_NOW
 
 
@@ -11,7 +12,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _due_keys(self, among=None):
-        """Keys whose ``rotate_after`` has passed, the first to end first.
+        """Keys whose ``rotate_after`` has passed, the first to be replaced first.
 
         Where a rotation was cancelled, the key's next notice opens another.  A new key that was
         never used is not replaced as long as the old one lives.
@@ -26,6 +27,7 @@ class AuthIntegrationRotation(models.Model):
         )
         if not policies:
             return []
+        keys = self.env["auth.integration.key"]
         return self._ids_of(
             SQL(
                 """
@@ -36,7 +38,7 @@ class AuthIntegrationRotation(models.Model):
                 JOIN auth_integration_policy p ON p.id = i.policy_id
                 LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
                 WHERE p.id IN %(policies)s AND k.ended_at IS NULL
-                  AND k.expires_at <= %(now)s + make_interval(days => p.rotation_lead_days)
+                  AND k.replace_by <= %(now)s + make_interval(days => p.rotation_lead_days)
                   AND %(live)s
                   AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
                            AND older.ended_at IS NULL)
@@ -45,15 +47,16 @@ class AuthIntegrationRotation(models.Model):
                       WHERE r.old_key_id = k.id AND (
                           r.cancelled_at IS NULL
                           OR r.cancelled_at >= (
-                              SELECT max(k.expires_at - make_interval(days => d::integer))
-                              FROM unnest(string_to_array(p.notice_days, ',')) d
-                              WHERE k.expires_at - make_interval(days => d::integer) <= %(now)s)))
+                              SELECT max(k.replace_by - make_interval(days => notice.days))
+                              FROM %(notices)s notice
+                              WHERE k.replace_by - make_interval(days => notice.days) <= %(now)s)))
                   AND %(among)s
-                ORDER BY k.expires_at, k.id
+                ORDER BY k.replace_by, k.id
                 """,
                 policies=tuple(policies.ids),
                 now=UTC_NOW,
-                live=self.env["auth.integration.key"]._is_live_sql("k"),
+                live=keys._is_live_sql("k"),
+                notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
                 among=self._among("k", among),
             )
         )

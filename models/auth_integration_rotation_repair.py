@@ -5,7 +5,7 @@ from ..tools.row_locks import wait_and_lock
 
 
 class AuthIntegrationRotation(models.Model):
-    """What a process that died, or the end of a new key, has left to be set right."""
+    """What a process that died has left to be set right."""
 
     _inherit = "auth.integration.rotation"
 
@@ -29,56 +29,18 @@ class AuthIntegrationRotation(models.Model):
     def _confirm_late(self, key_ids):
         key = self.env["auth.integration.key"].browse(key_ids)
         wait_and_lock(key)
-        key._confirm_first_use(key.first_used_at)
+        # From now on, not from its first use: the overlap is time to act, and nobody had it yet.
+        key._confirm_first_use(fields.Datetime.now())
 
-    @api.model
-    def _keys_wrongly_retiring(self, among=None):
-        """Keys in their overlap whose replacement has ended: they are needed again.
-
-        :param among: only these ids
-        """
-        return self._ids_of(
-            SQL(
-                """
-                SELECT k.id FROM auth_integration_key k
-                WHERE k.ended_at IS NULL AND k.retire_at IS NOT NULL AND %s
-                  AND NOT EXISTS (
-                      SELECT FROM auth_integration_key n
-                      WHERE n.replaces_id = k.id AND n.first_used_at IS NOT NULL AND %s)
-                  AND %s
-                """,
-                self.env["auth.integration.key"]._is_live_sql("k"),
-                self.env["auth.integration.key"]._is_live_sql("n"),
-                self._among("k", among),
-            )
-        )
-
-    def _take_retirement_back(self, key_ids):
-        """Let a key live to its own end: what replaced it is no more."""
-        key = self.env["auth.integration.key"].browse(key_ids)
-        rotation = self._open_of(key)
-        wait_and_lock(rotation)  # in the order of a first use
-        wait_and_lock(key)
-        if not self._keys_wrongly_retiring(key.ids):
-            return
-        key.write({"retire_at": False, "replaced_by_id": False})
-        key._write_native_end()
-        rotation.write(
+    def _reopen(self):
+        """Forget a new key that was revoked: another one is needed."""
+        self.write(
             {
                 "delivered_at": False,
                 "announced_at": False,
                 "stragglers_told_at": False,
                 "new_key_id": False,
             }
-        )
-        self._tell_about(
-            key.integration_id,
-            self.env._(
-                "The key that replaced %(prefix)s… has ended. %(prefix)s… works until %(end)s UTC"
-                " and needs another replacement.",
-                prefix=key.prefix,
-                end=fields.Datetime.to_string(key.expires_at),
-            ),
         )
 
     @api.model

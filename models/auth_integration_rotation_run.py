@@ -28,9 +28,7 @@ class AuthIntegrationRotation(models.Model):
         before it is acted on: others may have been at it since.
         """
         steps = [
-            (self._keys_to_extend, self._extend, 1),
             (self._keys_to_confirm, self._confirm_late, 1),
-            (self._keys_wrongly_retiring, self._take_retirement_back, 1),
             (self._unneeded_siblings, self._end_sibling, 1),
         ]
         integrations = self.env["auth.integration"]

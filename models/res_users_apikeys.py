@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from odoo import models
+from odoo import api, models
 from odoo.addons.base.models.res_users import API_KEY_SIZE, INDEX_SIZE, KEY_CRYPT_CONTEXT
 from odoo.addons.base.models.res_users import ResUsersApikeys as BaseApikeys
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
@@ -17,9 +17,9 @@ from ..tools import caller, calling_key, hook_queries, key_in_use, probe
 from ..tools.calling_key import CallingKey
 from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache
+from ..tools.key_end import JOINED_STATE_SQL, STATE_SQL
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
 from ..tools.redaction import is_key_shaped, is_storable, remove_keys
-from .auth_integration_key import JOINED_STATE_SQL, STATE_SQL
 
 _logger = logging.getLogger(__name__)
 
@@ -329,10 +329,10 @@ class ResUsersApikeys(models.Model):
         if isinstance(name, str):
             name = remove_keys(name)
         keys = self.env["auth.integration.key"].sudo()
-        expiration_date = keys._allowed_end(self.env.user, expiration_date) or None
-        secret = super()._generate(scope, name, expiration_date)
+        dates = keys._allowed_dates(self.env.user, expiration_date)
+        secret = super()._generate(scope, name, dates.expires_at)
         with recording(self.env):
-            keys._record_generated([(self.env.uid, secret, None)])
+            keys._record_generated([(self.env.uid, secret, None, dates.replace_by)])
         return secret
 
     def _generate_all(self, wanted):
@@ -379,6 +379,7 @@ class ResUsersApikeys(models.Model):
                 )
         return super().unlink()
 
+    @api.autovacuum
     def _gc_user_apikeys(self):
         """Extend :meth:`res.users.apikeys._gc_user_apikeys`: write the ends down before the
         vacuum deletes the rows."""

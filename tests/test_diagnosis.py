@@ -122,7 +122,7 @@ class TestDiagnosis(IntegrationCommon):
         self.assertIn("no key was ever issued", self._lines()["Keys"].seen)
 
     def test_key_about_to_end(self):
-        self._move(self.key, expires_at=self.now + timedelta(days=5), first_used_at=self.now)
+        self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
         self._assert_found("Key", "warning", self.key, "key_expiring", "rotate")
 
     def test_networks_that_refuse_who_calls_today(self):
@@ -217,7 +217,7 @@ class TestDiagnosis(IntegrationCommon):
         self.assertIn("Olivia Owner issued the API key", self._history())
 
     def test_rotate(self):
-        self._move(self.key, expires_at=self.now + timedelta(days=5), first_used_at=self.now)
+        self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
         action = self._line_to_fix("Key").action_fix()
         rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
         self.assertEqual(rotation.old_key_id, self.key)

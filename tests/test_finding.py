@@ -65,8 +65,8 @@ class TestFinding(IntegrationCommon):
         _healthy, warned, critical = integrations
         for integration in (warned, critical):
             integration.issue_key()
-        self._move(warned.key_ids, expires_at=self._days(3))
-        self._move(critical.key_ids, expires_at=self._days(3))
+        self._move(warned.key_ids, replace_by=self._days(3))
+        self._move(critical.key_ids, replace_by=self._days(3))
         critical.user_id.active = False
         expected = ["ok", "warning", "critical"]
         self.assertEqual(integrations.mapped("health"), expected)
@@ -108,12 +108,31 @@ class TestFinding(IntegrationCommon):
         self.assertLessEqual(found, self._codes())
 
     def test_expiring_key_is_due_and_then_overdue(self):
-        self._move(self.key, expires_at=self._days(29.5), first_used_at=self.now)
+        self._move(self.key, replace_by=self._days(29.5), first_used_at=self.now)
         self.assertEqual(self._codes(), {"key_expiring"})
-        self._move(self.key, expires_at=self._days(20))
+        self._move(self.key, replace_by=self._days(20))
         self.assertEqual(self._codes(), {"key_expiring", "rotation_overdue"})
         self.key.action_rotate_now()
         self.assertEqual(self._codes(), {"key_expiring"})
+
+    def test_key_that_works_past_its_chosen_end(self):
+        """As the update flags it; an owner can revoke it from the list."""
+        self._move(self.key, outlived_end=True, replace_by=self._days(-3))
+        self.assertIn("key_outlived_end", self._codes())
+        finding = self._finding("key_outlived_end", self.owner)
+        self.assertIn("now expires on", finding.message)
+        action = finding.action_revoke()
+        self.assertEqual(action["context"]["default_key_ids"], self.key.ids)
+        self.key.revoke("not needed")
+        self.assertNotIn("key_outlived_end", self._codes())
+
+    def test_native_end_counts(self):
+        """A date in Odoo's own table that no job has found yet is the key's end."""
+        self.env.cr.execute(
+            "UPDATE res_users_apikeys SET expiration_date = %s WHERE id = %s",
+            (self._days(-1), self.key.apikey_id.id),
+        )
+        self.assertEqual(self._codes(), {"key_expired", "no_valid_key"})
 
     def test_stuck_rotation(self):
         self.key.action_rotate_now()
@@ -318,7 +337,7 @@ class TestFinding(IntegrationCommon):
         self.assertTrue(self.owner.active)
 
     def test_owners_issue_rotate_and_revoke(self):
-        self._move(self.key, issued_at=self._days(-80), expires_at=self._days(5))
+        self._move(self.key, issued_at=self._days(-80), replace_by=self._days(5))
         for code, action in (("key_expiring", "action_rotate"), ("key_dormant", "action_revoke")):
             with self.assertRaises(AccessError, msg=action):
                 getattr(self._finding(code, self.stranger), action)()

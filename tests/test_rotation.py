@@ -17,6 +17,12 @@ RUN_LOGGER = "odoo.addons.auth_integration.models.auth_integration_rotation_run"
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
 
 
+# Dates of a key that move together when days pass.
+DATES = (
+    "issued_at", "replace_by", "expires_at", "retire_at", "first_used_at", "last_used_at",
+)
+
+
 class RotationCommon(IntegrationCommon):
     """A key in use, and the means to let days pass and the schedule run."""
 
@@ -51,25 +57,22 @@ class RotationCommon(IntegrationCommon):
         self.env.invalidate_all()
 
     def _set_end(self, key, days):
-        """Move a key's life so that it ends in so many days, natively too."""
+        """Move a key's life so that it works for so many days more, natively too."""
         key.invalidate_recordset()
-        shift = fields.Datetime.now() + timedelta(days=days) - key.expires_at
-        dates = ("issued_at", "expires_at", "original_expires_at", "first_used_at", "last_used_at")
-        self._move(key, **{date: key[date] + shift for date in dates if key[date]})
-        self.env.cr.execute(
-            "UPDATE res_users_apikeys n SET expiration_date = k.expires_at"
-            " FROM auth_integration_key k WHERE k.id = %s AND n.id = k.apikey_id", (key.id,)
-        )
+        left = key.expires_at - fields.Datetime.now()
+        self._pass_days(key, left.total_seconds() / 86400 - days)
+
+    def _set_due_in(self, key, days):
+        """Move a key's life so that it should be replaced in so many days."""
+        key.invalidate_recordset()
+        left = key.replace_by - fields.Datetime.now()
+        self._pass_days(key, left.total_seconds() / 86400 - days)
 
     def _pass_days(self, key, days):
         """Let days pass for one key: all of its dates lie so much further back."""
         key.invalidate_recordset()
-        dates = (
-            "issued_at", "expires_at", "original_expires_at", "first_used_at", "last_used_at",
-            "retire_at",
-        )
         self._move(
-            key, **{date: key[date] - timedelta(days=days) for date in dates if key[date]}
+            key, **{date: key[date] - timedelta(days=days) for date in DATES if key[date]}
         )
         self.env.cr.execute(
             "UPDATE res_users_apikeys n SET expiration_date = LEAST(k.expires_at, k.retire_at)"
@@ -86,7 +89,7 @@ class RotationCommon(IntegrationCommon):
 
     def _due(self, key=None, days=20):
         """Make a key due and have the schedule open its rotation."""
-        self._set_end(key or self.key, days)
+        self._set_due_in(key or self.key, days)
         self._run()
         return self._rotation(key)
 
@@ -174,10 +177,10 @@ class TestRotation(RotationCommon):
 
     def test_opens_what_is_due_once(self):
         """A key is due from its first notice on; a second run opens nothing more."""
-        self._set_end(self.key, 31)
+        self._set_due_in(self.key, 31)
         self._run()
         self.assertFalse(self._rotation())
-        self._set_end(self.key, 29)
+        self._set_due_in(self.key, 29)
         self._run()
         self._run()
         rotation = self._rotation()
@@ -188,7 +191,7 @@ class TestRotation(RotationCommon):
 
     def test_opens_only_inside_the_window_of_its_time_zone(self):
         """Midnight to one in Auckland is another hour everywhere else."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         self.policy.write({"window_start": 0, "window_end": 1, "window_tz": "Pacific/Auckland"})
         noon, midnight = "2031-01-10 00:30:00", "2031-01-10 11:30:00"  # UTC+13 in January
         self.assertFalse(self.policy._is_in_window(fields.Datetime.to_datetime(noon)))
@@ -212,7 +215,7 @@ class TestRotation(RotationCommon):
     def test_not_due(self):
         """Not without auto_rotate, not for an archived integration, not a personal key, not an
         ended or retiring one, not a new key that waits for its first use."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         self.policy.auto_rotate = False
         self.assertNotIn(self.key.id, self.rotations._due_keys())
         self.policy.auto_rotate = True
@@ -221,7 +224,7 @@ class TestRotation(RotationCommon):
         self.assertNotIn(self.key.id, self.rotations._due_keys())
         self.integration.active = True
         _secret, new = self._claim(self._due())
-        self._set_end(new, 10)
+        self._set_due_in(new, 10)
         self.assertNotIn(new.id, self.rotations._due_keys())
         self._use(new)
         self.assertEqual(self.key.state, "retiring")
@@ -232,7 +235,7 @@ class TestRotation(RotationCommon):
         """The others are opened, the job does not fail, and the next run takes the culprit."""
         keys = [self.key] + [self._issue(self.integration)[1] for _ in range(4)]
         for key in keys:
-            self._set_end(key, 20)
+            self._set_due_in(key, 20)
         with self._failing("_open_batch", keys[2].id), self.assertLogs(RUN_LOGGER, "ERROR") as log:
             self._run()
         self.assertEqual(len(log.output), 1)
@@ -246,7 +249,7 @@ class TestRotation(RotationCommon):
         """What is left is told to the scheduler, which calls again; nothing is done twice."""
         keys = [self.key] + [self._issue(self.integration)[1] for _ in range(4)]
         for key in keys:
-            self._set_end(key, 20)
+            self._set_due_in(key, 20)
         due, told = len(self.rotations._due_keys()), []
 
         def out_of_time(cron, processed=0, *, remaining=None):
@@ -263,10 +266,10 @@ class TestRotation(RotationCommon):
         self.assertEqual(len(self._mails(self.owner)), 1)
 
     def test_one_failing_step_stops_no_other(self):
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         with (
-            patch.object(type(self.rotations), "_keys_to_extend", side_effect=ZeroDivisionError,
-                         __name__="_keys_to_extend"),
+            patch.object(type(self.rotations), "_keys_to_confirm", side_effect=ZeroDivisionError,
+                         __name__="_keys_to_confirm"),
             mute_logger(RUN_LOGGER),
         ):
             self._run()
@@ -307,10 +310,10 @@ class TestRotation(RotationCommon):
             self.key.action_rotate_now()
 
     def test_copied_database_rotates_nothing(self):
-        """Opens, tells and hands over nothing; it only keeps its own keys alive."""
+        """Opens, tells and hands over nothing; its own keys work to their ends."""
         rotation = self._due()
         other = self._issue(self.integration)[1]
-        self._set_end(other, 20)
+        self._set_due_in(other, 20)
         self.env["ir.config_parameter"].set_param("database.uuid", "another")
         mails = len(self._mails())
         with self.assertLogs(RUN_LOGGER, "WARNING"):
@@ -319,46 +322,45 @@ class TestRotation(RotationCommon):
         self.assertEqual(len(self._mails()), mails)
         with self.assertRaisesRegex(UserError, "copy"):
             self._claim(rotation)
-        self._set_end(self.key, 0.2)
+        self._set_due_in(self.key, -0.2)
         with mute_logger(RUN_LOGGER):
             self._run()
-        self.assertGreater(self.key.expires_at, self.now + timedelta(days=6))
+        self.assertEqual(self.key.state, "active")
 
     # Deadline --------------------------------------------------------------------------------
 
-    def test_extend_moves_both_ends_up_to_the_limit(self):
-        """A week at a time, 30 days in all from the end the key was issued with, then no more."""
-        self._due()
-        ends = []
-        for _ in range(7):
-            self._pass_days(self.key, (self.key.expires_at - self.now).total_seconds() / 86400)
-            self._move(self.key, expires_at=self.now + timedelta(hours=12))
-            self.env.cr.execute("UPDATE auth_integration_key SET retire_at = NULL")
-            original = self.key.original_expires_at
-            self._run()
-            self.assertEqual(self._native(self.key), (self.key.expires_at,))
-            ends.append(round((self.key.expires_at - original).total_seconds() / 86400, 1))
-        self.assertEqual(max(ends), 30.0)
-        self.assertEqual(ends[-1], ends[-2])
-        self.assertEqual(self._rotation().state, "due")
+    def test_the_policy_gives_both_dates(self):
+        """Replaced after 90 days, rejected after 30 more; ``enforce`` gives no more."""
+        day, issued = timedelta(days=1), self._issue(self.integration)[1]
+        self.policy.on_deadline = "enforce"
+        enforced = self._issue(self.integration)[1]
+        chosen = self._issue(self.integration, expires_at=self.now + 5 * day)[1]
+        for key, replace_by, end in ((issued, 90, 120), (enforced, 90, 90), (chosen, 5, 5)):
+            for date, days in ((key.replace_by, replace_by), (key.expires_at, end)):
+                self.assertAlmostEqual((date - self.now) / day, days, places=2)
+            self.assertEqual(self._native(key), (key.expires_at,))
+        self.assertEqual(issued.rotate_after, issued.replace_by - 30 * day)
 
-    def test_extension_is_told(self):
-        """In the integration's history, and in the digest of owners and administrators."""
-        self._set_end(self.key, 0.5)
+    def test_overdue_key_works_to_its_end(self):
+        """No job moves an end: not before the day it should be replaced, not after."""
+        rotation, end = self._due(), self.key.expires_at
+        for days in (19, 1, 1, 14, 14):  # from a day before it should be replaced on
+            self._pass_days(self.key, days)
+            end -= timedelta(days=days)
+            self._run()
+            self.assertEqual((self.key.state, self.key.expires_at), ("active", end))
+            self.assertEqual(self._native(self.key), (end,))
+            self.assertEqual(rotation.state, "due")
+        self._pass_days(self.key, 3)
         self._run()
-        self.assertGreater(self.key.expires_at, self.now + timedelta(days=7))
-        self.assertIn("was about to end", str(self.integration.message_ids.mapped("body")))
-        for user in (self.owner, self.manager):
-            self.assertIn(self.key.prefix, self._mails(user).body_html, user.login)
-            self.assertIn("extended", self._mails(user).body_html)
-        self.assertFalse(self._mails(self.stranger))
+        self.assertEqual((self.key.state, rotation.state), ("expired", "due"))
 
     def test_digest_names_key_time_and_place(self):
         """In the reader's own time, and with the way to where the key is claimed."""
         self.owner.tz = "Asia/Tokyo"
-        self._set_end(self.key, 5)
+        self._set_due_in(self.key, 5)
         self._run()
-        end = self.key.expires_at + timedelta(hours=9)
+        end = self.key.replace_by + timedelta(hours=9)
         mail = self._mails(self.owner)
         self.assertIn(self.integration.name, mail.subject)
         self.assertIn(f"{end:%-d %B %Y %H:%M}</strong> (Asia/Tokyo)", mail.body_html)
@@ -399,53 +401,16 @@ class TestRotation(RotationCommon):
         self._use(new)
         self.assertEqual((self.key.state, rotation.state), ("expired", "done"))
 
-    def test_not_extended(self):
-        """What was taken over, what somebody revoked, what nobody rotates."""
-        _secret, new = self._claim(self._due())
-        self._use(new)
-        end = self.key.expires_at
-        self._run()
-        self.assertEqual(self.key.expires_at, end)
-        self._set_end(new, 0.5)
-        new.revoke("gone")
-        self._run()
-        self.assertEqual(new.state, "revoked")
-
-    def test_not_extended_where_a_dead_process_left_a_first_use(self):
-        """The new key is in use, and the old one was not told yet: its end stays."""
-        _secret, new = self._claim(self._due())
-        self._set_end(self.key, 0.5)
-        end = self.key.expires_at
-        self._move(new, first_used_at=fields.Datetime.now())
-        self._run()
-        self.assertEqual((self.key.state, self.key.expires_at), ("retiring", end))
-
     def test_superseded_key_never_comes_back(self):
         """Not even when what replaced it has ended too, on what would have been its last day."""
         _secret, new = self._claim(self._due())
         self._use(new)
-        self._set_end(self.key, 0.5)
         self._move(self.key, retire_at=fields.Datetime.now() - timedelta(hours=1))
         self._run()
         new.revoke("gone")
         self._run()
         self.assertEqual((self.key.state, self.key.end_kind), ("superseded", "superseded"))
         self.assertIsNone(self._check(self.secret))
-
-    def test_run_that_comes_too_late_still_extends(self):
-        """The schedule did not run for two days and the key ended; somebody's ending is final."""
-        self._due()
-        revoked = self._issue(self.integration)[1]
-        revoked.revoke("leaked")
-        for key in (self.key, revoked):
-            self._set_end(key, -2)
-        self.keys._reconcile()
-        self.assertEqual(self.key.end_kind, "expired")
-        self.assertIsNone(self._check(self.secret))
-        self._run()
-        self.assertEqual(self.key.state, "active")
-        self.assertEqual(self._check(self.secret), self.integration.user_id.id)
-        self.assertEqual(revoked.state, "revoked")
 
     # Claim -----------------------------------------------------------------------------------
 
@@ -548,7 +513,8 @@ class TestRotation(RotationCommon):
         self.assertEqual((self.key.end_kind, rotation.state), ("superseded", "done"))
 
     def test_overlap_ends_at_the_old_keys_own_end(self):
-        _secret, new = self._claim(self._due(days=3))
+        _secret, new = self._claim(self._due())
+        self._set_end(self.key, 3)
         self._use(new)
         self.assertEqual(self.key.retire_at, self.key.expires_at)
 
@@ -574,19 +540,49 @@ class TestRotation(RotationCommon):
         self.assertEqual(rotation.state, "delivered")
 
     def test_new_key_revoked_in_the_overlap_gives_the_old_one_back(self):
-        """No integration is left without a key that works."""
+        """At once, where no other key of the integration works; no job has a part in it."""
         rotation = self._due()
         _secret, new = self._claim(rotation)
         self._use(new)
-        new.revoke("leaked")
+        new.with_user(self.owner).revoke("leaked")
         self.assertEqual(rotation.state, "due")
-        self._run()
         self.assertEqual((self.key.state, self.key.retire_at), ("active", False))
         self.assertEqual(self._native(self.key), (self.key.expires_at,))
+        self.assertIn("no other key works", self.key.history)
+        self.assertIn("no other key works", self.integration.message_ids[0].body)
+        self._run()
         self.assertTrue(self._activities())
         _secret, newer = self._claim(rotation)
         self._use(newer)
         self.assertEqual((self.key.state, rotation.state), ("retiring", "overlap"))
+
+    def test_overlap_is_not_taken_back(self):
+        """Where another key works, where the overlap has passed, or where the old key's own end
+        has passed in Odoo's table."""
+        _secret, new = self._claim(self._due())
+        self._use(new)
+        hour = timedelta(hours=1)
+        other = self._issue(self.integration)[1]
+        with self.env.cr.savepoint() as savepoint:
+            new.revoke("leaked")
+            self.assertEqual(self.key.state, "retiring")
+            savepoint.rollback()
+        self.env.invalidate_all()
+        other.revoke("not needed")
+        for column, state in (("retire_at", "superseded"), ("expires_at", "expired")):
+            with self.env.cr.savepoint() as savepoint:
+                self._move(self.key, **{column: fields.Datetime.now() - hour})
+                new.revoke("leaked")
+                self.assertEqual(self.key.state, state)
+                savepoint.rollback()
+            self.env.invalidate_all()
+        self.env.cr.execute(
+            "UPDATE res_users_apikeys SET expiration_date = %s WHERE id = %s",
+            (fields.Datetime.now() - hour, self.key.apikey_id.id),
+        )
+        self.env.invalidate_all()
+        new.revoke("leaked")
+        self.assertEqual(self.key.state, "expired")
 
     def test_run_repairs_what_a_dead_process_left(self):
         """A used key whose old one was never told; an unused sibling of a used one."""
@@ -612,21 +608,14 @@ class TestRotation(RotationCommon):
         for _run in range(2):
             rotations._ask_owners(requests)
         self.assertEqual(len(self._activities()), 1)
-        self._set_end(self.key, 0.5)
-        rotations._extend(self.key.ids)
-        end = self.key.expires_at
-        rotations._extend(self.key.ids)
-        self.assertEqual(self.key.expires_at, end)
         new, sibling = (self._claim(rotation)[1] for _ in range(2))
         self._use(new)
         self._move(sibling, ended_at=None, end_kind=None, first_used_at=fields.Datetime.now())
         rotations._end_sibling(sibling.ids)
         self.assertFalse(sibling.ended_at, "it is in use")
-        rotations._take_retirement_back(self.key.ids)
-        self.assertTrue(self.key.retire_at, "its replacement is in use")
         for _run in range(2):
             rotations._announce(rotation.ids)
-        notes = self.integration.message_ids.filtered(lambda m: "first used" in (m.body or ""))
+        notes = self.integration.message_ids.filtered(lambda m: "was first used" in (m.body or ""))
         self.assertEqual(len(notes), 1)
 
     def test_first_use_is_noted_once(self):
@@ -635,7 +624,7 @@ class TestRotation(RotationCommon):
         self._use(new, "198.51.100.4")
         self._run()
         self._run()
-        notes = self.integration.message_ids.filtered(lambda m: "first used" in (m.body or ""))
+        notes = self.integration.message_ids.filtered(lambda m: "was first used" in (m.body or ""))
         self.assertEqual(len(notes), 1)
         self.assertIn("198.51.100.4", notes.body)
 
@@ -650,7 +639,7 @@ class TestRotation(RotationCommon):
         self._run()
         self.assertEqual(len(self._rotation()), 1)
         self.assertFalse(self._activities())
-        self._set_end(self.key, 13)
+        self._set_due_in(self.key, 13)
         rotation.cancelled_at = fields.Datetime.now() - timedelta(days=7)
         self._run()
         self.assertEqual(len(self._rotation()), 2)
@@ -676,7 +665,7 @@ class TestRotation(RotationCommon):
         self.assertIs(rotation.postpone(until, "release freeze"), True)
         self.assertFalse(self._activities())
         self.assertIn("release freeze", str(self.integration.message_ids.mapped("body")))
-        self._set_end(self.key, 13)
+        self._set_due_in(self.key, 13)
         mails = len(self._mails(self.owner))
         self.env["auth.integration.digest"].search([]).day = self.now - timedelta(days=7)
         self._run()
@@ -721,33 +710,35 @@ class TestRotationNotices(RotationCommon):
         self.env.invalidate_all()
 
     def test_countdown(self):
-        """A digest at each notice, none in between, however often the job runs."""
-        told = []
-        for days in range(31, -1, -1):
-            end = datetime.combine(fields.Date.today() + timedelta(days=days), time.max)
-            self._set_end(self.key, (end - fields.Datetime.now()).total_seconds() / 86400)
+        """A digest at each notice, none in between, however often the job runs. Once the key is
+        overdue: one for each overlap, to administrators too, until the key ends."""
+        told = {self.owner: [], self.manager: []}
+        for days in range(31, -32, -1):
+            day = datetime.combine(fields.Date.today() + timedelta(days=days), time(23, 59, 30))
+            self._set_due_in(self.key, (day - fields.Datetime.now()).total_seconds() / 86400)
             self.env.cr.execute(
-                "UPDATE auth_integration_digest_line SET ends_at = %s WHERE key_id = %s",
-                (self.key.expires_at, self.key.id),
+                "UPDATE auth_integration_digest_line SET replace_by = %s WHERE key_id = %s",
+                (self.key.replace_by, self.key.id),
             )
-            self.policy.on_deadline = "enforce"
-            before = len(self._mails(self.owner))
+            before = {user: len(self._mails(user)) for user in told}
             self._run()
             self._run()
-            sent = len(self._mails(self.owner)) - before
-            self.assertIn(sent, (0, 1))
-            left = (self.key.expires_at.date() - fields.Date.today()).days
-            if sent:
-                told.append(left)
+            for user, days_told in told.items():
+                sent = len(self._mails(user)) - before[user]
+                self.assertIn(sent, (0, 1))
+                days_told += [days] * sent
             self._next_day()
-        self.assertEqual(told, [30, 14, 7, 3, 1, 0])
+        self.assertEqual(told[self.owner], [30, 14, 7, 3, 1, 0, -7, -14, -21, -28])
+        self.assertEqual(told[self.manager], [-1, -7, -14, -21, -28])
+        self.assertEqual(self.key.state, "expired")
+        self.assertIn("Overdue", self._mails(self.manager)[:1].body_html)
 
     def test_one_mail_for_all_keys_of_an_owner(self):
         """Each integration and each of its keys in one mail; no other owner's."""
         second = self._create_integration("mill", self.owner | self.stranger)
         keys = [self.key, self._issue(self.integration)[1], self._issue(second)[1]]
         for key in keys:
-            self._set_end(key, 20)
+            self._set_due_in(key, 20)
         self._run()
         mail = self._mails(self.owner)
         self.assertEqual(len(mail), 1)
@@ -761,7 +752,7 @@ class TestRotationNotices(RotationCommon):
         """What falls due after it waits for tomorrow's."""
         self._due()
         later = self._issue(self.integration)[1]
-        self._set_end(later, 20)
+        self._set_due_in(later, 20)
         self.assertNotIn(self.owner.id, self.env["auth.integration.digest"]._people_to_notify())
         self._run()
         self.assertEqual(len(self._mails(self.owner)), 1)
@@ -773,7 +764,7 @@ class TestRotationNotices(RotationCommon):
         _secret, new = self._claim(self._due())
         self._use(new)
         self._next_day()
-        self._set_end(self.key, 6)
+        self._set_due_in(self.key, 6)
         before = len(self._mails())
         self._run()
         self.assertEqual(len(self._mails()), before)
@@ -781,7 +772,7 @@ class TestRotationNotices(RotationCommon):
     def test_handed_over_and_not_used_says_so(self):
         _secret, new = self._claim(self._due())
         self._next_day()
-        self._set_end(self.key, 6)
+        self._set_due_in(self.key, 6)
         self._run()
         self.assertIn(new.prefix, self._mails(self.owner).sorted("id")[-1:].body_html)
 
@@ -794,7 +785,7 @@ class TestRotationNotices(RotationCommon):
         self.stranger.email = "sam@example.com"
         foreign = self._issue(self.foreign)[1]
         for key in (self.key, foreign):
-            self._set_end(key, 20)
+            self._set_due_in(key, 20)
         with self._failing("_send_digest", self.owner.id), mute_logger(RUN_LOGGER):
             self._run()
         self.assertFalse(self._mails(self.owner))
@@ -825,12 +816,13 @@ class TestRotationAdoption(IntegrationCommon):
         keys = self.env["auth.integration.key"]
         keys._reconcile()
         adopted = keys.search([("apikey_id", "in", natives)])
-        days = {key.expires_at.date() for key in adopted}
+        days = {key.replace_by.date() for key in adopted}
         self.assertGreater(len(days), 15)
         now = fields.Datetime.now()
         for key in adopted:
             self.assertEqual(self._native(key), (key.expires_at,))
-            self.assertLessEqual(key.expires_at, now + timedelta(days=90, minutes=1))
+            self.assertLessEqual(key.replace_by, now + timedelta(days=90, minutes=1))
+            self.assertEqual(key.expires_at - key.replace_by, timedelta(days=30))
             self.assertGreater(key.rotate_after, now)
         self._assert_graph_shows(adopted)
         ends = {key.id: key.expires_at for key in adopted}

@@ -83,18 +83,18 @@ class TestRotationSelfService(SelfServiceCommon):
         self.assertEqual((new.replaces_id, new.state), (self.key, "pending"))
         self.assertEqual((rotation.state, rotation.new_key_id), ("delivered", new))
         latest = fields.Datetime.to_datetime(answer["old_key_valid_until"])
-        self.assertEqual(latest, (self.key.expires_at + timedelta(days=30)).replace(microsecond=0))
+        self.assertEqual(latest, self.key.expires_at.replace(microsecond=0))
         self._use(new)
         self.assertEqual((self.key.state, rotation.state), ("retiring", "overlap"))
 
     def test_opens_the_rotation_itself(self):
         """The schedule need not have run; nor does its window bind the integration."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         self._rotate()
         self.assertEqual(self._rotation().state, "delivered")
 
     def test_owners_are_told_of_each_use(self):
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         answer = self._rotate()
         message = self.integration.message_ids[0]
         self.assertIn(self.owner.partner_id, message.notified_partner_ids)
@@ -103,7 +103,7 @@ class TestRotationSelfService(SelfServiceCommon):
 
     def test_lost_answer(self):
         """The old key gets a sibling, and the owners an alert; the first use ends the other."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         first = self._key_of(self._rotate())
         second = self._key_of(self._rotate())
         self.assertEqual((first.state, second.state), ("pending", "pending"))
@@ -121,20 +121,20 @@ class TestRotationSelfService(SelfServiceCommon):
 
     def test_address_that_nobody_vouches_for(self):
         """Behind a proxy that Odoo was not told of, everybody has the proxy's address."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         with self.assertRaisesRegex(UserError, "through a proxy"):
             self._rotate(trusted=False)
         self.assertTrue(self._rotate()["key"])
 
     def test_call_without_a_key(self):
         """A session or a password says nothing of which key to replace."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
             self.keys.with_user(self.owner).rotate()
 
     def test_key_of_another_call(self):
         """The key that authenticated somebody else, or a call to another database."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         user, name = self.key.user_id, self.env.cr.dbname
         for dbname, uid in ((name, self.owner.id), (f"{name}_other", user.id)):
             calling_key.remember(
@@ -154,21 +154,21 @@ class TestRotationSelfService(SelfServiceCommon):
 
     def test_policy_that_does_not_say_so(self):
         """Where people hand keys over, a stolen key cannot do it for them."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         for delivery in ("claim", "webhook"):
             self.policy.delivery = delivery
             self._assert_refused("policy")
 
     def test_key_that_is_not_due(self):
         """A thief cannot make keys whenever he likes; *Rotate now* is a person's decision."""
-        self._set_end(self.key, 40)
+        self._set_due_in(self.key, 40)
         self._assert_refused("not due")
         self.key.with_user(self.owner).action_rotate_now()
         self._rotate()
 
     def test_key_that_was_replaced(self):
         """A key found in an old configuration during its overlap fetches nothing."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         new = self._key_of(self._rotate())
         self._use(new)
         self._assert_refused("retiring")
@@ -176,13 +176,13 @@ class TestRotationSelfService(SelfServiceCommon):
 
     def test_unknown_address(self):
         """The thief of a key calls from elsewhere, and has no second factor."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         self._assert_refused("not known", address=ELSEWHERE)
         self._assert_refused("not known", address=None)
 
     def test_address_the_thief_has_just_made_known(self):
         """A first call with the stolen key does not make his address the integration's."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         self._use(self.key, ELSEWHERE)
         self._assert_refused("not known", address=ELSEWHERE)
         self._know(ELSEWHERE, days=6.9)
@@ -190,7 +190,7 @@ class TestRotationSelfService(SelfServiceCommon):
 
     def test_address_of_another_integration(self):
         """A shared hosting address is known only to whom it is."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         foreign = self._issue(self.foreign)[1]
         self._use(foreign, ELSEWHERE)
         self.env.cr.execute(
@@ -200,7 +200,7 @@ class TestRotationSelfService(SelfServiceCommon):
 
     def test_address_not_used_for_long(self):
         """An address given up months ago may be somebody else's by now."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         self._know(ELSEWHERE)
         self.env.cr.execute(
             "UPDATE auth_integration_key_address SET last_seen = last_seen - interval '101 days'"
@@ -209,14 +209,14 @@ class TestRotationSelfService(SelfServiceCommon):
 
     def test_many_unused_siblings(self):
         """Nobody fills the table of keys, or hides one among many."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         for _ in range(MAX_UNUSED):
             self._rotate()
         self._assert_refused("none has been used")
 
     def test_copied_database(self):
         """A staging copy must not take the integration's key from production."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         self.env["ir.config_parameter"].set_param("database.uuid", "another")
         self._assert_refused("copy")
 
@@ -224,7 +224,7 @@ class TestRotationSelfService(SelfServiceCommon):
 @tagged("post_install", "-at_install")
 class TestRotationSecondFactor(SelfServiceCommon):
     def test_code_replaces_the_known_address(self):
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         seed = self._enrol()
         with self._with_secret_key():
             answer = self._rotate(address=ELSEWHERE, totp=self._code(seed))
@@ -232,7 +232,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
 
     def test_each_code_once(self):
         """Seen over a shoulder or in a log, it is worth nothing any more."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         seed = self._enrol()
         code = self._code(seed)
         with self._with_secret_key():
@@ -244,7 +244,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
             self._rotate(totp=self._code(seed, self_service.STEP))
 
     def test_one_step_of_drift(self):
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         seed = self._enrol()
         with self._with_secret_key(), self.enter_registry_test_mode():
             for shift in (-2, 2):
@@ -252,7 +252,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
                     self._rotate(totp=self._code(seed, shift * self_service.STEP))
 
     def test_code_used_in_enrolment_is_spent(self):
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         seed = pyotp.random_base32()
         code = self._code(seed)
         with self._with_secret_key():
@@ -262,7 +262,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
 
     def test_guessing_is_limited_and_told(self):
         """After five wrong codes a quarter of an hour passes, also for the right one."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         seed = self._enrol()
         with (
             self._with_secret_key(),
@@ -280,7 +280,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
             self._rotate(totp=self._code(seed))
 
     def test_nonsense_codes(self):
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         self._enrol()
         with self._with_secret_key(), self.enter_registry_test_mode():
             for nonsense in ("", False, "１２３４５６", "12 34", {"a": 1}, 123, "0" * 10**5):
@@ -290,7 +290,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
 
     def test_code_without_a_second_factor(self):
         """Not silently ignored: whoever gives a code believes that it protects."""
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         with self.assertRaisesRegex(UserError, "no second factor"):
             self._rotate(totp="123456")
 
@@ -302,7 +302,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
         self.env.flush_all()
         self.env.cr.execute("SELECT i::text FROM auth_integration i")
         self.assertNotIn(seed, str(self.env.cr.fetchall()))
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         with self._with_secret_key(""), self.assertRaisesRegex(UserError, "generate_key"):
             self._rotate(totp=self._code(seed))
 

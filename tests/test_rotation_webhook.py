@@ -294,7 +294,7 @@ class TestRotationWebhook(RotationCommon):
             "standardwebhooks": lambda: self.enterContext(
                 patch.object(signatures, "Webhook", None)),
         }
-        self._set_end(self.key, 20)
+        self._set_due_in(self.key, 20)
         for words, spoil in cases.items():
             with self.subTest(words), self.env.cr.savepoint() as savepoint:
                 with patch.dict(os.environ):

@@ -119,7 +119,7 @@ class TestScreens(IntegrationCommon):
             integration.action_claim_key()
         keys = [self._issue(self.integration)[1] for _number in range(2)]
         for key, end in zip(keys, ("2099-01-02 00:00:00", "2099-01-01 00:00:00"), strict=True):
-            self._move(key, expires_at=end, first_used_at="2026-01-01 00:00:00")
+            self._move(key, replace_by=end, expires_at=end, first_used_at="2026-01-01 00:00:00")
             key.action_rotate_now()
         integration.invalidate_recordset()
         self.assertTrue(integration.has_key_to_claim)

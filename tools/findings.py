@@ -35,8 +35,8 @@ class Kind:
     :ivar number: stable number below :data:`ID_STEP`, part of the ids that acceptances refer to
     :ivar severity: ``critical`` (something fails or is about to be abused), ``warning`` (it will)
         or ``info``
-    :ivar message: what is wrong, with the placeholders ``integration``, ``prefix``, ``login`` and
-        ``since``
+    :ivar message: what is wrong, with the placeholders ``integration``, ``prefix``, ``login``,
+        ``since`` and ``expires`` (of the key)
     :ivar remedy: what to do
     :ivar sql: a SELECT; it finds keys and their ``state`` in ``present_key``
     """
@@ -111,7 +111,7 @@ KINDS = (
         message=_lt("The key %(prefix)s… of %(login)s expired on %(since)s."),
         remedy=_lt("Issue a new key and install it in the external system."),
         sql=_key_sql(
-            "k.expires_at",
+            "k.ends_at",
             """
             JOIN auth_integration i ON i.id = k.integration_id AND i.active
             WHERE k.state = 'expired' AND NOT EXISTS (
@@ -147,19 +147,19 @@ KINDS = (
         code="key_expiring",
         number=5,
         severity="warning",
-        title=_lt("Key about to end"),
-        message=_lt("The key %(prefix)s… of %(login)s ends on %(since)s."),
-        remedy=_lt(
-            "Rotate it, or go on with its rotation if that is open already: the old key goes on"
-            " working meanwhile."
+        title=_lt("Key must be replaced soon"),
+        message=_lt(
+            "The key %(prefix)s… of %(login)s should be replaced by %(since)s. It expires on"
+            " %(expires)s."
         ),
+        remedy=_lt("Rotate it, or continue its rotation. The old key keeps working meanwhile."),
         sql=_key_sql(
-            "k.expires_at",
+            "k.replace_by",
             f"""
             JOIN auth_integration i ON i.id = k.integration_id AND i.active
             JOIN auth_integration_policy p ON p.id = i.policy_id
             WHERE k.state IN ('pending', 'active')
-              AND k.expires_at <= {NOW} + make_interval(days => p.rotation_lead_days)
+              AND k.replace_by <= {NOW} + make_interval(days => p.rotation_lead_days)
             """,
         ),
     ),
@@ -226,7 +226,7 @@ KINDS = (
         remedy=_lt("Replace it by a key with an end, or by an integration of its own."),
         sql=_key_sql(
             "k.issued_at",
-            f"WHERE k.expires_at IS NULL AND k.state IN {LIVE}",
+            f"WHERE k.ends_at IS NULL AND k.state IN {LIVE}",
         ),
     ),
     Kind(
@@ -359,11 +359,11 @@ KINDS = (
         ),
         remedy=_lt("Rotate it now, and see whether the scheduled action and the window are right."),
         sql=_key_sql(
-            "k.expires_at",
+            "k.replace_by",
             f"""
             JOIN auth_integration i ON i.id = k.integration_id AND i.active
             JOIN auth_integration_policy p ON p.id = i.policy_id AND p.auto_rotate
-            WHERE k.state = 'active' AND k.expires_at
+            WHERE k.state = 'active' AND k.replace_by
                 < {NOW} + make_interval(days => p.rotation_lead_days) - interval '1 day'
               AND NOT EXISTS (
                   SELECT FROM auth_integration_rotation r
@@ -386,7 +386,7 @@ KINDS = (
             " one ends on %(since)s."
         ),
         sql=_key_sql(
-            "LEAST(k.expires_at, k.retire_at)",
+            "k.ends_at",
             f"""
             JOIN auth_integration_rotation r ON r.old_key_id = k.id AND r.cancelled_at IS NULL
             JOIN auth_integration i ON i.id = k.integration_id AND i.active
@@ -503,19 +503,32 @@ KINDS = (
             GROUP BY o.integration_id
         """,
     ),
+    Kind(
+        code="key_outlived_end",
+        number=22,
+        severity="warning",
+        title=_lt("Key works past its chosen end"),
+        message=_lt(
+            "An earlier version of this app let the key %(prefix)s… of %(login)s work longer than"
+            " intended. It was due to expire on %(since)s and now expires on %(expires)s."
+        ),
+        remedy=_lt("Revoke the key. If a system still needs it, rotate it instead."),
+        sql=_key_sql("k.replace_by", f"WHERE k.outlived_end AND k.state IN {LIVE}"),
+    ),
 )
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")
 
 
-def view_sql(state_sql: str, native_sql: str) -> str:
+def view_sql(state_sql: str, end_sql: str, native_sql: str) -> str:
     """The view's SELECT: all kinds, with what was accepted.
 
     The keys are looked through for each kind anew, not once for all: so a look for one kind, or at
     one integration, need not see them all.
 
     :param state_sql: SQL of the state of the key with the alias ``k``
-    :param native_sql: the join that it needs
+    :param end_sql: SQL of its end
+    :param native_sql: the join that both need, of the native row as ``native``
     """
     kinds = " UNION ALL ".join(
         f"""
@@ -535,7 +548,8 @@ def view_sql(state_sql: str, native_sql: str) -> str:
     return f"""
         WITH present_key AS NOT MATERIALIZED (
             SELECT k.id, k.integration_id, k.user_id, k.scope, k.use_count, k.issued_at,
-                   k.expires_at, k.retire_at, k.last_used_at, {state_sql} AS state
+                   k.replace_by, k.outlived_end, k.last_used_at, {end_sql} AS ends_at,
+                   {state_sql} AS state
             FROM auth_integration_key k {native_sql}
             WHERE k.ended_at IS NULL OR k.end_kind = 'expired'
         )

@@ -60,6 +60,9 @@ def state_of(facts: Facts) -> str:
     ended = facts.old in OLD_ENDED
     if facts.replacement == "used":
         return DONE if ended else OVERLAP
+    if facts.old == "retiring":
+        # The new key was revoked while another key of the integration worked.
+        return OVERLAP
     if ended and (facts.taken_over or facts.old == "superseded"):
         return DONE
     if facts.replacement == "pending":
@@ -153,19 +156,26 @@ EVENTS = {
     "both_end": Event(
         lambda f: _pending(f) and f.old == "revoked", lambda f: replace(f, replacement="none")
     ),
-    # The new key ended after it was used, and the old one still lives.
-    "used_end": Event(
-        lambda f: f.replacement == "used" and _live(f),
+    # The new key was revoked in the overlap, and no other key of the integration works.
+    "last_used_end": Event(
+        lambda f: f.replacement == "used" and f.old == "retiring",
         lambda f: replace(f, replacement="none", taken_over=False, old="active"),
+    ),
+    # The new key ended in the overlap: another key works, or no person revoked it.
+    "used_end": Event(
+        lambda f: f.replacement == "used" and f.old == "retiring",
+        lambda f: replace(f, replacement="none"),
     ),
     # The new key ended at some time after the old one.
     "successor_end": Event(
         lambda f: f.replacement == "used" and not _live(f),
         lambda f: replace(f, replacement="none"),
     ),
-    # The old key's last day: the policy extends, days are left, and it was not taken over.
+    # The old key should have been replaced and works on: again after each overlap until its end.
+    "overdue": Event(lambda f: f.old == "active", lambda f: f),
+    # An administrator lets the old key work longer, with a reason.
     "extend": Event(lambda f: f.old == "active", lambda f: f),
-    # The old key's end has passed: the policy enforces, or every extension is used up.
+    # The old key's end has passed.
     "expire": Event(lambda f: f.old == "active", lambda f: replace(f, old="expired")),
     # The overlap has passed.
     "overlap_end": Event(lambda f: f.old == "retiring", lambda f: replace(f, old="superseded")),
@@ -192,7 +202,8 @@ _FIRST_USE = Step(
 _LATE_FIRST_USE = Step(DONE, "unused siblings end", CHATTER)
 _UNUSED_END = Step(DUE, "the rotation is open again", ACTIVITY)
 _BOTH_END = Step(CANCELLED, "activities close: nothing is left to replace", CHATTER)
-_EXTEND = "old key's end moves by overlap_days, at most max_extension_days in all, also natively"
+_OVERDUE = "nothing: the old key works until its own end, which no job moves"
+_EXTEND = "old key's end moves later by max_extension_days at most, also natively"
 _EXPIRE = "nothing: the old key ended by its own date; a new one can still be handed over"
 _POSTPONE = "no delivery, activity or notice until then; never beyond the old key's end"
 _CANCEL = Step(
@@ -210,7 +221,8 @@ TABLE = {
     DUE: _row(
         send=_SEND,
         hand_over=_HAND_OVER,
-        extend=Step(DUE, _EXTEND, ESCALATION),
+        overdue=Step(DUE, _OVERDUE, ESCALATION),
+        extend=Step(DUE, _EXTEND, CHATTER),
         expire=Step(DUE, _EXPIRE, DIGEST),
         revoke_old=Step(CANCELLED, "activities close", CHATTER),
         postpone=Step(DUE, _POSTPONE, CHATTER),
@@ -225,7 +237,8 @@ TABLE = {
         late_first_use=_LATE_FIRST_USE,
         unused_end=_UNUSED_END,
         both_end=_BOTH_END,
-        extend=Step(DELIVERING, _EXTEND, ESCALATION),
+        overdue=Step(DELIVERING, _OVERDUE, ESCALATION),
+        extend=Step(DELIVERING, _EXTEND, CHATTER),
         expire=Step(DELIVERING, _EXPIRE, DIGEST),
         revoke_old=Step(DELIVERING, "nothing: the new key may be in place already", CHATTER),
         postpone=Step(DELIVERING, _POSTPONE, CHATTER),
@@ -237,14 +250,18 @@ TABLE = {
         late_first_use=_LATE_FIRST_USE,
         unused_end=_UNUSED_END,
         both_end=_BOTH_END,
-        extend=Step(DELIVERED, _EXTEND, ESCALATION),
+        overdue=Step(DELIVERED, _OVERDUE, ESCALATION),
+        extend=Step(DELIVERED, _EXTEND, CHATTER),
         expire=Step(DELIVERED, _EXPIRE, DIGEST),
         revoke_old=Step(DELIVERED, "nothing: the new key goes on", CHATTER),
         postpone=Step(DELIVERED, _POSTPONE, CHATTER),
         cancel=_CANCEL,
     ),
     OVERLAP: _row(
-        used_end=Step(DUE, "the overlap is taken back: the old key lives to its own end", ACTIVITY),
+        last_used_end=Step(
+            DUE, "the overlap is taken back: the old key works to its own end", ACTIVITY
+        ),
+        used_end=Step(OVERLAP, "nothing: the overlap of the old key passes as announced", CHATTER),
         straggle=Step(OVERLAP, "half-way through the overlap its addresses are named", ALERT),
         overlap_end=Step(DONE, "old key ends as superseded, unused siblings end", CHATTER),
         revoke_old=Step(DONE, "", CHATTER),

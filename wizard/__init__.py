@@ -5,3 +5,6 @@ from . import auth_integration_revoke_all
 from . import auth_integration_second_factor
 from . import auth_integration_signing_secret
 from . import auth_integration_postpone
+from . import auth_integration_extend
+from . import auth_integration_undo_revocation
+from . import auth_integration_shorten

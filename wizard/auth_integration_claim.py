@@ -19,7 +19,7 @@ class AuthIntegrationClaim(models.TransientModel):
         "Replaces the key", related="rotation_id.old_key_id.prefix", related_sudo=False
     )
     old_expires_at = fields.Datetime(
-        "It ends", related="rotation_id.old_key_id.expires_at", related_sudo=False
+        "It expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
     )
     overlap_days = fields.Integer(
         related="rotation_id.integration_id.policy_id.overlap_days", related_sudo=False

@@ -1,5 +1,3 @@
-from datetime import timedelta
-
 from odoo import api, fields, models
 from odoo.addons.base.models.res_users import check_identity
 
@@ -28,12 +26,7 @@ class AuthIntegrationIssue(models.TransientModel):
         required=True,
     )
     expires_at = fields.Datetime(
-        "Ends",
-        compute="_compute_defaults",
-        compute_sudo=False,
-        store=True,
-        readonly=False,
-        required=True,
+        "Expires", help="Leave empty to use the policy. A date set here is final."
     )
     max_age_days = fields.Integer(
         related="integration_id.policy_id.max_age_days", related_sudo=False
@@ -43,9 +36,6 @@ class AuthIntegrationIssue(models.TransientModel):
     def _compute_defaults(self):
         for wizard in self:
             wizard.name = wizard.integration_id.name
-            wizard.expires_at = fields.Datetime.now() + timedelta(
-                days=wizard.integration_id.policy_id.max_age_days
-            )
 
     @check_identity
     def action_issue(self):

@@ -14,7 +14,7 @@ class AuthIntegrationPostpone(models.TransientModel):
     )
     # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
     deadline = fields.Datetime(
-        "Old key ends", related="rotation_id.old_key_id.expires_at", related_sudo=False
+        "Old key expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
     )
     until = fields.Datetime(required=True)
     reason = fields.Char(required=True)

@@ -21,7 +21,7 @@ class AuthIntegrationRevoke(models.TransientModel):
     reason = fields.Char(required=True)
     compromised = fields.Boolean(
         "Somebody else may have this key",
-        help="It is marked as compromised, and nobody can take the revocation back.",
+        help="The key is marked as compromised. Nobody can undo this revocation.",
     )
 
     @fresh_identity

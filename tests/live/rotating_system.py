@@ -50,12 +50,14 @@ class System:
             self.end_in(20)
 
     def end_in(self, days):
+        """Have the key end in so many days, and be due from 30 days before that on."""
         self.server.sql(
             """
             WITH ends AS (
-                UPDATE auth_integration_key SET expires_at = now() AT TIME ZONE 'UTC'
-                    + make_interval(days => %s) WHERE integration_id = %s
-                RETURNING apikey_id, expires_at)
+                UPDATE auth_integration_key SET (replace_by, expires_at) = (
+                    SELECT moment, moment FROM (SELECT now() AT TIME ZONE 'UTC'
+                        + make_interval(days => %s) AS moment) dates)
+                WHERE integration_id = %s RETURNING apikey_id, expires_at)
             UPDATE res_users_apikeys n SET expiration_date = ends.expires_at
             FROM ends WHERE n.id = ends.apikey_id
             """,

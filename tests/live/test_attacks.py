@@ -114,6 +114,8 @@ READS = {
         "claim", {"rotation_id": "$rotation"}, "old_prefix", "old_expires_at", "integration_id"
     ),
     "dialogue to put off, unsaved": onchange("postpone", {"rotation_id": "$rotation"}, "deadline"),
+    "dialog to extend, unsaved": onchange("extend", {"key_id": "$key"}, "current_end", "latest"),
+    "dialog to shorten, unsaved": onchange("shorten", {"policy_id": 1}, "key_count"),
     "dialogue to issue, unsaved": onchange(
         "issue", {"integration_id": "$hidden"}, "name", "max_age_days"
     ),
@@ -204,7 +206,22 @@ EVIL = "https://evil.example/"
 CHANGES = {
     "revoke": (EVERYBODY, KEY, "revoke", ["$key"], "for fun"),
     "rotate a key": (EVERYBODY, KEY, "action_rotate_now", ["$key"]),
-    "take a revocation back": (EVERYBODY, KEY, "action_withdraw_revocation", ["$key"]),
+    "undo a revocation": (EVERYBODY, KEY, "action_undo_revocation", ["$key"]),
+    "undo a revocation in the dialog": (
+        EVERYBODY, "auth.integration.undo.revocation", "create",
+        {"key_id": "$key", "reason": "x"},
+    ),
+    "extend a key": (EVERYBODY, KEY, "action_extend", ["$key"]),
+    "extend a key in the dialog": (
+        EVERYBODY, "auth.integration.extend", "create",
+        {"key_id": "$key", "expires_at": "2099-01-01 00:00:00", "reason": "x"},
+    ),
+    "shorten all keys": (
+        EVERYBODY, "auth.integration.policy", "action_shorten_existing_keys", [1],
+    ),
+    "shorten all keys in the dialog": (
+        EVERYBODY, "auth.integration.shorten", "create", {"policy_id": 1},
+    ),
     "prolong a key": ((*EVERYBODY, "manager"), KEY, "write", ["$own_key"], {"expires_at": False}),
     "save a key": (EVERYBODY, KEY, "web_save", ["$own_key"], {"compromised": True}, {}),
     "prolong a key by its integration": (
@@ -289,7 +306,8 @@ UNCHANGED = (
     "SELECT id, name, active, user_id, webhook_url, allowed_networks, totp_seed"
     " FROM auth_integration ORDER BY id",
     "SELECT * FROM auth_integration_owner_rel ORDER BY 1, 2",
-    "SELECT id, name, ended_at, expires_at, retire_at, compromised FROM auth_integration_key"
+    "SELECT id, name, ended_at, replace_by, expires_at, retire_at, compromised"
+    " FROM auth_integration_key"
     " ORDER BY id",
     "SELECT id, user_id, expiration_date FROM res_users_apikeys ORDER BY id",
     "SELECT id, login, active, password FROM res_users ORDER BY id",

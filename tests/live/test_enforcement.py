@@ -349,7 +349,7 @@ def test_key_inserted_by_sql_comes_under_policy(server, integration):
     assert record["integration_id"] == identifier
     # Keys adopted on one day end on different ones, none later than the policy allows.
     [ends] = server.sql(
-        f"SELECT expiration_date, expiration_date - {NOW} BETWEEN '59 days' AND '90 days' AS fits"
+        f"SELECT expiration_date, expiration_date - {NOW} BETWEEN '89 days' AND '120 days' AS fits"
         " FROM res_users_apikeys WHERE id = %s",
         [key.native_id],
     )

@@ -160,7 +160,7 @@ def test_key_made_by_other_code_for_an_integration(server, admin):
     assert found["integration_id"][1] == "generated" and found["scope"] == "rpc"
     assert found["expires_at"] == str(native(server, key)["expiration_date"])
     assert server.sql(
-        "SELECT expiration_date - (now() AT TIME ZONE 'UTC') BETWEEN '89 days' AND '90 days'"
+        "SELECT expiration_date - (now() AT TIME ZONE 'UTC') BETWEEN '119 days' AND '120 days'"
         " AS fits FROM res_users_apikeys WHERE index = %s",
         [key[:8]],
     ) == [{"fits": True}]

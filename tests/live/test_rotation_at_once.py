@@ -227,37 +227,15 @@ def test_digest_is_sent_once(server):
     assert len(mails) == 1
 
 
-def end(system):
-    """Bring the key to its last day: the schedule extends it."""
-    system.end_in(1)
-
-
-def lose_the_new_key(system):
-    """Bring the key into an overlap whose new key has ended: the schedule gives it back."""
-    new = system.server.shell(
-        """
-        key = env["auth.integration.key"].search([("prefix", "=", prefix)])
-        [rotation] = env["auth.integration.rotation"]._open(key)
-        secret, new = rotation.with_user(2)._claim()
-        result = secret
-        """,
-        prefix=system.key[:8],
-    )
-    system.call("json2", "whoami", new)
-    system.server.shell(
-        "env['auth.integration.key'].search([('prefix', '=', prefix)]).revoke('leaked')",
-        prefix=new[:8],
-    )
-
-
-@pytest.mark.parametrize("prepare", [end, lose_the_new_key])
-def test_locks_are_taken_in_the_order_of_a_first_use(server, prepare):
-    """The rotation, then its old key: else each would wait for the other."""
+@pytest.mark.parametrize("also", [False, True])
+def test_locks_are_taken_in_the_order_of_a_first_use(server, also):
+    """A revocation that takes an overlap back: the rotation, then its old key, else each would
+    wait for the other. Where the first use was of yet another key, there is nothing to take."""
     system = System(server, "claim")
     open_rotation(server, system)
-    prepare(system)
-    before = system.call("json2", "whoami")
+    new = claim_and_use(system)
     admin = administrator(server)
+    [key] = admin.call("auth.integration.key", "search", [("prefix", "=", new[:8])])
     with (
         quiet_log(server),
         contextlib.closing(postgres.connect(server.db)) as connection,
@@ -269,18 +247,39 @@ def test_locks_are_taken_in_the_order_of_a_first_use(server, prepare):
             "SELECT id FROM auth_integration_rotation WHERE integration_id = %s"
             " FOR NO KEY UPDATE", [system.id],
         )
-        running = pool.submit(admin.call, "auth.integration.rotation", "run_for_test")
+        running = pool.submit(admin.call, "auth.integration.key", "revoke", [key], "leaked")
         while waiting_for_locks(server) < 1:
             assert not running.done(), running.result()
         first_use.execute(
             "SELECT id FROM auth_integration_key WHERE prefix = %s"
             " FOR NO KEY UPDATE NOWAIT", [system.key[:8]],
         )
+        if also:
+            first_use.execute(
+                "UPDATE auth_integration_key SET retire_at = now() AT TIME ZONE 'UTC'"
+                " WHERE prefix = %s", [system.key[:8]],
+            )
         first_use.execute("COMMIT")
         running.result()
-    after = system.call("json2", "whoami")
-    assert after["state"] == "active"
-    assert (after["expires_at"] > before["expires_at"]) is (prepare is end)
+    [old] = admin.call(
+        "auth.integration.key", "search_read", [("prefix", "=", system.key[:8])], ["state"]
+    )
+    assert old["state"] == ("superseded" if also else "active")
+
+
+def claim_and_use(system):
+    """Claim the new key of a system and use it, which begins the overlap; return the key."""
+    new = system.server.shell(
+        """
+        key = env["auth.integration.key"].search([("prefix", "=", prefix)])
+        [rotation] = env["auth.integration.rotation"]._open(key)
+        secret, new = rotation.with_user(2)._claim()
+        result = secret
+        """,
+        prefix=system.key[:8],
+    )
+    system.call("json2", "whoami", new)
+    return new
 
 
 def test_one_code_presented_many_times_at_once(server):

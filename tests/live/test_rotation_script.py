@@ -71,8 +71,10 @@ class Host:
         self.server.sql(
             """
             WITH ends AS (
-                UPDATE auth_integration_key SET expires_at = now() AT TIME ZONE 'UTC'
-                    + interval '20 days' WHERE integration_id = %s
+                UPDATE auth_integration_key SET
+                    replace_by = now() AT TIME ZONE 'UTC' + interval '20 days',
+                    expires_at = now() AT TIME ZONE 'UTC' + interval '20 days'
+                WHERE integration_id = %s
                 RETURNING apikey_id, expires_at)
             UPDATE res_users_apikeys n SET expiration_date = ends.expires_at
             FROM ends WHERE n.id = ends.apikey_id

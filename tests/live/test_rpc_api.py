@@ -16,6 +16,7 @@ WHOAMI = {
     "integration",
     "prefix",
     "state",
+    "replace_by",
     "expires_at",
     "rotate_after",
     "channel",

@@ -58,13 +58,17 @@ def _leads_to_an_end(state):
 def test_the_old_key_ends_by_rotation_only_after_the_new_one_was_used():
     """The promise: no step but a person's own ends the last key that works.
 
-    ``expire`` is the policy's explicit wish (``enforce``) or comes after its longest extension.
+    ``expire`` is the end that was announced when the key was issued. A person who revokes the new
+    key, while another key of the integration works, lets the overlap of the old one pass.
     """
     deliberate = {"expire", "revoke_old", "cancel", "unused_end", "both_end", "used_end",
-                  "successor_end"}
+                  "last_used_end", "successor_end"}
     for facts in reachable():
+        another_key_works = facts.old == "retiring" and facts.replacement == "none"
         for event, step in rs.TABLE[rs.state_of(facts)].items():
             if not step or event in deliberate or not rs.EVENTS[event].possible(facts):
+                continue
+            if another_key_works and event == "overlap_end":
                 continue
             after = rs.EVENTS[event].change(facts)
             had_key = facts.old not in rs.OLD_ENDED or facts.replacement == "used"
@@ -72,10 +76,11 @@ def test_the_old_key_ends_by_rotation_only_after_the_new_one_was_used():
 
 
 def test_who_learns_of_an_alarm():
-    """A refused delivery, a second key, a late extension and whoever has not been updated."""
+    """A refused delivery, a second key, an overdue one and whoever has not been updated."""
     assert rs.TABLE[rs.DELIVERING]["refuse"].told == rs.ALERT
     assert rs.TABLE[rs.DELIVERED]["hand_over"].told == rs.ALERT
-    assert rs.TABLE[rs.DUE]["extend"].told == rs.ESCALATION
+    for state in (rs.DUE, rs.DELIVERING, rs.DELIVERED):
+        assert rs.TABLE[state]["overdue"].told == rs.ESCALATION
     assert rs.TABLE[rs.OVERLAP]["straggle"].told == rs.ALERT
     assert rs.TABLE[rs.DONE]["reuse_old"].told == rs.ALERT
 
@@ -83,3 +88,17 @@ def test_who_learns_of_an_alarm():
 def test_a_new_key_that_ended_unused_opens_the_rotation_again():
     for state in (rs.DELIVERING, rs.DELIVERED):
         assert rs.TABLE[state]["unused_end"].to == rs.DUE
+
+
+def test_no_event_gives_life_back():
+    """An old key that has ended stays so, whatever happens; only a revocation by a person takes an
+    overlap back, and only one that has not passed."""
+    for facts in reachable():
+        for name, event in rs.EVENTS.items():
+            if not event.possible(facts):
+                continue
+            after = event.change(facts)
+            if facts.old in rs.OLD_ENDED:
+                assert after.old in rs.OLD_ENDED, name
+            elif facts.old == "retiring" and after.old == "active":
+                assert name == "last_used_end"

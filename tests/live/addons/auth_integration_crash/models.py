@@ -78,8 +78,6 @@ def _step(cls, name):
     "_withdraw",
     "_confirm",
     "_confirm_late",
-    "_extend",
-    "_take_retirement_back",
     "_announce",
     "_ask_owners",
     "_send_digest",
@@ -104,6 +102,7 @@ class Rotation(models.Model):
 
 @steps(
     "_retire",
+    "_take_back_overlap",
     "_write_native_end",
     "_end",
     "_record_generated",

@@ -1,0 +1,31 @@
+from odoo import api, fields, models
+from odoo.addons.base.models.res_users import check_identity
+
+
+class AuthIntegrationExtend(models.TransientModel):
+    """Ask until when a key is to work, and why."""
+
+    _name = "auth.integration.extend"
+    _description = "Extend Key"
+
+    # With the rights of whoever asks: anybody may name any key in a dialog of their own.
+    key_id = fields.Many2one(
+        "auth.integration.key", required=True, readonly=True, ondelete="cascade"
+    )
+    current_end = fields.Datetime(
+        "Expires", related="key_id.effective_end", related_sudo=False
+    )
+    latest = fields.Datetime("Latest date", compute="_compute_latest", compute_sudo=False)
+    expires_at = fields.Datetime("New expiration date", required=True)
+    reason = fields.Char(required=True)
+
+    @api.depends("key_id")
+    def _compute_latest(self):
+        for wizard in self:
+            wizard.latest = wizard.key_id._latest_extension()
+
+    @check_identity
+    def action_extend(self):
+        """Move the end of the key later; see :meth:`auth.integration.key._extend`."""
+        self.key_id._extend(self.expires_at, self.reason)
+        return {"type": "ir.actions.act_window_close"}

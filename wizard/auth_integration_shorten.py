@@ -1,0 +1,25 @@
+from odoo import api, fields, models
+
+
+class AuthIntegrationShorten(models.TransientModel):
+    """Say how many keys a policy would change, and apply it to them."""
+
+    _name = "auth.integration.shorten"
+    _description = "Shorten Existing Keys"
+
+    policy_id = fields.Many2one(
+        "auth.integration.policy", required=True, readonly=True, ondelete="cascade"
+    )
+    overlap_days = fields.Integer(related="policy_id.overlap_days")
+    key_count = fields.Integer("Keys", compute="_compute_key_count")
+
+    @api.depends("policy_id")
+    def _compute_key_count(self):
+        keys = self.env["auth.integration.key"]
+        for wizard in self:
+            wizard.key_count = keys._count_shortened_by_policy(wizard.policy_id)
+
+    def action_shorten(self):
+        """Apply the policy; see :meth:`auth.integration.policy._shorten_existing_keys`."""
+        self.policy_id._shorten_existing_keys()
+        return {"type": "ir.actions.act_window_close"}

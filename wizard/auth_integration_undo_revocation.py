@@ -1,0 +1,20 @@
+from odoo import fields, models
+from odoo.addons.base.models.res_users import check_identity
+
+
+class AuthIntegrationUndoRevocation(models.TransientModel):
+    """Ask why a revoked key is to work again."""
+
+    _name = "auth.integration.undo.revocation"
+    _description = "Undo Revocation"
+
+    key_id = fields.Many2one(
+        "auth.integration.key", required=True, readonly=True, ondelete="cascade"
+    )
+    reason = fields.Char(required=True)
+
+    @check_identity
+    def action_undo(self):
+        """Let the key work again; see :meth:`auth.integration.key._withdraw_revocation`."""
+        self.key_id._withdraw_revocation(self.reason)
+        return {"type": "ir.actions.act_window_close"}
