@@ -1,7 +1,7 @@
 {
     "name": "API Integrations: Authentication",
     "summary": "Keep every API integration able to authenticate, and say exactly why one could not",
-    "version": "19.0.1.2.0",
+    "version": "19.0.1.3.0",
     "category": "Administration",
     "author": "Auth Integration Contributors",
     "license": "LGPL-3",

@@ -1,8 +1,9 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.fields import Command
+from odoo.tools import SQL
 
-from ..tools import codes, networks
+from ..tools import codes, native_scope, networks
 
 CHANNELS = [
     ("xmlrpc", "XML-RPC"),
@@ -247,6 +248,10 @@ class AuthIntegration(models.Model):
             if reason := user._integration_takeover_obstacle():
                 raise ValidationError(reason)
 
+    def _has_rules(self):
+        """Whether not every call with a key of this integration is accepted; no, without any."""
+        return bool(self.allowed_networks or self.allowed_channels)
+
     # Access ----------------------------------------------------------------------------------
 
     def _is_privileged(self):
@@ -328,6 +333,8 @@ class AuthIntegration(models.Model):
             owners_before._withdraw_owner_group()
         if "user_id" in vals:
             self._take_users_over()
+        elif native_scope.RULE_FIELDS & vals.keys():
+            self._apply_rules()
         if "active" in vals and not Following.is_said_in(self.env):
             self._follow_active()
         return result
@@ -385,6 +392,12 @@ class AuthIntegration(models.Model):
         its sessions, which end (:meth:`res.users._session_token_get_values`)."""
         self.env["auth.integration.key"].sudo()._reconcile()
         self.env.registry.clear_cache()
+
+    def _apply_rules(self):
+        """Have the native keys fail closed under new rules, in the transaction that changes them."""
+        keys = self.env["auth.integration.key"].sudo()
+        keys._import_missing()
+        keys._write_native_scopes(SQL("i.id IN %s", tuple(self.ids)))
 
     def _follow_active(self):
         """Archive and restore the technical user with its integration.

@@ -16,6 +16,8 @@ patched                                   why
 ``odoo.service.common.dispatch``,         to see the calls that end before any model is asked
 ``odoo.service.model.dispatch``,
 ``odoo.service.db.dispatch``
+``res.users.apikeys._check_credentials``  to have a key with rules verified where a module between
+(stock's own)                             it and us verifies keys too, see :mod:`native_scope`
 log filters                               core logs what callers type, see :mod:`log_filters`
 ========================================  ====================================================
 """
@@ -30,6 +32,7 @@ import odoo.service.common
 import odoo.service.db
 import odoo.service.model
 import werkzeug.wrappers
+from odoo.addons.base.models.res_users import ResUsersApikeys
 
 from . import (
     attempt,
@@ -40,8 +43,10 @@ from . import (
     probe,
     refused_answers,
     service_calls,
+    stock_verification,
 )
 from .core_decision import CoreDecision
+from .native_scope import RESTRICTED
 
 _logger = logging.getLogger(__name__)
 
@@ -56,6 +61,7 @@ def apply() -> None:
     _patch(odoo.service.common, "dispatch", functools.partial(_dispatch, "common"))
     _patch(odoo.service.model, "dispatch", functools.partial(_dispatch, "object"))
     _patch(odoo.service.db, "dispatch", functools.partial(_dispatch, "db"))
+    _patch(ResUsersApikeys, "_check_credentials", _stock_verification)
     log_filters.install()
 
 
@@ -161,3 +167,17 @@ def _dispatch_and_report(core, service, method, params):
     finally:
         probe.leave_service(token)
         calling_key.forget()
+
+
+def _stock_verification(original):
+    """Mirror stock's ``_check_credentials``, which refuses each key with rules: not one of which
+    we know, this very moment, that they allow the call."""
+
+    def _check_credentials(self, *, scope, key):
+        with stock_verification.by_model():
+            uid = original(self, scope=scope, key=key)
+            if uid is None and stock_verification.is_vouched_for(self, scope, key):
+                return original(self, scope=RESTRICTED, key=key)
+            return uid
+
+    return _check_credentials
