@@ -263,7 +263,7 @@ class ResUsersApikeys(models.Model):
         # A live row and its record share their hash, which is then verified once.
         seen = set()
         for native_id, record_id, stored_hash, known_digest in sorted(
-            candidates, key=lambda row: (row[0] is None, row[0] or -row[1])
+            candidates, key=lambda row: (row[0] is None, -(row[0] or row[1]))
         ):
             if stored_hash in seen:
                 continue
