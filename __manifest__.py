@@ -21,6 +21,7 @@
         "wizard/auth_integration_postpone_views.xml",
         "wizard/auth_integration_signing_secret_views.xml",
         "wizard/auth_integration_second_factor_views.xml",
+        "wizard/base_module_uninstall_views.xml",
         "views/auth_integration_policy_views.xml",
         "views/auth_integration_finding_acceptance_views.xml",
         "views/auth_integration_finding_views.xml",

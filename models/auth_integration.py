@@ -394,7 +394,7 @@ class AuthIntegration(models.Model):
         self.env.registry.clear_cache()
 
     def _apply_rules(self):
-        """Have the native keys fail closed under new rules, in the transaction that changes them."""
+        """Have the native keys fail closed under new rules, in the transaction of these."""
         keys = self.env["auth.integration.key"].sudo()
         keys._import_missing()
         keys._write_native_scopes(SQL("i.id IN %s", tuple(self.ids)))

@@ -44,7 +44,8 @@ class AuthIntegrationKey(models.Model):
                 probe=probe.SCOPE,  # which stock refuses as it is
                 restricted=native_scope.RESTRICTED,
                 condition=condition or SQL("TRUE"),
-            )
+            ),
+            log_exceptions=False,  # a call waits for no lock for long, and tries again
         )
         changed = self.env.cr.rowcount
         if changed:

@@ -7,6 +7,7 @@ from . import test_diagnosis
 from . import test_finding
 from . import test_integration
 from . import test_key
+from . import test_key_scope
 from . import test_rotation
 from . import test_rotation_after
 from . import test_rotation_overlap

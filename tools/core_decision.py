@@ -18,7 +18,12 @@ _logger = logging.getLogger(__name__)
 _failures = LogLimit(per_minute=60)
 
 # Not errors: what our part refuses itself, and what makes Odoo try the whole request again.
-_PASSED_ON = (AccessDenied, KeyRulesUnreadable, *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY, ReadOnlySqlTransaction)
+_PASSED_ON = (
+    AccessDenied,
+    KeyRulesUnreadable,
+    *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY,
+    ReadOnlySqlTransaction,
+)
 
 
 class CoreDecision:

@@ -24,14 +24,15 @@ def verify(core, arguments: dict):
 
     :param core: what stock decides
     :type core: CoreDecision
-    :param arguments: of the function, by name: ``cr``, ``scope``, ``key`` and others
+    :param arguments: of the function, by name: a cursor first, ``scope``, ``key`` and others
     :return: the user's id, or None
     """
-    cr, scope, key = (arguments.get(name) for name in ("cr", "scope", "key"))
-    others = [value for name, value in arguments.items() if name not in ("cr", "scope", "key")]
+    others = dict(arguments)
+    cr = others.pop(next(iter(others)))
+    scope, key = others.pop("scope"), others.pop("key")
     if stock_verification.is_by_model() or not (scope and key):
         return core()
-    if any(value not in (None, _TABLE) for value in others):
+    if any(value not in (None, _TABLE) for value in others.values()):
         return core()  # what is sought is something else, such as a trusted device
     registry = _registry(cr)
     if registry is None:

@@ -28,8 +28,8 @@ WORLD = """
             {"name": code, "code": code, "owner_ids": [(4, owner.id)], **values})
         keys[code] = integration.issue_key()["key"]
         if code == "ended":  # by our dates only
-            cr.execute("UPDATE auth_integration_key SET expires_at = '2020-01-01' WHERE user_id = %s",
-                       [integration.user_id.id])
+            cr.execute("UPDATE auth_integration_key SET expires_at = '2020-01-01'"
+                       " WHERE user_id = %s", [integration.user_id.id])
         if code == "revoked":
             integration.key_ids.revoke("it leaked")
     result = keys

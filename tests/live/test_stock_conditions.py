@@ -1,4 +1,4 @@
-"""Each condition of stock's verification of a key, with odd values: we accept nobody that it refuses.
+"""Each condition of stock's verification of a key, with odd values: we accept what it accepts.
 
 The same row is changed in the same way in two databases, of stock Odoo and of one with the add-on,
 where the key was accepted on every way before.  Stock is asked for the first time after the change:

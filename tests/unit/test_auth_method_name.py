@@ -1,6 +1,7 @@
 """The two ways in which Odoo names the authentication method of a route."""
 
 import pytest
+
 from odoo.addons.auth_integration.models.ir_http import auth_method_name
 
 

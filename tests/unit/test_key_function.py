@@ -4,8 +4,9 @@ import sys
 import types
 
 import pytest
-from odoo.addons.auth_integration.tools import core_patches, cursor_verification
 from odoo.addons.base.models import res_users
+
+from odoo.addons.auth_integration.tools import core_patches, cursor_verification
 
 NAME = cursor_verification.FUNCTION
 
