@@ -23,6 +23,7 @@ from . import auth_integration_key_after
 from . import auth_integration_key_limit
 from . import auth_integration_key_reconcile
 from . import auth_integration_key_retention
+from . import auth_integration_key_scope
 from . import auth_integration_key_use
 from . import auth_integration_key_rpc
 from . import auth_integration_delivery_self_service

@@ -247,6 +247,8 @@ def _was_emitted(attempt):
     emitted = request.__dict__.setdefault("_auth_integration_emitted", set())
     presented = attempt.presented_identity
     identity = (
+        attempt.database,
+        attempt.number,
         attempt.outcome,
         attempt.channel,
         presented if isinstance(presented, (str, int)) else type(presented),

@@ -6,7 +6,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL, format_datetime
 
-from ..tools import causes, networks, probe
+from ..tools import causes, native_scope, networks, probe
 from .auth_integration_key import LIVE_STATES
 from .fresh_identity import fresh_identity
 
@@ -199,6 +199,14 @@ class AuthAttempt(models.Model):
         key = self._known_key()
         if not key or not self._may_see(key):
             return self._explain_present_key()
+        if key.scope == native_scope.RESTRICTED:
+            return [
+                self.env._(
+                    "The key %(key)s was limited to certain networks or protocols when this app was"
+                    " removed. What it was valid for is unknown: issue a new key.",
+                    key=key.display_name,
+                )
+            ]
         return [
             self.env._(
                 "The key %(key)s was made for “%(scope)s” only.",

@@ -1,8 +1,9 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.fields import Command
+from odoo.tools import SQL
 
-from ..tools import codes, networks
+from ..tools import codes, native_scope, networks
 from .fresh_identity import fresh_identity
 
 CHANNELS = [
@@ -266,6 +267,10 @@ class AuthIntegration(models.Model):
             if reason := user._integration_takeover_obstacle():
                 raise ValidationError(reason)
 
+    def _has_rules(self):
+        """Whether not every call with a key of this integration is accepted; no, without any."""
+        return bool(self.allowed_networks or self.allowed_channels)
+
     # Access ----------------------------------------------------------------------------------
 
     def _is_privileged(self):
@@ -342,6 +347,8 @@ class AuthIntegration(models.Model):
             (users_before - self.sudo().user_id)._end_sessions()
             self.sudo().user_archived_along = False
             self._take_users_over()
+        elif native_scope.RULE_FIELDS & vals.keys():
+            self._apply_rules()
         moved.key_ids._shorten_to_policy()
         if "active" in vals and not Following.is_said_in(self.env):
             self._follow_active()
@@ -402,6 +409,12 @@ class AuthIntegration(models.Model):
         self.env["auth.integration.key"].sudo()._reconcile()
         self.sudo().user_id._end_sessions()
         self.sudo().key_ids._shorten_to_policy()
+
+    def _apply_rules(self):
+        """Have the native keys fail closed under new rules, in the transaction of these."""
+        keys = self.env["auth.integration.key"].sudo()
+        keys._import_missing()
+        keys._write_native_scopes(SQL("i.id IN %s", tuple(self.ids)))
 
     def _follow_active(self):
         """Archive and restore the technical user with its integration.

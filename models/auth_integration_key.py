@@ -69,7 +69,11 @@ class AuthIntegrationKey(models.Model):
     # The comodel is hand-made by core, so the ORM adds no foreign key: the id stays on the
     # tombstone, and the native vacuum is never blocked by us.
     apikey_id = fields.Many2one("res.users.apikeys", "Native key", readonly=True, index=True)
-    scope = fields.Char(readonly=True, help="Empty: a global key, valid for RPC.")
+    scope = fields.Char(
+        readonly=True,
+        help="What the key is good for. Empty: anything. While networks or protocols of its"
+        " integration restrict it, the native key has the scope auth_integration instead.",
+    )
     prefix = fields.Char(readonly=True, size=8, help="The first 8 characters of the key.")
     adopted = fields.Boolean(
         readonly=True, help="Found in the database: earlier uses of this key are not known."
@@ -359,6 +363,8 @@ class AuthIntegrationKey(models.Model):
         )
         self.invalidate_model()
         ids = {digest: id_ for id_, digest in rows}
+        self._settle_with_rules([user_id for user_id, _secret, _replaces_id in made])
+        self.browse(ids.values())._write_native_scope()
         return [ids[digest] for digest in digests]
 
     @api.model

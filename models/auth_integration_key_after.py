@@ -197,4 +197,5 @@ class AuthIntegrationKey(models.Model):
             {"ended_at": False, "ended_by": False, "end_kind": False, "end_reason": False}
         )
         self.flush_recordset()
+        self._write_native_scope()
         self.env["res.users.apikeys"].invalidate_model()

@@ -60,12 +60,14 @@ class AuthIntegrationKey(models.Model):
             self._reconcile_ended_sql(),
             self._reconcile_missing_sql(),
             self._reconcile_owner_sql(),
+            self._follow_native_scope_sql(),
             self._follow_native_end_sql(SQL("TRUE")),
             self._reconcile_policy_sql(),
             self._reconcile_native_end_sql(),
         ):
             self.env.cr.execute(statement)
             changed += self.env.cr.rowcount
+        changed += self._write_native_scopes()
         changed += self._end_risen_keys()
         self.invalidate_model()
         return changed

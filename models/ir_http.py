@@ -1,9 +1,11 @@
 import re
 import traceback
+from collections.abc import Mapping
 
 from odoo import models
 from odoo.exceptions import AccessDenied, UserError
 from odoo.http import SessionExpiredException, request
+from psycopg2.errors import ReadOnlySqlTransaction
 from werkzeug.exceptions import HTTPException
 
 from ..tools import attempt as attempt_context
@@ -17,6 +19,14 @@ _OF_SESSIONS = ("public", "user")
 _CREDENTIAL_HEADER = re.compile(r"auth|api.?key|token|secret|signature", re.IGNORECASE)
 
 
+def auth_method_name(auth):
+    """The name of the ``_auth_method_*`` that a route is for.
+
+    :param auth: the name, or the routing of which it is the ``auth``
+    """
+    return auth["auth"] if isinstance(auth, Mapping) else auth
+
+
 class IrHttp(models.AbstractModel):
     _inherit = "ir.http"
 
@@ -25,9 +35,12 @@ class IrHttp(models.AbstractModel):
         """Extend :meth:`ir.http._authenticate_explicit`: every ``_auth_method_*`` that takes a
         credential is one attempt, and so is an API call on an ended session.
 
-        Called once per request and again on each retry; later Odoo versions pass ``routing``.
+        Called once per request and again on each retry.
+
+        :param auth: the name of the method; since 19.4 what is known of the route, a dictionary
         """
         core = CoreDecision(super()._authenticate_explicit, auth, *args)
+        auth = auth_method_name(auth)
         if not getattr(request.env.registry, "auth_integration_ready", False):
             return core()
         if auth == "none":
@@ -58,6 +71,9 @@ class IrHttp(models.AbstractModel):
             try:
                 result = core()
             except AccessDenied as error:
+                if isinstance(error.__context__, ReadOnlySqlTransaction):
+                    # Core takes it for a refusal, and it asks for the primary.
+                    raise error.__context__ from None
                 if auth == "bearer" and attempt.key_user_id:
                     attempt.note("session_mismatch")
                 cls._note_unexplained(attempt, error)

@@ -393,9 +393,12 @@ class ResUsers(models.Model):
                     return
                 credential = {"login": attempt.known_login, "password": passwd, "type": "password"}
                 # Whatever it raises, core would only have it raised once more.
-                core.instead(user._check_credentials, credential, {"interactive": False})
+                auth_info = core.instead(
+                    user._check_credentials, credential, {"interactive": False}
+                )
                 self._settle_acceptance(attempt, user)
-                self._remember_acceptance(attempt, uid, passwd, state)
+                if attempt.accepted_key_of or auth_info["auth_method"] != "apikey":
+                    self._remember_acceptance(attempt, uid, passwd, state)
 
     def _rpc_user(self, uid, attempt):
         """The active user of an RPC call, and all on which the acceptance of his password hangs.

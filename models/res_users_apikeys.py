@@ -2,7 +2,7 @@ import binascii
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 
 from odoo import api, models
@@ -11,14 +11,17 @@ from odoo.addons.base.models.res_users import ResUsersApikeys as BaseApikeys
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import SQL
 from passlib.utils import MAX_PASSWORD_SIZE
+from psycopg2.errors import ReadOnlySqlTransaction
 
 from ..tools import attempt as attempt_context
-from ..tools import caller, calling_key, hook_queries, key_in_use, probe
+from ..tools import caller, calling_key, hook_queries, key_in_use, probe, stock_verification
 from ..tools.calling_key import CallingKey
 from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_end import JOINED_STATE_SQL, STATE_SQL
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
+from ..tools.log_limit import LogLimit
+from ..tools.native_scope import HAS_RULES_SQL, RESTRICTED, RPC, KeyRulesUnreadable
 from ..tools.redaction import is_key_shaped, is_storable, remove_keys
 
 _logger = logging.getLogger(__name__)
@@ -27,18 +30,26 @@ _identities = IdentityCache()
 
 # Milliseconds that the first call with a key we do not know may wait for another one like it.
 ADOPTION_LOCK_TIMEOUT_MS = 5000
+# Milliseconds that a call may wait to write the scope of a key; the next one tries again.
+RESTRICTING_LOCK_TIMEOUT_MS = 500
+_unrestricted = LogLimit(per_minute=10)
 
 # The facts of :class:`KeyFacts`, asked on every call.
 _LIVE_FACTS = f"""
-    SELECT native.user_id, u.login, u.active, native.scope,
+    SELECT native.user_id, u.login, u.active,
+           CASE WHEN native.scope = '{RESTRICTED}' AND k.id IS NOT NULL THEN k.scope
+                ELSE native.scope END,
            native.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
            k.id, {JOINED_STATE_SQL.format(k="k")},
-           i.id, i.active, i.allowed_networks, i.allowed_channels
+           i.id, i.active, i.allowed_networks, i.allowed_channels,
+           {HAS_RULES_SQL.format(i="i")} AND COALESCE(native.scope, '')
+               NOT IN ('{RESTRICTED}', '{probe.SCOPE}')
     FROM res_users_apikeys native
     JOIN res_users u ON u.id = native.user_id
     LEFT JOIN auth_integration_key k ON k.apikey_id = native.id AND k.hash = native.key
     LEFT JOIN auth_integration i ON i.user_id = native.user_id
     WHERE native.id = %(native_id)s AND native.key = %(stored_hash)s
+      AND native.index = %(prefix)s
     ORDER BY k.id DESC LIMIT 1
 """
 _ENDED_FACTS = f"""
@@ -84,6 +95,55 @@ def _hash_all(secrets):
         return list(pool.map(KEY_CRYPT_CONTEXT.hash, secrets))
 
 
+class KeyDecision(CoreDecision):
+    """What is decided below us about a key, by stock Odoo and by other modules."""
+
+    __slots__ = ("_key", "_keys", "_scope")
+
+    def __init__(self, method, keys, scope, key):
+        super().__init__(method, scope=scope, key=key)
+        self._keys, self._scope, self._key = keys, scope, key
+
+    def vouched(self):
+        """Let others decide about a key that we accept: stock sees past its native scope."""
+        dbname = self._keys.env.cr.dbname
+        with stock_verification.vouched_for(dbname, self._scope, self._key):
+            return self()
+
+    def alone(self):
+        """Extend :meth:`CoreDecision.alone`: a key with rules is refused, whatever a replica that
+        lags behind says."""
+        if self._keys.env.cr.readonly:
+            # Makes Odoo serve the whole request again, on the primary.
+            raise ReadOnlySqlTransaction("API keys are verified on the primary")
+        uid = self.refuse_unreadable(self())
+        with suppress(Exception):  # which may be what has failed
+            if attempt := attempt_context.current():
+                attempt.accepted_key_of = uid
+        return uid
+
+    def refuse_unreadable(self, uid):
+        """Pass an answer of stock's on, unless it refused a good key only for having rules.
+
+        :param uid: the answer
+        :raise KeyRulesUnreadable: it did; whoever calls may try again
+        """
+        if uid is None and self._has_rules():
+            with suppress(Exception):  # which may be what has failed
+                attempt_context.note("internal_error")
+            raise KeyRulesUnreadable()
+        return uid
+
+    def _has_rules(self):
+        """Whether this is the secret of a key with rules, good but for these."""
+        try:
+            return bool(
+                BaseApikeys._check_credentials(self._keys, scope=RESTRICTED, key=self._key)
+            )
+        except Exception:
+            return False
+
+
 class Issuing:
     """Says to :meth:`ResUsersApikeys._generate` that the end is settled and the key recorded.
 
@@ -114,9 +174,11 @@ class ResUsersApikeys(models.Model):
 
         :return: the user's id, or None
         """
-        below = CoreDecision(super()._check_credentials, scope=scope, key=key)
-        if not self._auth_integration_applies() or not (scope and key):
+        below = KeyDecision(super()._check_credentials, self, scope, key)
+        if self._name != stock_verification.MODEL or not (scope and key):
             return below()
+        if not self._auth_integration_applies():
+            return below.refuse_unreadable(below())
         return below.with_our_part(self._check_and_note, scope, key)
 
     def _check_and_note(self, below, scope, key):
@@ -131,14 +193,15 @@ class ResUsersApikeys(models.Model):
         :param below: the verification below us
         :type below: CoreDecision
         """
-        if self._is_only_core_below():
-            return self._decide_secret(scope, key)
-        uid = below()
         allowed = self._decide_secret(scope, key)
+        if self._is_only_core_below():
+            return allowed
+        uid = below.vouched() if allowed else below()
         # A credential that only the other module knows is the other module's business.
         if allowed == uid or not self._is_known(key):
             return uid
         if allowed:
+            calling_key.forget()
             attempt_context.note("provider_error")
         return None
 
@@ -177,7 +240,7 @@ class ResUsersApikeys(models.Model):
         if not is_key_shaped(secret):
             return None
         known = _identities.recall(self.env.cr.dbname, IdentityCache.digest(secret))
-        return known and KeyIdentity(native_id=known[0], stored_hash=known[1])
+        return known and KeyIdentity(known[0], None, known[1], secret[:INDEX_SIZE])
 
     def _is_known(self, secret):
         """Whether a secret is an API key, live or ended, whoever's it is."""
@@ -211,7 +274,7 @@ class ResUsersApikeys(models.Model):
                 if native_id and digest:
                     _identities.remember(self.env.cr.dbname, digest, native_id, stored_hash)
                     self._note_learned(digest, candidates)
-                return KeyIdentity(native_id, record_id, stored_hash)
+                return KeyIdentity(native_id, record_id, stored_hash, secret[:INDEX_SIZE])
         return None
 
     @staticmethod
@@ -231,7 +294,7 @@ class ResUsersApikeys(models.Model):
         if facts is None:
             return False, None
         who = caller.current()
-        if self._refusal_codes(facts, scope, who):
+        if self._refusal_codes(facts, scope, who, identity):
             return True, None
         if facts.key_id:
             calling_key.remember(
@@ -246,12 +309,14 @@ class ResUsersApikeys(models.Model):
             )
         return True, facts.user_id
 
-    def _refusal_codes(self, facts, scope, who):
+    def _refusal_codes(self, facts, scope, who, identity):
         probing = facts.scope == probe.SCOPE and self._may_probe()
         if probing:
             # It proves the way to Odoo, from Odoo's own address: no rule on callers is meant.
             facts = facts._replace(scope=None, allowed_networks=None, allowed_channels=None)
         codes = refusal_codes(facts, scope=scope, channel=who.channel, address=who.remote_addr)
+        if identity.native_id is None and not codes:
+            codes = {"key_revoked"}  # stock has nothing by which it could accept this secret
         self._annotate(facts, codes)
         if probing and not codes and (attempt := attempt_context.current()):
             attempt.discarded = True  # no call of the integration's own
@@ -271,7 +336,7 @@ class ResUsersApikeys(models.Model):
         facts = identity and self._live_facts(identity)
         if not facts:
             return None
-        return self._refusal_codes(facts, "rpc", caller.current())
+        return self._refusal_codes(facts, "rpc", caller.current(), identity)
 
     def _annotate(self, facts, codes):
         attempt = attempt_context.current()
@@ -296,8 +361,25 @@ class ResUsersApikeys(models.Model):
         """
         facts = self._fetch_facts(identity)
         if facts is not None and facts.key_id is None:
-            return self._adopt(identity) or facts._replace(state=None)
+            facts = self._adopt(identity) or facts._replace(state=None)
+        if facts is not None and facts.lacks_native_rules:
+            self._restrict_natively(facts)
         return facts
+
+    def _restrict_natively(self, facts):
+        """Have a key fail closed whose rules came by SQL; what decides about this call is ours."""
+        try:
+            with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
+                cr.execute("SET LOCAL lock_timeout = %s", [f"{RESTRICTING_LOCK_TIMEOUT_MS}ms"])
+                keys = self.env(cr=cr, su=True)["auth.integration.key"]
+                keys._import_missing()
+                keys._write_native_scopes(SQL("n.user_id = %s", facts.user_id))
+        except Exception:
+            if (suppressed := _unrestricted.admit()) is not None:
+                _logger.exception(
+                    "Odoo alone would not hold an API key to its rules (%s more not shown)",
+                    suppressed,
+                )
 
     def _adopt(self, identity):
         """Give every key its record and return the facts of this one.
@@ -331,12 +413,14 @@ class ResUsersApikeys(models.Model):
         keys = self.env["auth.integration.key"].sudo()
         dates = keys._allowed_dates(self.env.user, expiration_date)
         secret = super()._generate(scope, name, dates.expires_at)
-        with recording(self.env):
+        # A key with rules is not to be had without them.
+        has_rules = self.env.user._integration()._has_rules()
+        with nullcontext() if has_rules else recording(self.env):
             keys._record_generated([(self.env.uid, secret, None, dates.replace_by)])
         return secret
 
     def _generate_all(self, wanted):
-        """Make several global keys whose ends are settled; the caller records them.
+        """Make several keys for RPC whose ends are settled; the caller records them.
 
         Mirrors :meth:`res.users.apikeys._generate`, with one statement for all. When another
         module makes keys too, it is called for each.
@@ -348,17 +432,18 @@ class ResUsersApikeys(models.Model):
         if definers != [ResUsersApikeys, BaseApikeys]:
             natives = self.with_context(auth_integration_issuing=Issuing())
             return [
-                natives.with_user(user).sudo()._generate(None, name, end)
+                natives.with_user(user).sudo()._generate(RPC, name, end)
                 for user, name, end in wanted
             ]
         secrets = [binascii.hexlify(os.urandom(API_KEY_SIZE)).decode() for _ in wanted]
         self.env.cr.execute(
             SQL(
                 """
-                INSERT INTO res_users_apikeys (name, user_id, expiration_date, key, index)
-                SELECT * FROM unnest(
+                INSERT INTO res_users_apikeys (scope, name, user_id, expiration_date, key, index)
+                SELECT %s, * FROM unnest(
                     %s::varchar[], %s::integer[], %s::timestamp[], %s::varchar[], %s::varchar[])
                 """,
+                RPC,
                 [name for _user, name, _end in wanted],
                 [user.id for user, _name, _end in wanted],
                 [end or None for _user, _name, end in wanted],

@@ -10,6 +10,7 @@ from . import test_key
 from . import test_revoke_all_keys
 from . import test_marks
 from . import test_key_end
+from . import test_key_scope
 from . import test_rotation
 from . import test_rotation_after
 from . import test_rotation_overlap

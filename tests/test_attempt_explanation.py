@@ -104,6 +104,17 @@ class TestAttemptExplanation(IntegrationCommon):
         self.assertNotIn("warehouse", told["olivia"].lower())
         self.assertNotIn(foreign_key.prefix, told["olivia"])
 
+    def test_scope_that_nobody_knows_is_no_name(self):
+        """The scope of ours that a removal of this app left behind says nothing to anybody."""
+        self.env.cr.execute(
+            "UPDATE auth_integration_key SET scope = 'auth_integration' WHERE id = %s",
+            [self.key.id],
+        )
+        self.key.invalidate_recordset()
+        text = self._attempt("key_wrong_scope", key_id=self.key.id).case_explanation
+        self.assertIn("issue a new key", text)
+        self.assertNotIn("“auth_integration”", text)
+
     def test_wrong_scope_is_named(self):
         self.env.cr.execute(
             "UPDATE auth_integration_key SET scope = 'odoo.plugin' WHERE id = %s", [self.key.id]

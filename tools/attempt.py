@@ -25,7 +25,8 @@ class Attempt:
     """One try to authenticate, as far as it is known.
 
     The secret is never part of it.  ``login`` and ``uid`` are as the caller sent them, of any
-    type; ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
+    type; ``number`` tells the tries of one request from each other, where it makes many;
+    ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
     ended; ``accepted_key_of`` is set only when it was good, and ``learned_digest`` is its SHA-256,
     when that is not in its record yet.
 
@@ -43,6 +44,7 @@ class Attempt:
     auth_type: str | None = None
     login: object = None
     uid: object = None
+    number: int | None = None
     user_id: int | None = None
     known_login: str | None = None
     integration_id: int | None = None

@@ -12,12 +12,18 @@ from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from psycopg2.errors import ReadOnlySqlTransaction
 
 from .log_limit import LogLimit
+from .native_scope import KeyRulesUnreadable
 
 _logger = logging.getLogger(__name__)
 _failures = LogLimit(per_minute=60)
 
 # Not errors: what our part refuses itself, and what makes Odoo try the whole request again.
-_PASSED_ON = (AccessDenied, *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY, ReadOnlySqlTransaction)
+_PASSED_ON = (
+    AccessDenied,
+    KeyRulesUnreadable,
+    *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY,
+    ReadOnlySqlTransaction,
+)
 
 
 class CoreDecision:
@@ -71,7 +77,11 @@ class CoreDecision:
             if error is self._error:
                 raise
             self._log_failure(part)
-            return self()
+            return self.alone()
+
+    def alone(self):
+        """Return core's answer, since our part has failed."""
+        return self()
 
     @staticmethod
     def _log_failure(part):

@@ -16,12 +16,18 @@ patched                                   why
 ``odoo.service.common.dispatch``,         to see the calls that end before any model is asked
 ``odoo.service.model.dispatch``,
 ``odoo.service.db.dispatch``
+``res.users.apikeys._check_credentials``  to have a key with rules verified where a module between
+(stock's own)                             it and us verifies keys too, see :mod:`native_scope`
+``_check_apikey_credentials`` of          to see the keys that are verified past every model; newer
+``base.models.res_users``                 builds only, in every module that holds it by name
 log filters                               core logs what callers type, see :mod:`log_filters`
 ========================================  ====================================================
 """
 
 import functools
+import inspect
 import logging
+import sys
 import threading
 
 import odoo.http
@@ -29,19 +35,23 @@ import odoo.service.common
 import odoo.service.db
 import odoo.service.model
 import werkzeug.wrappers
+from odoo.addons.base.models import res_users as base_users
 
 from . import (
     attempt,
     caller,
     calling_key,
+    cursor_verification,
     early_refusals,
     log_filters,
     probe,
     refused_answers,
     service_calls,
+    stock_verification,
     tracebacks,
 )
 from .core_decision import CoreDecision
+from .native_scope import RESTRICTED
 
 _logger = logging.getLogger(__name__)
 
@@ -56,6 +66,8 @@ def apply() -> None:
     _patch(odoo.service.common, "dispatch", functools.partial(_dispatch, "common"))
     _patch(odoo.service.model, "dispatch", functools.partial(_dispatch, "object"))
     _patch(odoo.service.db, "dispatch", functools.partial(_dispatch, "db"))
+    _patch(base_users.ResUsersApikeys, "_check_credentials", _stock_verification)
+    _patch_key_function()
     log_filters.install()
 
 
@@ -180,3 +192,51 @@ def _dispatch_and_report(core, service, method, params):
     finally:
         probe.leave_service(token)
         calling_key.forget()
+
+
+def _stock_verification(original):
+    """Mirror stock's ``_check_credentials``, which refuses each key with rules: not one of which
+    we know, this very moment, that they allow the call."""
+
+    def _check_credentials(self, *, scope, key):
+        with stock_verification.by_model():
+            uid = original(self, scope=scope, key=key)
+            if uid is None and stock_verification.is_vouched_for(self, scope, key):
+                return original(self, scope=RESTRICTED, key=key)
+            return uid
+
+    return _check_credentials
+
+
+def _patch_key_function():
+    """Patch the function that newer builds verify keys with, wherever it was imported by name.
+
+    Whoever imports it later finds the patched one.
+    """
+    name = cursor_verification.FUNCTION
+    original = getattr(base_users, name, None)
+    if original is None or getattr(original, _MARK, False):
+        return
+    _patch(base_users, name, _key_function)
+    for module in list(sys.modules.values()):
+        names = getattr(module, "__dict__", None)
+        if isinstance(names, dict):
+            for alias in [key for key, value in list(names.items()) if value is original]:
+                names[alias] = getattr(base_users, name)
+
+
+def _key_function(original):
+    """Mirror ``_check_apikey_credentials(cr, *, scope, key, ...)`` and decide as the model does."""
+    signature = inspect.signature(original)
+
+    def _check_apikey_credentials(*args, **kwargs):
+        core = CoreDecision(original, *args, **kwargs)
+        return core.with_our_part(_verify_with_cursor, signature, args, kwargs)
+
+    return _check_apikey_credentials
+
+
+def _verify_with_cursor(core, signature, args, kwargs):
+    given = signature.bind(*args, **kwargs)
+    given.apply_defaults()
+    return cursor_verification.verify(core, given.arguments)

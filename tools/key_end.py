@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 NOW_SQL = "(clock_timestamp() AT TIME ZONE 'UTC')"
 
-_NATIVE_IS_OURS = "native.id = {k}.apikey_id AND native.key = {k}.hash"
+_NATIVE_IS_OURS = (
+    "native.id = {k}.apikey_id AND native.key = {k}.hash AND native.index = {k}.prefix"
+)
 JOIN_NATIVE_SQL = f"LEFT JOIN res_users_apikeys native ON {_NATIVE_IS_OURS}"
 
 

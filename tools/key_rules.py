@@ -19,10 +19,15 @@ class KeyIdentity:
     native_id: int | None = None
     record_id: int | None = None
     stored_hash: str | None = None
+    prefix: str | None = None
 
 
 class KeyFacts(NamedTuple):
-    """What the database says of a key right now, in the order of the query's columns."""
+    """What the database says of a key right now, in the order of the query's columns.
+
+    :ivar scope: its own; what is in the native row of a key with rules is not it
+    :ivar lacks_native_rules: it has rules, and its native row does not bear their scope
+    """
 
     user_id: int | None
     login: str | None
@@ -35,6 +40,7 @@ class KeyFacts(NamedTuple):
     integration_active: bool | None
     allowed_networks: str | None
     allowed_channels: str | None
+    lacks_native_rules: bool = False
 
 
 def refusal_codes(
@@ -47,7 +53,10 @@ def refusal_codes(
     :param address: None outside of HTTP, where no address can be refused
     """
     codes = set()
-    if facts.user_active is False or facts.integration_active is False:
+    # As core reads it, what is not known to be active is not.
+    if facts.user_id is not None and facts.user_active is not True:
+        codes.add("user_archived")
+    if facts.integration_id is not None and facts.integration_active is not True:
         codes.add("user_archived")
     if facts.scope is not None and facts.scope != scope:
         codes.add("key_wrong_scope")

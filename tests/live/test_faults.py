@@ -1,5 +1,6 @@
 """While any part of the add-on fails, Odoo alone decides: the good get in, and nobody else."""
 
+import xmlrpc.client
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ MAKE_WORLD = """
     person = env["res.users"].create({"name": "person", "login": "person", "password": password})
     owner = env.ref("base.user_admin")
     uids, keys = {"person": person.id}, {}
-    for code in ("good", "expired", "removed", "archived"):
+    rules = {"near": {"allowed_networks": "127.0.0.0/8"},
+             "far": {"allowed_networks": "192.0.2.0/24"},
+             "other": {"allowed_channels": "http"}}
+    for code in ("good", "expired", "removed", "archived", *rules):
         integration = env["auth.integration"].create(
-            {"name": code, "code": code, "owner_ids": [(4, owner.id)]})
+            {"name": code, "code": code, "owner_ids": [(4, owner.id)], **rules.get(code, {})})
         uids[code] = integration.user_id.id
         keys[code] = integration.issue_key()["key"]
     env.flush_all()
@@ -42,6 +46,7 @@ PLACES = (
     "models.res_users:ResUsers._settle_acceptance",
     "models.res_users:ResUsers._session_token_with_integration",
     "models.res_users:is_key_shaped",
+    "models.res_users_apikeys:ResUsersApikeys._check_and_note",
     "models.res_users_apikeys:ResUsersApikeys._check_narrowed",
     "models.res_users_apikeys:ResUsersApikeys._is_only_core_below",
     "models.res_users_apikeys:ResUsersApikeys._decide_secret",
@@ -50,6 +55,7 @@ PLACES = (
     "models.res_users_apikeys:ResUsersApikeys._decide",
     "models.res_users_apikeys:ResUsersApikeys._refusal_codes",
     "models.res_users_apikeys:ResUsersApikeys._annotate",
+    "models.res_users_apikeys:ResUsersApikeys._live_facts",
     "models.res_users_apikeys:is_key_shaped",
     "models.res_users_apikeys:refusal_codes",
     "models.ir_http:IrHttp._note_bearer_header",
@@ -151,6 +157,15 @@ def context_of(client):
     return lambda: client.call("res.users", "context_get")
 
 
+def let_in(call):
+    """Whether a call is accepted; an answer that it may be tried again is none."""
+    try:
+        return accepted(call)
+    except (RuntimeError, xmlrpc.client.Fault) as error:
+        assert "Try again later" in str(error)
+        return False
+
+
 def logs_in(line, password):
     """Whether a person is let in by the web client's login."""
     try:
@@ -161,15 +176,17 @@ def logs_in(line, password):
 
 def check(server, world, line):
     """Good keys and passwords are accepted, twice: what was learned may be at fault. Wrong and
-    ended ones are refused, and answered as ever."""
+    ended ones are refused, and so are those that have rules which do not allow the call."""
     server.expect_log(".")
     uids, keys = world["uids"], world["keys"]
     found, expected = {}, {}
     for name, key in {**keys, "wrong": "0" * 40}.items():
+        if name == "near":
+            continue  # accepted by us, and refused by Odoo alone
         login = name if name in uids else "good"
         for way, client in calls_with_key(line, login, uids[login], key).items():
             for turn in (1, 2) if name == "good" else (1,):
-                found[name, way, turn] = accepted(context_of(client))
+                found[name, way, turn] = let_in(context_of(client))
                 expected[name, way, turn] = name == "good"
     for name, password in (("right", PASSWORD), ("other", "a wrong password")):
         found[name, "web"] = bool(logs_in(line, password))
@@ -221,3 +238,67 @@ def test_a_password_is_changed_all_the_same(server, world):
     finally:
         server.sql(f"ALTER TABLE {table}_away RENAME TO {table}")
     assert logs_in(Line(server), "another password")
+
+
+# Keys with rules ---------------------------------------------------------------------------------
+
+
+def answers(line, world, name):
+    """What a key gets on every way: ``accepted``, ``refused``, or the error's text."""
+    found = {}
+    for way, client in calls_with_key(
+        line, name, world["uids"][name], world["keys"][name]
+    ).items():
+        try:
+            found[way] = "accepted" if accepted(context_of(client)) else "refused"
+        except (RuntimeError, xmlrpc.client.Fault) as error:
+            found[way] = str(error)
+    return found
+
+
+def test_rules_are_held(server, world):
+    """While all is well, a key with rules works where they allow it, and nowhere else."""
+    line = Line(server)
+    expected = {"near": {"accepted"}, "far": {"refused"}, "other": {"refused"}}
+    assert {name: set(answers(line, world, name).values()) for name in expected} == expected
+
+
+def test_unreadable_rules_are_no_wrong_key(server, world):
+    """While the rules cannot be read, the call is refused, and told that it may be tried again."""
+    server.expect_log(".")
+    line = FaultyLine(server, "models.res_users_apikeys:ResUsersApikeys._live_facts")
+    for name in ("near", "far"):
+        for way, answer in answers(line, world, name).items():
+            assert "Try again later" in answer, (name, way)
+            assert "auth_integration_faults" not in answer  # nor what of ours has failed
+        assert answers(line, world, name)["json2"].startswith("503 ")
+    assert set(answers(Line(server), world, "near").values()) == {"accepted"}
+
+
+def test_native_scope_is_what_stock_refuses(server, world):
+    """The native rows of keys with rules bear a scope that stock does not know; no others do."""
+    rows = server.sql(
+        "SELECT u.login, n.scope FROM res_users_apikeys n JOIN res_users u ON u.id = n.user_id"
+        " WHERE u.login IN ('near', 'far', 'other', 'archived')"
+    )
+    restricted = dict.fromkeys(("near", "far", "other"), "auth_integration")
+    assert {row["login"]: row["scope"] for row in rows} == restricted | {"archived": "rpc"}
+
+
+def test_what_core_alone_accepted_is_not_taken_for_a_password(server):
+    """A key that was accepted while our part failed is asked for on the next call all the same."""
+    server.expect_log(".")
+    made = server.shell(
+        """
+        user = env["res.users"].with_context(no_reset_password=True).create(
+            {"name": "holder", "login": "holder"})
+        result = user.id, env["res.users.apikeys"].with_user(user).sudo()._generate(
+            None, "holder", "2099-01-01")
+        """
+    )
+    uid, key = made
+    for place in ("models.res_users_apikeys:ResUsersApikeys._check_and_note",):
+        client = Xmlrpc(server, uid, key, FaultyLine(server, place))
+        assert accepted(context_of(client))
+    server.sql("DELETE FROM res_users_apikeys WHERE user_id = %s", [uid])
+    assert not accepted(context_of(Xmlrpc(server, uid, key)))

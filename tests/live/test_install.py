@@ -79,11 +79,15 @@ def natives(server):
     return server.sql("SELECT * FROM res_users_apikeys ORDER BY id")
 
 
-def works(server, key):
-    """Return whether a key is accepted, by every worker and on every way alike."""
+def works(server, key, **line):
+    """Return whether a key is accepted, by every worker and on every way alike.
+
+    :param line: options of ``clients.Line``
+    """
     answers = set()
     for _worker in each_worker(server):
-        answers |= set(map(accepted, ways(server, key.uid, key.login, key.secret).values()))
+        calls = ways(server, key.uid, key.login, key.secret, **line)
+        answers |= set(map(accepted, calls.values()))
     assert len(answers) == 1, f"{key.login} is accepted here and refused there"
     return answers.pop()
 
@@ -215,6 +219,8 @@ def test_upgrade(server, found):
     server.start()
     assert records(server) == found.records
     assert natives(server) == natives_before
+    native = [row for row in natives(server) if row["id"] == found.keys["shop"].native_id]
+    assert native[0]["scope"] is None
     for login in ("erp", "shop", "person"):
         assert works(server, found.keys[login])
     whoami = Json2(server, found.keys["erp"].secret).call("auth.integration.key", "whoami")
@@ -262,6 +268,34 @@ def test_upgrade_from_the_first_version(server, found):
     assert works(server, key)
 
 
+def test_upgrade_closes_keys_with_rules(server, found):
+    """Keys whose rules are older than the native scope get it, and lose it with their rules."""
+    key = found.keys["erp"]
+    admin = Xmlrpc(server, 2, "admin")
+
+    def scope():
+        [row] = [row for row in natives(server) if row["id"] == key.native_id]
+        return row["scope"]
+
+    [integration] = admin.call("auth.integration", "search", [])
+    rules = {"allowed_networks": "127.0.0.1"}
+    admin.call("auth.integration", "write", [integration], rules)
+    # As the version before left it.
+    server.sql("UPDATE res_users_apikeys SET scope = NULL WHERE id = %s", [key.native_id])
+    server.sql(
+        "UPDATE ir_module_module SET latest_version = '19.0.1.2.0' WHERE name = 'auth_integration'"
+    )
+    server.stop()
+    odoo(server, "-u", "auth_integration")
+    server.start()
+    assert scope() == "auth_integration"
+    assert works(server, key)
+    assert not works(server, key, source="127.0.0.2")
+    admin.call("auth.integration", "write", [integration], {"allowed_networks": False})
+    assert scope() is None
+    assert works(server, key)
+
+
 def test_uninstallation_removes_our_schema_only(server, found):
     """Nothing of ours stays; users and live keys do, and work as on Odoo alone."""
     admin = Xmlrpc(server, 2, "admin")
@@ -269,6 +303,15 @@ def test_uninstallation_removes_our_schema_only(server, found):
     assert not accepted(ways(server, 2, "admin", "0" * 40)["json2"])
     [integration] = admin.call("auth.integration", "search", [])
     made = admin.call("auth.integration", "create", [{"name": "Made", "code": "made_by_us"}])
+    ruled = admin.call(
+        "auth.integration",
+        "create",
+        [{"name": "Ruled", "code": "ruled", "allowed_networks": "127.0.0.1"}],
+    )
+    ruled_key = admin.call("auth.integration", "issue_key", ruled)["key"]
+    [ruled_user] = server.sql("SELECT id FROM res_users WHERE login = 'ruled'")
+    found.keys["ruled"] = Key(ruled_user["id"], "ruled", 0, ruled_key)
+    assert works(server, found.keys["ruled"])
     issued = admin.call("auth.integration", "issue_key", made)
     [technical] = server.sql("SELECT id FROM res_users WHERE login = 'made_by_us'")
     [key_record] = admin.call(
@@ -290,6 +333,8 @@ def test_uninstallation_removes_our_schema_only(server, found):
     for key in (found.keys["erp"], found.keys["shop"]):
         assert works(server, key)
     assert works(server, Key(technical["id"], "made_by_us", 0, issued["key"]))
+    # Nobody holds it to its rules any more, from wherever it is used.
+    assert not works(server, found.keys["ruled"])
     # Odoo alone decides now: what it ended stays ended, and its own caches are back.
     assert not works(server, found.keys["expired"])
     assert not works(server, found.keys["archived"])
@@ -309,6 +354,8 @@ def test_reinstallation_adopts_again(server, found):
     assert all(row["adopted"] for row in adopted.values())
     for login in ("erp", "shop"):
         assert works(server, found.keys[login])
+    # What it was good for went with the record that knew it.
+    assert not works(server, found.keys["ruled"])
     assert (
         Json2(server, found.keys["shop"].secret).call("auth.integration.key", "whoami")["state"]
         == "active"

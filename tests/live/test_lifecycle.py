@@ -491,7 +491,7 @@ def extended(server):
 def test_other_modules_check_is_respected(extended, admin):
     """What another module refuses stays refused, what it alone knows is its own business."""
     server = extended
-    _integration, uid, key = make_integration(admin, "checked_twice")
+    integration, uid, key = make_integration(admin, "checked_twice")
     guest = make_user(admin, "guest")
     for _worker in each_worker(server):
         assert all(map(accepted, ways(server, uid, "checked_twice", key).values()))
@@ -517,6 +517,17 @@ def test_other_modules_check_is_respected(extended, admin):
         calls = ways(server, guest, "guest", "a token of its own")
         assert all(map(accepted, calls.values()))
         assert all(map(accepted, ways(server, uid, "checked_twice", key).values()))
+    # Stock, below both, refuses a key with rules: it is we who know that they allow the call.
+    values = {"allowed_networks": "127.0.0.1"}
+    admin.call("auth.integration", "write", [integration], values)
+    for _worker in each_worker(server):
+        assert all(map(accepted, ways(server, uid, "checked_twice", key).values()))
+        elsewhere = ways(server, uid, "checked_twice", key, source="127.0.0.2")
+        assert not any(map(accepted, elsewhere.values()))
+    set_param("refused_prefix", key[:8])
+    for _worker in each_worker(server):
+        assert not any(map(accepted, ways(server, uid, "checked_twice", key).values()))
+    set_param("refused_prefix", "")
     # It accepts the key, and we do not.
     admin.call("auth.integration.key", "revoke", [record(admin, key, "id")["id"]], "for the test")
     for _worker in each_worker(server):
