@@ -4,8 +4,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
+from datetime import timedelta
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.addons.base.models.res_users import API_KEY_SIZE, INDEX_SIZE, KEY_CRYPT_CONTEXT
 from odoo.addons.base.models.res_users import ResUsersApikeys as BaseApikeys
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
@@ -18,7 +19,7 @@ from ..tools import caller, calling_key, hook_queries, key_in_use, probe, stock_
 from ..tools.calling_key import CallingKey
 from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache
-from ..tools.key_end import JOINED_STATE_SQL, STATE_SQL
+from ..tools.key_end import JOINED_STATE_SQL, STATE_SQL, Dates
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
 from ..tools.log_limit import LogLimit
 from ..tools.native_scope import HAS_RULES_SQL, RESTRICTED, RPC, KeyRulesUnreadable
@@ -412,12 +413,25 @@ class ResUsersApikeys(models.Model):
             name = remove_keys(name)
         keys = self.env["auth.integration.key"].sudo()
         dates = keys._allowed_dates(self.env.user, expiration_date)
+        if dates.replace_by and not expiration_date:
+            dates = self._within_core_limit(dates)
         secret = super()._generate(scope, name, dates.expires_at)
         # A key with rules is not to be had without them.
         has_rules = self.env.user._integration()._has_rules()
         with nullcontext() if has_rules else recording(self.env):
             keys._record_generated([(self.env.uid, secret, None, dates.replace_by)])
         return secret
+
+    def _within_core_limit(self, dates):
+        """Hold the dates of a policy to the longest life that core grants the current user.
+
+        Mirrors :meth:`res.users.apikeys._check_expiration_date`, which would refuse them.
+        """
+        if self.env.is_system():
+            return dates
+        days = max(group.api_key_duration for group in self.env.user.all_group_ids) or 1.0
+        longest = fields.Datetime.now() + timedelta(days=days)
+        return Dates(*(min(date, longest) for date in dates))
 
     def _generate_all(self, wanted):
         """Make several keys for RPC whose ends are settled; the caller records them.

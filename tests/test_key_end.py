@@ -289,6 +289,17 @@ class TestKeyPolicyChange(KeyEndCommon):
         for date in self._dates():
             self.assertAlmostEqual((date - self.now) / DAY, 40, places=2)
 
+    def test_a_key_that_an_integration_makes_for_itself(self):
+        """By Odoo's own means: it gets no longer life than Odoo grants its user's groups."""
+        user = self.integration.user_id
+        user.group_ids.api_key_duration = 100
+        natives = self.env["res.users.apikeys"].with_user(user)
+        secret = natives._generate(None, "its next", None)
+        key = self.keys.search([("prefix", "=", secret[:8])])
+        for date, days in ((key.replace_by, 90), (key.expires_at, 100)):
+            self.assertAlmostEqual((date - self.now) / DAY, days, places=2)
+        self.assertEqual(self._native(key), (key.expires_at,))
+
     def test_imported_native_end(self):
         """Within the policy it is both dates; later, or none, the policy gives both from now on."""
         user = new_test_user(self.env, "legacy", "base.group_user")
