@@ -36,13 +36,13 @@ MAKE_WORLD = """
     person("manager", "base.group_user", "auth_integration.auth_integration_group_manager")
     person("settings", "base.group_user", "base.group_system")
     owner = person("owner", "base.group_user")
-    second = person("second", "base.group_user")
+    person("second", "base.group_user")
     policy = env["auth.integration.policy"].create({"name": "another"})
     shop = integration("shop", owner, allowed_networks="10.0.0.0/8\\n127.0.0.0/8",
                        allowed_channels="jsonrpc,json2,xmlrpc")
     shop.totp_enrolled_at = datetime.now()
     open_one = integration("open", owner)
-    integration("foreign", second)
+    integration("foreign", person("third", "base.group_user"))
     privileged = integration("privileged", owner)
     privileged.user_id.group_ids = [(4, env.ref("base.group_system").id)]
     spare = env["res.users"].create({"name": "spare", "login": "spare"})
@@ -482,7 +482,7 @@ def test_no_filter_tells_who_holds_a_key(world, field):
 def test_no_filter_tells_more_than_the_records(world, path):
     """Of users: whoever may not see a key or an integration does not find whose it is."""
     everybody = world.by_key("settings", USERS, "search", [(path, "!=", False)])
-    hidden = {world.ids["me_second"], world.ids["foreign_user"]}
+    hidden = {world.ids["me_third"], world.ids["foreign_user"]}
     assert hidden & set(everybody)
     for who in ("employee", "owner", "shop", "portal"):
         for leaf in (
