@@ -236,7 +236,8 @@ class TestFinding(IntegrationCommon):
 
     def test_database_of_another_identity(self):
         """Stored once, at installation or by the upgrade; until then it counts as a copy."""
-        parameters, database = self.env["ir.config_parameter"], self.env["auth.integration.database"]
+        parameters = self.env["ir.config_parameter"]
+        database = self.env["auth.integration.database"]
         identity = parameters.get_param("auth_integration.database_identity")
         self.assertEqual(identity, database._identity())
         system, oid = identity.split(":")

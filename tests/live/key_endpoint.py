@@ -1,11 +1,15 @@
 """The HTTPS endpoint of an integration that takes new keys, with a certificate authority."""
 
+import base64
+import contextlib
 import http.server
 import json
+import secrets
 import ssl
 import threading
 from datetime import datetime, timedelta, timezone
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -63,6 +67,24 @@ class Endpoint:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextlib.contextmanager
+def sending_server(live_server, endpoint, **options):
+    """A server that can encrypt secrets, and may send keys to an endpoint on this machine.
+
+    :param options: of the server
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        secret_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        patch.setenv("AUTH_INTEGRATION_SECRET_KEY", secret_key)
+        patch.setenv("SSL_CERT_FILE", endpoint.authority)
+        server = live_server("main", **options)
+        server.shell(
+            "env['ir.config_parameter'].set_param("
+            "'auth_integration.webhook_allowed_networks', '127.0.0.0/8')"
+        )
+        yield server
 
 
 def make_certificates(folder):

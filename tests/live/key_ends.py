@@ -120,7 +120,7 @@ class World:
     """
 
     def __init__(self, server, **policy):
-        self.server, self.keys, self.drifted = server, [], False
+        self.server, self.keys, self.drifted, self.deleted = server, [], False, False
         self.name = f"ends{next(numbers)}"
         made = server.shell(
             """
@@ -207,9 +207,9 @@ class World:
         )
 
     def revoke(self, index, compromised=False):
-        key = self._key(index)
+        key, before = self._key(index), self._observe()
         self._do(f"key.revoke('test', compromised={compromised})", key, check=False)
-        self._allow_overlaps_taken_back()
+        self._allow_overlaps_taken_back(before)
         self.check()
         key.compromised |= compromised
 
@@ -219,8 +219,7 @@ class World:
     def undo_revocation(self, index):
         key = self._key(index)
         answer = self._do(
-            "undo = getattr(key, '_undo_revocation', None) or key._withdraw_revocation; undo();"
-            " result = True",
+            "key._withdraw_revocation('test'); result = True",
             key,
             check=False,
         )
@@ -229,6 +228,25 @@ class World:
             assert not key.compromised, f"{self._name(key)} came back although it leaked"
             key.ended = key.revoked = False
         self.check()
+
+    def extend(self, index, days):
+        """By an administrator of integrations: what still works, works longer."""
+        key = self._key(index)
+        answer = self._do(
+            "from datetime import timedelta;"
+            f" key._extend(key.effective_end + timedelta(days={days}), 'test'); result = True",
+            key,
+            check=False,
+        )
+        if answer is True:
+            assert not key.ended, f"{self._name(key)} was extended after its end"
+            key.until += timedelta(days=days)
+            key.born_until = max(key.born_until, key.until)
+        self.check()
+
+    def shorten_existing(self):
+        """As after a stricter policy, by its button."""
+        self._do("integration.policy_id.with_user(2)._shorten_existing_keys()")
 
     def remove(self, index):
         """As its user does on the preferences page."""
@@ -243,9 +261,19 @@ class World:
     def archive_user(self, archived=True):
         self._do(f"integration.user_id.active = {not archived}")
 
+    def change_user(self):
+        """The integration gets another user, and then this one and its keys again."""
+        self._do(
+            "user = env['res.users'].with_context(no_reset_password=True).create("
+            "{'name': 'other', 'login': f'other {id_} {cr.now()}'}); integration.user_id = user"
+        )
+        self.run(RECONCILING)
+        self._do(f"integration.user_id = {self.uid}")
+
     def delete(self):
         """The integration, and then its user is restored."""
         self._do("user = integration.user_id; integration.unlink(); user.active = True")
+        self.deleted = True
 
     def run(self, job):
         """A scheduled job through its own record."""
@@ -314,12 +342,15 @@ class World:
             if ended and not key.ended:
                 key.ended, key.revoked = True, state == "revoked"
 
-    def _allow_overlaps_taken_back(self):
-        """Where no key works but in its overlap, that overlap may be taken back."""
-        seen, facts = self._observe(), self._facts()
-        working = [key for key in self.keys if seen[key.id][0] in WORKING and not key.ended]
+    def _allow_overlaps_taken_back(self, before):
+        """Where a revocation left no key but in its overlap, that overlap may be taken back.
+
+        :param before: what was seen before it
+        """
+        after = self._observe()
+        left = [before[key.id][0] for key in self.keys if after[key.id][0] in LIVE]
         for key in self.keys:
-            if not working and not key.ended and facts[key.id]["native"]:
+            if not set(left) & set(WORKING) and before[key.id][0] == "retiring" and not key.ended:
                 key.until = key.born_until
 
     def _forgive_what_nobody_wrote_down(self):
@@ -339,6 +370,9 @@ class World:
         return f"key {self.keys.index(key)}"
 
     def _do(self, code, key=None, check=True):
+        """Run code about the integration, or about one key, and return what it left."""
+        if self.deleted and not key:
+            return None
         answer = self.server.shell(
             GUARDED.format(code=code.replace("\n", "\n        ")),
             id_=self.id,

@@ -1,13 +1,11 @@
 """Real copies of a database whose webhook rotation is due: they send nothing, until somebody
 confirms that the database has moved."""
 
-import base64
-import secrets
 import subprocess
 
 import pytest
 from clients import Json2, Session, accepted, administrator, ways
-from key_endpoint import Endpoint
+from key_endpoint import Endpoint, sending_server
 from rotating_system import System
 
 import postgres
@@ -33,18 +31,7 @@ def endpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(live_server, endpoint):
-    """Give a server that can encrypt secrets, and may send keys to an endpoint on this machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "AUTH_INTEGRATION_SECRET_KEY",
-            base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        )
-        patch.setenv("SSL_CERT_FILE", endpoint.authority)
-        server = live_server("main")
-        server.shell(
-            "env['ir.config_parameter'].set_param("
-            "'auth_integration.webhook_allowed_networks', '127.0.0.0/8')"
-        )
+    with sending_server(live_server, endpoint) as server:
         yield server
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -19,7 +18,7 @@ from key_ends import JOBS, NATIVE_CHANGES, RECONCILING, ROTATION, World
 
 SOAK = int(os.environ.get("SOAK") or 0)
 SETTINGS = settings(
-    max_examples=SOAK or 30,
+    max_examples=SOAK or 20,
     stateful_step_count=40 if SOAK else 20,
     derandomize=not SOAK,
     database=None,
@@ -101,6 +100,15 @@ class KeyEnds(RuleBasedStateMachine):
     def undo_revocation(self, index):
         self.world.undo_revocation(index)
 
+    @rule(index=indexes, days=st.sampled_from([1, 20, 60]))
+    def extend(self, index, days):
+        self.world.extend(index, days)
+
+    @rule(policy=policies)
+    def shorten(self, policy):
+        self.world.change_policy(**policy)
+        self.world.shorten_existing()
+
     @rule(index=indexes)
     def remove(self, index):
         self.world.remove(index)
@@ -142,10 +150,15 @@ class KeyEnds(RuleBasedStateMachine):
     def pass_time(self, hours):
         self.world.pass_time(hours)
 
-    @precondition(lambda machine: len(machine.world.keys) > 2)
+    @rule()
+    def change_user(self):
+        self.world.change_user()
+
     @rule(deed=st.sampled_from(["revoke_all", "delete"]))
     def end_all(self, deed):
-        getattr(self.world, deed)()
+        # Else most sequences would be over before they began.
+        if len(self.world.keys) > 2:
+            getattr(self.world, deed)()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyotp
 import pytest
 from clients import Refused, Session, administrator
-from key_endpoint import Endpoint
+from key_endpoint import Endpoint, sending_server
 from rotating_system import CHANNELS, HOME, System
 from secret_search import encodings, found
 
@@ -24,18 +24,7 @@ def endpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(live_server, endpoint):
-    """Give a server that can encrypt secrets, and may send keys to an endpoint on this machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "AUTH_INTEGRATION_SECRET_KEY",
-            base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        )
-        patch.setenv("SSL_CERT_FILE", endpoint.authority)
-        server = live_server("main", workers=2)
-        server.shell(
-            "env['ir.config_parameter'].set_param("
-            "'auth_integration.webhook_allowed_networks', '127.0.0.0/8')"
-        )
+    with sending_server(live_server, endpoint, workers=2) as server:
         yield server
 
 
