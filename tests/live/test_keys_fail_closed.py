@@ -11,7 +11,6 @@ from clients import (
     Authenticate,
     Json2,
     Line,
-    Refused,
     accepted,
     administrator,
     each_worker,
@@ -184,7 +183,7 @@ def test_replica_with_a_used_up_pool(replica):
 
     def guess(number):
         while not over.is_set():
-            with contextlib.suppress(Refused, xmlrpc.client.Fault, OSError):
+            with contextlib.suppress(Exception):  # without a connection, the answer is no XML
                 Authenticate(server, "admin", f"wrong {number}").call()
 
     def call(key, **line):
