@@ -505,7 +505,7 @@ KINDS = (
     ),
     Kind(
         code="key_outlived_end",
-        number=22,
+        number=23,
         severity="warning",
         title=_lt("Key works past its chosen end"),
         message=_lt(

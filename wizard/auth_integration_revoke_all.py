@@ -28,5 +28,5 @@ class AuthIntegrationRevokeAll(models.TransientModel):
     def action_revoke_all(self):
         """Revoke the keys at once."""
         self.ensure_one()
-        self.integration_id.revoke_all_keys(self.reason, compromised=self.compromised)
+        self.integration_id._revoke_all_keys(self.reason, self.compromised)
         return {"type": "ir.actions.client", "tag": "soft_reload"}
