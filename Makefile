@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 export TAGS LIVE UNIT PORT DB ODOO_PATH
 export ROWS WORKERS LOG_ROWS
 
-.PHONY: help run test bench lint shell pot catalogue screenshot clean
+.PHONY: help run test soak bench lint shell pot catalogue screenshot clean
 
 help:
 	@echo "make run                    an Odoo 19 with the add-on and demo data, on PORT (8069)"
@@ -12,7 +12,8 @@ help:
 	@echo "make test TAGS=/auth_integration:TestX   some Odoo tests, on a kept database"
 	@echo "make test LIVE='-k story'   some live-server tests (arguments of pytest)"
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
-	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | log | findings | rotation; WORKERS=2"
+	@echo "make soak                   100 stops of a server in mixed traffic: no answered call is lost"
+	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | findings | rotation; WORKERS=2"
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
 	@echo "make shell                  an Odoo shell on the database of make run"
 	@echo "make pot                    write i18n/auth_integration.pot"
@@ -25,6 +26,9 @@ run:
 
 test:
 	@$(PYTHON) dev/run_tests.py
+
+soak:
+	@STOPS=$${STOPS:-100} LIVE="-k test_clean_stop" $(PYTHON) dev/run_tests.py
 
 bench:
 	@$(PYTHON) benchmarks/bench.py
