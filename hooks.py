@@ -12,8 +12,8 @@ def uninstall_hook(env):
     Technical users and native API keys stay: integrations go on working without the add-on.
     """
     env.cr.execute(
-        "DROP TABLE IF EXISTS auth_attempt_daily_key, auth_attempt_total,"
-        " auth_attempt_total_redo, auth_integration_password_change"
+        "DROP TABLE IF EXISTS auth_attempt_budget, auth_attempt_daily_key,"
+        " auth_attempt_total, auth_attempt_total_redo, auth_integration_password_change"
     )
     # The standard policy is deleted with the add-on's data while integrations still refer to it.
     env.cr.execute(

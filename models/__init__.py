@@ -2,7 +2,6 @@ from . import append_only_mixin
 from . import live_sql_mixin
 from . import auth_attempt
 from . import auth_attempt_completion
-from . import auth_attempt_foresight
 from . import auth_attempt_emission
 from . import auth_attempt_retention
 from . import auth_attempt_totals

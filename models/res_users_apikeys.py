@@ -194,8 +194,8 @@ class ResUsersApikeys(models.Model):
         if not is_storable(secret) or len(secret) > MAX_PASSWORD_SIZE:
             return None  # PostgreSQL or the hash takes no such text
         digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
-        candidates = self.env["auth.attempt"]._query_foreseeing(
-            _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}
+        candidates = hook_queries.query(
+            self.env, _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}
         )
         # A live row and its record share their hash, which is then verified once.
         seen = set()

@@ -10,8 +10,7 @@ from odoo.tests import new_test_user, tagged
 
 from ..models import auth_attempt_retention, auth_attempt_totals
 from ..models.auth_attempt_totals import Totals
-from ..tools.usage import Batch
-from ..tools.usage_writer import SuccessfulUse
+from ..tools.usage_writer import Batch, SuccessfulUse
 from .test_attempt import AttemptCase
 
 NOW = "2026-03-10 12:20:00"
@@ -211,7 +210,7 @@ class TestAttemptTotals(AttemptCase):
         facts = dict.fromkeys(item.name for item in dataclasses.fields(SuccessfulUse))
         facts |= {"dbname": self.env.cr.dbname, "channel": "json2", "login": "x"}
         seconds = (used - datetime(1970, 1, 1)).total_seconds()
-        self.attempts._write_uses([Batch(SuccessfulUse(**facts), 3, seconds, seconds)])
+        self.attempts._write_use(Batch(SuccessfulUse(**facts), 3, seconds, seconds))
         before = self.totals()
         self.assertSameAsRows()
         self.sum_up()
