@@ -12,8 +12,8 @@ help:
 	@echo "make test TAGS=/auth_integration:TestX   some Odoo tests, on a kept database"
 	@echo "make test LIVE='-k story'   some live-server tests (arguments of pytest)"
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
-	@echo "make soak SOAK=500          random sequences of what can happen to keys, so many"
-	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | log | findings | rotation; WORKERS=2"
+	@echo "make soak                   100 stops of a server in mixed traffic, 300 random sequences of what happens to keys"
+	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | findings | rotation; WORKERS=2"
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
 	@echo "make shell                  an Odoo shell on the database of make run"
 	@echo "make pot                    write i18n/auth_integration.pot"
@@ -28,7 +28,7 @@ test:
 	@$(PYTHON) dev/run_tests.py
 
 soak:
-	@SOAK=$(or $(SOAK),300) LIVE='-k key_ends' $(PYTHON) dev/run_tests.py
+	@STOPS=$${STOPS:-100} SOAK=$${SOAK:-300} LIVE="-k 'test_clean_stop or key_ends'" $(PYTHON) dev/run_tests.py
 
 bench:
 	@$(PYTHON) benchmarks/bench.py

@@ -13,7 +13,8 @@ def uninstall_hook(env):
     for those whose keys have rules, which nobody could hold them to.  Their native scope says so.
     """
     env.cr.execute(
-        "DROP TABLE IF EXISTS auth_attempt_daily_key, auth_attempt_report_zone,"
+        "DROP TABLE IF EXISTS auth_attempt_budget, auth_attempt_daily_key,"
+        " auth_attempt_report_zone,"
         " auth_attempt_report_invalid, auth_integration_password_change,"
         " auth_integration_session_end"
     )

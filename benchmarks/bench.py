@@ -2,7 +2,7 @@
 
 Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
 missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``,
-``log``, ``findings`` or ``rotation``) and ``WORKERS`` (0).
+``parallel``, ``size``, ``log``, ``findings`` or ``rotation``) and ``WORKERS`` (0).
 """
 
 import json
@@ -25,6 +25,7 @@ import big_log  # noqa: E402, F401  declares a check
 import flood  # noqa: E402, F401  declares a check
 import harness  # noqa: E402
 import many_integrations  # noqa: E402, F401  declares a check
+import parallel  # noqa: E402, F401  declares a check
 import postgres  # noqa: E402
 import report  # noqa: E402
 import rotation  # noqa: E402, F401  declares a check
@@ -84,11 +85,11 @@ def compare(rows, workers):
 
 
 def run_check(name, workers):
-    """Run a check on our server alone; return as :func:`compare` does."""
+    """Run a check; return as :func:`compare` does."""
     check = CHECKS[name]
-    with harness.running_sides(workers, "ours", **check.server) as (side,):
-        findings = list(check.run(side))
-        problems = report.missed_findings(findings) + complaints(side)
+    with harness.running_sides(workers, *check.sides, **check.server) as sides:
+        findings = list(check.run(*sides))
+        problems = report.missed_findings(findings) + complaints(sides[-1])
     stored = {"check": name, "findings": [asdict(finding) for finding in findings]}
     return report.findings(findings), stored, problems
 

@@ -2,6 +2,7 @@
 
 What is opened is read from the views themselves, so nothing that is added to them is forgotten.
 ``LOG_ROWS`` makes it smaller. The time is that of the server, without HTTP.
+``make bench ROWS=size`` weighs a row and each of its indexes.
 """
 
 import os
@@ -13,6 +14,9 @@ from common import say
 
 ROWS = 10_000_000
 PROMISE_MS = 150
+SIZED_ROWS = 300_000
+PROMISED_BYTES = 190
+PROMISED_INDEX_BYTES = 300
 INTEGRATIONS = 20
 ZONE = "Asia/Kathmandu"
 
@@ -209,6 +213,26 @@ def big_log(side):
     yield Finding("report: the job, nothing to do", idle * 1e3, "ms", 1000)
     yield Finding("log: bytes of a row", size["heap"] / rows, "B")
     yield Finding("log: bytes of a row in all indexes", size["indexes"] / rows, "B")
+
+
+@check("size")
+def size_of_log(side):
+    """Fill a smaller log, and weigh its rows and each of its indexes."""
+    rows = int(os.environ.get("LOG_ROWS") or SIZED_ROWS)
+    server = side.server
+    server.shell(PEOPLE, integrations=INTEGRATIONS)
+    postgres.durable(False)
+    _fill(server, rows)
+    [table] = server.sql("SELECT pg_table_size('auth_attempt') AS bytes")
+    indexes = server.sql(
+        "SELECT indexrelid::regclass::text AS name, pg_relation_size(indexrelid) AS bytes"
+        " FROM pg_index WHERE indrelid = 'auth_attempt'::regclass ORDER BY 2 DESC"
+    )
+    for index in indexes:
+        yield Finding(f"size: {index['name']}", index["bytes"] / rows, "B")
+    of_indexes = sum(index["bytes"] for index in indexes) / rows
+    yield Finding("size: bytes of a row", table["bytes"] / rows, "B", PROMISED_BYTES)
+    yield Finding("size: bytes of a row in all indexes", of_indexes, "B", PROMISED_INDEX_BYTES)
 
 
 def _fill(server, rows):

@@ -1,6 +1,7 @@
-"""What is measured on our server alone, against a fixed promise; minutes each, so on request only.
+"""What is measured against a fixed promise; minutes each, so on request only.
 
 A check is a function that yields :class:`Finding` objects; its name is what ``ROWS`` asks for.
+Most are about our server alone.
 """
 
 from collections.abc import Callable
@@ -13,10 +14,12 @@ CHECKS = {}
 class Check:
     """A function that yields findings.
 
+    :ivar sides: names of the servers that it is called with
     :ivar server: options of ``LiveServer`` beyond the usual
     """
 
     run: Callable
+    sides: tuple
     server: dict
 
 
@@ -33,15 +36,16 @@ class Finding:
     promise: float | None = None
 
 
-def check(name, **server):
+def check(name, sides=("ours",), **server):
     """Declare a check.
 
     :param name: what ``ROWS`` asks for
+    :param sides: of ``stock`` and ``ours``, those it needs
     :param server: options of ``LiveServer``, where it needs other than the usual
     """
 
     def declare(function: Callable):
-        CHECKS[name] = Check(function, server)
+        CHECKS[name] = Check(function, tuple(sides), server)
         return function
 
     return declare

@@ -1,4 +1,4 @@
-"""``make bench ROWS=flood``: random logins, keys and addresses, and how many rows they leave.
+"""``make bench ROWS=flood``: random logins, keys, users and addresses, and what rows they leave.
 
 The promise is for 1,000,000 attempts in an hour. What bounds the log is a number of new rows for
 each minute, however many attempts there are, so two full minutes of a flood that exceeds it show as
@@ -67,7 +67,7 @@ def _send(server, until):
         counts.append(sent)
         try:
             while time.time() < until:
-                kind = chance.choice((_unknown_login, _unknown_key))
+                kind = chance.choice((_unknown_login, _unknown_key, _empty_secret))
                 kind(server, chance)
                 sent[kind.__name__] += 1
         except Exception as error:
@@ -96,6 +96,14 @@ def _unknown_key(server, chance):
         "Authorization": f"Bearer {chance.getrandbits(160):040x}",
     }
     _post(server, chance, "/json/2/res.users/context_get", b"{}", headers)
+
+
+def _empty_secret(server, chance):
+    """Call as any user there may be: whose it is is looked up, and each could be a row."""
+    uid = chance.randint(1, 100_000)
+    params = (server.db, uid, "", "res.users", "context_get", [])
+    body = xmlrpc.client.dumps(params, "execute_kw").encode()
+    _post(server, chance, "/xmlrpc/2/object", body, {"Content-Type": "text/xml"})
 
 
 def _post(server, chance, path, body, headers):

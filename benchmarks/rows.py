@@ -77,7 +77,7 @@ def json2_wrong_key(side, number):
     return side.json2(wrong_key(number))
 
 
-# A refusal that was not seen in this minute yet is on the disk before the caller has his answer.
+# Each makes a row of its own; the others are counted in the row of their minute.
 @row("/json/2, wrong key, another program each time", promise=1.20, pairs=400, accepted=False)
 def json2_wrong_key_new_row(side, number):
     return side.json2(wrong_key(number), agent=f"benchmark/1.{number}")

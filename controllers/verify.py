@@ -5,7 +5,7 @@ from odoo.http import request
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from ..tools import caller
-from ..tools.rate_limit import RateLimit
+from ..tools.limits import RateLimit
 
 _limit = RateLimit(per_minute=30)
 

@@ -4,7 +4,6 @@ from . import live_sql_mixin
 from . import auth_attempt_links
 from . import auth_attempt
 from . import auth_attempt_completion
-from . import auth_attempt_foresight
 from . import auth_attempt_emission
 from . import auth_attempt_retention
 from . import auth_attempt_report

@@ -107,29 +107,36 @@ class AuthAttempt(models.Model):
         self.env.cr.execute(
             """
             CREATE TABLE IF NOT EXISTS auth_attempt (
+                -- What has a fixed width first, the wide before the narrow: nothing is padded.
                 id bigserial PRIMARY KEY,
+                count bigint NOT NULL DEFAULT 1,
+                first_seen timestamp NOT NULL,
+                last_seen timestamp NOT NULL,
+                user_id integer,
+                integration_id integer,
+                key_id integer,
                 bucket bytea NOT NULL,
                 outcome varchar NOT NULL,
                 cause varchar,
                 channel varchar NOT NULL,
                 auth_type varchar,
                 login varchar,
-                user_id integer,
-                integration_id integer,
                 attribution varchar,
-                key_id integer,
                 remote_addr varchar,
                 user_agent varchar,
                 database varchar,
-                reference varchar,
-                count bigint NOT NULL DEFAULT 1,
-                first_seen timestamp NOT NULL,
-                last_seen timestamp NOT NULL
+                reference varchar
             );
             CREATE TABLE IF NOT EXISTS auth_attempt_daily_key (
                 id integer PRIMARY KEY,
                 day date NOT NULL,
                 value varchar NOT NULL
+            );
+            -- How many rows were made, see tools/limits.py. A crash may empty it.
+            CREATE UNLOGGED TABLE IF NOT EXISTS auth_attempt_budget (
+                name varchar PRIMARY KEY,
+                start timestamp NOT NULL,
+                rows integer NOT NULL
             );
             CREATE UNIQUE INDEX IF NOT EXISTS auth_attempt_bucket_key ON auth_attempt (bucket);
             -- No index has the count: another attempt of the same second changes no index.
@@ -152,8 +159,7 @@ class AuthAttempt(models.Model):
             CREATE INDEX IF NOT EXISTS auth_attempt_cause_idx
                 ON auth_attempt (cause, last_seen DESC, id DESC) WHERE cause IS NOT NULL;
             CREATE INDEX IF NOT EXISTS auth_attempt_channel_idx ON auth_attempt (channel);
-            CREATE INDEX IF NOT EXISTS auth_attempt_new_failure_idx
-                ON auth_attempt (first_seen) WHERE outcome = 'failure';
+            DROP INDEX IF EXISTS auth_attempt_new_failure_idx;  -- of 19.0.1.2.0
             -- For findings: who still calls with what has ended.
             CREATE INDEX IF NOT EXISTS auth_attempt_archived_user_call_idx
                 ON auth_attempt (last_seen, user_id)
@@ -183,6 +189,7 @@ class AuthAttempt(models.Model):
             "auth_attempt_daily_key": {"id", "day", "value"},
             "auth_attempt_report_invalid": {"since"},
             "auth_integration_session_end": {"user_id", "ends"},
+            "auth_attempt_budget": {"name", "start", "rows"},
             **{
                 self.env[model]._table: {
                     field.name for field in self.env[model]._fields.values() if field.column_type

@@ -3,42 +3,10 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..tools import agents, probe, settings
-from ..tools.distinct_limit import MANY
-from ..tools.flood_gauge import flood_gauge
+from ..tools import limits, probe
 from ..tools.redaction import clean, describe_unknown_login, is_short_number, is_storable
 
 NEAREST_LOGIN_CANDIDATES = 5000
-# What a refused attempt may need to know of the database; see ``_surroundings``. Those that say
-# which integration calls may have been asked before; see ``auth_attempt_foresight.py``.
-SURROUNDINGS = {
-    # Failures of this minute, no more than matter.
-    "new_rows": """
-        SELECT count(*) FROM (
-            SELECT FROM auth_attempt
-            WHERE outcome = 'failure' AND first_seen >= %(minute)s
-            ORDER BY first_seen LIMIT %(most_rows)s
-        ) new
-    """,
-    "login": "SELECT login FROM res_users WHERE id = %(user)s",
-    # Ids of the integration, by the way in which it was found; one, or up to two of them.
-    "by_login": "SELECT id FROM auth_integration WHERE user_id = %(user)s",
-    # Several websites may have a user each of the same login: it is one of them, or is asked again.
-    "by_typed_login": """
-        SELECT ARRAY[u.id, i.id] FROM res_users u LEFT JOIN auth_integration i ON i.user_id = u.id
-        WHERE u.login = %(login)s ORDER BY u.active DESC, u.id LIMIT 1
-    """,
-    "by_key": "SELECT integration_id FROM auth_integration_key WHERE id = %(key)s",
-    "by_address": """
-        SELECT array_agg(integration_id) FROM (
-            SELECT DISTINCT k.integration_id
-            FROM auth_integration_key_address a
-            JOIN auth_integration_key k ON k.id = a.key_id
-            WHERE a.address = %(address)s AND a.last_seen > %(lately)s
-            LIMIT 2
-        ) lately
-    """,
-}
 
 
 class AuthAttempt(models.Model):
@@ -48,146 +16,163 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _complete(self, attempt, now):
-        """Find what the hooks did not: whose login this is, why it failed, which integration.
-
-        :return: as :meth:`_surroundings`
-        """
-        if attempt.user_id is None and attempt.login is not None:
-            self._complete_by_login(attempt)
-        if attempt.user_id is None and type(attempt.uid) is int and 0 < attempt.uid < 2**31:
-            attempt.user_id = attempt.uid
-        user_id, integration_id = attempt.technical_user or (None, None)
-        if user_id == attempt.user_id and integration_id and not attempt.integration_id:
-            attempt.integration_id, attempt.attribution = integration_id, "login"
-        if attempt.user_id and attempt.user_id == attempt.login_of:
-            attempt.known_login = attempt.login
-        found = self._surroundings(attempt, now)
-        if attempt.user_id and not attempt.known_login:
-            attempt.known_login = clean(found["login"], 256)
-            attempt.user_id = attempt.user_id if attempt.known_login else None
+        """Find what the hooks did not, in one query: whose login this is, why it failed, which
+        integration it belongs to, and how many rows were made in this minute."""
+        who = self._user_query(attempt)
+        found = self._surroundings(attempt, who, now)
+        attempt.rows_of_minute = found["rows_of_minute"]
+        attempt.rows_of_source = found["rows_of_source"]
+        asked_of, integration_id = attempt.technical_user or (None, None)
+        if who:
+            self._note_user(attempt, found)
+            integration_id = found["by_user"]
+        elif asked_of != attempt.user_id:
+            integration_id = None
         if not attempt.integration_id:
-            attempt.integration_id, attempt.attribution = self._attribute(attempt, found)
+            attempt.integration_id, attempt.attribution = self._attribute(
+                attempt, integration_id, found
+            )
         attempt.completed = True
-        return found
 
-    def _surroundings(self, attempt, now):
-        """All that a refused attempt needs to know of the database, in one query or none.
+    def _user_query(self, attempt):
+        """The query for the user that an attempt is about; None when all of him is known, or there
+        is none to look for."""
+        if attempt.user_id is None and attempt.login is not None:
+            return self._user_by_login_query(attempt)
+        user_id = attempt.user_id
+        if user_id is None and type(attempt.uid) is int and 0 < attempt.uid < 2**31:
+            user_id = attempt.uid
+        asked_of, _integration_id = attempt.technical_user or (None, None)
+        is_known = attempt.known_login and (attempt.integration_id or asked_of == user_id)
+        if user_id is None or is_known:
+            return None
+        return SQL("SELECT id, login, active FROM res_users WHERE id = %s", user_id)
 
-        :return: by the names of ``SURROUNDINGS``, those that may be wanted
+    def _user_by_login_query(self, attempt):
+        login = attempt.login
+        if not login:
+            attempt.note("login_missing")
+        elif not is_storable(login):
+            attempt.note("malformed_request")
+        else:
+            users = self.env["res.users"].with_context(active_test=False)
+            query = users._search(
+                users._get_login_domain(login),
+                order=f"active DESC, {users._get_login_order()}",
+                limit=1,
+            )
+            columns = (SQL.identifier(query.table, name) for name in ("id", "login", "active"))
+            return query.select(*columns)
+        return None
+
+    def _surroundings(self, attempt, who, now):
+        """All that a refused attempt has to know of the database.
+
+        :param who: of :meth:`_user_query`
         :rtype: dict
         """
-        minute = now.replace(second=0)
-        limit = settings.number(self.env, "attempt_new_rows_per_minute")
-        found = {
-            "new_rows": flood_gauge.estimate(self.env.cr.dbname, minute, limit),
-            "by_address": attempt.lately_from_address,
+        wanted = {
+            "rows_of_minute": self._budget_query("", now),
+            "rows_of_source": self._budget_query(limits.source(attempt.remote_addr), now),
         }
-        wanted = [] if found["new_rows"] is not None else ["new_rows"]
-        if attempt.user_id and not attempt.known_login:
-            wanted.append("login")
+        if who:
+            wanted |= {
+                "user_id": SQL("who.id"),
+                "login": SQL("who.login"),
+                "active": SQL("who.active"),
+                "by_user": SQL("SELECT id FROM auth_integration WHERE user_id = who.id"),
+            }
         if attempt.key_id and not attempt.integration_id:
-            wanted.append("by_key")
-        if self._is_sought_by_login(attempt):
-            wanted.append("by_login")
-        if self._is_sought_by_address(attempt):
-            wanted.append("by_address")
-        if wanted:
-            [row] = self._query_planned(
-                "SELECT " + ", ".join(f"({SURROUNDINGS[name]})" for name in wanted),
-                self._whereabouts(attempt, now)
-                | {"minute": minute, "most_rows": 2 * limit, "key": attempt.key_id},
+            wanted["by_key"] = SQL(
+                "SELECT integration_id FROM auth_integration_key WHERE id = %s", attempt.key_id
             )
-            found.update(zip(wanted, row, strict=True))
-        if "new_rows" in wanted:
-            flood_gauge.learn(self.env.cr.dbname, minute, found["new_rows"], limit)
-        return found
-
-    @staticmethod
-    def _is_sought_by_login(attempt):
-        """Whether the integration may be that of the user, and nobody has asked yet."""
-        asked_of, _integration_id = attempt.technical_user or (None, None)
-        return attempt.user_id not in (None, asked_of) and not attempt.integration_id
-
-    @staticmethod
-    def _is_sought_by_address(attempt):
-        """Whether only the address may tell the integration, and nobody has asked yet."""
         # Not where the address is only that of a proxy.
-        return (
-            attempt.remote_addr
-            and attempt.address_trusted
-            and not attempt.known_login
-            and attempt.lately_from_address is None
+        if attempt.remote_addr and attempt.address_trusted and not attempt.known_login:
+            wanted["by_address"] = self._by_address_query(attempt.remote_addr, now)
+        source = SQL("LEFT JOIN (%s) who ON TRUE", who) if who else SQL()
+        [row] = self._query_first(
+            SQL(
+                "SELECT %s FROM (VALUES (1)) one %s",
+                SQL(", ").join(SQL("(%s)", part) for part in wanted.values()),
+                source,
+            )
+        )
+        return dict(zip(wanted, row, strict=True))
+
+    @staticmethod
+    def _budget_query(name, now):
+        return SQL(
+            "SELECT rows FROM auth_attempt_budget WHERE name = %s AND start = %s",
+            name,
+            now.replace(second=0),
         )
 
     @staticmethod
-    def _whereabouts(attempt, now):
-        return {
-            "user": attempt.user_id,
-            "login": attempt.login,
-            "address": attempt.remote_addr,
-            "lately": now - timedelta(days=30),
-        }
+    def _by_address_query(address, now):
+        """One or two integrations that succeeded from an address lately."""
+        return SQL(
+            """
+            SELECT array_agg(integration_id) FROM (
+                SELECT DISTINCT k.integration_id
+                FROM auth_integration_key_address a
+                JOIN auth_integration_key k ON k.id = a.key_id
+                WHERE a.address = %s AND a.last_seen > %s
+                LIMIT 2
+            ) lately
+            """,
+            address,
+            now - timedelta(days=30),
+        )
 
     @staticmethod
-    def _attribute(attempt, found):
+    def _note_user(attempt, found):
+        if not found["login"]:
+            attempt.user_id = None
+            # An internal error is never shown as a wrong login.
+            if attempt.login is not None and "internal_error" not in attempt.codes:
+                attempt.note("user_unknown")
+            return
+        if attempt.user_id is None and attempt.login is not None and not found["active"]:
+            attempt.note("user_archived")
+        attempt.user_id = found["user_id"]
+        attempt.known_login = attempt.known_login or clean(found["login"], 256)
+
+    @staticmethod
+    def _attribute(attempt, of_user, found):
         """The integration that a refused attempt belongs to, and how it was found.
 
         By address if it alone has recently succeeded from there.
 
+        :param of_user: the id of the integration whose user it is
         :param found: of :meth:`_surroundings`
         """
-        if attempt.user_id and found.get("by_login"):
-            return found["by_login"], "login"
+        if attempt.user_id and of_user:
+            return of_user, "login"
         if found.get("by_key"):
             return found["by_key"], "key"
-        by_address = found["by_address"] or ()
+        by_address = found.get("by_address") or ()
+        if attempt.user_id or len(by_address) != 1 or not by_address[0]:
+            return None, None
         # Whoever puts a question merely says whence it comes.
-        is_question = probe.is_question(attempt.user_agent, attempt.cause)
-        if not attempt.user_id and not is_question and len(by_address) == 1 and by_address[0]:
-            return by_address[0], "address"
-        return None, None
+        if probe.is_question(attempt.user_agent, attempt.cause):
+            return None, None
+        return by_address[0], "address"
 
     def _login_of(self, user_id):
         rows = self._query(SQL("SELECT login FROM res_users WHERE id = %s", user_id))
         return clean(rows[0][0], 256) if rows else None
 
-    def _complete_by_login(self, attempt):
-        login = attempt.login
-        if not is_storable(login):
-            attempt.note("malformed_request" if login else "login_missing")
-            return
-        if not login:
-            attempt.note("login_missing")
-            return
-        users = self.env["res.users"].with_context(active_test=False)
-        query = users._search(
-            users._get_login_domain(login),
-            order=f"active DESC, {users._get_login_order()}",
-            limit=1,
-        )
-        rows = self._query(
-            query.select(*(SQL.identifier(query.table, name) for name in ("id", "login", "active")))
-        )
-        if not rows:
-            if "internal_error" not in attempt.codes:  # which is never shown as a wrong login
-                attempt.note("user_unknown")
-            return
-        attempt.user_id, attempt.known_login, active = rows[0]
-        if not active:
-            attempt.note("user_archived")
-
     # What is kept ----------------------------------------------------------------------------
 
     @api.model
-    def _failure_values(self, attempt, new_rows):
-        level = self._flood_level(new_rows)
-        attempt.described_agent = agents.describe(attempt.user_agent)
-        values = {
+    def _failure_values(self, attempt, search_nearest=True):
+        return {
             "outcome": "failure",
             "cause": attempt.cause,
             "channel": attempt.channel,
             "auth_type": attempt.auth_type,
-            "login": clean(attempt.known_login, 256) or self._describe_login(attempt, level),
+            "login": clean(attempt.known_login, 256)
+            or self._describe_login(attempt, search_nearest),
             "user_id": attempt.user_id,
             "integration_id": attempt.integration_id,
             "attribution": attempt.attribution,
@@ -197,36 +182,25 @@ class AuthAttempt(models.Model):
             "database": attempt.database,
             "reference": attempt.reference,
         }
-        if level:
-            values.update(remote_addr=MANY, user_agent=MANY, reference=None)
-        if level > 1:
-            values.update(login=MANY)
-        return values
 
-    @api.model
-    def _flood_level(self, new_rows):
-        """How much must be kept together: 0 nothing, 1 address and agent, 2 the login as well.
+    def _describe_login(self, attempt, search_nearest=True):
+        """What is kept of a login or user id that does not exist: never the text itself.
 
-        The number of new rows of this minute, in all workers, decides, so that the log stays
-        bounded whoever calls with however many logins from however many addresses.  Never kept
-        together are users, integrations, keys and causes, and the counts stay exact.  The
-        reference goes with the address, of which it is made; the server log still has it.
+        :param search_nearest: whether there is time to look for the login it is most like
         """
-        return min(new_rows // settings.number(self.env, "attempt_new_rows_per_minute"), 2)
-
-    def _describe_login(self, attempt, flood_level=0):
-        """What is kept of a login or user id that does not exist: never the text itself."""
         if attempt.user_id or attempt.login in (False, ""):
             return None
         if attempt.login is None:
             return f"unknown user id {attempt.uid}" if is_short_number(attempt.uid) else None
         key = self._correlation_key()
         described = describe_unknown_login(attempt.login, (), key)
-        if not isinstance(attempt.login, str) or flood_level:
+        if not isinstance(attempt.login, str):
             return described
-        return self._described_lately(described) or describe_unknown_login(
-            attempt.login, self._nearest_candidates(attempt.login), key
-        )
+        if known := self._described_lately(described):
+            return known
+        if not search_nearest:
+            return described
+        return describe_unknown_login(attempt.login, self._nearest_candidates(attempt.login), key)
 
     def _described_lately(self, described):
         """The description that this unknown login was given in this minute, if it was.
@@ -237,7 +211,7 @@ class AuthAttempt(models.Model):
         size, _comma, repeats = described.partition(", #")
         rows = self._query(
             SQL(
-                "SELECT login FROM auth_attempt WHERE outcome = 'failure' AND first_seen >= %s"
+                "SELECT login FROM auth_attempt WHERE last_seen >= %s AND outcome = 'failure'"
                 " AND starts_with(login, %s) AND right(login, %s) = %s LIMIT 1",
                 fields.Datetime.now().replace(second=0),
                 size,
@@ -262,7 +236,7 @@ class AuthAttempt(models.Model):
     def _correlation_key(self):
         """Key of the 16-bit hashes of unknown logins: another one every day, the last is gone."""
         today = fields.Date.to_string(fields.Date.today())
-        [row] = self._query(
+        [row] = self._query_first(
             SQL("SELECT value FROM auth_attempt_daily_key WHERE id = 1 AND day = %s", today)
         ) or self._query(
             SQL(

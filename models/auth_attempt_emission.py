@@ -1,48 +1,58 @@
 import logging
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 
-import odoo.modules.module
 from odoo import api, fields, models
 from odoo.exceptions import AccessDenied
 from odoo.http import SessionExpiredException
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from odoo.tools import SQL
 from psycopg2.errors import ReadOnlySqlTransaction
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from werkzeug.exceptions import HTTPException
 
-from ..tools import agents, attempt_lines, buckets, caller, kept_connections, prepared, references
+from ..tools import agents, attempt_lines, buckets, caller, limits, references, settings
 from ..tools import attempt as attempt_context
 from ..tools.attempt import Attempt
-from ..tools.durable_rows import durable_rows
+from ..tools.hook_queries import LOCK_TIMEOUT_MS
 from ..tools.redaction import clean
-from ..tools.usage_writer import SuccessfulUse, usage_writer
+from ..tools.usage_writer import Batch, SuccessfulUse, usage_writer
 from .auth_attempt import IDENTIFYING_COLUMNS
 from .auth_attempt_rollup import LATE_AFTER
 
 _logger = logging.getLogger(__name__)
 
-# Milliseconds a row of ours may wait for a lock; beyond, the attempt goes to the server log.
-LOCK_TIMEOUT_MS = 500
 # READ COMMITTED, unlike Odoo's: two workers that count the same bucket must not raise a
 # serialization failure.  READ WRITE, like Odoo's: whatever the default of the database.
 TRANSACTION_SETTINGS = (
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;"
     f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms';"
 )
-WITHOUT_WAITING_FOR_THE_DISK = "SET LOCAL synchronous_commit = off;"
+SETTINGS_OF_THE_LOG = f"{TRANSACTION_SETTINGS} SET LOCAL synchronous_commit = off; "
 # The server will try the whole request again: nothing has been decided yet.
 RETRIED_ERRORS = (*PG_CONCURRENCY_EXCEPTIONS_TO_RETRY, ReadOnlySqlTransaction)
 REFUSALS = (AccessDenied, SessionExpiredException, HTTPException)
+# A row that was there before has been locked by the same statement, and has an xmax.
 UPSERT = f"""
-    INSERT INTO auth_attempt
-        (bucket, {", ".join(IDENTIFYING_COLUMNS)}, count, first_seen, last_seen)
-    VALUES (%(bucket)s, {", ".join(f"%({name})s" for name in IDENTIFYING_COLUMNS)},
-        %(count)s, %(first)s, %(last)s)
-    ON CONFLICT (bucket) DO UPDATE
-    SET count = auth_attempt.count + EXCLUDED.count,
-        first_seen = LEAST(auth_attempt.first_seen, EXCLUDED.first_seen),
-        last_seen = GREATEST(auth_attempt.last_seen, EXCLUDED.last_seen)
+    WITH written AS (
+        INSERT INTO auth_attempt
+            (bucket, {", ".join(IDENTIFYING_COLUMNS)}, count, first_seen, last_seen)
+        VALUES (%(bucket)s, {", ".join(f"%({name})s" for name in IDENTIFYING_COLUMNS)},
+            %(count)s, %(first)s, %(last)s)
+        ON CONFLICT (bucket) DO UPDATE
+        SET count = auth_attempt.count + EXCLUDED.count,
+            first_seen = LEAST(auth_attempt.first_seen, EXCLUDED.first_seen),
+            last_seen = GREATEST(auth_attempt.last_seen, EXCLUDED.last_seen)
+        RETURNING xmax = 0 AS is_new
+    )
+    INSERT INTO auth_attempt_budget AS budget (name, start, rows)
+    SELECT name, %(start)s, 1 FROM written, unnest(%(budgets)s::varchar[]) name WHERE is_new
+    ON CONFLICT (name) DO UPDATE
+    SET rows = CASE WHEN budget.start < EXCLUDED.start THEN 1
+                    WHEN budget.start = EXCLUDED.start THEN budget.rows + 1
+                    ELSE budget.rows END,
+        start = GREATEST(budget.start, EXCLUDED.start)
 """
 
 
@@ -107,9 +117,11 @@ class AuthAttempt(models.Model):
             attempt_context.mark_decided()
             if attempt.discarded or _was_emitted(attempt):
                 return
-            registry["auth.integration.server"]._note_caller(registry, attempt)
+            if not attempt.address_trusted:
+                registry["auth.integration.server"]._note_caller(registry, attempt)
             if attempt.outcome == "success":
-                usage_writer.add(cls._successful_use(attempt), registry)
+                if error := usage_writer.add(cls._successful_use(attempt), registry):
+                    attempt_lines.log_waiting(attempt, error)
             else:
                 cls._emit_failure(registry, attempt)
         except Exception as error:
@@ -143,11 +155,12 @@ class AuthAttempt(models.Model):
             identity=attempt.presented_identity,
         )
         attempt_context.answer_with(attempt.reference)
+        attempt.described_agent = agents.describe(attempt.user_agent)
         with cls._log_cursor(registry) as cr:
             attempts = api.Environment(cr, api.SUPERUSER_ID, {})[cls._name]
-            found = attempts._complete(attempt, now)
-            attempts._upsert(attempts._failure_values(attempt, found["new_rows"]), 1, now, now)
-        attempt_lines.log_refusal(attempt)
+            attempts._complete(attempt, now)
+            attempt_lines.log_refusal(attempt)
+            attempts._write_failure(attempt, now)
 
     # Writing ---------------------------------------------------------------------------------
 
@@ -163,72 +176,129 @@ class AuthAttempt(models.Model):
                 cr.execute(TRANSACTION_SETTINGS)
             yield cr
 
-    @classmethod
-    def _log_cursor(cls, registry):
-        """Like :meth:`_own_cursor`, for the one row of a refusal: kept ready, and each
-        :meth:`_query` is a transaction of its own."""
-        if odoo.modules.module.current_test:
-            return cls._own_cursor(registry)
-        return kept_connections.connections.cursor(registry)
+    @staticmethod
+    def _log_cursor(registry):
+        """Like :meth:`_own_cursor`, for the log; begun by :meth:`_query_first`.
 
-    def _query(self, query):
+        Its commit does not wait for the disk: a crash of PostgreSQL may take the last moments of
+        the log along; the end of Odoo's processes does not.
+        """
+        return registry.cursor()
+
+    def _query(self, query, settings=""):
         """Run a query that may hold what the caller typed: it never goes to the server log."""
-        return self._run(query.code, query.params)
+        self.env.cr.execute(settings + query.code, query.params, log_exceptions=False)
+        return self.env.cr.fetchall() if self.env.cr.description else []
 
-    def _run(self, code, params):
-        cr = self.env.cr
-        if cr._cnx.autocommit:
-            # Sent along with it, they are of its transaction and cost no further round trip.
-            code = TRANSACTION_SETTINGS + code
-        cr.execute(code, params, log_exceptions=False)
-        return cr.fetchall() if cr.description else []
-
-    def _query_planned(self, statement, params, settings=""):
-        """Like :meth:`_query`; a kept connection plans the statement once, not every time.
-
-        :param statement: SQL with ``%(name)s`` for each parameter; a constant
-        :param settings: SQL that precedes it where it is a transaction of its own
-        """
-        if self.env.cr._cnx.autocommit:
-            return prepared.run(self.env.cr, statement, params, TRANSACTION_SETTINGS + settings)
-        return self._run(statement, params)
+    def _query_first(self, query):
+        """Run the first query on a :meth:`_log_cursor`; its settings are sent along with it."""
+        is_idle = self.env.cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE
+        return self._query(query, SETTINGS_OF_THE_LOG if is_idle else "")
 
     @api.model
-    def _upsert(self, values, count, first_seen, last_seen):
-        """Add ``count`` equal attempts to their bucket."""
-        bucket = buckets.bucket_hash(
-            values, buckets.bucket_start(first_seen, values["outcome"])
+    def _write_failure(self, attempt, now):
+        """Add a refusal to its row, or to one it shares when there are too many."""
+        limit = settings.number(self.env, "attempt_new_rows_per_minute")
+        level = limits.failure_level(attempt.rows_of_source, attempt.rows_of_minute, limit)
+        values = self._failure_values(attempt, search_nearest=not level)
+        self._add(
+            values,
+            limits.collapse_failure(values, level),
+            Batch(None, 1, now, now),
+            budgets=["", limits.source(attempt.remote_addr)],
         )
-        row = self.env.cr.dbname, bucket
-        self._query_planned(
-            UPSERT,
-            values | {"bucket": bucket, "count": count, "first": first_seen, "last": last_seen},
-            WITHOUT_WAITING_FOR_THE_DISK if row in durable_rows else "",
-        )
-        if self.env.cr._cnx.autocommit:
-            durable_rows.add(row)
 
     @api.model
-    def _write_uses(self, uses):
-        """Write batches of successful uses, on a cursor of their own: log, key and address.
+    def _write_use(self, batch):
+        """Write successful uses of one kind: key and address, then the log.
 
-        :param uses: :class:`~odoo.addons.auth_integration.tools.usage.Batch` objects
+        :param batch: of :class:`~odoo.addons.auth_integration.tools.usage_writer.SuccessfulUse`
         """
-        earliest = fields.Datetime.now()
-        for batch in sorted(uses, key=lambda batch: batch.identity.key_id or 0):
-            use = batch.identity
-            values = dict.fromkeys(IDENTIFYING_COLUMNS) | use.columns() | {"outcome": "success"}
-            if use.user_id and not use.login:
-                values["login"] = self._login_of(use.user_id)
-            first, last = (
-                _from_epoch(moment) for moment in (batch.first_seen, batch.last_seen)
+        use = batch.identity
+        seen = replace(
+            batch,
+            first_seen=_from_epoch(batch.first_seen),
+            last_seen=_from_epoch(batch.last_seen),
+        )
+        budget = f"key {use.key_id}" if use.key_id else f"user {use.user_id}"
+        start = buckets.bucket_start(seen.first_seen, "success")
+        level = limits.level(
+            self._rows_of_budget(budget, start),
+            settings.number(self.env, "attempt_new_rows_per_minute"),
+        )
+        values = dict.fromkeys(IDENTIFYING_COLUMNS) | use.columns() | {"outcome": "success"}
+        if use.user_id and not use.login:
+            values["login"] = self._login_of(use.user_id)
+        collapsed = limits.collapse_success(values, level)
+        if use.key_id:
+            self.env["auth.integration.key"]._record_use(
+                use,
+                seen.count,
+                seen.first_seen,
+                seen.last_seen,
+                is_new_address_kept=collapsed["remote_addr"] == use.remote_addr,
             )
-            self._upsert(values, batch.count, first, last)
-            if use.key_id:
-                self.env["auth.integration.key"]._record_use(use, batch.count, first, last)
-            earliest = min(earliest, buckets.bucket_start(first, "success"))
-        if fields.Datetime.now() - earliest > LATE_AFTER:
-            self.env["auth.attempt.report"]._invalidate_rollup(earliest)
+        self._add(values, collapsed, seen, budgets=[budget])
+        if fields.Datetime.now() - start > LATE_AFTER:
+            self.env["auth.attempt.report"]._invalidate_rollup(start)
+
+    def _add(self, values, collapsed, batch, budgets):
+        """Add attempts to the row they belong to, or else to the one that there is room for.
+
+        :param values: the columns as they are
+        :param collapsed: the columns as far as they may make a new row
+        :param batch: how many, and when they were seen
+        :param budgets: names of what a new row is counted for, in order
+        """
+        if collapsed == values or not self._add_to_row(values, batch):
+            self._upsert(collapsed, batch.count, batch.first_seen, batch.last_seen, budgets)
+
+    def _add_to_row(self, values, batch):
+        rows = self._query(
+            SQL(
+                """
+                UPDATE auth_attempt
+                SET count = count + %(count)s, first_seen = LEAST(first_seen, %(first)s),
+                    last_seen = GREATEST(last_seen, %(last)s)
+                WHERE bucket = %(bucket)s
+                RETURNING TRUE
+                """,
+                count=batch.count,
+                first=batch.first_seen,
+                last=batch.last_seen,
+                bucket=_bucket(values, batch.first_seen),
+            )
+        )
+        return bool(rows)
+
+    @api.model
+    def _upsert(self, values, count, first_seen, last_seen, budgets=()):
+        """Add ``count`` equal attempts to their bucket; a new row is counted for its budgets."""
+        self.env.cr.execute(
+            UPSERT,
+            values
+            | {
+                "bucket": _bucket(values, first_seen),
+                "count": count,
+                "first": first_seen,
+                "last": last_seen,
+                "start": buckets.bucket_start(first_seen, values["outcome"]),
+                "budgets": sorted(budgets),
+            },
+            log_exceptions=False,
+        )
+
+    def _rows_of_budget(self, name, start):
+        rows = self._query_first(
+            SQL(
+                "SELECT rows FROM auth_attempt_budget WHERE name = %s AND start = %s", name, start
+            )
+        )
+        return rows[0][0] if rows else 0
+
+
+def _bucket(values, first_seen):
+    return buckets.bucket_hash(values, buckets.bucket_start(first_seen, values["outcome"]))
 
 
 def _from_epoch(seconds):

@@ -38,6 +38,12 @@ class AuthAttempt(models.Model):
                 removed, remaining = removed + number, int(number == GC_BATCH)
         return removed, remaining
 
+    @api.autovacuum
+    def _gc_budgets(self):
+        """Forget how many rows were made in minutes and hours that are long over."""
+        over = fields.Datetime.now() - timedelta(days=1)
+        self._query(SQL("DELETE FROM auth_attempt_budget WHERE start < %s", over))
+
     def _remove(self, reason, condition):
         """Remove a batch, the oldest first, and record it in the same transaction."""
         rows = self._query(

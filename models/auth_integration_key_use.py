@@ -3,7 +3,6 @@ from datetime import timedelta
 from odoo import api, models
 from odoo.tools import SQL
 
-from ..tools.distinct_limit import MANY
 from .auth_integration_key import ENDED_STATES
 
 
@@ -13,17 +12,19 @@ class AuthIntegrationKey(models.Model):
     _inherit = "auth.integration.key"
 
     @api.model
-    def _record_use(self, use, count, first_seen, last_seen):
+    def _record_use(self, use, count, first_seen, last_seen, is_new_address_kept=True):
         """Add successful uses to a key and to the address they came from.
 
         Only a use over HTTP counts as the first: a shell on the server proves nothing about the
         external system.
 
         :param use: :class:`~odoo.addons.auth_integration.tools.usage_writer.SuccessfulUse`
+        :param is_new_address_kept: whether there is room for one more address of this key
         """
         self.env.cr.execute(
             SQL(
-                "SELECT first_used_at FROM auth_integration_key WHERE id = %s FOR NO KEY UPDATE",
+                "SELECT first_used_at, replaces_id FROM auth_integration_key WHERE id = %s"
+                " FOR NO KEY UPDATE",
                 use.key_id,
             ),
             log_exceptions=False,  # whoever has it locked may keep it for longer than we wait
@@ -55,29 +56,43 @@ class AuthIntegrationKey(models.Model):
                 key=use.key_id,
             )
         )
+        [(first_used_at, replaces_id)] = previous
+        is_first = first_used_at is None and use.remote_addr
         # An address that nobody vouches for may be everybody's: it is not learned.
-        if use.remote_addr not in (None, MANY) and use.address_trusted:
-            self._record_address(use, count, first_seen, last_seen)
-        self.invalidate_model()
-        if previous[0][0] is None and use.remote_addr:
-            self.browse(use.key_id)._confirm_first_use(first_seen)
-
-    def _record_address(self, use, count, first_seen, last_seen):
-        self.env.cr.execute(
-            SQL(
-                """
-                INSERT INTO auth_integration_key_address AS a
-                    (key_id, address, first_seen, last_seen, use_count)
-                VALUES (%(key)s, %(address)s, %(first)s, %(last)s, %(count)s)
-                ON CONFLICT (key_id, address) DO UPDATE
-                SET last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen),
-                    use_count = a.use_count + EXCLUDED.use_count
-                """,
+        if use.remote_addr and use.address_trusted:
+            self._record_address(
+                is_new_address_kept,
                 key=use.key_id,
                 address=use.remote_addr,
+                count=count,
                 first=first_seen,
                 last=last_seen,
-                count=count,
+            )
+        self.invalidate_model()
+        if is_first and replaces_id:
+            # It ends other keys: that is not to be undone by a crash of PostgreSQL.
+            self.env.cr.execute("SET LOCAL synchronous_commit TO DEFAULT")
+        if is_first:
+            self.browse(use.key_id)._confirm_first_use(first_seen)
+
+    def _record_address(self, is_new_kept, **values):
+        counted = self.env.execute_query(
+            SQL(
+                "UPDATE auth_integration_key_address"
+                " SET last_seen = GREATEST(last_seen, %(last)s), use_count = use_count + %(count)s"
+                " WHERE key_id = %(key)s AND address = %(address)s RETURNING TRUE",
+                **values,
+            )
+        )
+        if counted or not is_new_kept:
+            return
+        # No other can have made it meanwhile: the key is locked.
+        self.env.cr.execute(
+            SQL(
+                "INSERT INTO auth_integration_key_address"
+                " (key_id, address, first_seen, last_seen, use_count)"
+                " VALUES (%(key)s, %(address)s, %(first)s, %(last)s, %(count)s)",
+                **values,
             )
         )
 

@@ -9,7 +9,7 @@ from odoo.tools import SQL
 from passlib.exc import PasswordSizeError
 
 from ..tools import attempt as attempt_context
-from ..tools import hook_queries, key_in_use, prepared
+from ..tools import hook_queries, key_in_use
 from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache, PasswordMemo
 from ..tools.redaction import is_key_shaped
@@ -334,7 +334,6 @@ class ResUsers(models.Model):
                 elif not isinstance(secret, str):
                     attempt.note("malformed_request")
             try:
-                # Before core begins a transaction: it then costs one round trip.
                 known = self._is_key_over_rpc(credential, interactive)
                 with key_in_use.presented(secret, known):
                     auth_info = core()
@@ -431,16 +430,16 @@ class ResUsers(models.Model):
         Mirrors :meth:`res.users._session_token_get_values`, which clears the caches of all
         workers for an unknown user.
         """
-        statement, params = prepared.named(
+        rows = hook_queries.query(
+            self.env,
             SQL(
                 "SELECT res_users.login, res_users.active,"
                 " (SELECT id FROM auth_integration WHERE user_id = %(uid)s), %(select)s"
                 " FROM %(from)s %(joins)s WHERE %(where)s GROUP BY %(group_by)s",
                 uid=user.id,
                 **user._get_session_token_query_params(),
-            )
+            ),
         )
-        rows = hook_queries.query(self.env, statement, params)
         return rows[0] if rows else None
 
     def _session_token_get_values(self):

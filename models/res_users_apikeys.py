@@ -21,7 +21,7 @@ from ..tools.core_decision import CoreDecision
 from ..tools.identity_cache import IdentityCache
 from ..tools.key_end import JOINED_STATE_SQL, STATE_SQL, Dates
 from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
-from ..tools.log_limit import LogLimit
+from ..tools.limits import LogLimit
 from ..tools.native_scope import HAS_RULES_SQL, RESTRICTED, RPC, KeyRulesUnreadable
 from ..tools.redaction import is_key_shaped, is_storable, remove_keys
 
@@ -258,8 +258,8 @@ class ResUsersApikeys(models.Model):
         if not is_storable(secret) or len(secret) > MAX_PASSWORD_SIZE:
             return None  # PostgreSQL or the hash takes no such text
         digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
-        candidates = self.env["auth.attempt"]._query_foreseeing(
-            _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}
+        candidates = hook_queries.query(
+            self.env, _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}
         )
         # A live row and its record share their hash, which is then verified once.
         seen = set()

@@ -11,15 +11,10 @@ from odoo.tests import TransactionCase, new_test_user, tagged
 from psycopg2 import DataError
 from psycopg2.pool import PoolError
 
-from ..models import (
-    auth_attempt,
-    auth_attempt_completion,
-    auth_attempt_emission,
-    auth_attempt_retention,
-)
+from ..models import auth_attempt, auth_attempt_completion, auth_attempt_retention
 from ..tools import agents, attempt_lines, hook_queries, references, settings
 from ..tools import attempt as attempt_context
-from ..tools.log_limit import LogLimit
+from ..tools.limits import LogLimit
 
 LOGGER = "odoo.addons.auth_integration.models.auth_attempt"
 
@@ -183,11 +178,12 @@ class TestEmission(AttemptCase):
     def test_failure_of_the_log_is_no_failure_of_the_login(self):
         """Whatever of ours breaks, the caller gets core's answer."""
         for owner, name in (
-            (type(self.attempts), "_own_cursor"),
+            (type(self.attempts), "_log_cursor"),
             (type(self.attempts), "_complete"),
+            (type(self.attempts), "_write_failure"),
             (type(self.attempts), "_upsert"),
             (attempt_context, "of_caller"),
-            (auth_attempt_emission, "_was_emitted"),
+            (attempt_context, "mark_decided"),
             (references, "reference"),
             (agents, "describe"),
         ):
@@ -203,7 +199,7 @@ class TestEmission(AttemptCase):
     def test_lines_of_unwritten_attempts_are_limited_and_counted(self):
         """A database that is gone must not fill the disk with lines about it."""
         with (
-            patch.object(type(self.attempts), "_own_cursor", side_effect=PoolError),
+            patch.object(type(self.attempts), "_log_cursor", side_effect=PoolError),
             patch.object(attempt_lines, "_write_failures", LogLimit(2, clock=lambda: now[0])),
             self.assertLogs(LOGGER, "ERROR") as logged,
         ):
@@ -216,24 +212,22 @@ class TestEmission(AttemptCase):
         self.assertIn('"suppressed": 3', logged.output[-1])
 
     def test_a_refusal_of_an_integration_asks_little(self):
-        """Whose login and key it is, in one query; what the log has to know came with it."""
+        """Its log asks one question, and adds to one row."""
         integration = self.env["auth.integration"].create(
             {"name": "Shop", "code": "shop", "owner_ids": [Command.link(self.env.uid)]}
         )
         self.env.flush_all()
-        self.try_to_log_in("shop", "0" * 40)  # counts the rows of this minute
-        query = hook_queries.query
-        of_the_log = auth_attempt_emission.AuthAttempt._query_planned
+        self.try_to_log_in("shop", "0" * 40)
+        of_the_log = type(self.attempts)._query
         with (
-            patch.object(hook_queries, "query", side_effect=query) as asked,
             patch.object(
-                type(self.attempts), "_query_planned", autospec=True, side_effect=of_the_log
-            ) as written,
+                type(self.attempts), "_query", autospec=True, side_effect=of_the_log
+            ) as asked,
+            patch.object(type(self.attempts), "_upsert", autospec=True) as written,
         ):
             self.try_to_log_in("shop", "1" * 40)
         self.assertEqual((asked.call_count, written.call_count), (1, 1))
         rows = self.attempts.search([])
-        self.assertEqual(rows.mapped("count"), [2])
         self.assertEqual(
             (rows.login, rows.user_id, rows.integration_id, rows.attribution, rows.cause),
             ("shop", integration.user_id, integration, "login", "key_unknown"),

@@ -46,18 +46,6 @@ class TestKey(IntegrationCommon):
         key = self.env["auth.integration.key"].search([("prefix", "=", secret[:8])])
         self.assertTrue(key.expires_at)
 
-    def test_verified_when_prepared_statements_are_missing(self):
-        """As behind a pooler that gives every transaction another connection."""
-        secret, _key = self._issue(self.integration)
-        for statement in ("SELECT 1", "DEALLOCATE ALL", "SELECT 1"):
-            with self.subTest(before=statement):
-                self._check(secret)
-                self.env.cr.execute(statement)
-                self.assertEqual(self._check(secret), self.integration.user_id.id)
-        self.assertIn(False, self.env.cr._cnx._auth_integration_prepared.values())
-        self.env.cr._cnx._auth_integration_prepared.clear()
-        self.env.cr.execute("DEALLOCATE ALL")
-
     def test_issued_while_the_hooks_sleep(self):
         """While modules are installed: it has its record and the policy's end all the same."""
         with patch.object(self.env.registry, "auth_integration_ready", False):

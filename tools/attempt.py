@@ -31,9 +31,9 @@ class Attempt:
     when that is not in its record yet.
 
     Some things are kept to be asked once: ``technical_user``, a user's id and that of the
-    integration whose technical user it is, or None; ``lately_from_address``, ids of one or two
-    integrations that succeeded from the address; ``login_of``, id of a user whose login is exactly
-    what was sent; and ``described_agent``, what the log may hold of the agent.
+    integration whose technical user it is, or None; ``described_agent``, what the log may hold of
+    the agent; ``rows_of_minute`` and ``rows_of_source``, how many rows were made in this minute, by
+    all and by this source (:mod:`limits`).
     """
 
     channel: str
@@ -54,8 +54,8 @@ class Attempt:
     accepted_key_of: int | None = None
     learned_digest: str | None = None
     technical_user: tuple[int, int | None] | None = None
-    lately_from_address: list[int | None] | None = None
-    login_of: int | None = None
+    rows_of_minute: int | None = None
+    rows_of_source: int | None = None
     key_shaped: bool = False
     outcome: str | None = None
     reference: str | None = None

@@ -6,7 +6,7 @@ import logging
 from odoo import fields
 
 from . import agents
-from .log_limit import LogLimit
+from .limits import LogLimit
 from .redaction import escape, is_short_number
 
 # A filter of fail2ban (data/fail2ban) knows this name.
@@ -34,34 +34,39 @@ def log_refusal(attempt):
 
 def log_unwritten(attempt, error):
     """The row could not be written: keep the whole attempt in the server log, one JSON line."""
+    _log_whole(logging.ERROR, "Attempt not written: %s", attempt, error)
+
+
+def log_waiting(attempt, error):
+    """The row is written later, unless the process is killed meanwhile: keep it here, too."""
+    _log_whole(logging.WARNING, "Attempt waits to be written: %s", attempt, error)
+
+
+def _log_whole(severity, message, attempt, error):
     try:
         suppressed = _write_failures.admit()
         if suppressed is None:
             return
         decided = attempt.codes or attempt.outcome == "success" or attempt.completed
-        _logger.error(
-            "Attempt not written: %s",
-            json.dumps(
-                {
-                    "address": attempt.remote_addr,
-                    "outcome": attempt.outcome,
-                    "cause": attempt.cause if decided else "undetermined",
-                    "channel": attempt.channel,
-                    "reference": attempt.reference,
-                    "database": attempt.database,
-                    "auth_type": attempt.auth_type,
-                    "user": attempt.user_id,
-                    "integration": attempt.integration_id,
-                    "attribution": attempt.attribution,
-                    "key": attempt.key_id,
-                    "seen": fields.Datetime.to_string(fields.Datetime.now()),
-                    "error": type(error).__name__,
-                    "suppressed": suppressed,
-                    "login": _loggable_identity(attempt),
-                    "agent": agents.describe(attempt.user_agent, MOST_OF_AGENT),
-                }
-            ),
-        )
+        whole = {
+            "address": attempt.remote_addr,
+            "outcome": attempt.outcome,
+            "cause": attempt.cause if decided else "undetermined",
+            "channel": attempt.channel,
+            "reference": attempt.reference,
+            "database": attempt.database,
+            "auth_type": attempt.auth_type,
+            "user": attempt.user_id,
+            "integration": attempt.integration_id,
+            "attribution": attempt.attribution,
+            "key": attempt.key_id,
+            "seen": fields.Datetime.to_string(fields.Datetime.now()),
+            "error": type(error).__name__,
+            "suppressed": suppressed,
+            "login": _loggable_identity(attempt),
+            "agent": agents.describe(attempt.user_agent, MOST_OF_AGENT),
+        }
+        _logger.log(severity, message, json.dumps(whole))
     except Exception:
         _logger.exception("An attempt could be written neither to the database nor here")
 

@@ -11,7 +11,7 @@ from odoo.exceptions import AccessDenied
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from psycopg2.errors import ReadOnlySqlTransaction
 
-from .log_limit import LogLimit
+from .limits import LogLimit
 from .native_scope import KeyRulesUnreadable
 
 _logger = logging.getLogger(__name__)

@@ -119,10 +119,11 @@ def _application_call(original):
 
     def __call__(self, environ, start_response):
         def start_response_with_reference(status, headers, *exc_info):
-            try:
-                refused_answers.report(status, headers)
-            except Exception:
-                _logger.exception("Could not record a refused request")
+            if not attempt.was_decided():
+                try:
+                    refused_answers.report(status, headers)
+                except Exception:
+                    _logger.exception("Could not record a refused request")
             reference = attempt.answered_reference()
             if reference:
                 headers = [*headers, (attempt.REFERENCE_HEADER, reference)]

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 import odoo.http
 import odoo.service.db
 from odoo.modules.registry import Registry
+from psycopg2 import InterfaceError, OperationalError
 
 from . import agents, caller, causes, redaction, references
 from . import attempt as attempt_context
@@ -19,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 # There is no database whose secret could be the key.
 _reference_key = secrets.token_bytes(32)
+_SEEMING = {"database_unknown", "endpoint_unknown", "malformed_request", "webhook_unknown"}
 
 
 def is_loaded(dbname: object) -> bool:
@@ -37,6 +39,19 @@ def exists(dbname: object) -> bool:
     return is_loaded(dbname) or dbname in odoo.service.db.list_dbs(True)
 
 
+def is_away() -> bool:
+    """Whether PostgreSQL cannot be reached: nothing is the fault of whoever calls meanwhile."""
+    try:
+        for registry in list(Registry.registries.values())[:1]:
+            with registry.cursor() as cr:
+                cr.execute("SELECT 1")
+            return False
+        odoo.service.db.list_dbs(True)
+    except (InterfaceError, OperationalError):
+        return True
+    return False
+
+
 def served_here() -> list[str]:
     """The databases that the current request could mean, by its host name."""
     request = caller.current_request()
@@ -50,6 +65,10 @@ def record(dbname: object, codes: set[str], **facts) -> None:
     :param dbname: the database as named by the caller or found by its host; None if neither
     :param facts: fields of :class:`~.attempt.Attempt`
     """
+    # What core answers to a call that it cannot serve looks like that.
+    if (dbname is None or codes & _SEEMING) and is_away():
+        _log_only(dbname, {"internal_error"}, facts)
+        return
     home = _home(dbname, codes)
     if home is None:
         if not is_loaded(dbname):

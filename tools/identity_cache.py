@@ -10,8 +10,8 @@ import hashlib
 import hmac
 import os
 import re
-import threading
-from collections import OrderedDict
+
+from odoo.tools.lru import LRU
 
 from .redaction import is_key_shaped
 
@@ -34,17 +34,14 @@ class IdentityCache:
     """
 
     def __init__(self, max_entries: int = 8192) -> None:
-        self._max_entries = _checked_size(max_entries)
-        self._entries: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._entries: LRU[tuple[str, str], tuple[int, str]] = LRU(max_entries)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} entries>"
 
     def __len__(self) -> int:
         """Number of entries."""
-        with self._lock:
-            return len(self._entries)
+        return len(self._entries)
 
     @staticmethod
     def digest(secret: str) -> str:
@@ -68,26 +65,19 @@ class IdentityCache:
         """
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise ValueError("not a SHA-256 digest of 64 hexadecimal characters")
-        with self._lock:
-            _put(self._entries, (dbname, digest), (native_id, stored_hash), self._max_entries)
+        self._entries[dbname, digest] = native_id, stored_hash
 
     def recall(self, dbname: str, digest: str) -> tuple[int, str] | None:
         """Return ``(native_id, stored_hash)`` of a key verified before, None when not known."""
-        with self._lock:
-            entry = self._entries.get((dbname, digest))
-            if entry is not None:
-                self._entries.move_to_end((dbname, digest))
-            return entry
+        return self._entries.get((dbname, digest))
 
     def forget(self, dbname: str, digest: str) -> None:
         """Forget one key, known or not."""
-        with self._lock:
-            self._entries.pop((dbname, digest), None)
+        self._entries.pop((dbname, digest), None)
 
     def clear(self, dbname: str | None = None) -> None:
         """Forget all keys of a database, or of all databases."""
-        with self._lock:
-            _drop_database(self._entries, dbname)
+        _drop_database(self._entries, dbname)
 
 
 class PasswordMemo:
@@ -106,18 +96,15 @@ class PasswordMemo:
     """
 
     def __init__(self, max_entries: int = 4096) -> None:
-        self._max_entries = _checked_size(max_entries)
         self._key = os.urandom(32)
-        self._entries: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._entries: LRU[tuple[str, int], bytes] = LRU(max_entries)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} entries>"
 
     def __len__(self) -> int:
         """Number of users remembered."""
-        with self._lock:
-            return len(self._entries)
+        return len(self._entries)
 
     def remember(self, dbname: str, uid: int, password: str, stored_hash: str) -> None:
         """Remember that a password was verified against a stored hash. Replaces the user's last.
@@ -127,8 +114,7 @@ class PasswordMemo:
         tag = self._tag(dbname, uid, password, stored_hash)
         if tag is None:
             raise ValueError("a password and the hash it matched are needed")
-        with self._lock:
-            _put(self._entries, (dbname, uid), tag, self._max_entries)
+        self._entries[dbname, uid] = tag
 
     def recall(self, dbname: str, uid: int, password: object, stored_hash: object) -> bool:
         """Tell whether this very password was verified against this very stored hash before.
@@ -142,21 +128,16 @@ class PasswordMemo:
         tag = self._tag(dbname, uid, password, stored_hash)
         if tag is None:
             return False
-        with self._lock:
-            known = self._entries.get((dbname, uid))
-            if known is not None:
-                self._entries.move_to_end((dbname, uid))
+        known = self._entries.get((dbname, uid))
         return known is not None and hmac.compare_digest(known, tag)
 
     def forget(self, dbname: str, uid: int) -> None:
         """Forget one user, known or not."""
-        with self._lock:
-            self._entries.pop((dbname, uid), None)
+        self._entries.pop((dbname, uid), None)
 
     def clear(self, dbname: str | None = None) -> None:
         """Forget all users of a database, or of all databases."""
-        with self._lock:
-            _drop_database(self._entries, dbname)
+        _drop_database(self._entries, dbname)
 
     def _tag(self, dbname: str, uid: int, password: object, stored_hash: object) -> bytes | None:
         if not (isinstance(password, str) and password):
@@ -170,22 +151,10 @@ class PasswordMemo:
         return mac.digest()
 
 
-def _checked_size(max_entries: int) -> int:
-    if max_entries < 1:
-        raise ValueError("a cache needs room for one entry")
-    return max_entries
-
-
-def _put(entries: OrderedDict, place: tuple, value: object, max_entries: int) -> None:
-    entries[place] = value
-    entries.move_to_end(place)
-    while len(entries) > max_entries:
-        entries.popitem(last=False)
-
-
-def _drop_database(entries: OrderedDict, dbname: str | None) -> None:
+def _drop_database(entries: LRU, dbname: str | None) -> None:
     if dbname is None:
         entries.clear()
         return
-    for place in [place for place in entries if place[0] == dbname]:
-        del entries[place]
+    for place in entries.snapshot:
+        if place[0] == dbname:
+            entries.pop(place, None)

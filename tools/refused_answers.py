@@ -13,17 +13,18 @@ from odoo.http import request
 
 from . import attempt, caller, early_refusals
 
+_API_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "webhook")
 _RPC_SERVICES = ("common", "object", "db")
 _XMLRPC_SERVICE = re.compile(r"/xmlrpc/(?:2/)?([^/]+)\Z")
 
 
 def report(status: str, headers) -> None:
-    """Record the refusal that an answer is, unless it was recorded already.
+    """Record the refusal that an answer is, where no model has decided about the call.
 
     :param status: the status line, such as ``404 NOT FOUND``
     :param headers: the answer's headers as pairs
     """
-    if attempt.was_decided() or not request:
+    if not request:
         return
     found, dbname, facts = _refusal(int(status[:3]), headers)
     if found:
@@ -36,6 +37,8 @@ def _refusal(status, headers):
     path, is_post = http.path, http.method == "POST"
     channel = caller.channel_of_path(path)
     facts = {"channel": channel}
+    if status >= 500 and channel in _API_CHANNELS and early_refusals.is_away():
+        return {"internal_error"}, None, facts
     if channel in ("xmlrpc", "jsonrpc"):
         return _rpc_causes(channel, path, status, is_post), dbname, facts
     if channel == "json2" and status == 404:
@@ -77,6 +80,8 @@ def _session_refusal(facts):
     facts["login"] = login
     if not isinstance(dbname, str) or not {"login", "password"} <= params.keys():
         return {"malformed_request"}, request.db, facts
+    if early_refusals.is_away():
+        return {"internal_error"}, None, facts
     if dbname not in early_refusals.served_here():
         return {"database_unknown"}, dbname, facts
     return set(), dbname, facts

@@ -1,4 +1,15 @@
-"""Row locks that wait for whoever has them; ``lock_for_update`` of the ORM gives up at once."""
+"""Locks on rows, and the one order in which whatever is ours takes them.
+
+1. the integration
+2. keys and rotations, the newest first: a key, the rotation by which it came, the key that it
+   replaces; siblings, which came by the same rotation, in the order of their ids
+3. native keys (``res_users_apikeys``)
+4. an address of a key, one bucket of the log, its budgets in the order of their names
+
+Each refusal and each batch of uses is a transaction of its own: workers wait for one another no
+longer than one of these takes, and in no circle.  What a first use finds locked of the siblings it
+leaves to the next run of the schedule.
+"""
 
 from odoo.tools import SQL
 
@@ -6,9 +17,10 @@ from odoo.tools import SQL
 def wait_and_lock(records):
     """Keep others from changing some records until this transaction ends; wait for them first.
 
-    Records can still be referred to meanwhile. Where somebody has changed one since this
-    transaction began, what it has read is no longer so, and it has to begin again: Odoo does that
-    by itself for calls. Core is kept from logging it as an error.
+    ``lock_for_update`` of the ORM gives up at once.  Records can still be referred to meanwhile.
+    Where somebody has changed one since this transaction began, what it has read is no longer so,
+    and it has to begin again: Odoo does that by itself for calls. Core is kept from logging it as
+    an error.
 
     :raise SerializationFailure: (of psycopg2.errors) one was changed or deleted meanwhile
     """

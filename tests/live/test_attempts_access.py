@@ -251,7 +251,7 @@ OF_MODEL = (
     ("init", {}),
     ("search_fetch", {"domain": [], "field_names": ["outcome"]}),
     ("_upsert", {"values": {}, "count": 1, "first_seen": False, "last_seen": False}),
-    ("_write_uses", {"uses": []}),
+    ("_write_use", {"batch": []}),
     ("_emit_in", {}),
     ("_remove", {"reason": "age", "condition": "TRUE"}),
     ("_gc_attempts", {}),

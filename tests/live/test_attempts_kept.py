@@ -334,8 +334,11 @@ CALLS_OF_ALL_KINDS = (
 
 @pytest.mark.parametrize("broken", [locked_log, read_only_log, full_disk])
 def test_unwritable_attempt_is_in_the_server_log(world, broken):
-    """As one JSON line, with all of it; the client gets the same answer as ever."""
-    world.server.expect_log("Attempt not written")
+    """As one JSON line, with all of it; the client gets the same answer as ever.
+
+    A success is written later, so it is no error.
+    """
+    world.server.expect_log("Attempt not written|Attempt waits to be written")
     usual = [called(world, call) for call in CALLS_OF_ALL_KINDS]
     with broken(world):
         unwritten = [called(world, call) for call in CALLS_OF_ALL_KINDS]
@@ -355,8 +358,13 @@ def called(world, call):
     mark = world.server.log_mark()
     caller = world.calls()
     reply = call(caller, world)
-    lines = re.findall(r" ERROR .*: Attempt not written: (.*)", world.server.log_since(mark))
-    return caller, reply, [json.loads(line) for line in lines]
+    lines = re.findall(
+        r" (ERROR .*: Attempt not written|WARNING .*: Attempt waits to be written): (.*)",
+        world.server.log_since(mark),
+    )
+    return caller, reply, [
+        json.loads(line) | {"is_lost": kind.startswith("ERROR")} for kind, line in lines
+    ]
 
 
 def check_unwritten(world, caller, reply, line):
@@ -365,12 +373,13 @@ def check_unwritten(world, caller, reply, line):
     assert line["database"] == world.db
     assert line["reference"] == reply.reference
     assert line["outcome"] == ("success" if reply.reference is None else "failure")
+    assert line["is_lost"] == (line["outcome"] == "failure")
     assert "nobody here" not in json.dumps(line)
 
 
 def test_attempt_for_which_there_is_no_connection(world):
     """Other calls hold every connection that the process may have but the one of this call."""
-    world.server.expect_log("Attempt not written|Connection Pool Is Full")
+    world.server.expect_log("Attempt not written|Attempt waits|Connection Pool Is Full")
     calls = [
         lambda c, w: c.authenticate("nobody here", "x"),
         lambda c, w: c.execute(w.uids["worker"], WRONG_KEY),
@@ -414,36 +423,60 @@ def test_lock_timeout_is_in_force(world):
             [timeout] = own.fetchone()
             own.execute("SHOW transaction_isolation")
             result = [timeout, *own.fetchone(), f"{LOCK_TIMEOUT_MS}ms"]
+        from odoo.tools import SQL
+        with env["auth.attempt"]._log_cursor(registry) as own:
+            [row] = env(cr=own)["auth.attempt"]._query_first(
+                SQL("SELECT current_setting('lock_timeout'),"
+                    " current_setting('transaction_isolation')"))
+            result += row
         """
     )
-    assert in_force == [in_force[2], "read committed", "500ms"]
+    assert in_force == ["500ms", "read committed", "500ms", "500ms", "read committed"]
 
 
 COMMITS = """
-    CREATE TABLE attempt_commit (operation text, setting text);
+    CREATE TABLE attempt_commit (place text, setting text);
     CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        INSERT INTO attempt_commit VALUES (TG_OP, current_setting('synchronous_commit'));
+        INSERT INTO attempt_commit VALUES (TG_TABLE_NAME, current_setting('synchronous_commit'));
         RETURN NULL;
     END $$;
     CREATE TRIGGER note_commit AFTER INSERT OR UPDATE ON auth_attempt
-        FOR EACH ROW WHEN (NEW.outcome = 'failure') EXECUTE FUNCTION note_commit()
+        FOR EACH ROW EXECUTE FUNCTION note_commit();
+    CREATE CONSTRAINT TRIGGER note_commit AFTER UPDATE OF retire_at, ended_at
+        ON auth_integration_key DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION note_commit();
+    CREATE CONSTRAINT TRIGGER note_commit AFTER DELETE OR UPDATE
+        ON res_users_apikeys DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION note_commit()
 """
 
 
-def test_only_what_was_refused_before_does_not_wait_for_the_disk(world, calls):
-    """A row is on the disk before the caller is told; what is added to it soon will be."""
+def test_only_what_ends_a_key_waits_for_the_disk(world, calls):
+    """The log does not, nor do uses; the first use of a replacement ends another key, and does."""
+    new = world.server.shell(
+        """
+        made = env["auth.integration"].create(
+            {"name": "replaced", "code": "replaced", "owner_ids": [(6, 0, [2])]})
+        result = []
+        for number in range(2):
+            result.append(made.issue_key()["key"])
+        keys = made.key_ids.sorted("id")
+        cr.execute("UPDATE auth_integration_key SET replaces_id = %s WHERE id = %s",
+            [keys[0].id, keys[1].id])
+        """
+    )
     world.server.sql(COMMITS)
     try:
-        for _try in range(6):
-            calls.json2(WRONG_KEY)
-        commits = world.server.sql("SELECT * FROM attempt_commit")
+        calls.json2(WRONG_KEY)
+        calls.json2(world.keys["good"])
+        of_the_log = world.server.sql("SELECT * FROM attempt_commit")
+        calls.json2(new[1])
+        commits = world.server.sql("SELECT * FROM attempt_commit")[len(of_the_log):]
     finally:
         world.server.sql("DROP FUNCTION note_commit CASCADE; DROP TABLE attempt_commit")
-    commits = [(commit["operation"], commit["setting"]) for commit in commits]
-    # Each process waits once: what it has not made itself it does not know to be on the disk.
-    assert {("INSERT", "on"), ("UPDATE", "off")} <= set(commits)
-    assert ("INSERT", "off") not in commits
-    assert commits.count(("UPDATE", "on")) <= 2
+    assert [tuple(commit.values()) for commit in of_the_log] == [("auth_attempt", "off")] * 2
+    assert {"auth_integration_key", "res_users_apikeys"} <= {c["place"] for c in commits}
+    assert {commit["setting"] for commit in commits} == {"on"}
 
 
 def test_locked_key_keeps_back_its_own_uses_only(world):
@@ -451,8 +484,8 @@ def test_locked_key_keeps_back_its_own_uses_only(world):
     meanwhile, waiting, afterwards = world.server.shell(
         """
         import time
-        from odoo.addons.auth_integration.tools.usage import Batch
-        from odoo.addons.auth_integration.tools.usage_writer import SuccessfulUse, UsageWriter
+        from odoo.addons.auth_integration.tools.usage_writer import (
+            Batch, SuccessfulUse, UsageWriter)
 
         def counted():
             cr.execute("SELECT key_id, use_count FROM auth_integration_key_address"

@@ -31,7 +31,9 @@ def everything_in(value, seen=None):
     elif isinstance(value, (list, tuple, set)):
         parts = list(value)
     else:
-        parts = [type(value), *getattr(value, "__dict__", {}).values()]
+        slots = getattr(type(value), "__slots__", ())
+        slots = [getattr(value, name, None) for name in slots]
+        parts = [type(value), *getattr(value, "__dict__", {}).values(), *slots]
     for part in parts:
         everything_in(part, seen)
     return seen
@@ -210,12 +212,6 @@ class TestPasswordMemo:
         held = everything_in(memo).values()
         assert not [value for value in map(str, held) if PASSWORD in value or STORED in value]
         assert repr(memo) == str(memo) == "<PasswordMemo of 1 entries>"
-
-
-@pytest.mark.parametrize("kind", [IdentityCache, PasswordMemo])
-def test_a_cache_needs_room(kind):
-    with pytest.raises(ValueError):
-        kind(max_entries=0)
 
 
 @pytest.mark.parametrize("kind", [IdentityCache, PasswordMemo])

@@ -1,0 +1,7 @@
+{
+    "name": "Files of a call",
+    "version": "19.0.1.0.0",
+    "author": "Auth Integration Contributors",
+    "license": "LGPL-3",
+    "depends": ["auth_integration"],
+}

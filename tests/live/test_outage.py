@@ -1,0 +1,124 @@
+"""While PostgreSQL is away, or a table of ours is locked: nobody is told that it is his fault."""
+
+import contextlib
+import re
+
+import pytest
+from attempt_world import WRONG_KEY, World
+from clients import each_worker
+from cut_line import CutLine
+
+import postgres
+
+PASSWORD = "a person's password"
+SERVER = {"workers": 2}
+
+
+@pytest.fixture(scope="module")
+def line():
+    """A way to PostgreSQL for all that this module starts."""
+    made = CutLine()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PGHOST", str(made.folder))
+        yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=["by filter", "by name"])
+def world(request, live_server, line):
+    """A server that finds its database among all there are, and one that is told its name."""
+    config = {"dbfilter": ""} if request.param == "by name" else {}
+    return World(live_server(request.param, config=config))
+
+
+CALLS = {
+    "json2": lambda c, w: c.json2(w.keys["good"]),
+    "json2, wrong key": lambda c, w: c.json2(WRONG_KEY),
+    "authenticate": lambda c, w: c.authenticate("person", PASSWORD),
+    "execute_kw": lambda c, w: c.execute(w.uids["worker"], w.keys["good"]),
+    "jsonrpc": lambda c, w: c.execute_json(w.uids["worker"], w.keys["good"]),
+    "jsonrpc authenticate": lambda c, w: c.json("common", "login", w.db, "person", PASSWORD),
+    "session": lambda c, w: c.session_login("person", PASSWORD),
+    "webhook": lambda c, w: c.http("POST", "/web/hook/8d3b2a4e-0000-4000-8000-000000000000"),
+    "database header": lambda c, w: c.json2(w.keys["good"], X_Odoo_Database=w.db),
+}
+
+
+@contextlib.contextmanager
+def locked(world, table):
+    """Somebody changes a table: no other may even read it."""
+    with contextlib.closing(postgres.connect(world.db)) as other, other.cursor() as cursor:
+        cursor.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+        cursor.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize(
+    "table", ["auth_integration", "auth_integration_key", "auth_attempt", "auth_attempt_budget"]
+)
+def test_lock_on_our_tables_stops_no_login(world, table):
+    """Stock decides after the short lock timeout; the lock is held all the while."""
+    world.server.expect_log(".")
+    for _worker in each_worker(world.server):  # a warm identity, in each
+        world.calls().json2(world.keys["personal"])
+    with locked(world, table):
+        for _worker in each_worker(world.server):
+            assert world.calls().json2(world.keys["personal"]).status == 200
+            reply = world.calls().execute(world.uids["person"], world.keys["personal"])
+            assert reply.detail == "dict"
+            assert world.calls().authenticate("person", PASSWORD).detail == "int"
+            assert world.calls().session_login("person", PASSWORD).detail == "dict"
+            assert world.calls().json2(WRONG_KEY).status == 401
+
+
+def test_lock_timeout_of_ours_does_not_stay_with_the_caller(world):
+    """What the caller's own statements wait for is his business; also after a lock was waited for.
+    """
+    found = world.server.shell(
+        """
+        from odoo.addons.auth_integration.tools import hook_queries
+
+        READS = "SELECT current_setting('lock_timeout') FROM auth_integration LIMIT %(one)s"
+
+        def asked(own):
+            try:
+                during = hook_queries.query(env(cr=own), READS, {"one": 1})[0][0]
+            except hook_queries.TableLockedError:
+                during = "locked"
+            own.execute("SHOW lock_timeout")
+            return during, *own.fetchone()
+
+        def asked_twice():
+            with registry.cursor() as own:
+                first = asked(own)
+                own.execute("SET LOCAL lock_timeout = '7s'")
+                return first, asked(own)
+
+        result = [asked_twice()]
+        with registry.cursor() as other:
+            other.execute("LOCK TABLE auth_integration IN ACCESS EXCLUSIVE MODE")
+            result.append(asked_twice())
+        """
+    )
+    assert found == [[["0", "0"], ["7s", "7s"]], [["locked", "0"], ["locked", "7s"]]]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_outage_is_not_the_callers_fault(world, line, name):
+    """A call that Odoo cannot serve names no wrong database, request or credential."""
+    world.server.expect_log(".")
+    for _warm in range(4):  # in processes that have their connections
+        CALLS[name](world.calls(), world)
+    mark = world.server.log_mark()
+    line.cut()
+    try:
+        for _again in range(6):  # connections that break, then none to be had
+            with contextlib.suppress(OSError):
+                CALLS[name](world.calls(), world)
+    finally:
+        line.mend()
+    log = world.server.log_since(mark)
+    causes = re.findall(r"Authentication refused: address=\S+ cause=(\w+)", log)
+    causes += re.findall(r'Attempt not written: .*"cause": "(\w+)"', log)
+    assert set(causes) == {"internal_error"}
+    assert world.calls().json2(world.keys["good"]).status == 200

@@ -1,0 +1,137 @@
+"""How much anybody outside can make us write or do: rows of the log, lines, requests.
+
+Rows of the log are counted in the database (table ``auth_attempt_budget``), exactly and over all
+workers: new rows of refusals by source and in all for each minute, those of successes by key for
+each hour.  An attempt that finds its own row is counted there whatever the budget says; what would
+make one too many is counted in a shared row instead, with less and less detail.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import ip_network
+
+from odoo.tools.lru import LRU
+
+COLLAPSED = "(many)"
+"""What stands in a column of the log for values that were too many to keep apart."""
+
+MAX_LEVEL = 3
+# One source may make this part of the new rows of a minute.
+SOURCE_SHARE = 8
+_SOURCE_BITS = 64  # of an IPv6 address: the rest is the caller's to choose
+
+
+@lru_cache(maxsize=1024)
+def source(address: str | None) -> str:
+    """Return the source that an address counts for: itself, or its /64 with IPv6.
+
+    :param address: from ``networks.normalize``
+    """
+    if not address or ":" not in address:
+        return address or "unknown"
+    return str(ip_network(f"{address}/{_SOURCE_BITS}", strict=False))
+
+
+def level(rows: int | None, limit: int) -> int:
+    """Return how much has to collapse, 0 to ``MAX_LEVEL``, after so many new rows.
+
+    Beyond the limit detail is lost in steps; at twice the limit all of it is.
+    """
+    return min(max(2 * (rows or 0) // max(limit, 1) - 1, 0), MAX_LEVEL)
+
+
+def failure_level(source_rows: int | None, all_rows: int | None, limit: int) -> int:
+    """Return how much of a refusal has to collapse.
+
+    :param source_rows: new rows of this minute from its source
+    :param all_rows: new rows of this minute
+    :param limit: new rows of a minute after which detail is lost
+    """
+    return max(level(source_rows, limit // SOURCE_SHARE), level(all_rows, limit))
+
+
+def collapse_failure(values: Mapping, wanted: int) -> dict:
+    """Return the columns of a refusal without what is too much to keep.
+
+    Address and agent go first (and the reference, which is made of the address), then the login,
+    then the user; never integration, key or cause.  What names its integration keeps all as long
+    as there is room for anything.
+
+    :param wanted: from :func:`failure_level`
+    """
+    kept = dict(values)
+    if values["integration_id"] and values["attribution"] != "address":
+        wanted = int(wanted == MAX_LEVEL)
+    if wanted >= 1:
+        kept.update(remote_addr=COLLAPSED, user_agent=COLLAPSED, reference=None)
+    if wanted >= 2 and values["login"] and not values["user_id"]:
+        kept.update(login=COLLAPSED)
+    if wanted >= 3 and values["user_id"]:
+        kept.update(login=COLLAPSED, user_id=None)
+    return kept
+
+
+def collapse_success(values: Mapping, wanted: int) -> dict:
+    """Return the columns of a success without what is too much to keep: agent, then address.
+
+    :param wanted: from :func:`level`
+    """
+    kept = dict(values)
+    if wanted >= 1:
+        kept.update(user_agent=COLLAPSED)
+    if wanted >= 2:
+        kept.update(remote_addr=COLLAPSED)
+    return kept
+
+
+class LogLimit:
+    """Admit at most ``per_minute`` lines in any minute and count what was suppressed."""
+
+    def __init__(self, per_minute: int, clock=time.monotonic):
+        self._per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._minute = None
+        self._admitted = self._suppressed = 0
+
+    def admit(self) -> int | None:
+        """Ask to write a line.
+
+        :return: None to suppress it; else how many were suppressed since the last one admitted
+        """
+        minute = int(self._clock() // 60)
+        with self._lock:
+            if minute != self._minute:
+                self._minute, self._admitted = minute, 0
+            if self._admitted >= self._per_minute:
+                self._suppressed += 1
+                return None
+            self._admitted += 1
+            suppressed, self._suppressed = self._suppressed, 0
+            return suppressed
+
+
+class RateLimit:
+    """Admit at most ``per_minute`` requests of one caller in any minute; bounded in memory.
+
+    Each worker counts for itself, as core's login cooldown does.
+    """
+
+    def __init__(self, per_minute: int, max_callers: int = 4096, clock=time.monotonic):
+        self._per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: LRU[str, tuple[int, int]] = LRU(max_callers)
+
+    def admits(self, caller: str) -> bool:
+        """Count one request of a caller and tell whether it is within the limit."""
+        minute = int(self._clock() // 60)
+        with self._lock:
+            known_minute, count = self._counts.get(caller, (minute, 0))
+            count = count + 1 if known_minute == minute else 1
+            self._counts[caller] = minute, count
+        return count <= self._per_minute
