@@ -130,10 +130,10 @@ class _Run:
         self._memory = {"rotating": [], "telling": []}
         self._cpu = [side.cpu_seconds()]
         self._started = time.perf_counter()
-        self._thread = threading.Thread(target=self._work)
+        self._thread = threading.Thread(target=self._process)
         self._thread.start()
 
-    def _work(self):
+    def _process(self):
         try:
             models = xmlrpc.client.ServerProxy(f"{self.server.url}/xmlrpc/2/object")
             while not self._is_done():

@@ -17,6 +17,6 @@ class ChallengeController(http.Controller):
         :raise NotFound: no diagnosis is waiting for this nonce
         """
         diagnoses = request.env["auth.integration.diagnosis"].sudo()
-        if not re.fullmatch(r"[0-9a-f]{32}", nonce) or not diagnoses._is_awaited(nonce):
+        if not re.fullmatch(r"[0-9a-f]{32}", nonce) or not diagnoses._is_pending_nonce(nonce):
             raise request.not_found()
-        return request.make_json_response({"proof": diagnoses._proof(nonce)})
+        return request.make_json_response({"proof": diagnoses._challenge_response(nonce)})

@@ -4,8 +4,8 @@ from odoo import http
 from odoo.http import request
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 
-from ..tools import caller
-from ..tools.limits import RateLimit
+from ..tools.attempt import caller
+from ..tools.attempt.limits import RateLimit
 
 _limit = RateLimit(per_minute=30)
 

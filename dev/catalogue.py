@@ -46,7 +46,7 @@ def _load(path):
 
 def render():
     """Return the text of the catalogue."""
-    causes = _load(ROOT / "tools" / "causes.py").CAUSES
+    causes = _load(ROOT / "tools" / "attempt" / "causes.py").CAUSES
     doctor = _load(ROOT / "static" / "doctor.py")
     parts = [_head(), *_chapters(causes), _doctor(doctor)]
     return "\n".join(parts)
@@ -55,7 +55,7 @@ def render():
 def _head():
     return f"""\
 ..
-    Made by "make catalogue" from tools/causes.py and static/doctor.py: change those.
+    Made by "make catalogue" from tools/attempt/causes.py and static/doctor.py: change those.
 
 {_title("Catalogue of failures", "=")}
 {_wrap('''Every refused attempt has one cause. Administrators and owners of integrations read it,

@@ -8,11 +8,11 @@ from odoo.http import SessionExpiredException, request
 from psycopg2.errors import ReadOnlySqlTransaction
 from werkzeug.exceptions import HTTPException
 
-from ..tools import attempt as attempt_context
-from ..tools.core_decision import CoreDecision
-from ..tools.redaction import is_key_shaped
-from ..tools.tracebacks import without_hooks, without_our_frames
-from .auth_attempt_emission import REFUSALS
+from ..tools.attempt import attempt as attempt_context
+from ..tools.attempt.redaction import is_key_shaped
+from ..tools.attempt.tracebacks import strip_addon_frames, without_hooks
+from ..tools.fallback import CoreDecision
+from .attempt.auth_attempt_recorder import REFUSALS
 
 # Methods that look at no credential of an API caller, but at most at the session of a browser.
 _OF_SESSIONS = ("public", "user")
@@ -58,7 +58,7 @@ class IrHttp(models.AbstractModel):
     @classmethod
     def _answer_like_core(cls, core, exception):
         if isinstance(exception, REFUSALS):
-            without_our_frames(exception)
+            strip_addon_frames(exception)
         else:
             without_hooks(exception)
         return core()

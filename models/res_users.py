@@ -8,13 +8,14 @@ from odoo.fields import Command, Domain
 from odoo.tools import SQL
 from passlib.exc import PasswordSizeError
 
-from ..tools import attempt as attempt_context
-from ..tools import hook_queries, key_in_use
-from ..tools.core_decision import CoreDecision
-from ..tools.identity_cache import IdentityCache, PasswordMemo
-from ..tools.redaction import is_key_shaped
-from .auth_integration import FOLLOWING, Following
-from .res_users_apikeys import recording
+from ..tools import hook_queries
+from ..tools.attempt import attempt as attempt_context
+from ..tools.attempt.redaction import is_key_shaped
+from ..tools.fallback import CoreDecision
+from ..tools.key import key_in_use
+from ..tools.key.identity_cache import IdentityCache, PasswordMemo
+from .integration.auth_integration import FOLLOWING, Following
+from .res_users_apikeys import best_effort
 
 _logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class ResUsers(models.Model):
     @api.depends("api_key_record_ids")
     def _compute_archive_warning(self):
         for user in self:
-            user.archive_warning = user.api_key_record_ids._break_warning()
+            user.archive_warning = user.api_key_record_ids._impact_warning()
 
     # Integration users -----------------------------------------------------------------------
 
@@ -151,12 +152,12 @@ class ResUsers(models.Model):
         """Id of the integration whose technical user this is, or None; asked on every login."""
         self.ensure_one()
         attempt = attempt_context.current()
-        if attempt and attempt.technical_user and attempt.technical_user[0] == self.id:
-            return attempt.technical_user[1]
+        if attempt and attempt.integration_user and attempt.integration_user[0] == self.id:
+            return attempt.integration_user[1]
         rows = hook_queries.query(self.env, _INTEGRATION_OF_USER, {"user": self.id})
         integration_id = rows[0][0] if rows else None
         if attempt:
-            attempt.technical_user = self.id, integration_id
+            attempt.integration_user = self.id, integration_id
         return integration_id
 
     def _integration_users(self):
@@ -169,7 +170,7 @@ class ResUsers(models.Model):
             .user_id
         )
 
-    def _integration_takeover_obstacle(self):
+    def _takeover_blocking_reason(self):
         """Why this user can never be an integration's technical user, or False.
 
         :rtype: str | bool
@@ -238,7 +239,7 @@ class ResUsers(models.Model):
         )
         return administrators - administrators._integration_users()
 
-    def _withdraw_owner_group(self):
+    def _remove_owner_group(self):
         """Take the owners' group from those who own no integration any more."""
         group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
         for user in self.sudo() - self._owned_integrations().owner_ids:
@@ -280,7 +281,7 @@ class ResUsers(models.Model):
         return found.search([("user_id", "in", self.ids)]).with_env(self.env)
 
     @api.ondelete(at_uninstall=False)
-    def _unlink_except_technical_user(self):
+    def _unlink_except_integration_user(self):
         """An integration would be left without anybody to authenticate as."""
         if self._auth_integration_ready() and (technical := self._integration_users()):
             raise UserError(
@@ -295,7 +296,7 @@ class ResUsers(models.Model):
         """Extend :meth:`res.users.unlink`: the native keys go by cascade, their ends are kept."""
         if self._auth_integration_ready():
             natives = self.env["res.users.apikeys"].sudo().search([("user_id", "in", self.ids)])
-            with recording(self.env):
+            with best_effort(self.env):
                 self.env["auth.integration.key"]._record_removal(
                     natives, "revoked", self.env._("Its user was deleted")
                 )
@@ -342,7 +343,7 @@ class ResUsers(models.Model):
                     attempt.note("user_unknown")  # refused before any user was asked
                 raise
             user = self.sudo().browse(auth_info["uid"])
-            self._settle_acceptance(attempt, user, interactive)
+            self._require_api_key(attempt, user, interactive)
             return auth_info
 
     @api.model
@@ -388,14 +389,14 @@ class ResUsers(models.Model):
                 return
             with self._assert_can_auth(user=uid):
                 user, state = self._rpc_user(uid, attempt)
-                if _password_memo.recall(self.env.cr.dbname, uid, passwd, state):
+                if _password_memo.get(self.env.cr.dbname, uid, passwd, state):
                     return
                 credential = {"login": attempt.known_login, "password": passwd, "type": "password"}
                 # Whatever it raises, core would only have it raised once more.
                 auth_info = core.instead(
                     user._check_credentials, credential, {"interactive": False}
                 )
-                self._settle_acceptance(attempt, user)
+                self._require_api_key(attempt, user)
                 if attempt.accepted_key_of or auth_info["auth_method"] != "apikey":
                     self._remember_acceptance(attempt, uid, passwd, state)
 
@@ -415,7 +416,7 @@ class ResUsers(models.Model):
             raise AccessDenied()
         attempt.user_id = uid
         attempt.known_login, active, integration_id = row[:3]
-        attempt.technical_user = uid, integration_id
+        attempt.integration_user = uid, integration_id
         if integration_id:
             attempt.integration_id, attempt.attribution = integration_id, "login"
         if not active:
@@ -471,9 +472,9 @@ class ResUsers(models.Model):
         """Remember that every module's :meth:`_check_credentials` has accepted a secret."""
         dbname = self.env.cr.dbname
         if not attempt.accepted_key_of:
-            _password_memo.remember(dbname, uid, secret, state)
+            _password_memo.set(dbname, uid, secret, state)
         elif attempt.key_shaped:
-            _accepted_keys.remember(
+            _accepted_keys.set(
                 dbname, IdentityCache.digest(secret), uid, self._acceptance_epoch()
             )
 
@@ -486,7 +487,7 @@ class ResUsers(models.Model):
         """
         if not is_key_shaped(secret):
             return False
-        known = _accepted_keys.recall(self.env.cr.dbname, IdentityCache.digest(secret))
+        known = _accepted_keys.get(self.env.cr.dbname, IdentityCache.digest(secret))
         if known != (uid, self._acceptance_epoch()):
             return False
         return self.env["res.users.apikeys"]._check_credentials(scope="rpc", key=secret) == uid
@@ -566,7 +567,7 @@ class ResUsers(models.Model):
             return []
         return ["password_wrong"]
 
-    def _settle_acceptance(self, attempt, user, interactive=False):
+    def _require_api_key(self, attempt, user, interactive=False):
         """Complete an accepted attempt; an integration user must have presented a key.
 
         :raise AccessDenied: another module accepted an integration user by other means, such as
@@ -587,9 +588,9 @@ class ResUsers(models.Model):
         that is known to be an API key: core then skips the password and asks for the key."""
         self.ensure_one()
         core = CoreDecision(super()._rpc_api_keys_only)
-        return core.with_our_part(self._asks_for_key_only)
+        return core.with_our_part(self._requires_api_key)
 
-    def _asks_for_key_only(self, core):
+    def _requires_api_key(self, core):
         if key_in_use.is_presented():
             return True
         if self._auth_integration_ready() and self._integration_id():
@@ -614,7 +615,7 @@ class ResUsers(models.Model):
         super()._set_password()
         if not self._auth_integration_ready():
             return
-        with recording(self.env):
+        with best_effort(self.env):
             self.env.cr.execute(
                 SQL(
                     "INSERT INTO auth_integration_password_change (user_id, changed_at)"

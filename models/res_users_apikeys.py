@@ -14,23 +14,26 @@ from odoo.tools import SQL
 from passlib.utils import MAX_PASSWORD_SIZE
 from psycopg2.errors import ReadOnlySqlTransaction
 
-from ..tools import attempt as attempt_context
-from ..tools import caller, calling_key, hook_queries, key_in_use, probe, stock_verification
-from ..tools.calling_key import CallingKey
-from ..tools.core_decision import CoreDecision
-from ..tools.identity_cache import IdentityCache
-from ..tools.key_end import JOINED_STATE_SQL, STATE_SQL, Dates
-from ..tools.key_rules import KeyFacts, KeyIdentity, refusal_codes
-from ..tools.limits import LogLimit
-from ..tools.native_scope import HAS_RULES_SQL, RESTRICTED, RPC, KeyRulesUnreadable
-from ..tools.redaction import is_key_shaped, is_storable, remove_keys
+from ..tools import hook_queries
+from ..tools.attempt import attempt as attempt_context
+from ..tools.attempt import caller
+from ..tools.attempt.limits import LogLimit
+from ..tools.attempt.redaction import is_key_shaped, is_storable, remove_keys
+from ..tools.fallback import CoreDecision
+from ..tools.health import probe
+from ..tools.key import authenticated_key, key_in_use, stock_verification
+from ..tools.key.authenticated_key import AuthenticatedKey
+from ..tools.key.identity_cache import IdentityCache
+from ..tools.key.key_end import JOINED_STATE_SQL, STATE_SQL, Dates
+from ..tools.key.key_policy import KeyFacts, KeyIdentity, refusal_codes
+from ..tools.key.native_scope import HAS_RULES_SQL, RESTRICTED, RPC, KeyRulesUnreadable
 
 _logger = logging.getLogger(__name__)
 
 _identities = IdentityCache()
 
 # Milliseconds that the first call with a key we do not know may wait for another one like it.
-ADOPTION_LOCK_TIMEOUT_MS = 5000
+IMPORT_LOCK_TIMEOUT_MS = 5000
 # Milliseconds that a call may wait to write the scope of a key; the next one tries again.
 RESTRICTING_LOCK_TIMEOUT_MS = 500
 _unrestricted = LogLimit(per_minute=10)
@@ -73,7 +76,7 @@ _CANDIDATES = """
 
 
 @contextmanager
-def recording(env):
+def best_effort(env):
     """Write down what happens to a native key or a password; a failure of ours does not keep it
     from happening.
 
@@ -145,7 +148,7 @@ class KeyDecision(CoreDecision):
             return False
 
 
-class Issuing:
+class IssuingContext:
     """Says to :meth:`ResUsersApikeys._generate` that the end is settled and the key recorded.
 
     An object in the context, which no caller over RPC can send.
@@ -194,7 +197,7 @@ class ResUsersApikeys(models.Model):
         :param below: the verification below us
         :type below: CoreDecision
         """
-        allowed = self._decide_secret(scope, key)
+        allowed = self._authorize_secret(scope, key)
         if self._is_only_core_below():
             return allowed
         uid = below.vouched() if allowed else below()
@@ -202,7 +205,7 @@ class ResUsersApikeys(models.Model):
         if allowed == uid or not self._is_known(key):
             return uid
         if allowed:
-            calling_key.forget()
+            authenticated_key.forget()
             attempt_context.note("provider_error")
         return None
 
@@ -213,7 +216,7 @@ class ResUsersApikeys(models.Model):
         definers = [cls for cls in below if "_check_credentials" in vars(cls)]
         return definers == [BaseApikeys]
 
-    def _decide_secret(self, scope, secret):
+    def _authorize_secret(self, scope, secret):
         """Identify a secret and decide about it.
 
         :return: the user's id, or None
@@ -222,15 +225,15 @@ class ResUsersApikeys(models.Model):
             attempt.key_shaped = is_key_shaped(secret)
         identity = self._recall(secret)
         if identity:
-            decided, uid = self._decide(identity, scope)
+            decided, uid = self._authorize(identity, scope)
             if decided:
                 return uid
             # Its native row is gone or holds another key now.
-            _identities.forget(self.env.cr.dbname, IdentityCache.digest(secret))
+            _identities.discard(self.env.cr.dbname, IdentityCache.digest(secret))
         # Looked for a moment ago, before it was tried as a password: no need to look again.
         identity = None if key_in_use.verdict(secret) is False else self._identify(secret)
         if identity:
-            decided, uid = self._decide(identity, scope)
+            decided, uid = self._authorize(identity, scope)
             if decided:
                 return uid
         attempt_context.note("key_unknown")
@@ -240,7 +243,7 @@ class ResUsersApikeys(models.Model):
         """The identity of a key this process has fully verified before, or None."""
         if not is_key_shaped(secret):
             return None
-        known = _identities.recall(self.env.cr.dbname, IdentityCache.digest(secret))
+        known = _identities.get(self.env.cr.dbname, IdentityCache.digest(secret))
         return known and KeyIdentity(known[0], None, known[1], secret[:INDEX_SIZE])
 
     def _is_known(self, secret):
@@ -273,7 +276,7 @@ class ResUsersApikeys(models.Model):
                 secret, stored_hash
             ):
                 if native_id and digest:
-                    _identities.remember(self.env.cr.dbname, digest, native_id, stored_hash)
+                    _identities.set(self.env.cr.dbname, digest, native_id, stored_hash)
                     self._note_learned(digest, candidates)
                 return KeyIdentity(native_id, record_id, stored_hash, secret[:INDEX_SIZE])
         return None
@@ -285,7 +288,7 @@ class ResUsersApikeys(models.Model):
         if attempt and all(known_digest != digest for *_facts, known_digest in candidates):
             attempt.learned_digest = digest
 
-    def _decide(self, identity, scope):
+    def _authorize(self, identity, scope):
         """Decide about a recognised key by its present facts.
 
         :return: whether it could be decided, and the user's id or None
@@ -298,8 +301,8 @@ class ResUsersApikeys(models.Model):
         if self._refusal_codes(facts, scope, who, identity):
             return True, None
         if facts.key_id:
-            calling_key.remember(
-                CallingKey(
+            authenticated_key.set(
+                AuthenticatedKey(
                     dbname=self.env.cr.dbname,
                     uid=facts.user_id,
                     key_id=facts.key_id,
@@ -327,7 +330,7 @@ class ResUsersApikeys(models.Model):
         request = caller.current_request()
         return request is not None and probe.may_pass(request.httprequest.path)
 
-    def _codes_of_presented(self, secret):
+    def _denial_causes(self, secret):
         """Why a presented key would be refused now, without letting anybody in.
 
         :return: a set of causes, empty for a good key; None when it is no key we know
@@ -362,7 +365,7 @@ class ResUsersApikeys(models.Model):
         """
         facts = self._fetch_facts(identity)
         if facts is not None and facts.key_id is None:
-            facts = self._adopt(identity) or facts._replace(state=None)
+            facts = self._import(identity) or facts._replace(state=None)
         if facts is not None and facts.lacks_native_rules:
             self._restrict_natively(facts)
         return facts
@@ -382,14 +385,14 @@ class ResUsersApikeys(models.Model):
                     suppressed,
                 )
 
-    def _adopt(self, identity):
+    def _import(self, identity):
         """Give every key its record and return the facts of this one.
 
         :return: None when that was impossible; the native row then decides about this call
         """
         try:
             return self.env["auth.integration.key"]._reconcile_apart(
-                ADOPTION_LOCK_TIMEOUT_MS,
+                IMPORT_LOCK_TIMEOUT_MS,
                 then=lambda env: self.with_env(env)._fetch_facts(identity),
             )
         except Exception:
@@ -407,7 +410,7 @@ class ResUsersApikeys(models.Model):
         """Extend :meth:`res.users.apikeys._generate`: hold the end to policy, record the key."""
         if not self._auth_integration_applies():
             return super()._generate(scope, name, expiration_date)
-        if isinstance(self.env.context.get("auth_integration_issuing"), Issuing):
+        if isinstance(self.env.context.get("auth_integration_issuing"), IssuingContext):
             return super()._generate(scope, name, expiration_date)
         if isinstance(name, str):
             name = remove_keys(name)
@@ -418,7 +421,7 @@ class ResUsersApikeys(models.Model):
         secret = super()._generate(scope, name, dates.expires_at)
         # A key with rules is not to be had without them.
         has_rules = self.env.user._integration()._has_rules()
-        with nullcontext() if has_rules else recording(self.env):
+        with nullcontext() if has_rules else best_effort(self.env):
             keys._record_generated([(self.env.uid, secret, None, dates.replace_by)])
         return secret
 
@@ -444,7 +447,7 @@ class ResUsersApikeys(models.Model):
         """
         definers = [cls for cls in type(self).mro() if "_generate" in vars(cls)]
         if definers != [ResUsersApikeys, BaseApikeys]:
-            natives = self.with_context(auth_integration_issuing=Issuing())
+            natives = self.with_context(auth_integration_issuing=IssuingContext())
             return [
                 natives.with_user(user).sudo()._generate(RPC, name, end)
                 for user, name, end in wanted
@@ -472,7 +475,7 @@ class ResUsersApikeys(models.Model):
     def unlink(self):
         """Extend ``unlink``: every way of removing a key by ORM passes here."""
         if self._auth_integration_applies():
-            with recording(self.env):
+            with best_effort(self.env):
                 self.env["auth.integration.key"]._record_removal(
                     self, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
                 )
@@ -483,6 +486,6 @@ class ResUsersApikeys(models.Model):
         """Extend :meth:`res.users.apikeys._gc_user_apikeys`: write the ends down before the
         vacuum deletes the rows."""
         if self._auth_integration_applies():
-            with recording(self.env):
+            with best_effort(self.env):
                 self.env["auth.integration.key"].sudo()._reconcile()
         return super()._gc_user_apikeys()

@@ -37,21 +37,19 @@ import odoo.service.model
 import werkzeug.wrappers
 from odoo.addons.base.models import res_users as base_users
 
-from . import (
+from .attempt import (
     attempt,
     caller,
-    calling_key,
-    cursor_verification,
-    early_refusals,
-    log_filters,
-    probe,
-    refused_answers,
+    http_failures,
+    log_redaction,
+    rpc_failures,
     service_calls,
-    stock_verification,
     tracebacks,
 )
-from .core_decision import CoreDecision
-from .native_scope import RESTRICTED
+from .fallback import CoreDecision
+from .health import probe
+from .key import authenticated_key, cursor_verification, stock_verification
+from .key.native_scope import RESTRICTED
 
 _logger = logging.getLogger(__name__)
 
@@ -68,7 +66,7 @@ def apply() -> None:
     _patch(odoo.service.db, "dispatch", functools.partial(_dispatch, "db"))
     _patch(base_users.ResUsersApikeys, "_check_credentials", _stock_verification)
     _patch_key_function()
-    log_filters.install()
+    log_redaction.install()
 
 
 def _patch(owner, name, make):
@@ -121,7 +119,7 @@ def _application_call(original):
         def start_response_with_reference(status, headers, *exc_info):
             if not attempt.was_decided():
                 try:
-                    refused_answers.report(status, headers)
+                    http_failures.report(status, headers)
                 except Exception:
                     _logger.exception("Could not record a refused request")
             reference = attempt.answered_reference()
@@ -160,13 +158,13 @@ def _wsgi_headers(original):
 def _forget_database_name():
     """Core puts what the caller named as the database into every line of the server log."""
     thread = threading.current_thread()
-    if not early_refusals.is_loaded(getattr(thread, "dbname", None)):
+    if not rpc_failures.is_loaded(getattr(thread, "dbname", None)):
         thread.dbname = None
 
 
 def _forget_everything():
     attempt.forget()
-    calling_key.forget()
+    authenticated_key.forget()
 
 
 def _dispatch(service, original):
@@ -182,7 +180,7 @@ def _dispatch(service, original):
 def _dispatch_and_report(core, service, method, params):
     attempt.forget()
     attempt.mark_service_reached()
-    calling_key.forget()
+    authenticated_key.forget()
     token = probe.enter_service(service, method, params)
     try:
         return core()
@@ -192,7 +190,7 @@ def _dispatch_and_report(core, service, method, params):
         raise
     finally:
         probe.leave_service(token)
-        calling_key.forget()
+        authenticated_key.forget()
 
 
 def _stock_verification(original):

@@ -22,7 +22,7 @@ class AuthIntegrationRevokeAll(models.TransientModel):
     @api.depends("integration_id")
     def _compute_warning(self):
         for wizard in self:
-            wizard.warning = wizard.integration_id.key_ids._break_warning()
+            wizard.warning = wizard.integration_id.key_ids._impact_warning()
 
     @check_identity
     def action_revoke_all(self):

@@ -1,7 +1,7 @@
 from odoo import fields, models
 from odoo.addons.base.models.res_users import check_identity
 
-from ..tools import signatures
+from ..tools.rotation import signatures
 from .auth_integration_issue import show_secret_action
 
 

@@ -219,7 +219,7 @@ class World:
     def undo_revocation(self, index):
         key = self._key(index)
         answer = self._do(
-            "key._withdraw_revocation('test'); result = True",
+            "key._undo_revocation('test'); result = True",
             key,
             check=False,
         )

@@ -16,6 +16,12 @@ from odoo_command import tree  # noqa: E402
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(state_dir("test", "hypothesis")))
 sys.path.insert(0, str(tree()))
 
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# How fast examples are drawn is the machine's business, and no test's.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
+
 import odoo.init  # noqa: E402, F401
 from odoo.modules import initialize_sys_path  # noqa: E402
 from odoo.tools import config  # noqa: E402

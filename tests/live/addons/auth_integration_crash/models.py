@@ -81,7 +81,7 @@ def _step(cls, name):
     "_announce",
     "_ask_owners",
     "_send_digest",
-    "_tell",
+    "_notify",
 )
 class Rotation(models.Model):
     _inherit = "auth.integration.rotation"

@@ -1,0 +1,281 @@
+import logging
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError
+from odoo.fields import Domain
+from odoo.tools import SQL
+
+from ...tools.attempt import causes, references
+
+_logger = logging.getLogger(__name__)
+
+CHANNELS = [
+    ("xmlrpc", "XML-RPC"),
+    ("jsonrpc", "JSON-RPC"),
+    ("json2", "JSON-2"),
+    ("http", "HTTP route"),
+    ("session", "Session"),
+    ("web", "Web login"),
+    ("totp", "Second factor"),
+    ("passkey", "Passkey"),
+    ("oauth", "OAuth"),
+    ("webhook", "Webhook"),
+]
+# Attempts that are equal in all of these share a row per bucket.
+IDENTIFYING_COLUMNS = (
+    "outcome",
+    "cause",
+    "channel",
+    "auth_type",
+    "login",
+    "user_id",
+    "integration_id",
+    "attribution",
+    "key_id",
+    "remote_addr",
+    "user_agent",
+    "database",
+    "reference",
+)
+
+
+class AuthAttempt(models.Model):
+    """The log of attempts to authenticate: append-only, written on connections of its own.
+
+    Equal attempts within a bucket (a minute for failures, an hour for successes) share a row and
+    its exact ``count``.  The table is made by hand: wide ids, no foreign keys, so that a deleted
+    user neither blocks nor blanks the log.
+
+    How rows get here is in ``auth_attempt_emission.py``, what they hold of a refused attempt in
+    ``auth_attempt_completion.py``, how they leave in ``auth_attempt_retention.py``, and how they
+    are counted in ``auth_attempt_report.py``.
+    """
+
+    _name = "auth.attempt"
+    _description = "Authentication Attempt"
+    _inherit = ["auth.integration.append.only.mixin", "auth.attempt.links.mixin"]
+    _auto = False
+    _log_access = False
+    _allow_sudo_commands = False
+    _order = "last_seen desc, id desc"
+    _rec_name = "reference"
+
+    outcome = fields.Selection([("success", "Success"), ("failure", "Failure")], readonly=True)
+    cause = fields.Selection("_selection_cause", readonly=True)
+    cause_explanation = fields.Text("What happened", compute="_compute_cause_texts")
+    cause_remedy = fields.Text("What to do", compute="_compute_cause_texts")
+    channel = fields.Selection(CHANNELS, readonly=True)
+    auth_type = fields.Char(readonly=True, help="The auth= of the HTTP route.")
+    login = fields.Char(
+        readonly=True, help="A login that does not exist is described, never stored as typed."
+    )
+    user_id = fields.Many2one("res.users", readonly=True)
+    integration_id = fields.Many2one("auth.integration", readonly=True)
+    attribution = fields.Selection(
+        [("login", "By login"), ("key", "By key"), ("address", "By address")],
+        readonly=True,
+        help="How the integration was found. By address: it alone has recently succeeded from"
+        " there.",
+    )
+    key_id = fields.Many2one("auth.integration.key", "API key", readonly=True)
+    remote_addr = fields.Char("Address", readonly=True)
+    user_agent = fields.Char(readonly=True)
+    database = fields.Char(readonly=True)
+    reference = fields.Char(
+        readonly=True, help="What the refused caller was told in the header X-Auth-Reference."
+    )
+    count = fields.Integer(readonly=True, aggregator="sum")
+    first_seen = fields.Datetime(readonly=True)
+    last_seen = fields.Datetime(readonly=True)
+
+    @api.model
+    def _selection_cause(self):
+        return [(code, self.env._(cause.title)) for code, cause in causes.CAUSES.items()]
+
+    @api.model
+    def _selection_channel(self):
+        return self._fields["channel"].get_description(self.env, ["selection"])["selection"]
+
+    @api.depends("cause")
+    def _compute_cause_texts(self):
+        for row in self:
+            cause = causes.CAUSES.get(row.cause)
+            row.cause_explanation = cause and self.env._(cause.explanation)
+            row.cause_remedy = cause and self.env._(cause.remedy)
+
+    def init(self):
+        self.env.cr.execute(
+            """
+            CREATE TABLE IF NOT EXISTS auth_attempt (
+                -- What has a fixed width first, the wide before the narrow: nothing is padded.
+                id bigserial PRIMARY KEY,
+                count bigint NOT NULL DEFAULT 1,
+                first_seen timestamp NOT NULL,
+                last_seen timestamp NOT NULL,
+                user_id integer,
+                integration_id integer,
+                key_id integer,
+                bucket bytea NOT NULL,
+                outcome varchar NOT NULL,
+                cause varchar,
+                channel varchar NOT NULL,
+                auth_type varchar,
+                login varchar,
+                attribution varchar,
+                remote_addr varchar,
+                user_agent varchar,
+                database varchar,
+                reference varchar
+            );
+            CREATE TABLE IF NOT EXISTS auth_attempt_daily_key (
+                id integer PRIMARY KEY,
+                day date NOT NULL,
+                value varchar NOT NULL
+            );
+            -- How many rows were made, see tools/limits.py. A crash may empty it.
+            CREATE UNLOGGED TABLE IF NOT EXISTS auth_attempt_budget (
+                name varchar PRIMARY KEY,
+                start timestamp NOT NULL,
+                rows integer NOT NULL
+            );
+            CREATE UNIQUE INDEX IF NOT EXISTS auth_attempt_bucket_key ON auth_attempt (bucket);
+            -- No index has the count: another attempt of the same second changes no index.
+            CREATE INDEX IF NOT EXISTS auth_attempt_last_seen_idx
+                ON auth_attempt (last_seen DESC, id DESC);
+            DROP INDEX IF EXISTS auth_attempt_time_idx;  -- of 19.0.1.1.0
+            CREATE INDEX IF NOT EXISTS auth_attempt_integration_idx
+                ON auth_attempt (integration_id, outcome, last_seen DESC)
+                WHERE integration_id IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_user_idx
+                ON auth_attempt (user_id, last_seen DESC) WHERE user_id IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_key_idx
+                ON auth_attempt (key_id, last_seen DESC) WHERE key_id IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_reference_idx
+                ON auth_attempt (reference varchar_pattern_ops) WHERE reference IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_login_idx
+                ON auth_attempt (login varchar_pattern_ops) WHERE login IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_remote_addr_idx
+                ON auth_attempt (remote_addr varchar_pattern_ops) WHERE remote_addr IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_cause_idx
+                ON auth_attempt (cause, last_seen DESC, id DESC) WHERE cause IS NOT NULL;
+            CREATE INDEX IF NOT EXISTS auth_attempt_channel_idx ON auth_attempt (channel);
+            DROP INDEX IF EXISTS auth_attempt_new_failure_idx;  -- of 19.0.1.2.0
+            -- For findings: who still calls with what has ended.
+            CREATE INDEX IF NOT EXISTS auth_attempt_archived_user_call_idx
+                ON auth_attempt (last_seen, user_id)
+                WHERE cause = 'user_archived' AND user_id IS NOT NULL
+                    AND auth_type IS DISTINCT FROM 'verify';
+            CREATE INDEX IF NOT EXISTS auth_attempt_ended_key_call_idx
+                ON auth_attempt (last_seen, key_id)
+                WHERE cause IN ('key_expired', 'key_superseded', 'key_revoked')
+                    AND key_id IS NOT NULL AND auth_type IS DISTINCT FROM 'verify';
+            -- Of former versions, with what was asked at verify.
+            DROP INDEX IF EXISTS auth_attempt_archived_user_idx;
+            DROP INDEX IF EXISTS auth_attempt_ended_key_idx;
+            """
+        )
+
+    def _register_hook(self):
+        """Let the hooks of this registry work, provided the database has what they touch."""
+        super()._register_hook()
+        registry = self.env.registry
+        registry.auth_integration_reference_key = self._reference_key()
+        registry.auth_integration_ready = self._schema_is_current()
+
+    def _schema_is_current(self):
+        """Whether the database has every column the hooks use: updated files, ``-u`` not run."""
+        needed = {
+            "auth_attempt": {"bucket", *IDENTIFYING_COLUMNS, "count", "first_seen", "last_seen"},
+            "auth_attempt_daily_key": {"id", "day", "value"},
+            "auth_attempt_report_invalid": {"since"},
+            "auth_integration_session_end": {"user_id", "ends"},
+            "auth_attempt_budget": {"name", "start", "rows"},
+            **{
+                self.env[model]._table: {
+                    field.name for field in self.env[model]._fields.values() if field.column_type
+                    and field.store
+                }
+                for model in (
+                    "auth.integration",
+                    "auth.integration.key",
+                    "auth.integration.key.address",
+                    "auth.integration.policy",
+                )
+            },
+        }
+        needed["auth_integration_key"] |= {"hash", "digest"}
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT table_name, column_name FROM information_schema.columns"
+                " WHERE table_schema = current_schema AND table_name IN %s",
+                tuple(needed),
+            )
+        )
+        missing = {(table, column) for table in needed for column in needed[table]} - set(rows)
+        if missing:
+            _logger.warning(
+                "The database is behind the code of auth_integration: authentication works as"
+                " without it. Update it with -u auth_integration. Missing: %s",
+                ", ".join(sorted(f"{table}.{column}" for table, column in missing)),
+            )
+        return not missing
+
+    @api.model
+    def _reference_key(self):
+        """Key of the references: made of the database's own secret, so that every worker agrees.
+
+        Read once when the registry is loaded: an answer has its reference even when nothing can
+        be read any more.
+        """
+        secret = self.env["ir.config_parameter"].sudo().get_param("database.secret") or ""
+        return f"auth_integration.reference:{secret}".encode()
+
+    # Reading ---------------------------------------------------------------------------------
+
+    @api.depends("reference", "cause")
+    def _compute_display_name(self):
+        titles = dict(self._selection_cause())
+        for row in self:
+            row.display_name = row.reference or titles.get(row.cause) or self.env._("Accepted")
+
+    @api.model
+    def _search(self, domain, *args, **kwargs):
+        """Extend ``_search``: a reference is found however it was typed or dictated."""
+
+        def as_written(condition):
+            if condition.field_expr != "reference" or not isinstance(condition.value, str):
+                return condition
+            meant = references.normalize(condition.value)
+            return Domain("reference", condition.operator, meant) if meant else condition
+
+        return super()._search(Domain(domain).map_conditions(as_written), *args, **kwargs)
+
+    @api.model
+    def explain_reference(self, reference):
+        """Tell whoever has a reference why that attempt was refused, when and how it was made.
+
+        For internal users.  Neither who it was nor from where: the log itself says that to those
+        who may read it.
+
+        :param str reference: as in the header ``X-Auth-Reference``, however typed
+        :return: one dictionary per row: ``cause``, ``title``, ``explanation``, ``remedy``,
+            ``channel``, ``first_seen``, ``last_seen`` (UTC strings) and ``count``
+        :rtype: list[dict]
+        """
+        if not self.env.user._is_internal():
+            raise AccessError(self.env._("References are explained to internal users only."))
+        meant = references.normalize(reference)
+        rows = self.sudo().search([("reference", "=", meant)], limit=20) if meant else self
+        return [
+            {
+                "cause": row.cause,
+                "title": self.env._(causes.get(row.cause).title),
+                "explanation": row.cause_explanation,
+                "remedy": row.cause_remedy,
+                "channel": row.channel,
+                "first_seen": fields.Datetime.to_string(row.first_seen),
+                "last_seen": fields.Datetime.to_string(row.last_seen),
+                "count": row.count,
+            }
+            for row in rows
+        ]

@@ -1,0 +1,255 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ...tools.attempt import limits
+from ...tools.attempt.redaction import clean, describe_unknown_login, is_short_number, is_storable
+from ...tools.health import probe
+
+NEAREST_LOGIN_CANDIDATES = 5000
+
+
+class AuthAttempt(models.Model):
+    """What is found out about a refused attempt, and what of it is kept."""
+
+    _inherit = "auth.attempt"
+
+    @api.model
+    def _enrich(self, attempt, now):
+        """Find what the hooks did not, in one query: whose login this is, why it failed, which
+        integration it belongs to, and how many rows were made in this minute."""
+        who = self._user_query(attempt)
+        found = self._lookup_context(attempt, who, now)
+        attempt.rows_of_minute = found["rows_of_minute"]
+        attempt.rows_of_source = found["rows_of_source"]
+        asked_of, integration_id = attempt.integration_user or (None, None)
+        if who:
+            self._note_user(attempt, found)
+            integration_id = found["by_user"]
+        elif asked_of != attempt.user_id:
+            integration_id = None
+        if not attempt.integration_id:
+            attempt.integration_id, attempt.attribution = self._attribute(
+                attempt, integration_id, found
+            )
+        attempt.completed = True
+
+    def _user_query(self, attempt):
+        """The query for the user that an attempt is about; None when all of him is known, or there
+        is none to look for."""
+        if attempt.user_id is None and attempt.login is not None:
+            return self._user_by_login_query(attempt)
+        user_id = attempt.user_id
+        if user_id is None and type(attempt.uid) is int and 0 < attempt.uid < 2**31:
+            user_id = attempt.uid
+        asked_of, _integration_id = attempt.integration_user or (None, None)
+        is_known = attempt.known_login and (attempt.integration_id or asked_of == user_id)
+        if user_id is None or is_known:
+            return None
+        return SQL("SELECT id, login, active FROM res_users WHERE id = %s", user_id)
+
+    def _user_by_login_query(self, attempt):
+        login = attempt.login
+        if not login:
+            attempt.note("login_missing")
+        elif not is_storable(login):
+            attempt.note("malformed_request")
+        else:
+            users = self.env["res.users"].with_context(active_test=False)
+            query = users._search(
+                users._get_login_domain(login),
+                order=f"active DESC, {users._get_login_order()}",
+                limit=1,
+            )
+            columns = (SQL.identifier(query.table, name) for name in ("id", "login", "active"))
+            return query.select(*columns)
+        return None
+
+    def _lookup_context(self, attempt, who, now):
+        """All that a refused attempt has to know of the database.
+
+        :param who: of :meth:`_user_query`
+        :rtype: dict
+        """
+        wanted = {
+            "rows_of_minute": self._budget_query("", now),
+            "rows_of_source": self._budget_query(limits.source(attempt.remote_addr), now),
+        }
+        if who:
+            wanted |= {
+                "user_id": SQL("who.id"),
+                "login": SQL("who.login"),
+                "active": SQL("who.active"),
+                "by_user": SQL("SELECT id FROM auth_integration WHERE user_id = who.id"),
+            }
+        if attempt.key_id and not attempt.integration_id:
+            wanted["by_key"] = SQL(
+                "SELECT integration_id FROM auth_integration_key WHERE id = %s", attempt.key_id
+            )
+        # Not where the address is only that of a proxy.
+        if attempt.remote_addr and attempt.address_trusted and not attempt.known_login:
+            wanted["by_address"] = self._by_address_query(attempt.remote_addr, now)
+        source = SQL("LEFT JOIN (%s) who ON TRUE", who) if who else SQL()
+        [row] = self._query_first(
+            SQL(
+                "SELECT %s FROM (VALUES (1)) one %s",
+                SQL(", ").join(SQL("(%s)", part) for part in wanted.values()),
+                source,
+            )
+        )
+        return dict(zip(wanted, row, strict=True))
+
+    @staticmethod
+    def _budget_query(name, now):
+        return SQL(
+            "SELECT rows FROM auth_attempt_budget WHERE name = %s AND start = %s",
+            name,
+            now.replace(second=0),
+        )
+
+    @staticmethod
+    def _by_address_query(address, now):
+        """One or two integrations that succeeded from an address lately."""
+        return SQL(
+            """
+            SELECT array_agg(integration_id) FROM (
+                SELECT DISTINCT k.integration_id
+                FROM auth_integration_key_address a
+                JOIN auth_integration_key k ON k.id = a.key_id
+                WHERE a.address = %s AND a.last_seen > %s
+                LIMIT 2
+            ) lately
+            """,
+            address,
+            now - timedelta(days=30),
+        )
+
+    @staticmethod
+    def _note_user(attempt, found):
+        if not found["login"]:
+            attempt.user_id = None
+            # An internal error is never shown as a wrong login.
+            if attempt.login is not None and "internal_error" not in attempt.codes:
+                attempt.note("user_unknown")
+            return
+        if attempt.user_id is None and attempt.login is not None and not found["active"]:
+            attempt.note("user_archived")
+        attempt.user_id = found["user_id"]
+        attempt.known_login = attempt.known_login or clean(found["login"], 256)
+
+    @staticmethod
+    def _attribute(attempt, of_user, found):
+        """The integration that a refused attempt belongs to, and how it was found.
+
+        By address if it alone has recently succeeded from there.
+
+        :param of_user: the id of the integration whose user it is
+        :param found: of :meth:`_lookup_context`
+        """
+        if attempt.user_id and of_user:
+            return of_user, "login"
+        if found.get("by_key"):
+            return found["by_key"], "key"
+        by_address = found.get("by_address") or ()
+        if attempt.user_id or len(by_address) != 1 or not by_address[0]:
+            return None, None
+        # Whoever puts a question merely says whence it comes.
+        if probe.is_question(attempt.user_agent, attempt.cause):
+            return None, None
+        return by_address[0], "address"
+
+    def _login_of(self, user_id):
+        rows = self._query(SQL("SELECT login FROM res_users WHERE id = %s", user_id))
+        return clean(rows[0][0], 256) if rows else None
+
+    # What is kept ----------------------------------------------------------------------------
+
+    @api.model
+    def _failure_values(self, attempt, search_nearest=True):
+        return {
+            "outcome": "failure",
+            "cause": attempt.cause,
+            "channel": attempt.channel,
+            "auth_type": attempt.auth_type,
+            "login": clean(attempt.known_login, 256)
+            or self._describe_login(attempt, search_nearest),
+            "user_id": attempt.user_id,
+            "integration_id": attempt.integration_id,
+            "attribution": attempt.attribution,
+            "key_id": attempt.key_id,
+            "remote_addr": attempt.remote_addr,
+            "user_agent": attempt.described_agent,
+            "database": attempt.database,
+            "reference": attempt.reference,
+        }
+
+    def _describe_login(self, attempt, search_nearest=True):
+        """What is kept of a login or user id that does not exist: never the text itself.
+
+        :param search_nearest: whether there is time to look for the login it is most like
+        """
+        if attempt.user_id or attempt.login in (False, ""):
+            return None
+        if attempt.login is None:
+            return f"unknown user id {attempt.uid}" if is_short_number(attempt.uid) else None
+        key = self._correlation_key()
+        described = describe_unknown_login(attempt.login, (), key)
+        if not isinstance(attempt.login, str):
+            return described
+        if known := self._described_lately(described):
+            return known
+        if not search_nearest:
+            return described
+        return describe_unknown_login(attempt.login, self._nearest_candidates(attempt.login), key)
+
+    def _described_lately(self, described):
+        """The description that this unknown login was given in this minute, if it was.
+
+        Searching for the nearest login costs more than all the rest: whoever repeats a login as
+        fast as he can must not have it done each time. New ones are soon too many for it.
+        """
+        size, _comma, repeats = described.partition(", #")
+        rows = self._query(
+            SQL(
+                "SELECT login FROM auth_attempt WHERE last_seen >= %s AND outcome = 'failure'"
+                " AND starts_with(login, %s) AND right(login, %s) = %s LIMIT 1",
+                fields.Datetime.now().replace(second=0),
+                size,
+                len(repeats),
+                repeats,
+            )
+        )
+        return rows and rows[0][0]
+
+    def _nearest_candidates(self, login):
+        rows = self._query(
+            SQL(
+                "SELECT login FROM res_users WHERE active AND abs(length(login) - %s) <= 4"
+                " ORDER BY id LIMIT %s",
+                min(len(login), 1000),
+                NEAREST_LOGIN_CANDIDATES,
+            )
+        )
+        return [login for (login,) in rows]
+
+    @api.model
+    def _correlation_key(self):
+        """Key of the 16-bit hashes of unknown logins: another one every day, the last is gone."""
+        today = fields.Date.to_string(fields.Date.today())
+        [row] = self._query_first(
+            SQL("SELECT value FROM auth_attempt_daily_key WHERE id = 1 AND day = %s", today)
+        ) or self._query(
+            SQL(
+                """
+                INSERT INTO auth_attempt_daily_key AS k (id, day, value)
+                VALUES (1, %s, gen_random_uuid()::text)
+                ON CONFLICT (id) DO UPDATE
+                SET value = CASE WHEN k.day = EXCLUDED.day THEN k.value ELSE EXCLUDED.value END,
+                    day = EXCLUDED.day
+                RETURNING value
+                """,
+                today,
+            )
+        )
+        return row[0].encode()

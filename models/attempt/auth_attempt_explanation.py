@@ -1,0 +1,671 @@
+import logging
+import re
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL, format_datetime
+
+from ...tools.attempt import causes
+from ...tools.health import probe
+from ...tools.integration import networks
+from ...tools.key import native_scope
+from ..key.auth_integration_key import LIVE_STATES
+from ..mixins.fresh_identity import fresh_identity
+
+_logger = logging.getLogger(__name__)
+
+# How far back a call without a user id is linked to the failed authenticate before it.
+SKIPPED_WITHIN = timedelta(minutes=10)
+# What ``describe_unknown_login`` says about the login that is most alike.
+NEAREST_LOGIN = re.compile(r'(?:nearest|same as) "(?P<login>(?:[^"\\]|\\.)*)"(?P<how>[^,)]*)')
+
+# Which fixes help against a cause; the first that the reader may apply is the one to press.
+FIXES = {
+    "user_archived": ("restore_user",),
+    "key_expired": ("issue_key",),
+    "key_revoked": ("issue_key",),
+    "key_superseded": ("view_rotation", "issue_key"),
+    "key_unknown": ("issue_key",),
+    "key_wrong_scope": ("issue_key",),
+    "key_user_mismatch": ("issue_key",),
+    "password_not_allowed": ("issue_key",),
+    "password_wrong": ("issue_key",),
+    "secret_missing": ("issue_key",),
+    "address_not_allowed": ("add_network", "rotate"),
+}
+# Nothing has failed where somebody only asked; what else helps is on the integration's own form.
+FIXES_OF_QUESTIONS = frozenset({"add_network"})
+FIX_NAMES = ("restore_user", "issue_key", "rotate", "view_rotation", "add_network", "open")
+
+
+class AuthAttempt(models.Model):
+    """What a refused attempt means in this very case, and the buttons that put it right.
+
+    Everything is read when the form is opened: the row itself never changes.  The reader is told
+    of keys and integrations that he may see anyway, and only that others exist.
+    """
+
+    _inherit = "auth.attempt"
+
+    question = fields.Selection(
+        [("way", "How Odoo answers"), ("key", "What has become of a key")],
+        compute="_compute_question",
+        help="What was asked on purpose; empty for a program that was refused.",
+    )
+    case_explanation = fields.Text("In this case", compute="_compute_case_explanation")
+    fix_restore_user = fields.Boolean(compute="_compute_fixes")
+    fix_issue_key = fields.Boolean(compute="_compute_fixes")
+    fix_rotate = fields.Boolean(compute="_compute_fixes")
+    fix_view_rotation = fields.Boolean(compute="_compute_fixes")
+    fix_add_network = fields.Boolean(compute="_compute_fixes")
+    fix_open = fields.Boolean(compute="_compute_fixes")
+
+    def init(self):
+        result = super().init()
+        self.env.cr.execute(
+            """
+            CREATE TABLE IF NOT EXISTS auth_integration_password_change (
+                user_id integer PRIMARY KEY,
+                changed_at timestamp NOT NULL
+            )
+            """
+        )
+        return result
+
+    def _schema_is_current(self):
+        """Extend :meth:`auth.attempt._schema_is_current` by the table of this file."""
+        [[table]] = self.env.execute_query(
+            SQL("SELECT to_regclass('auth_integration_password_change')")
+        )
+        if not table:
+            _logger.warning(
+                "The database is behind the code of auth_integration. Update it with"
+                " -u auth_integration. Missing: auth_integration_password_change"
+            )
+        return super()._schema_is_current() and bool(table)
+
+    # The case --------------------------------------------------------------------------------
+
+    @api.depends("user_agent", "cause", "auth_type")
+    def _compute_question(self):
+        for row in self:
+            row.question = probe.diagnostic_kind(row.user_agent, row.cause, row.auth_type)
+
+    @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen")
+    @api.depends_context("uid")
+    def _compute_case_explanation(self):
+        for row in self:
+            row.case_explanation = "\n".join(row._case_lines()) or False
+
+    def _case_lines(self):
+        """Sentences about this attempt: what was found, and what is true of it now."""
+        self.ensure_one()
+        if not self.cause:
+            return []
+        if self.question == "way":
+            return [
+                self.env._(
+                    "Diagnose or doctor.py asked this on purpose, to see what the answer is:"
+                    " nothing is wrong."
+                )
+            ]
+        explain = getattr(self, f"_explain_{self.cause}", None)
+        lines = explain() if explain else []
+        return [*self._explain_question(), *lines, *self._explain_integration()]
+
+    def _explain_question(self):
+        if self.question != "key":
+            return []
+        return [
+            self.env._(
+                "Somebody asked at /auth_integration/verify what has become of a key, as doctor.py"
+                " does: no call of a program was refused."
+            ),
+            self.env._(
+                "If nobody of yours has asked, somebody else has the key: see the address below."
+            )
+            if self.key_id
+            else self.env._("No key that was ever known here was shown to it."),
+        ]
+
+    def _explain_key_expired(self):
+        return [*self._explain_key_end(), *self._explain_present_key()]
+
+    def _explain_key_revoked(self):
+        return [*self._explain_key_end(), *self._explain_present_key()]
+
+    def _explain_key_superseded(self):
+        return [*self._explain_key_end(), *self._explain_present_key()]
+
+    def _explain_key_end(self):
+        """Which key, ended when and by whom, replaced by which."""
+        key = self._known_key()
+        if not key:
+            return [self.env._("The record of this key is no longer kept.")]
+        if not self._may_see(key):
+            return [self.env._("It is a key that you may not see.")]
+        ended = key.effective_end and self._moment(key.effective_end)
+        values = {"key": key.display_name, "login": key.login, "when": ended or "?"}
+        if key.state in LIVE_STATES:
+            lines = [self.env._("The key %(key)s of %(login)s works again now.", **values)]
+        elif key.ended_by:
+            lines = [
+                self.env._(
+                    "The key %(key)s of %(login)s was ended on %(when)s by %(user)s.",
+                    user=key.ended_by.name,
+                    **values,
+                )
+            ]
+        else:
+            lines = [self.env._("The key %(key)s of %(login)s ended on %(when)s.", **values)]
+        if key.end_reason:
+            lines.append(self.env._("Reason on record: %(reason)s", reason=key.end_reason))
+        if key.replaced_by_id:
+            lines.append(self._describe_replacement(key.replaced_by_id))
+        return lines
+
+    def _describe_replacement(self, new):
+        if not new.first_used_at:
+            return self.env._(
+                "It was replaced by %(key)s, which has not been used yet.", key=new.display_name
+            )
+        return self.env._(
+            "It was replaced by %(key)s, in use since %(when)s, last from %(address)s.",
+            key=new.display_name,
+            when=self._moment(new.first_used_at),
+            address=new.last_used_address or self.env._("an unknown address"),
+        )
+
+    def _explain_present_key(self):
+        """Which keys would work instead of the one that was sent."""
+        integration = self._known_integration()
+        if not integration:
+            return []
+        live = integration.key_ids.filtered("is_live")
+        if not live:
+            return [
+                self.env._("%(name)s has no key that works now.", name=integration.name)
+            ]
+        return [
+            self.env._(
+                "What works now for %(name)s: %(keys)s.",
+                name=integration.name,
+                keys=", ".join(live[:5].mapped("display_name")),
+            )
+        ]
+
+    def _explain_key_unknown(self):
+        return self._explain_present_key()
+
+    def _explain_key_wrong_scope(self):
+        key = self._known_key()
+        if not key or not self._may_see(key):
+            return self._explain_present_key()
+        if key.scope == native_scope.RESTRICTED:
+            return [
+                self.env._(
+                    "The key %(key)s was limited to certain networks or protocols when this app was"
+                    " removed. What it was valid for is unknown: issue a new key.",
+                    key=key.display_name,
+                )
+            ]
+        return [
+            self.env._(
+                "The key %(key)s was made for “%(scope)s” only.",
+                key=key.display_name,
+                scope=key.scope or "rpc",
+            ),
+            *self._explain_present_key(),
+        ]
+
+    def _explain_key_user_mismatch(self):
+        key = self._known_key()
+        if not key or not self._may_see(key):
+            lines = [self.env._("The key belongs to a user that you may not see.")]
+        else:
+            lines = [
+                self.env._(
+                    "The key %(key)s belongs to %(owner)s; the call named %(login)s.",
+                    key=key.display_name,
+                    owner=key.login,
+                    login=self.login or self.env._("another user"),
+                )
+            ]
+        return [*lines, *self._explain_present_key()]
+
+    def _explain_password_wrong(self):
+        return [*self._explain_password_change(), *self._explain_directory()]
+
+    def _explain_directory(self):
+        """The other one, besides Odoo, that could have known the password."""
+        # The module auth_ldap is optional.
+        if "res.company.ldap" not in self.env or not self._known_user():
+            return []
+        if not self.env["res.company.ldap"].sudo().search_count([], limit=1):
+            return []
+        return [self.env._("The LDAP directory did not accept the password either.")]
+
+    def _explain_password_change(self):
+        user = self._known_user()
+        changed = user and self._password_changed_at(user)
+        if not user:
+            return []
+        if not changed:
+            return [
+                self.env._(
+                    "The password of %(login)s has not been changed since this add-on was"
+                    " installed.",
+                    login=user.login,
+                )
+            ]
+        return [
+            self.env._(
+                "The password of %(login)s was last changed on %(when)s.",
+                login=user.login,
+                when=self._moment(changed),
+            )
+        ]
+
+    def _explain_session_expired(self):
+        return self._explain_password_change() if self.user_id else []
+
+    def _explain_password_not_allowed(self):
+        user = self._known_user()
+        if not user:
+            return []
+        integration = self._known_integration()
+        if not integration:
+            return [
+                self.env._(
+                    "%(login)s has a second factor, so only an API key opens the API for it.",
+                    login=user.login,
+                )
+            ]
+        return [
+            self.env._(
+                "%(login)s is the technical user of %(name)s.",
+                login=user.login,
+                name=integration.name,
+            ),
+            *self._explain_present_key(),
+        ]
+
+    def _explain_interactive_not_allowed(self):
+        integration = self._known_integration()
+        if not integration:
+            return []
+        return [
+            self.env._(
+                "%(login)s is the technical user of %(name)s.",
+                login=integration.login,
+                name=integration.name,
+            )
+        ]
+
+    def _explain_user_unknown(self):
+        """The login that was probably meant, and whose it is."""
+        near = self._nearest_login()
+        if not near:
+            return []
+        login, how = near
+        lines = [
+            self.env._("Most alike is the login “%(login)s” %(how)s.", login=login, how=how.strip())
+            if how.strip()
+            else self.env._("Most alike is the login “%(login)s”.", login=login)
+        ]
+        integration = self._nearest_integration()
+        if integration:
+            lines.append(
+                self.env._(
+                    "It is the technical user of %(name)s.", name=integration.name
+                )
+            )
+        return lines
+
+    def _explain_user_archived(self):
+        user = self._known_user()
+        if not user:
+            return [self.env._("This user has been deleted since.")]
+        if user.active:
+            return [self.env._("%(login)s has been restored since.", login=user.login)]
+        return [
+            self.env._(
+                "%(login)s is archived; its record was last changed on %(when)s by %(user)s.",
+                login=user.login,
+                when=self._moment(user.write_date),
+                user=user.write_uid.name or "?",
+            )
+        ]
+
+    def _explain_address_not_allowed(self):
+        """The address that called, the rules that do not cover it, and whether they do now."""
+        integration = self._known_integration()
+        if not integration:
+            return []
+        rules = networks.parse(integration.allowed_networks)
+        lines = [
+            self.env._(
+                "The call came from %(address)s. Allowed for %(name)s: %(rules)s.",
+                address=self.remote_addr,
+                name=integration.name,
+                rules=", ".join(map(str, rules)) or self.env._("any address"),
+            )
+        ]
+        if networks.contains(rules, self.remote_addr):
+            lines.append(self.env._("The address is allowed by now."))
+        if self.env["auth.integration.server"]._is_behind_unknown_proxy():
+            lines.append(
+                self.env._(
+                    "Odoo's proxy_mode is off although calls arrive through a proxy: this may be"
+                    " the proxy's address."
+                )
+            )
+        return lines
+
+    def _explain_channel_not_allowed(self):
+        integration = self._known_integration()
+        if not integration:
+            return []
+        labels = dict(self._selection_channel())
+        return [
+            self.env._(
+                "The call came over %(channel)s. Allowed for %(name)s: %(allowed)s.",
+                channel=labels.get(self.channel, self.channel),
+                name=integration.name,
+                allowed=", ".join(
+                    labels.get(channel, channel)
+                    for channel in sorted(integration._allowed_channel_set())
+                )
+                or self.env._("every protocol"),
+            )
+        ]
+
+    def _explain_authenticate_skipped(self):
+        """The failed authenticate whose answer was not looked at, from the same address.
+
+        A row that a flood has folded stands for many addresses: nothing leads from it to another.
+        """
+        if not networks.normalize(self.remote_addr):
+            return []
+        before = self.search(
+            [
+                ("outcome", "=", "failure"),
+                ("remote_addr", "=", self.remote_addr),
+                ("cause", "not in", ("authenticate_skipped", "secret_missing")),
+                ("last_seen", "<=", self.last_seen),
+                ("last_seen", ">=", self.first_seen - SKIPPED_WITHIN),
+                ("id", "!=", self.id),
+            ],
+            limit=1,
+        )
+        if not before:
+            return [self.env._("No failed authenticate from this address was seen just before.")]
+        return [
+            self.env._(
+                "Just before, at %(when)s, authenticate for %(login)s was refused: %(cause)s.",
+                when=self._moment(before.last_seen),
+                login=before.login or "?",
+                cause=self.env._(causes.get(before.cause).title),
+            )
+        ]
+
+    def _explain_integration(self):
+        """How the integration was found, and when it was last accepted."""
+        integration = self._known_integration()
+        if not integration:
+            return []
+        lines = []
+        if self.attribution == "address":
+            lines.append(
+                self.env._(
+                    "Nothing in the call names %(name)s. It alone has recently succeeded from"
+                    " %(address)s.",
+                    name=integration.name,
+                    address=self.remote_addr,
+                )
+            )
+        used = integration.key_ids.filtered("last_used_at").sorted("last_used_at")[-1:]
+        if used:
+            lines.append(
+                self.env._(
+                    "%(name)s was last accepted on %(when)s, from %(address)s with the key"
+                    " %(key)s.",
+                    name=integration.name,
+                    when=self._moment(used.last_used_at),
+                    address=used.last_used_address or self.env._("an unknown address"),
+                    key=used.display_name,
+                )
+            )
+        return lines
+
+    # What it reads ---------------------------------------------------------------------------
+
+    def _may_see(self, record):
+        """Whether the reader of this form may read a record that was looked up for him."""
+        return record.sudo(self.env.su).has_access("read")
+
+    def _known_key(self):
+        """The key of this attempt, unless its record is gone: the log has no foreign keys."""
+        return self.sudo().key_id.exists()
+
+    def _known_user(self):
+        return self.sudo().user_id.exists()
+
+    def _known_integration(self):
+        integration = self.sudo().integration_id.exists()
+        return integration if integration and self._may_see(integration) else integration.browse()
+
+    def _nearest_login(self):
+        """The login most like the unknown one, and how they differ; or None."""
+        found = NEAREST_LOGIN.search(self.login or "")
+        if not found:
+            return None
+        how = found["how"].replace("at distance", "").strip()
+        if how.isdigit():
+            how = self.env._("(letters that differ: %(count)s)", count=how)
+        elif how:
+            how = f"({how})"
+        return found["login"], how
+
+    def _nearest_integration(self):
+        """The integration whose technical user has the login most like the unknown one."""
+        near = self._nearest_login()
+        integrations = self.env["auth.integration"].with_context(active_test=False)
+        return near and integrations.sudo().search([("login", "=", near[0])], limit=1).filtered(
+            self._may_see
+        )
+
+    def _password_changed_at(self, user):
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT changed_at FROM auth_integration_password_change WHERE user_id = %s",
+                user.id,
+            )
+        )
+        return rows and rows[0][0]
+
+    def _moment(self, moment):
+        return format_datetime(self.env, moment, dt_format="d MMM yyyy HH:mm:ss")
+
+    # Fixes -----------------------------------------------------------------------------------
+
+    @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr")
+    @api.depends_context("uid")
+    def _compute_fixes(self):
+        for row in self:
+            for name in FIX_NAMES:
+                row[f"fix_{name}"] = row._offers(name)
+
+    def _offers(self, name):
+        """Whether a fix helps against this cause, and the current user may apply it now."""
+        helpful = FIXES.get(self.cause, ())
+        if self.question:
+            helpful = FIXES_OF_QUESTIONS.intersection(helpful)
+        wanted = name == "open" or name in helpful
+        return wanted and bool(getattr(self, f"_can_{name}")())
+
+    def _can_restore_user(self):
+        user = self._known_user()
+        if not user or user.active:
+            return False
+        if not user.sudo(self.env.su).has_access("write"):
+            return False
+        return self._may_operate() if self._known_integration() else True
+
+    def _can_issue_key(self):
+        integration = self._known_integration()
+        return (
+            integration and integration.active and integration.user_id.active
+            and self._may_operate()
+        )
+
+    def _can_rotate(self):
+        key = self._known_key()
+        return (
+            key and key.integration_id == self._known_integration()
+            and key.state in ("pending", "active") and self._may_operate()
+        )
+
+    def _can_view_rotation(self):
+        return bool(self._open_rotation()) and self._may_operate()
+
+    def _can_add_network(self):
+        integration = self._known_integration()
+        return (
+            integration
+            and networks.normalize(self.remote_addr)
+            and not networks.contains(
+                networks.parse(integration.allowed_networks), self.remote_addr
+            )
+            and integration.sudo(self.env.su).has_access("write")
+            and self._may_operate()
+        )
+
+    def _can_open(self):
+        return bool(self._fix_target())
+
+    def _may_operate(self):
+        integration = self._known_integration()
+        try:
+            integration.sudo(self.env.su)._check_may_operate()
+        except AccessError:
+            return False
+        return bool(integration)
+
+    def _open_rotation(self):
+        """The rotation of this key that still has something to hand over."""
+        return self.env["auth.integration.rotation"].search(
+            [
+                ("old_key_id", "=", self.sudo().key_id.id),
+                ("old_key_id", "!=", False),
+                ("cancelled_at", "=", False),
+            ],
+            limit=1,
+        )
+
+    def _fix_target(self):
+        """The integration to open; of an unknown login, the one that was probably meant."""
+        return self._known_integration() or self._nearest_integration() or self.env[
+            "auth.integration"
+        ]
+
+    def _check_fix(self, name):
+        """Refuse a button that this attempt does not offer to this user.
+
+        :raise UserError: it would not help here, or it has been done meanwhile
+        :raise AccessError: the user may not do this
+        """
+        self.ensure_one()
+        self.check_access("read")
+        if not self._offers(name):
+            if self._known_integration():
+                self._known_integration().sudo(self.env.su)._check_may_operate()
+            raise UserError(
+                self.env._(
+                    "This is not needed, or no longer possible, or not yours to do. Reload the"
+                    " page to see how things stand."
+                )
+            )
+
+    def _note_fix(self, text):
+        """Leave a line about a fix in the integration's history."""
+        self._known_integration().message_post(
+            body=self.env._(
+                "%(text)s, from the refused attempt %(reference)s.",
+                text=text,
+                reference=self.reference or self.id,
+            ),
+            author_id=self.env.user.partner_id.id,
+        )
+
+    def action_fix_restore_user(self):
+        """Restore the archived user that was refused."""
+        self._check_fix("restore_user")
+        user = self._known_user()
+        integration = self._known_integration()
+        if integration:
+            integration.sudo(self.env.su).action_restore_user()
+            self._note_fix(
+                self.env._(
+                    "%(user)s restored %(login)s", user=self.env.user.name, login=user.login
+                )
+            )
+        else:
+            user.sudo(self.env.su).action_restore_archived()
+        return True
+
+    def action_fix_issue_key(self):
+        """Open the wizard that issues a key; issuing it leaves its own line in the history."""
+        self._check_fix("issue_key")
+        return self._known_integration().sudo(self.env.su).action_issue_key()
+
+    @fresh_identity
+    def action_fix_rotate(self):
+        """Rotate the key that was used from a place where it has no business."""
+        self._check_fix("rotate")
+        key = self._known_key().sudo(self.env.su)
+        action = key.action_rotate()
+        self._note_fix(
+            self.env._(
+                "%(user)s rotates the key %(prefix)s…",
+                user=self.env.user.name,
+                prefix=key.prefix,
+            )
+        )
+        return action
+
+    def action_fix_view_rotation(self):
+        """Show the rotation that retired the key which was refused."""
+        self._check_fix("view_rotation")
+        return self._form_of(self._open_rotation())
+
+    @fresh_identity
+    def action_fix_add_network(self):
+        """Allow the address that was refused; for administrators of integrations."""
+        self._check_fix("add_network")
+        integration = self._known_integration().sudo(self.env.su)
+        address = networks.normalize(self.remote_addr)
+        lines = (integration.allowed_networks or "").rstrip()
+        integration.allowed_networks = f"{lines}\n{address}".strip()
+        self._note_fix(
+            self.env._(
+                "%(user)s allowed calls from %(address)s",
+                user=self.env.user.name,
+                address=address,
+            )
+        )
+        return True
+
+    def action_fix_open(self):
+        """Open the integration that was refused, or that was probably meant."""
+        self._check_fix("open")
+        return self._form_of(self._fix_target())
+
+    def _form_of(self, record):
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": record._name,
+            "res_id": record.id,
+            "views": [(False, "form")],
+        }

@@ -1,0 +1,341 @@
+import logging
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessDenied
+from odoo.http import SessionExpiredException
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from odoo.tools import SQL
+from psycopg2.errors import ReadOnlySqlTransaction
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from werkzeug.exceptions import HTTPException
+
+from ...tools import settings
+from ...tools.attempt import attempt as attempt_context
+from ...tools.attempt import (
+    attempt_logging,
+    buckets,
+    caller,
+    limits,
+    references,
+)
+from ...tools.attempt import (
+    user_agent as user_agents,
+)
+from ...tools.attempt.attempt import Attempt
+from ...tools.attempt.redaction import clean
+from ...tools.hook_queries import LOCK_TIMEOUT_MS
+from ...tools.key.usage_writer import Batch, SuccessfulUse, usage_writer
+from .auth_attempt import IDENTIFYING_COLUMNS
+from .auth_attempt_rollup import LATE_AFTER
+
+_logger = logging.getLogger(__name__)
+
+# READ COMMITTED, unlike Odoo's: two workers that count the same bucket must not raise a
+# serialization failure.  READ WRITE, like Odoo's: whatever the default of the database.
+TRANSACTION_SETTINGS = (
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;"
+    f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms';"
+)
+SETTINGS_OF_THE_LOG = f"{TRANSACTION_SETTINGS} SET LOCAL synchronous_commit = off; "
+# The server will try the whole request again: nothing has been decided yet.
+RETRIED_ERRORS = (*PG_CONCURRENCY_EXCEPTIONS_TO_RETRY, ReadOnlySqlTransaction)
+REFUSALS = (AccessDenied, SessionExpiredException, HTTPException)
+# A row that was there before has been locked by the same statement, and has an xmax.
+UPSERT = f"""
+    WITH written AS (
+        INSERT INTO auth_attempt
+            (bucket, {", ".join(IDENTIFYING_COLUMNS)}, count, first_seen, last_seen)
+        VALUES (%(bucket)s, {", ".join(f"%({name})s" for name in IDENTIFYING_COLUMNS)},
+            %(count)s, %(first)s, %(last)s)
+        ON CONFLICT (bucket) DO UPDATE
+        SET count = auth_attempt.count + EXCLUDED.count,
+            first_seen = LEAST(auth_attempt.first_seen, EXCLUDED.first_seen),
+            last_seen = GREATEST(auth_attempt.last_seen, EXCLUDED.last_seen)
+        RETURNING xmax = 0 AS is_new
+    )
+    INSERT INTO auth_attempt_budget AS budget (name, start, rows)
+    SELECT name, %(start)s, 1 FROM written, unnest(%(budgets)s::varchar[]) name WHERE is_new
+    ON CONFLICT (name) DO UPDATE
+    SET rows = CASE WHEN budget.start < EXCLUDED.start THEN 1
+                    WHEN budget.start = EXCLUDED.start THEN budget.rows + 1
+                    ELSE budget.rows END,
+        start = GREATEST(budget.start, EXCLUDED.start)
+"""
+
+
+class AuthAttempt(models.Model):
+    """How an attempt is opened, decided and written down, on connections of its own."""
+
+    _inherit = "auth.attempt"
+
+    # Opening and deciding --------------------------------------------------------------------
+
+    @api.model
+    def _new_attempt(self, **facts):
+        """An attempt of the current caller, with what the HTTP request tells."""
+        return attempt_context.of_caller(self.env.cr.dbname, **facts)
+
+    @contextmanager
+    def _open(self, **facts):
+        """Open the attempt of this call, or join the one that is open; emit it at the end.
+
+        Any exception is passed on unchanged, and nothing of ours adds one.
+
+        :param facts: fields of :class:`~odoo.addons.auth_integration.tools.attempt.attempt.Attempt`
+        """
+        if joined := attempt_context.current():
+            yield joined
+            return
+        try:
+            opened = self._new_attempt(**facts)
+        except Exception:
+            _logger.exception("The caller of an attempt could not be read")
+            opened = Attempt(channel="http", database=self.env.cr.dbname, **facts)
+        with attempt_context.opened(opened):
+            try:
+                yield opened
+            except RETRIED_ERRORS:
+                raise
+            except Exception as error:
+                opened.outcome = "failure"
+                if not isinstance(error, REFUSALS) and not opened.codes:
+                    opened.note("internal_error")
+                self._emit(opened)
+                raise
+            opened.outcome = "success"
+            self._emit(opened)
+
+    # Emission --------------------------------------------------------------------------------
+
+    @api.model
+    def _emit(self, attempt):
+        """Write a decided attempt down; see :meth:`_emit_in`."""
+        self._emit_in(self.env.registry, attempt)
+
+    @classmethod
+    def _emit_in(cls, registry, attempt):
+        """Write a decided attempt down; never raises and never changes the outcome.
+
+        A failure is committed on a connection of its own before this returns, whatever becomes
+        of the caller's transaction.  A success is, when it is the first of its kind in this
+        minute; the others follow within a minute (:mod:`usage_writer`).
+        """
+        try:
+            attempt_context.mark_decided()
+            if attempt.discarded or _was_emitted(attempt):
+                return
+            if not attempt.address_trusted:
+                registry["auth.integration.server"]._detect_untrusted_proxy(registry, attempt)
+            if attempt.outcome == "success":
+                if error := usage_writer.add(cls._successful_use(attempt), registry):
+                    attempt_logging.log_waiting(attempt, error)
+            else:
+                cls._emit_failure(registry, attempt)
+        except Exception as error:
+            attempt_logging.log_unwritten(attempt, error)
+
+    @classmethod
+    def _successful_use(cls, attempt):
+        return SuccessfulUse(
+            dbname=attempt.database,
+            channel=attempt.channel,
+            auth_type=attempt.auth_type,
+            login=clean(attempt.known_login, 256),
+            user_id=attempt.user_id,
+            integration_id=attempt.integration_id,
+            attribution=attempt.attribution,
+            key_id=attempt.key_id,
+            remote_addr=attempt.remote_addr,
+            user_agent=user_agents.describe(attempt.user_agent),
+            learned_digest=attempt.learned_digest,
+            address_trusted=attempt.address_trusted,
+        )
+
+    @classmethod
+    def _emit_failure(cls, registry, attempt):
+        now = fields.Datetime.now()
+        attempt.reference = references.reference(
+            registry.auth_integration_reference_key,
+            minute=now,
+            address=attempt.remote_addr,
+            channel=attempt.channel,
+            identity=attempt.presented_identity,
+        )
+        attempt_context.answer_with(attempt.reference)
+        attempt.described_agent = user_agents.describe(attempt.user_agent)
+        with cls._log_cursor(registry) as cr:
+            attempts = api.Environment(cr, api.SUPERUSER_ID, {})[cls._name]
+            attempts._enrich(attempt, now)
+            attempt_logging.log_refusal(attempt)
+            attempts._write_failure(attempt, now)
+
+    # Writing ---------------------------------------------------------------------------------
+
+    @staticmethod
+    @contextmanager
+    def _own_cursor(registry):
+        """A cursor that shares nothing with the caller's and never waits long for a lock.
+
+        Inside a test everything is one transaction already under way.
+        """
+        with registry.cursor() as cr:
+            if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE:
+                cr.execute(TRANSACTION_SETTINGS)
+            yield cr
+
+    @staticmethod
+    def _log_cursor(registry):
+        """Like :meth:`_own_cursor`, for the log; begun by :meth:`_query_first`.
+
+        Its commit does not wait for the disk: a crash of PostgreSQL may take the last moments of
+        the log along; the end of Odoo's processes does not.
+        """
+        return registry.cursor()
+
+    def _query(self, query, settings=""):
+        """Run a query that may hold what the caller typed: it never goes to the server log."""
+        self.env.cr.execute(settings + query.code, query.params, log_exceptions=False)
+        return self.env.cr.fetchall() if self.env.cr.description else []
+
+    def _query_first(self, query):
+        """Run the first query on a :meth:`_log_cursor`; its settings are sent along with it."""
+        is_idle = self.env.cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE
+        return self._query(query, SETTINGS_OF_THE_LOG if is_idle else "")
+
+    @api.model
+    def _write_failure(self, attempt, now):
+        """Add a refusal to its row, or to one it shares when there are too many."""
+        limit = settings.number(self.env, "attempt_new_rows_per_minute")
+        level = limits.failure_level(attempt.rows_of_source, attempt.rows_of_minute, limit)
+        values = self._failure_values(attempt, search_nearest=not level)
+        self._add(
+            values,
+            limits.collapse_failure(values, level),
+            Batch(None, 1, now, now),
+            budgets=["", limits.source(attempt.remote_addr)],
+        )
+
+    @api.model
+    def _write_use(self, batch):
+        """Write successful uses of one kind: key and address, then the log.
+
+        :param batch: of :class:`~odoo.addons.auth_integration.tools.key.usage_writer.SuccessfulUse`
+        """
+        use = batch.identity
+        seen = replace(
+            batch,
+            first_seen=_from_epoch(batch.first_seen),
+            last_seen=_from_epoch(batch.last_seen),
+        )
+        budget = f"key {use.key_id}" if use.key_id else f"user {use.user_id}"
+        start = buckets.bucket_start(seen.first_seen, "success")
+        level = limits.level(
+            self._rows_of_budget(budget, start),
+            settings.number(self.env, "attempt_new_rows_per_minute"),
+        )
+        values = dict.fromkeys(IDENTIFYING_COLUMNS) | use.columns() | {"outcome": "success"}
+        if use.user_id and not use.login:
+            values["login"] = self._login_of(use.user_id)
+        collapsed = limits.collapse_success(values, level)
+        if use.key_id:
+            self.env["auth.integration.key"]._record_use(
+                use,
+                seen.count,
+                seen.first_seen,
+                seen.last_seen,
+                is_new_address_kept=collapsed["remote_addr"] == use.remote_addr,
+            )
+        self._add(values, collapsed, seen, budgets=[budget])
+        if fields.Datetime.now() - start > LATE_AFTER:
+            self.env["auth.attempt.report"]._invalidate_rollup(start)
+
+    def _add(self, values, collapsed, batch, budgets):
+        """Add attempts to the row they belong to, or else to the one that there is room for.
+
+        :param values: the columns as they are
+        :param collapsed: the columns as far as they may make a new row
+        :param batch: how many, and when they were seen
+        :param budgets: names of what a new row is counted for, in order
+        """
+        if collapsed == values or not self._add_to_row(values, batch):
+            self._upsert(collapsed, batch.count, batch.first_seen, batch.last_seen, budgets)
+
+    def _add_to_row(self, values, batch):
+        rows = self._query(
+            SQL(
+                """
+                UPDATE auth_attempt
+                SET count = count + %(count)s, first_seen = LEAST(first_seen, %(first)s),
+                    last_seen = GREATEST(last_seen, %(last)s)
+                WHERE bucket = %(bucket)s
+                RETURNING TRUE
+                """,
+                count=batch.count,
+                first=batch.first_seen,
+                last=batch.last_seen,
+                bucket=_bucket(values, batch.first_seen),
+            )
+        )
+        return bool(rows)
+
+    @api.model
+    def _upsert(self, values, count, first_seen, last_seen, budgets=()):
+        """Add ``count`` equal attempts to their bucket; a new row is counted for its budgets."""
+        self.env.cr.execute(
+            UPSERT,
+            values
+            | {
+                "bucket": _bucket(values, first_seen),
+                "count": count,
+                "first": first_seen,
+                "last": last_seen,
+                "start": buckets.bucket_start(first_seen, values["outcome"]),
+                "budgets": sorted(budgets),
+            },
+            log_exceptions=False,
+        )
+
+    def _rows_of_budget(self, name, start):
+        rows = self._query_first(
+            SQL(
+                "SELECT rows FROM auth_attempt_budget WHERE name = %s AND start = %s", name, start
+            )
+        )
+        return rows[0][0] if rows else 0
+
+
+def _bucket(values, first_seen):
+    return buckets.bucket_hash(values, buckets.bucket_start(first_seen, values["outcome"]))
+
+
+def _from_epoch(seconds):
+    return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None, microsecond=0)
+
+
+def _was_emitted(attempt):
+    """Whether this request has recorded the attempt already: a retry runs the hooks again.
+
+    The flag lives on the request object, which survives the retries of
+    :func:`odoo.service.model.retrying`; the session does not.
+    """
+    request = caller.current_request()
+    if request is None:
+        return False
+    emitted = request.__dict__.setdefault("_auth_integration_emitted", set())
+    presented = attempt.presented_identity
+    identity = (
+        attempt.database,
+        attempt.number,
+        attempt.outcome,
+        attempt.channel,
+        presented if isinstance(presented, (str, int)) else type(presented),
+        attempt.cause,
+        attempt.key_id,
+    )
+    if identity in emitted:
+        return True
+    emitted.add(identity)
+    return False

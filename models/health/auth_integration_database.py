@@ -1,0 +1,123 @@
+import logging
+
+from odoo import api, models
+from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+from ...tools.health import database_identity
+
+_logger = logging.getLogger(__name__)
+
+UUID = "auth_integration.database_uuid"
+IDENTITY = "auth_integration.database_identity"
+CONFIRM_MOVE = "auth_integration.confirm_move"
+
+
+class AuthIntegrationDatabase(models.AbstractModel):
+    """Whether this database is the one the add-on was set up in, or a copy of it.
+
+    A copy must neither replace a key of production nor write to its people. Its ``database.uuid``
+    does not tell: a raw copy (``createdb -T``, ``pg_restore``) keeps it. What it cannot keep is
+    the database's oid, or else PostgreSQL's ``system_identifier``.
+
+    Parameters are read with SQL, so that no worker acts on what it has cached.
+    """
+
+    _name = "auth.integration.database"
+    _description = "Identity of the Database"
+
+    def init(self):
+        """Store the identity at setup: at installation, or once by the upgrade to this version."""
+        parameters = self.env["ir.config_parameter"].sudo()
+        if not parameters.get_param(UUID):
+            parameters.set_param(UUID, parameters.get_param("database.uuid"))
+        if not parameters.get_param(IDENTITY):
+            parameters.set_param(IDENTITY, self._identity())
+        return super().init()
+
+    def _register_hook(self):
+        super()._register_hook()
+        try:
+            with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
+                self.with_env(self.env(cr=cr, su=True))._refresh()
+        except Exception as error:
+            _logger.info("The database's identity was not checked: %s", type(error).__name__)
+
+    @api.model
+    def _refresh(self):
+        """Apply a move confirmed by parameter, and leave the identity for the finding to read."""
+        identity = self._identity()
+        if (self._parameters().get(CONFIRM_MOVE) or "").strip() == identity:
+            self._confirm_move()
+        self.env["auth.integration.server"]._set_flag(
+            self.env.registry, "database_identity", identity
+        )
+
+    @api.model
+    def _identity(self):
+        """The ``system_identifier:oid`` of this database as it is now.
+
+        The first part is empty where PostgreSQL does not let our role read it.
+        """
+        [(readable, oid)] = self.env.execute_query(
+            SQL(
+                "SELECT COALESCE(has_function_privilege("
+                "to_regprocedure('pg_control_system()'), 'EXECUTE'), FALSE),"
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        )
+        if not readable:
+            return f":{oid}"
+        [(system,)] = self.env.execute_query(
+            SQL("SELECT system_identifier FROM pg_control_system()")
+        )
+        return f"{system}:{oid}"
+
+    @api.model
+    def _parameters(self):
+        self.env["ir.config_parameter"].flush_model()
+        return dict(
+            self.env.execute_query(
+                SQL(
+                    "SELECT key, value FROM ir_config_parameter WHERE key IN %s",
+                    ("database.uuid", UUID, IDENTITY, CONFIRM_MOVE),
+                )
+            )
+        )
+
+    @api.model
+    def _is_copy(self):
+        """Whether this database is a copy of the one the add-on was set up in."""
+        parameters = self._parameters()
+        return parameters.get(UUID) != parameters.get(
+            "database.uuid"
+        ) or not database_identity.is_same(parameters.get(IDENTITY), self._identity())
+
+    @api.model
+    def _check_original(self):
+        """Replace no key in a copy: whoever gets it would let go of the one of production.
+
+        :raise UserError: this database is a copy
+        """
+        if self._is_copy():
+            raise UserError(
+                self.env._(
+                    "Keys are not rotated in a copy of a database, so that no external system"
+                    " replaces its real key. If external systems use this database from now on, a"
+                    " Settings administrator confirms the move under Settings > Integrations, or"
+                    " by setting the system parameter %(parameter)s to %(identity)s.",
+                    parameter=CONFIRM_MOVE,
+                    identity=self._identity(),
+                )
+            )
+
+    @api.model
+    def _confirm_move(self):
+        """Make this database the one that rotates keys."""
+        parameters = self.env["ir.config_parameter"].sudo()
+        identity = self._identity()
+        parameters.set_param(UUID, self._parameters().get("database.uuid"))
+        parameters.set_param(IDENTITY, identity)
+        parameters.search([("key", "=", CONFIRM_MOVE)]).unlink()
+        _logger.info("Keys are rotated in this database from now on: %s (%s)",
+                     self.env.cr.dbname, identity)

@@ -1,0 +1,178 @@
+import logging
+import secrets
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import format_datetime
+
+from ...tools.attempt import causes
+
+_logger = logging.getLogger(__name__)
+
+KEEP_DAYS = 30
+
+
+class AuthIntegrationDiagnosis(models.Model):
+    """The checks that an experienced consultant walks through, made for real.
+
+    It runs as a scheduled job: a single HTTP worker could not call itself.  What is checked in
+    Odoo is in ``auth_integration_diagnosis_inside.py``, and what is called from outside in
+    ``auth_integration_diagnosis_outside.py``.
+    """
+
+    _name = "auth.integration.diagnosis"
+    _description = "Diagnosis of an Integration"
+    _order = "id desc"
+    _rec_name = "integration_id"
+
+    integration_id = fields.Many2one(
+        "auth.integration", required=True, ondelete="cascade", index=True
+    )
+    state = fields.Selection(
+        [("draft", "New"), ("waiting", "Waiting"), ("running", "Running"), ("done", "Done"),
+         ("failed", "Broken off")],
+        default="draft",
+        required=True,
+        readonly=True,
+    )
+    requested_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
+    requested_at = fields.Datetime(readonly=True)
+    finished_at = fields.Datetime(readonly=True)
+    progress = fields.Char(readonly=True, help="The check being made.")
+    nonce = fields.Char(readonly=True, groups=fields.NO_ACCESS)
+    line_ids = fields.One2many("auth.integration.diagnosis.line", "diagnosis_id", readonly=True)
+    failed_count = fields.Integer("Found", compute="_compute_counts")
+
+    @api.depends("requested_at")
+    @api.depends_context("lang", "tz")
+    def _compute_display_name(self):
+        """Say when, and not of what: in the breadcrumb that would be there twice."""
+        for diagnosis in self:
+            if not diagnosis.requested_at:
+                diagnosis.display_name = self.env._("New Diagnosis")
+                continue
+            when = format_datetime(
+                self.env, diagnosis.requested_at, self.env.context.get("tz"), "d MMM yyyy HH:mm"
+            )
+            diagnosis.display_name = self.env._("Diagnosis of %(when)s", when=when)
+
+    @api.depends("line_ids.result")
+    def _compute_counts(self):
+        for diagnosis in self:
+            diagnosis.failed_count = len(
+                diagnosis.line_ids.filtered(lambda line: line.result == "failed")
+            )
+
+    # Asking for one --------------------------------------------------------------------------
+
+    def action_run(self):
+        """Have these diagnoses made, by the scheduled job, from now on."""
+        self.check_access("read")
+        for diagnosis in self:
+            diagnosis.integration_id._check_may_operate()
+            diagnosis.sudo().line_ids.unlink()
+            diagnosis.sudo().write(
+                {
+                    "state": "waiting",
+                    "requested_by": self.env.uid,
+                    "requested_at": fields.Datetime.now(),
+                    "finished_at": False,
+                    "progress": False,
+                    "nonce": secrets.token_hex(16),
+                }
+            )
+        self.env.ref("auth_integration.ir_cron_diagnose").sudo()._trigger()
+        return True
+
+    @api.model
+    def _open_for(self, integration):
+        """Ask for a diagnosis of an integration, and show it."""
+        integration._check_may_operate()
+        diagnosis = self.sudo().create({"integration_id": integration.id}).with_env(self.env)
+        diagnosis.action_run()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": self._name,
+            "res_id": diagnosis.id,
+            "views": [(False, "form")],
+        }
+
+    # The job ---------------------------------------------------------------------------------
+
+    @api.model
+    def _cron_run(self):
+        """Make the diagnoses that wait, each line visible as soon as it is known."""
+        self._end_probes(self.env)
+        for diagnosis in self.search([("state", "=", "waiting")], order="id"):
+            diagnosis = diagnosis.try_lock_for_update()
+            if not diagnosis or diagnosis.state != "waiting":
+                continue
+            diagnosis = diagnosis.with_context(lang=diagnosis.requested_by.lang)
+            diagnosis.state = "running"
+            self.env["ir.cron"]._commit_progress(1)
+            try:
+                diagnosis._run()
+                state = "done"
+            except Exception:
+                self.env.cr.rollback()
+                _logger.exception("Diagnosis %s was broken off", diagnosis.id)
+                state = "failed"
+            diagnosis.write(
+                {"state": state, "finished_at": fields.Datetime.now(), "progress": False}
+            )
+            self.env["ir.cron"]._commit_progress()
+
+    def _run(self):
+        self.ensure_one()
+        for name, check in (
+            (self.env._("User and rights"), self._check_user),
+            (self.env._("Keys"), self._check_keys),
+            (self.env._("Rules"), self._check_rules),
+            (self.env._("Recent attempts"), self._check_attempts),
+            (self.env._("The way from outside"), self._check_outside),
+        ):
+            self.progress = name
+            self.env["ir.cron"]._commit_progress()
+            check()
+
+    def _line(self, result, check, seen, *, record=None, cause=None, meaning=None, remedy=None,
+              fix=None, side="inside"):
+        """Write down one check.
+
+        :param record: what was read; the line leads to it
+        :param fix: name of the button; False for none, where the record is nothing to open
+        """
+        self.env["auth.integration.diagnosis.line"].create(
+            {
+                "diagnosis_id": self.id,
+                "sequence": len(self.line_ids) + 1,
+                "side": side,
+                "result": result,
+                "check_name": check,
+                "cause": cause,
+                "seen": seen,
+                "meaning": meaning or False,
+                "remedy": remedy or False,
+                "res_model": record._name if record else False,
+                "res_id": record.id if record else False,
+                "fix": ("open" if record else False) if fix is None else fix,
+            }
+        )
+
+    def _cause_line(self, result, check, seen, cause, record, fix=None):
+        """Write down a check that found one of the registry's causes."""
+        known = causes.get(cause)
+        self._line(
+            result, check, seen, record=record, cause=cause, fix=fix,
+            meaning=self.env._(known.explanation), remedy=self.env._(known.remedy),
+        )
+
+    @api.autovacuum
+    def _gc_diagnoses(self):
+        """Forget diagnoses after 30 days, and probe keys whose diagnosis died."""
+        self._end_probes(self.env)
+        old = self.search(
+            [("create_date", "<", fields.Datetime.now() - timedelta(days=KEEP_DAYS))], limit=1000
+        )
+        old.unlink()
+        return len(old), len(old) == 1000

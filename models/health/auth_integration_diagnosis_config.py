@@ -1,0 +1,263 @@
+from datetime import timedelta
+
+from odoo import fields, models
+from odoo.exceptions import UserError
+from odoo.fields import Domain
+
+from ...tools.attempt import causes
+from ...tools.health import probe
+from ...tools.integration import networks
+
+RECENT = timedelta(hours=24)
+FIX_OF_CAUSE = {
+    "user_archived": "restore_user",
+    "key_expired": "issue_key",
+    "key_revoked": "issue_key",
+    "key_superseded": "issue_key",
+    "key_unknown": "issue_key",
+    "key_wrong_scope": "issue_key",
+    "password_not_allowed": "issue_key",
+    "address_not_allowed": "add_network",
+}
+DIAGNOSTIC_CAUSES = Domain("auth_type", "=", probe.VERIFY) | (
+    Domain("user_agent", "=like", f"{probe.AGENT}%")
+    & Domain("cause", "in", probe.DIAGNOSTIC_CAUSES)
+)
+# On these people log in, from the same addresses too: what they mistype is no integration's.
+INTERACTIVE_CHANNELS = ("web", "totp", "passkey", "oauth")
+
+
+class AuthIntegrationDiagnosis(models.Model):
+    """What Diagnose reads in Odoo: user, keys, rules and recent attempts."""
+
+    _inherit = "auth.integration.diagnosis"
+
+    def _check_user(self):
+        integration, user = self.integration_id, self.integration_id.user_id
+        if not user.active or not integration.active:
+            self._cause_line(
+                "failed", self.env._("User"),
+                self.env._("%(login)s (user %(id)s) is archived", login=user.login, id=user.id),
+                "user_archived", user, "restore_user",
+            )
+        else:
+            self._line(
+                "ok", self.env._("User"),
+                self.env._("%(login)s (user %(id)s) is active", login=user.login, id=user.id),
+                record=user,
+            )
+        self._check_rights()
+        self._check_password()
+        self._check_second_factor()
+
+    def _check_rights(self):
+        integration, user = self.integration_id, self.integration_id.user_id
+        groups = ", ".join(user.group_ids.mapped("full_name")[:8])
+        if integration._is_privileged():
+            self._line(
+                "warning", self.env._("Rights"), groups, record=user,
+                meaning=self.env._("The user has administration rights: so has every key of it."),
+                remedy=self.env._("Give it only the groups that the external system needs."),
+            )
+        else:
+            self._line("ok", self.env._("Rights"), groups, record=user)
+
+    def _check_password(self):
+        user = self.integration_id.user_id
+        self.env.cr.execute(
+            "SELECT COALESCE(password, '') <> '' FROM res_users WHERE id = %s", [user.id]
+        )
+        if self.env.cr.fetchone()[0]:
+            self._line(
+                "warning", self.env._("Password"),
+                self.env._("%(login)s has a password", login=user.login), record=user,
+                meaning=self.env._("It opens nothing: this user is accepted with a key only."),
+                remedy=self.env._("Remove it, so that nobody takes it for the method in."),
+            )
+        else:
+            self._line(
+                "ok", self.env._("Password"), self.env._("none, as it should be"), record=user
+            )
+
+    def _check_second_factor(self):
+        """What of a second factor stands in the method, and whether ``rotate`` can use its own."""
+        integration, user = self.integration_id, self.integration_id.user_id
+        name = self.env._("Second factor")
+        if "totp_enabled" in user._fields and user.totp_enabled:
+            self._line(
+                "ok", name,
+                self.env._("%(login)s has one, which no key is asked for", login=user.login),
+                record=user,
+            )
+            return
+        try:
+            seed = integration.sudo().totp_seed
+            own = bool(seed and integration._decrypt(seed, "totp"))
+        except UserError as error:
+            self._line(
+                "failed", name, self.env._("the seed of %(name)s", name=integration.name),
+                record=integration, cause="seed_unreadable", meaning=str(error),
+                remedy=self.env._(
+                    "Have the server's encryption key set again, or set up a new second factor."
+                ),
+            )
+            return
+        self._line(
+            "ok", name,
+            self.env._("codes are accepted from it when it rotates its key") if own
+            else self.env._("none is needed: a key is asked for no code"),
+            record=integration,
+        )
+
+    def _check_keys(self):
+        keys = self.integration_id.key_ids.filtered(lambda key: key.scope != probe.SCOPE)
+        usable = keys.filtered(lambda key: key.is_live and key.scope in (False, "rpc"))
+        if not usable:
+            last = keys[:1]
+            self._line(
+                "failed", self.env._("Keys"),
+                self.env._("the last one, %(key)s, is %(state)s", key=last.display_name,
+                           state=last.state) if last else self.env._("no key was ever issued"),
+                record=last or self.integration_id,
+                cause="no_valid_key",
+                meaning=self.env._("No key of this integration works."),
+                remedy=self.env._("Issue a key and set it in the external system."),
+                fix="issue_key",
+            )
+        for key in usable:
+            due = key.rotate_after and key.rotate_after <= fields.Datetime.now()
+            self._line(
+                "warning" if due else "ok", self.env._("Key"),
+                self.env._(
+                    "%(key)s is %(state)s, ends %(end)s UTC", key=key.display_name,
+                    state=key.state, end=key.effective_end or "-",
+                ),
+                record=key,
+                cause="key_expiring" if due else None,
+                meaning=due and self.env._("It is due for rotation."),
+                remedy=due and self.env._("Rotate it: the old key goes on working meanwhile."),
+                fix="rotate" if due and key.state in ("pending", "active") else None,
+            )
+
+    def _check_rules(self):
+        integration = self.integration_id
+        rules = networks.parse(integration.allowed_networks)
+        outside = {
+            address.address
+            for address in integration.key_ids.address_ids
+            if address.last_seen > fields.Datetime.now() - timedelta(days=30)
+            and not networks.contains(rules, address.address)
+        }
+        self._line(
+            "warning" if outside else "ok", self.env._("Networks"),
+            ", ".join(map(str, rules)) or self.env._("any address"), record=integration,
+            meaning=outside and self.env._(
+                "Keys were used from %(addresses)s, which would be refused now.",
+                addresses=", ".join(sorted(outside)[:5]),
+            ),
+            remedy=outside and self.env._("Add these addresses if they are yours."),
+        )
+        self._line(
+            "ok", self.env._("Protocols"),
+            ", ".join(sorted(integration._allowed_channel_set())) or self.env._("all"),
+            record=integration,
+        )
+        policy = integration.policy_id
+        self._line(
+            "ok", self.env._("Policy"),
+            self.env._("%(name)s: keys live %(days)s days", name=policy.name,
+                       days=policy.max_age_days),
+            record=policy,
+        )
+        self._check_delivery()
+        server = self.env["auth.integration.server"]
+        if server._is_behind_unknown_proxy():
+            state = server._flag("proxy_mode")
+            self._line(
+                "failed", "proxy_mode",
+                self.env._("calls carry X-Forwarded-For, and it is off; last seen on %(when)s UTC",
+                           when=state.write_date),
+                record=state, fix=False, cause="proxy_mode_off",
+                meaning=self.env._("Odoo takes the proxy's address for that of every caller."),
+                remedy=self.env._("Set proxy_mode = True in the server's configuration file."),
+            )
+
+    def _check_delivery(self):
+        """Whether a new key could be sent, before one is due."""
+        policy = self.integration_id.policy_id
+        method = self.env["auth.integration.delivery"]._all().get(policy.delivery)
+        if method is None or not (method._sends and policy.auto_rotate):
+            return
+        reason = method._blocking_reason(self.integration_id.sudo())
+        self._line(
+            "warning" if reason else "ok", self.env._("Delivery of new keys"), method._label(),
+            record=self.integration_id, meaning=reason,
+            remedy=reason and self.env._(
+                "Set it up on its tab Delivery of New Keys: until then no new key can be sent."
+            ),
+        )
+
+    def _check_attempts(self):
+        """One line per cause of the last day; what has been solved since is a warning only.
+
+        So is what came from an address of this integration and names it in no method.
+        """
+        # Whoever asked is told of no attempt that he may not see.
+        attempts = self.env["auth.attempt"].with_user(self.requested_by or self.env.user)
+        integration = self.integration_id
+        nobodys = Domain("integration_id", "=", False)
+        mine = Domain("integration_id", "=", integration.id) | (
+            nobodys & Domain("login", "like", f'"{integration.login}"')
+        )
+        nearby = nobodys & ~mine & (
+            Domain("remote_addr", "in", integration.key_ids.address_ids.mapped("address"))
+            & Domain("channel", "not in", INTERACTIVE_CHANNELS)
+        )
+        told = [
+            self._attempt_line(attempts.browse(last_id), count, last_seen, certain)
+            for domain, certain in ((mine, True), (nearby, False))
+            for _cause, count, last_seen, last_id in attempts._read_group(
+                domain & ~DIAGNOSTIC_CAUSES & Domain("outcome", "=", "failure")
+                & Domain("last_seen", ">", fields.Datetime.now() - RECENT),
+                ["cause"], ["count:sum", "last_seen:max", "id:max"], order="last_seen:max desc",
+            )
+        ]
+        if not told:
+            self._line(
+                "ok", self.env._("Attempts"), self.env._("none was refused in the last 24 hours"),
+                record=integration,
+            )
+
+    def _attempt_line(self, attempt, count, last_seen, certain):
+        """Write down one cause of refused attempts.
+
+        :param attempt: the last one, as whoever asked may read it
+        :param certain: whether the attempts are this integration's
+        """
+        solved_at = self.integration_id.last_success
+        solved = solved_at and solved_at > last_seen
+        details = [
+            self.env._(
+                "%(count)s × %(cause)s, last on %(when)s UTC from %(address)s",
+                count=int(count), cause=self.env._(causes.get(attempt.cause).title),
+                when=last_seen, address=attempt.remote_addr or "-",
+            )
+        ]
+        if not certain:
+            details.append(
+                self.env._(
+                    "Nothing in the calls names %(name)s; it calls from the same address.",
+                    name=self.integration_id.name,
+                )
+            )
+        if attempt.case_explanation:
+            details.append(attempt.case_explanation)
+        fix = FIX_OF_CAUSE.get(attempt.cause)
+        if solved or not attempt.integration_id or (
+            fix == "add_network" and not attempt.fix_add_network
+        ):
+            fix = None
+        self._cause_line(
+            "failed" if certain and not solved else "warning",
+            self.env._("Attempts"), "\n".join(details), attempt.cause, attempt, fix,
+        )

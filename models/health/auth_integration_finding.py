@@ -1,0 +1,147 @@
+from odoo import api, fields, models, tools
+from odoo.tools import SQL
+
+from ...tools.health import findings
+from ...tools.key.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
+
+
+class AuthIntegrationFinding(models.Model):
+    """What is wrong or soon will be: a live view, so nothing has to run for it to be right."""
+
+    _name = "auth.integration.finding"
+    _description = "Integration Finding"
+    _auto = False
+    _order = "severity_rank, since desc, id"
+    _rec_name = "message"
+
+    code = fields.Selection("_selection_code", readonly=True)
+    severity = fields.Selection(
+        [("critical", "Critical"), ("warning", "Warning"), ("info", "Information")], readonly=True
+    )
+    severity_rank = fields.Integer(readonly=True)
+    integration_id = fields.Many2one("auth.integration", readonly=True)
+    key_id = fields.Many2one("auth.integration.key", "API key", readonly=True)
+    user_id = fields.Many2one("res.users", readonly=True)
+    since = fields.Datetime(readonly=True)
+    accepted = fields.Boolean(readonly=True)
+    message = fields.Text(compute="_compute_texts")
+    remedy = fields.Text(compute="_compute_texts")
+
+    @api.model
+    def _selection_code(self):
+        return [(kind.code, self.env._(kind.title)) for kind in findings.KINDS]
+
+    @api.depends("code", "key_id", "user_id", "integration_id", "since")
+    def _compute_texts(self):
+        database = self.env["auth.integration.database"].sudo()._identity()
+        for finding in self:
+            kind = findings.BY_CODE[finding.code]
+            record = finding.sudo()
+            values = {
+                "integration": record.integration_id.name or "",
+                "prefix": record.key_id.prefix or "",
+                "login": record.user_id.login or record.key_id.login or "",
+                "database": database,
+                "since": record._format_day(record.since),
+                "expires": record._format_day(record.key_id.effective_end),
+            }
+            finding.message = self.env._(kind.message, **values)
+            finding.remedy = self.env._(kind.remedy, **values)
+
+    def _format_day(self, moment):
+        """A moment as its day in the reader's time zone."""
+        return moment and tools.format_date(
+            self.env, fields.Datetime.context_timestamp(self, moment), date_format="long"
+        )
+
+    # Fixes -----------------------------------------------------------------------------------
+
+    def action_open(self):
+        """Open the record to fix."""
+        self.ensure_one()
+        record = self.key_id or self.integration_id or self.user_id
+        if not record:
+            return self.env["ir.actions.act_window"]._for_xml_id("base.ir_cron_act")
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": record._name,
+            "res_id": record.id,
+            "view_mode": "form",
+            "views": [(False, "form")],
+        }
+
+    def action_restore_user(self):
+        """Restore the archived user that this finding is about."""
+        self.ensure_one()
+        if self.integration_id:
+            return self.integration_id.action_restore_user()
+        return self.user_id.action_restore_archived()
+
+    def action_issue_key(self):
+        """Issue a key of the integration that this finding is about."""
+        self.ensure_one()
+        return self.integration_id.action_issue_key()
+
+    def action_rotate(self):
+        """Rotate the key that this finding is about."""
+        self.ensure_one()
+        return self.key_id.action_rotate()
+
+    def action_view_rotation(self):
+        """Show the open rotation of the key that this finding is about."""
+        self.ensure_one()
+        rotation = self.env["auth.integration.rotation"].search(
+            [("old_key_id", "=", self.key_id.id), ("cancelled_at", "=", False)], limit=1
+        )
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": rotation._name,
+            "res_id": rotation.id,
+            "views": [(False, "form")],
+        }
+
+    def action_view_attempts(self):
+        """Show the refused attempts that this finding is about."""
+        self.ensure_one()
+        return self.integration_id.action_view_attempts() | {
+            "context": {"search_default_failures": 1}
+        }
+
+    def action_revoke(self):
+        """Ask why the key that this finding is about is revoked."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "auth_integration.auth_integration_revoke_action"
+        )
+        return action | {"context": {"default_key_ids": self.key_id.ids}}
+
+    def action_accept(self):
+        """Ask for the reason and the end of accepting this finding."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Accept Finding"),
+            "res_model": "auth.integration.finding.acceptance",
+            "view_mode": "form",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_finding_id": self.id, "default_finding_text": self.message},
+        }
+
+    def action_withdraw_acceptance(self):
+        """Open an accepted finding again."""
+        self.env["auth.integration.finding.acceptance"].search(
+            [("finding_id", "in", self.ids)]
+        ).unlink()
+        return True
+
+    # View ------------------------------------------------------------------------------------
+
+    def init(self):
+        tools.drop_view_if_exists(self.env.cr, self._table)
+        view = findings.view_sql(
+            *(sql.format(k="k") for sql in (JOINED_STATE_SQL, JOINED_END_SQL, JOIN_NATIVE_SQL))
+        )
+        self.env.cr.execute(
+            SQL("CREATE VIEW %s AS %s", SQL.identifier(self._table), SQL(view.replace("%", "%%")))
+        )

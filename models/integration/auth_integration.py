@@ -1,0 +1,530 @@
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.fields import Command
+from odoo.tools import SQL
+
+from ...tools.integration import networks, slug
+from ...tools.key import native_scope
+from ..mixins.fresh_identity import fresh_identity
+
+CHANNELS = [
+    ("xmlrpc", "XML-RPC"),
+    ("jsonrpc", "JSON-RPC"),
+    ("json2", "JSON-2"),
+    ("http", "HTTP route"),
+    ("session", "Session"),
+    ("web", "Web login"),
+    ("totp", "Second factor"),
+    ("passkey", "Passkey"),
+    ("oauth", "OAuth"),
+    ("webhook", "Webhook"),
+]
+# What an API key can be used on: the interactive channels never see one.
+KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
+PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")
+
+
+class Following:
+    """Says that an integration and its technical user are archived or restored together already.
+
+    An object in the context, which no caller over RPC can send.
+    """
+
+    @staticmethod
+    def is_said_in(env):
+        return isinstance(env.context.get("auth_integration_following"), Following)
+
+
+FOLLOWING = {"auth_integration_following": Following()}
+
+
+class AuthIntegration(models.Model):
+    """One external system, the technical user it authenticates as, and who answers for it.
+
+    What is known of it at this moment is in ``auth_integration_live.py``.
+    """
+
+    _name = "auth.integration"
+    _description = "API Integration"
+    _inherit = [
+        "mail.thread",
+        "mail.activity.mixin",
+        "auth.integration.live.mixin",
+        "auth.integration.free.text.mixin",
+    ]
+    _free_texts = {
+        "name": 200,
+        "code": 200,
+        "purpose": 5000,
+        "documentation_url": 500,
+        "allowed_networks": 20000,
+    }
+    _order = "name, id"
+    _rec_names_search = ["name", "code"]
+    # Owners may not change an integration, yet they answer for it: let them write in its history.
+    _mail_post_access = "read"
+    _allow_sudo_commands = False
+
+    name = fields.Char(required=True, tracking=True)
+    code = fields.Char(
+        required=True,
+        copy=False,
+        tracking=True,
+        help="Short technical name: small letters, digits, “_”, “.” and “-”. It becomes the login"
+        " of the technical user made for it.",
+    )
+    active = fields.Boolean(default=True, tracking=True)
+    user_id = fields.Many2one(
+        "res.users",
+        "Technical user",
+        ondelete="restrict",
+        copy=False,
+        tracking=True,
+        context={"active_test": False},
+        help="The user this system authenticates as. Leave empty to have one made:"
+        " without password, without interactive login, with the least rights.",
+    )
+    user_active = fields.Boolean("Technical user active", related="user_id.active")
+    login = fields.Char(related="user_id.login")
+    is_privileged = fields.Boolean(
+        compute="_compute_is_privileged",
+        compute_sudo=True,
+        help="The technical user has Settings or Access Rights groups.",
+    )
+    owner_ids = fields.Many2many(
+        "res.users",
+        "auth_integration_owner_rel",
+        "integration_id",
+        "user_id",
+        "Owners",
+        tracking=True,
+        default=lambda self: False if self.env.su else self.env.user,
+        help="Internal users responsible for this integration. An owner can obtain its keys,"
+        " and with a key everything that the technical user may do.",
+    )
+    company_id = fields.Many2one("res.company", tracking=True)
+    environment = fields.Selection(
+        [("production", "Production"), ("staging", "Staging"), ("test", "Test")],
+        default="production",
+        required=True,
+        tracking=True,
+    )
+    purpose = fields.Text()
+    documentation_url = fields.Char("Documentation")
+    allowed_networks = fields.Text(
+        tracking=True,
+        help="One address or network (CIDR) per line. Empty: any address may call.",
+    )
+    allowed_channel_xmlrpc = fields.Boolean("XML-RPC", compute="_compute_allowed_channel_flags",
+                                            inverse="_inverse_allowed_channel_flags")
+    allowed_channel_jsonrpc = fields.Boolean("JSON-RPC", compute="_compute_allowed_channel_flags",
+                                             inverse="_inverse_allowed_channel_flags")
+    allowed_channel_json2 = fields.Boolean("JSON-2", compute="_compute_allowed_channel_flags",
+                                           inverse="_inverse_allowed_channel_flags")
+    allowed_channel_http = fields.Boolean("HTTP routes", compute="_compute_allowed_channel_flags",
+                                          inverse="_inverse_allowed_channel_flags")
+    allowed_channels = fields.Char(
+        tracking=True,
+        help="Comma-separated channels among xmlrpc, jsonrpc, json2, http. Empty: any.",
+    )
+    policy_id = fields.Many2one(
+        "auth.integration.policy",
+        ondelete="restrict",
+        required=True,
+        tracking=True,
+        default=lambda self: self._default_policy(),
+    )
+    delivery = fields.Selection(related="policy_id.delivery")
+    user_archived_along = fields.Boolean(
+        readonly=True,
+        copy=False,
+        help="The integration user was archived with the integration, and is restored with it.",
+    )
+    key_ids = fields.One2many("auth.integration.key", "integration_id", "Keys")
+    archive_warning = fields.Text(
+        compute="_compute_archive_warning",
+        help="Who is refused once this is archived; empty when nobody is.",
+    )
+
+    _code_uniq = models.Constraint("unique (code)", "Another integration has this code.")
+    _user_uniq = models.Constraint(
+        "unique (user_id)", "This technical user already belongs to another integration."
+    )
+
+    @api.model
+    def _default_policy(self):
+        return self.env.ref(
+            "auth_integration.auth_integration_policy_default", raise_if_not_found=False
+        ) or self.env["auth.integration.policy"].search([], limit=1)
+
+    @api.depends("user_id.group_ids")
+    def _compute_is_privileged(self):
+        for integration in self:
+            integration.is_privileged = bool(
+                integration.user_id and integration._is_privileged()
+            )
+
+    @api.depends("key_ids", "user_id")
+    def _compute_archive_warning(self):
+        for integration in self:
+            integration.archive_warning = integration.key_ids._impact_warning()
+
+    @api.depends("allowed_channels")
+    def _compute_allowed_channel_flags(self):
+        for integration in self:
+            allowed = integration._allowed_channel_set()
+            for channel in KEY_CHANNELS:
+                integration[f"allowed_channel_{channel}"] = channel in allowed
+
+    def _inverse_allowed_channel_flags(self):
+        for integration in self:
+            chosen = [c for c in KEY_CHANNELS if integration[f"allowed_channel_{c}"]]
+            integration.allowed_channels = ",".join(chosen) or False
+
+    def _allowed_channel_set(self):
+        self.ensure_one()
+        return {c.strip() for c in (self.allowed_channels or "").split(",") if c.strip()}
+
+    @api.onchange("name")
+    def _onchange_name(self):
+        if self.name and not self.code:
+            self.code = slug.propose(self.name)
+
+    @api.onchange("code")
+    def _onchange_code(self):
+        if self.code and not slug.is_good(self.code):
+            self.code = slug.propose(self.code)
+
+    # Constraints -----------------------------------------------------------------------------
+
+    @api.constrains("code")
+    def _check_code(self):
+        """Only a code that is being chosen: one from before this rule may stay."""
+        for integration in self:
+            if not slug.is_good(integration.code or ""):  # it may be about to be emptied
+                raise ValidationError(
+                    self.env._(
+                        "The code “%(code)s” would make a login that is easily mistyped. Use small"
+                        " letters, digits, “_”, “.” and “-”, beginning with a letter or a digit."
+                        " Proposal: %(proposal)s",
+                        code=integration.code or "",
+                        proposal=slug.propose(integration.code or integration.name) or "web_shop",
+                    )
+                )
+
+    @api.constrains("allowed_networks")
+    def _check_allowed_networks(self):
+        for integration in self:
+            try:
+                networks.parse(integration.allowed_networks or "")
+            except ValueError as error:
+                raise ValidationError(
+                    self.env._("Allowed networks: %(problem)s", problem=error)
+                ) from error
+
+    @api.constrains("allowed_channels")
+    def _check_allowed_channels(self):
+        for integration in self:
+            unknown = integration._allowed_channel_set() - set(KEY_CHANNELS)
+            if unknown:
+                raise ValidationError(
+                    self.env._(
+                        "Unknown channel %(unknown)s. Choose among %(known)s.",
+                        unknown=", ".join(sorted(unknown)),
+                        known=", ".join(KEY_CHANNELS),
+                    )
+                )
+
+    @api.constrains("owner_ids", "active")
+    def _check_owners(self):
+        for integration in self:
+            owners = integration.sudo().with_context(active_test=False).owner_ids
+            if integration.active and not owners:
+                raise ValidationError(
+                    self.env._(
+                        "%(name)s needs at least one owner: the person who is told when a key is"
+                        " about to end.",
+                        name=integration.name,
+                    )
+                )
+            technical = owners._integration_users()
+            outsiders = owners.filtered("share") | technical
+            if outsiders:
+                raise ValidationError(
+                    self.env._(
+                        "Owners must be internal users who can log in. Not so: %(names)s",
+                        names=", ".join(outsiders.mapped("name")),
+                    )
+                )
+
+    @api.constrains("user_id")
+    def _check_user(self):
+        for integration in self.sudo():
+            user = integration.user_id
+            if not user:
+                raise ValidationError(
+                    self.env._("An integration needs a technical user to authenticate as.")
+                )
+            if reason := user._takeover_blocking_reason():
+                raise ValidationError(reason)
+
+    def _has_rules(self):
+        """Whether not every call with a key of this integration is accepted; no, without any."""
+        return bool(self.allowed_networks or self.allowed_channels)
+
+    # Access ----------------------------------------------------------------------------------
+
+    def _is_privileged(self):
+        """Whether a key of this integration would give its holder administration rights."""
+        self.ensure_one()
+        return any(self.sudo().user_id.has_group(group) for group in PRIVILEGED_GROUPS)
+
+    def _check_is_responsible(self):
+        """Allow owners of all of these integrations, and managers.
+
+        :raise AccessError: the current user is neither
+        """
+        self.check_access("read")
+        if self.env.su or self.env.is_system():
+            return
+        manager = self.env.user.has_group("auth_integration.auth_integration_group_manager")
+        for integration in self.sudo():
+            if not manager and self.env.user not in integration.owner_ids:
+                raise AccessError(
+                    self.env._(
+                        "Only an owner of %(name)s or an administrator of integrations may do"
+                        " this.",
+                        name=integration.name,
+                    )
+                )
+
+    def _check_may_operate(self):
+        """Allow owners of all of these integrations, and managers; see the design.
+
+        :raise AccessError: the current user is neither, or the technical user has
+            administration rights and the current user is no Settings administrator
+        """
+        self._check_is_responsible()
+        if self.env.su or self.env.is_system():
+            return
+        for integration in self.sudo():
+            if integration._is_privileged():
+                raise AccessError(
+                    self.env._(
+                        "The technical user of %(name)s has administration rights. Only a"
+                        " Settings administrator may handle its keys.",
+                        name=integration.name,
+                    )
+                )
+
+    # CRUD ------------------------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        self.check_access("create")
+        for vals in vals_list:
+            if not vals.get("user_id"):
+                vals["user_id"] = self._create_integration_user(vals).id
+            if "owner_ids" not in vals and not self.env.su:
+                vals["owner_ids"] = [Command.set(self.env.user.ids)]
+        integrations = super().create(vals_list)
+        integrations._check_may_change()
+        integrations._grant_owner_group()
+        integrations._take_users_over()
+        return integrations
+
+    def write(self, vals):
+        owners_before = self.sudo().with_context(active_test=False).owner_ids
+        users_before = self.sudo().user_id
+        moved = self.sudo().filtered(
+            lambda i: "policy_id" in vals and i.policy_id.id != vals["policy_id"]
+        )
+        result = super().write(vals)
+        if "owner_ids" in vals:
+            self._grant_owner_group()
+            owners_before._remove_owner_group()
+        if "user_id" in vals:
+            self._check_may_change()  # with the new user
+            (users_before - self.sudo().user_id)._end_sessions()
+            self.sudo().user_archived_along = False
+            self._take_users_over()
+        elif native_scope.RULE_FIELDS & vals.keys():
+            self._apply_rules()
+        moved.key_ids._shorten_to_policy()
+        if "active" in vals and not Following.is_said_in(self.env):
+            self._follow_active()
+        return result
+
+    def unlink(self):
+        """Delete integrations; their keys end, their technical users are archived and stay."""
+        owners = self.sudo().with_context(active_test=False).owner_ids
+        self.sudo().key_ids._end_live(self.env._("Its integration was deleted"))
+        users = self.sudo().user_id
+        result = super().unlink()
+        users._end_sessions()
+        users.with_context(**FOLLOWING).action_archive()
+        owners._remove_owner_group()
+        return result
+
+    def _create_integration_user(self, vals):
+        """Make the user of a new integration: login = code, no password, internal, least rights."""
+        code = str(vals.get("code") or "").strip()
+        if not code:
+            raise UserError(self.env._("Give the integration a code: it becomes the login."))
+        users = self.env["res.users"].sudo().with_context(active_test=False)
+        if users.search_count([("login", "=", code)], limit=1):
+            raise UserError(
+                self.env._(
+                    "A user with the login %(login)s exists already. Choose it as technical user,"
+                    " or choose another code.",
+                    login=code,
+                )
+            )
+        user_vals = {
+            "name": vals.get("name") or code,
+            "login": code,
+            "group_ids": [Command.set(self.env.ref("base.group_user").ids)],
+            "notification_type": "email",
+        }
+        if company_id := vals.get("company_id"):
+            user_vals |= {"company_id": company_id, "company_ids": [Command.set([company_id])]}
+        return users.with_context(no_reset_password=True).create(user_vals)
+
+    def _message_auto_subscribe_followers(self, updated_values, default_subtype_ids):
+        """Replace the method of ``mail``, which has whoever is in ``user_id`` follow the record.
+
+        The technical user is nobody who reads; whoever has stolen its key would read along.
+        """
+        return []
+
+    def _grant_owner_group(self):
+        group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
+        owners = self.sudo().with_context(active_test=False).owner_ids
+        for owner in owners:
+            if group not in owner.all_group_ids:
+                owner.group_ids = [Command.link(group.id)]
+
+    def _take_users_over(self):
+        """Bring what a technical user has from before under its integration's rules: its keys, and
+        its sessions, which end (:meth:`res.users._session_token_get_values`)."""
+        self.env["auth.integration.key"].sudo()._reconcile()
+        self.sudo().user_id._end_sessions()
+        self.sudo().key_ids._shorten_to_policy()
+
+    def _apply_rules(self):
+        """Have the native keys fail closed under new rules, in the transaction of these."""
+        keys = self.env["auth.integration.key"].sudo()
+        keys._import_missing()
+        keys._write_native_scopes(SQL("i.id IN %s", tuple(self.ids)))
+
+    def _follow_active(self):
+        """Archive and restore the technical user with its integration.
+
+        The user's own flag is what stock Odoo looks at, so the end holds without our code too.
+        """
+        for integration in self.sudo().with_context(**FOLLOWING):
+            user, restoring = integration.user_id, integration.active
+            if user.active == restoring:
+                integration.user_archived_along = False
+                continue
+            # Archived on the user form, it is restored there.
+            if restoring and not integration.user_archived_along and not self._may_restore(user):
+                continue
+            user.active = restoring
+            integration.user_archived_along = not restoring
+
+    def _may_restore(self, user):
+        """Whether the current user may restore a user on the user form."""
+        return self.env.su or user.with_env(self.env).has_access("write")
+
+    # Actions ---------------------------------------------------------------------------------
+
+    @fresh_identity
+    def issue_key(self, name=False, expires_at=False):
+        """Issue an API key for this integration.
+
+        :param str name: what the key is for; defaults to the integration's name
+        :param expires_at: final end of the key (UTC), at most the policy's lifetime ahead; by
+            default the key has the two dates of the policy
+        :return: ``{"key", "prefix", "expires_at"}``; the key is shown this once and never stored
+        :rtype: dict
+        :raise AccessError: the caller is neither owner nor manager
+        :raise UserError: the end lies in the past or beyond the policy's lifetime, the description
+            is too long, or the integration has as many keys as it may have
+        """
+        return self._issue_key(name, expires_at)
+
+    def _issue_key(self, name=False, expires_at=False):
+        self.ensure_one()
+        self._check_may_operate()
+        name = self._clean_text("name", name) if name else self.name
+        if not self.env.su:
+            self.sudo()._reserve_place_for_key()
+        secret, key = self.env["auth.integration.key"]._issue(self.sudo(), name, expires_at)
+        self.sudo().message_post(
+            body=self.env._(
+                "%(user)s issued the API key %(prefix)s…: replace it by %(replace_by)s UTC. It"
+                " expires on %(end)s UTC.",
+                user=self.env.user.name,
+                prefix=key.prefix,
+                replace_by=fields.Datetime.to_string(key.replace_by),
+                end=fields.Datetime.to_string(key.expires_at),
+            )
+        )
+        return {
+            "key": secret,
+            "prefix": key.prefix,
+            "expires_at": fields.Datetime.to_string(key.expires_at),
+        }
+
+    def action_issue_key(self):
+        """Open the wizard that issues a key and shows it once."""
+        self.ensure_one()
+        self._check_may_operate()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Issue API Key"),
+            "res_model": "auth.integration.issue",
+            "view_mode": "form",
+            "target": "new",
+            "context": {"default_integration_id": self.id},
+        }
+
+    def action_claim_key(self):
+        """Open the dialogue that claims the new key which is needed first."""
+        self.ensure_one()
+        rotation = self._rotations_to_claim()[:1]
+        if not rotation:
+            raise UserError(self.env._("No new key waits to be claimed."))
+        return rotation.action_claim()
+
+    def action_restore_user(self):
+        """Unarchive the technical user, the fix for ``user_archived``.
+
+        :raise AccessError: the current user may not restore it on the user form
+        """
+        self._check_may_operate()
+        for integration in self.sudo():
+            integration.user_id.with_env(self.env).action_unarchive()
+            integration.message_post(
+                body=self.env._("%(user)s restored the technical user.", user=self.env.user.name)
+            )
+        return True
+
+    def action_view_keys(self):
+        return self._action_view("auth_integration_key_action")
+
+    def action_view_attempts(self):
+        return self._action_view("auth_attempt_action")
+
+    def action_view_rotations(self):
+        return self._action_view("auth_integration_rotation_action")
+
+    def _action_view(self, xml_id):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(f"auth_integration.{xml_id}")
+        # Without the path of the menu's action, which would lose the domain on reload.
+        return {key: value for key, value in action.items() if key != "path"} | {
+            "domain": [("integration_id", "=", self.id)],
+            "context": {},
+        }

@@ -1,0 +1,63 @@
+import shlex
+
+from odoo import models
+
+from ...tools.integration import code_samples
+
+# Where each protocol is called.
+PATHS = {
+    "json2": "/json/2/<model>/<method>",
+    "xmlrpc": "/xmlrpc/2/common, /xmlrpc/2/object",
+    "jsonrpc": "/jsonrpc",
+    "http": "",
+}
+
+
+class AuthIntegration(models.Model):
+    """The connection sheet: all that whoever connects a system needs, but for the key."""
+
+    _inherit = "auth.integration"
+
+    def action_connection_sheet(self):
+        """Open the printable sheet of this integration."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_url",
+            "url": f"/auth_integration/sheet/{self.id}",
+            "target": "new",
+        }
+
+    def action_diagnose(self):
+        """Have this integration diagnosed, and show the diagnosis."""
+        self.ensure_one()
+        return self.env["auth.integration.diagnosis"]._open_for(self)
+
+    def _connection_sheet_values(self):
+        """What the sheet's template shows. No key, no prefix of one: the sheet is passed on.
+
+        :raise AccessError: the current user may not see this integration
+        """
+        self.ensure_one()
+        self.check_access("read")
+        url = self.get_base_url().rstrip("/")
+        allowed = self._allowed_channel_set()
+        labels = dict(self.env["auth.attempt"]._selection_channel())
+        sheet = self.sudo()
+        return {
+            "integration": sheet,
+            "url": url,
+            "database": self.env.cr.dbname,
+            "protocols": [
+                (labels[channel], path)
+                for channel, path in PATHS.items()
+                if not allowed or channel in allowed
+            ],
+            "networks": [
+                line.strip() for line in (sheet.allowed_networks or "").splitlines() if line.strip()
+            ],
+            "doctor": f"python3 doctor.py {shlex.quote(url)}"
+            f" --db {shlex.quote(self.env.cr.dbname)} --login {shlex.quote(sheet.login)}",
+            "examples": code_samples.examples(
+                url, self.env.cr.dbname, sheet.login, allowed
+            ),
+        }

@@ -1,0 +1,242 @@
+import re
+
+import pytz
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+
+from ...tools.key.key_end import Lifetime
+from ..mixins.fresh_identity import require_fresh_identity
+
+# What widens no rule. The integrations of a policy are checked one by one.
+HARMLESS_FIELDS = {"name", "active", "window_start", "window_end", "window_tz", "integration_ids"}
+
+
+class AuthIntegrationPolicy(models.Model):
+    """How long keys live, when they are replaced and how the new secret is handed over."""
+
+    _name = "auth.integration.policy"
+    _description = "API Key Policy"
+    _order = "name, id"
+    _allow_sudo_commands = False
+
+    _inherit = ["auth.integration.free.text.mixin"]
+    _free_texts = {"name": 200, "notice_days": 200}
+
+    name = fields.Char(required=True, translate=True)
+    active = fields.Boolean(default=True)
+    max_age_days = fields.Integer(
+        "Key lifetime (days)",
+        default=90,
+        required=True,
+        help="Keys should be replaced after this many days. Reminders count down to this date.",
+    )
+    overlap_days = fields.Integer(
+        "Overlap (days)",
+        default=7,
+        required=True,
+        help="How long the old key still works after the first use of its replacement.",
+    )
+    notice_days = fields.Char(
+        "Notices (days before Replace By)",
+        default="30,14,7,3,1,0",
+        required=True,
+        help="Comma-separated. Rotation starts at the largest of them.",
+    )
+    rotation_lead_days = fields.Integer(
+        "Rotation starts (days before Replace By)",
+        compute="_compute_rotation_lead_days",
+        store=True,
+        help="The largest of the notices: this many days before its Replace By date, a key is due.",
+    )
+    dormant_days = fields.Integer(
+        "Dormant after (days)",
+        default=45,
+        required=True,
+        help="A key unused for longer is flagged.",
+    )
+    auto_rotate = fields.Boolean(
+        "Rotate automatically", default=True, help="Open a rotation as soon as a key is due."
+    )
+    delivery = fields.Selection(
+        "_selection_delivery",
+        default="claim",
+        required=True,
+    )
+    on_deadline = fields.Selection(
+        [
+            ("extend", "The old key keeps working and reminders go on"),
+            ("enforce", "The old key expires"),
+        ],
+        default="extend",
+        required=True,
+        help="What happens on the Replace By date if the new key is not used by then.",
+    )
+    max_extension_days = fields.Integer(
+        "Extension (days)",
+        default=30,
+        required=True,
+        help="How long a key keeps working after its Replace By date. 0: it expires on that date."
+        " Also the most that an administrator can extend a key at a time.",
+    )
+    window_start = fields.Float(
+        "Window from",
+        default=0.0,
+        help="Rotation acts only between these hours; from 22:00 to 4:00 is over midnight.",
+    )
+    window_end = fields.Float("Window to", default=24.0)
+    window_tz = fields.Selection(
+        "_selection_timezone", "Window time zone", default="UTC", required=True
+    )
+    integration_ids = fields.One2many("auth.integration", "policy_id", "Integrations")
+    integration_count = fields.Integer(compute="_compute_integration_count")
+
+    _name_uniq = models.Constraint("unique (name)", "A policy of this name exists already.")
+    _days_positive = models.Constraint(
+        "CHECK (max_age_days > 0 AND overlap_days >= 0 AND dormant_days > 0"
+        " AND max_extension_days >= 0)",
+        "Lifetimes must be positive and overlaps must not be negative.",
+    )
+
+    @api.model
+    def _selection_timezone(self):
+        return self.env["res.users"]._fields["tz"].selection(self.env["res.users"])
+
+    @api.model
+    def _selection_delivery(self):
+        """How a new key can be handed over; see :class:`AuthIntegrationDelivery`."""
+        methods = self.env["auth.integration.delivery"]._all()
+        return [(code, method._label()) for code, method in sorted(methods.items())]
+
+    @api.depends("notice_days")
+    def _compute_rotation_lead_days(self):
+        for policy in self:
+            policy.rotation_lead_days = max(policy._notice_day_list(), default=0)
+
+    @api.depends("integration_ids")
+    def _compute_integration_count(self):
+        counts = dict(
+            self.env["auth.integration"]._read_group(
+                [("policy_id", "in", self.ids)], ["policy_id"], ["__count"]
+            )
+        )
+        for policy in self:
+            policy.integration_count = counts.get(policy, 0)
+
+    def write(self, vals):
+        """Extend ``write``: a policy rules the keys of all its integrations."""
+        self.check_access("write")
+        if vals.keys() - HARMLESS_FIELDS:
+            require_fresh_identity(self.env)
+        return super().write(vals)
+
+    def action_view_integrations(self):
+        """Show the integrations that live by this policy."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Integrations"),
+            "res_model": "auth.integration",
+            "views": [(False, "list"), (False, "kanban"), (False, "form")],
+            "domain": [("policy_id", "=", self.id)],
+        }
+
+    def action_shorten_existing_keys(self):
+        """Open the dialog that applies this policy to the keys that there are."""
+        self.ensure_one()
+        self.check_access("write")
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Shorten Existing Keys"),
+            "res_model": "auth.integration.shorten",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_policy_id": self.id},
+        }
+
+    def _shorten_existing_keys(self):
+        """Have the keys of these policies' integrations end no later than the policies allow.
+
+        :return: the keys that were changed
+        """
+        self.check_access("write")
+        integrations = self.env["auth.integration"].with_context(active_test=False).sudo()
+        return integrations.search([("policy_id", "in", self.ids)]).key_ids._shorten_to_policy()
+
+    def _lifetime(self):
+        """What this policy says of the life of a key."""
+        self.ensure_one()
+        extends = self.on_deadline == "extend"
+        return Lifetime(
+            max_age=self.max_age_days,
+            extension=self.max_extension_days if extends else 0,
+            overlap=self.overlap_days,
+        )
+
+    def copy_data(self, default=None):
+        """Extend ``copy_data``: no two policies have the same name, and archived ones have one."""
+        copies = super().copy_data(default)
+        if "name" in (default or {}):
+            return copies
+        policies = self.with_context(active_test=False)
+        for policy, values in zip(self, copies, strict=True):
+            values["name"] = policy.name
+            while policies.search_count([("name", "=", values["name"])], limit=1):
+                values["name"] = self.env._("%s (copy)", values["name"])
+        return copies
+
+    def _notice_day_list(self):
+        """The notices as numbers of days, largest first.
+
+        :raise ValueError: an entry is not a whole number as PostgreSQL reads them, too: one of a
+            single policy would end every query for the notices of all
+        """
+        self.ensure_one()
+        parts = [part.strip() for part in (self.notice_days or "").split(",")]
+        for part in parts:
+            if not re.fullmatch("[0-9]{1,4}", part):
+                raise ValueError(f"not a number of days: {part!r}")
+        return sorted(set(map(int, parts)), reverse=True)
+
+    def _is_in_window(self, moment):
+        """Whether rotation may act at a moment (naive UTC), by the policy's own time zone."""
+        self.ensure_one()
+        local = pytz.utc.localize(moment).astimezone(pytz.timezone(self.window_tz or "UTC"))
+        hour = local.hour + local.minute / 60
+        if self.window_start < self.window_end:
+            return self.window_start <= hour < self.window_end
+        return hour >= self.window_start or hour < self.window_end  # over midnight
+
+    @api.constrains("notice_days", "max_age_days", "overlap_days")
+    def _check_notice_days(self):
+        for policy in self:
+            try:
+                days = policy._notice_day_list()
+            except ValueError:
+                days = []
+            if not days or min(days) < 0:
+                raise ValidationError(
+                    self.env._(
+                        "Notices must be whole numbers of days separated by commas,"
+                        " for example 30,14,7,3,1,0. Got: %(notices)s",
+                        notices=policy.notice_days,
+                    )
+                )
+            if days[0] >= policy.max_age_days:
+                raise ValidationError(
+                    self.env._(
+                        "The first notice (%(notice)s days) must come after the key was issued:"
+                        " choose less than its lifetime of %(lifetime)s days.",
+                        notice=days[0],
+                        lifetime=policy.max_age_days,
+                    )
+                )
+
+    @api.constrains("window_start", "window_end")
+    def _check_window(self):
+        for policy in self:
+            hours = (policy.window_start, policy.window_end)
+            if min(hours) < 0 or max(hours) > 24 or hours[0] == hours[1]:
+                raise ValidationError(
+                    self.env._("The window must start and end at different hours of the day,"
+                               " between 0:00 and 24:00.")
+                )

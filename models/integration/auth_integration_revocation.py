@@ -1,0 +1,39 @@
+from odoo import models
+
+from ..mixins.fresh_identity import fresh_identity
+
+
+class AuthIntegration(models.Model):
+    """Revoking every key of an integration at once, in an emergency."""
+
+    _inherit = "auth.integration"
+
+    @fresh_identity
+    def revoke_all_keys(self, reason=False, compromised=False):
+        """Revoke every key of these integrations; the next call with any of them is rejected.
+
+        :param str reason: stays on record with the keys and in the integrations' history
+        :param bool compromised: somebody else may have the keys: nobody can undo the revocation
+        :return: True
+        :raise AccessError: the caller is neither owner nor manager
+        :raise UserError: no reason was given
+        """
+        return self._revoke_all_keys(reason, compromised)
+
+    def _revoke_all_keys(self, reason, compromised):
+        self.check_access("read")
+        keys = self.sudo().with_context(active_test=False).key_ids.filtered("is_live")
+        return keys.with_env(self.env)._revoke(reason, compromised)
+
+    def action_revoke_all_keys(self):
+        """Open the dialog that asks for the reason and lists who will be rejected."""
+        self.ensure_one()
+        self._check_may_operate()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Revoke All Keys"),
+            "res_model": "auth.integration.revoke.all",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_integration_id": self.id},
+        }

@@ -1,0 +1,196 @@
+from datetime import datetime, timedelta
+
+from odoo import api, fields, models
+from odoo.fields import Domain
+from odoo.tools import SQL
+
+
+class AuthIntegration(models.Model):
+    """What is so at this moment: the health of an integration, its last calls, and counts."""
+
+    _inherit = "auth.integration"
+    _sql_computed = {
+        "last_success": "_last_success_sql",
+        "last_failure": "_last_failure_sql",
+        "last_cause": "_last_cause_sql",
+        "health": "_health_sql",
+    }
+
+    live_key_count = fields.Integer("Live keys", compute="_compute_counts")
+    attempt_failure_count = fields.Integer("Failures, 7 days", compute="_compute_counts")
+    open_rotation_count = fields.Integer("Open rotations", compute="_compute_counts")
+    has_key_to_claim = fields.Boolean(compute="_compute_has_key_to_claim")
+    finding_ids = fields.One2many(
+        "auth.integration.finding", string="Open findings", compute="_compute_finding_ids"
+    )
+    health = fields.Selection(
+        [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
+        compute="_compute_from_sql",
+        compute_sudo=True,
+        search="_search_health",
+        help="The worst open finding.",
+    )
+    health_color = fields.Integer(compute="_compute_health_color")
+    last_success = fields.Datetime(
+        compute="_compute_from_sql", compute_sudo=True, search="_search_last_success"
+    )
+    last_failure = fields.Datetime(
+        compute="_compute_from_sql", compute_sudo=True, search="_search_last_failure"
+    )
+    last_cause = fields.Selection(
+        lambda self: self.env["auth.attempt"]._selection_cause(),
+        compute="_compute_from_sql",
+        compute_sudo=True,
+        search="_search_last_cause",
+        help="Why the last refused attempt was refused.",
+    )
+
+    def _last_attempt_sql(self, alias, outcome, column):
+        return SQL(
+            "(SELECT a.%s FROM auth_attempt a WHERE a.integration_id = %s AND a.outcome = %s"
+            " ORDER BY a.last_seen DESC LIMIT 1)",
+            SQL.identifier(column),
+            SQL.identifier(alias, "id"),
+            outcome,
+        )
+
+    def _last_success_sql(self, alias):
+        return self._last_attempt_sql(alias, "success", "last_seen")
+
+    def _last_failure_sql(self, alias):
+        return self._last_attempt_sql(alias, "failure", "last_seen")
+
+    def _last_cause_sql(self, alias):
+        return self._last_attempt_sql(alias, "failure", "cause")
+
+    def _health_sql(self, alias):
+        """SQL of the worst open finding; the findings are looked up once, not for each row.
+
+        While records are read, only what is found of these is looked up.
+        """
+        of_these = SQL("IN %s", tuple(self.ids)) if self.ids else SQL("IS NOT NULL")
+        return SQL(
+            """
+            COALESCE((
+                SELECT jsonb_object_agg(worst.integration_id, worst.severity) FROM (
+                    SELECT f.integration_id,
+                           CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'
+                                ELSE 'warning' END AS severity
+                    FROM auth_integration_finding f
+                    WHERE f.severity <> 'info' AND NOT f.accepted AND f.integration_id %s
+                    GROUP BY f.integration_id
+                ) worst
+            ) ->> %s::text, 'ok')
+            """,
+            of_these,
+            SQL.identifier(alias, "id"),
+        )
+
+    def _search_health(self, operator, value):
+        """Search domain of ``health``: a look at some of the findings, not at all."""
+        if operator not in ("in", "not in"):
+            return NotImplemented
+
+        def with_findings(severities, having="TRUE"):
+            return Domain(
+                "id",
+                "in",
+                SQL(
+                    """(
+                    SELECT f.integration_id FROM auth_integration_finding f
+                    WHERE f.severity IN %s AND NOT f.accepted AND f.integration_id IS NOT NULL
+                    GROUP BY f.integration_id HAVING %s
+                    )""",
+                    severities,
+                    SQL(having),
+                ),
+            )
+
+        not_ok = ("critical", "warning")
+        domains = {
+            "critical": with_findings(("critical",)),
+            "warning": with_findings(not_ok, "bool_and(f.severity = 'warning')"),
+            "ok": ~with_findings(not_ok),
+        }
+        wanted = Domain.OR(domains[health] for health in value if health in domains)
+        return wanted if operator == "in" else ~wanted
+
+    def _search_last_success(self, operator, value):
+        return self._search_from_sql("last_success", operator, value)
+
+    def _search_last_failure(self, operator, value):
+        return self._search_from_sql("last_failure", operator, value)
+
+    def _search_last_cause(self, operator, value):
+        return self._search_from_sql("last_cause", operator, value)
+
+    @api.depends("key_ids")
+    def _compute_counts(self):
+        live = dict(
+            self.env["auth.integration.key"]._read_group(
+                [("integration_id", "in", self.ids), ("is_live", "=", True)],
+                ["integration_id"],
+                ["__count"],
+            )
+        )
+        since = fields.Datetime.now() - timedelta(days=7)
+        failures = dict(
+            self.env["auth.attempt"]._read_group(
+                [
+                    ("integration_id", "in", self.ids),
+                    ("outcome", "=", "failure"),
+                    ("last_seen", ">=", since),
+                ],
+                ["integration_id"],
+                ["count:sum"],
+            )
+        )
+        rotations = dict(
+            self.env["auth.integration.rotation"]._read_group(
+                [
+                    ("integration_id", "in", self.ids),
+                    ("state", "in", ("due", "delivering", "delivered", "overlap")),
+                ],
+                ["integration_id"],
+                ["__count"],
+            )
+        )
+        for integration in self:
+            integration.open_rotation_count = rotations.get(integration, 0)
+            integration.live_key_count = live.get(integration, 0)
+            integration.attempt_failure_count = failures.get(integration, 0)
+
+    def _compute_has_key_to_claim(self):
+        waiting = self._rotations_to_claim().integration_id
+        for integration in self:
+            integration.has_key_to_claim = integration._origin in waiting
+
+    def _rotations_to_claim(self):
+        """Rotations of these integrations that wait for an owner, the first to end first."""
+        rotations = self.env["auth.integration.rotation"].search(
+            [
+                ("integration_id", "in", self.ids),
+                ("delivery", "in", self.env["auth.integration.delivery"]._codes("_asks_owners")),
+                ("state", "=", "due"),
+            ]
+        )
+        return rotations.sorted(lambda rotation: rotation.deadline or datetime.max)
+
+    def _compute_finding_ids(self):
+        """Search each time: findings come and go without anything being written to them."""
+        self.env.flush_all()
+        findings = self.env["auth.integration.finding"].search(
+            [("integration_id", "in", self.ids), ("accepted", "=", False)]
+        )
+        for integration in self:
+            integration.finding_ids = findings.filtered(
+                lambda finding, owner=integration: finding.integration_id == owner._origin
+            )
+
+    @api.depends("health")
+    def _compute_health_color(self):
+        """Number of the colour at the edge of the card, as kanban views count them."""
+        for integration in self:
+            integration.health_color = {"critical": 1, "warning": 3, "ok": 10}.get(
+                integration.health, 0
+            )

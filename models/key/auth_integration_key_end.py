@@ -1,0 +1,294 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL
+
+from ...tools.key import key_end
+from ...tools.row_locks import wait_and_lock
+from .auth_integration_key import UTC_NOW
+
+MANAGER = "auth_integration.auth_integration_group_manager"
+
+
+class AuthIntegrationKey(models.Model):
+    """Every change of a key's dates; what they mean is in :mod:`..tools.key_end`.
+
+    Jobs and policies move an end earlier only. Three acts of people move one later: *Extend*,
+    *Undo Revocation* (in ``auth_integration_key_after.py``), and the revocation of a new key that
+    nothing else could stand in for, which takes back the overlap of the key it had replaced.
+    """
+
+    _inherit = "auth.integration.key"
+
+    outlived_end = fields.Boolean(
+        readonly=True, help="An earlier version of this app moved its chosen end later."
+    )
+    history = fields.Text(readonly=True, help="What happened to the key after it was issued.")
+    may_extend = fields.Boolean(compute="_compute_may_extend", compute_sudo=True)
+
+    def _note_in_history(self, text):
+        """Note something on one key, and in the history of its integration."""
+        self._add_to_history(text)
+        if self.integration_id:
+            self.integration_id.message_post(body=text)
+
+    def _add_to_history(self, text):
+        line = f"{fields.Datetime.to_string(fields.Datetime.now())} UTC: {text}"
+        self.history = "\n".join(filter(None, (self.history, line)))
+
+    # The native row --------------------------------------------------------------------------
+
+    def _follow_native_end(self):
+        """Take an earlier end in Odoo's own table over, so that it stays when that row goes."""
+        if self.ids:
+            self.flush_recordset()
+            self.env.cr.execute(self._follow_native_end_sql(SQL("k.id IN %s", tuple(self.ids))))
+            self.invalidate_recordset()
+
+    @api.model
+    def _follow_native_end_sql(self, condition):
+        """Statement of :meth:`_follow_native_end` for the live keys ``k`` of a condition.
+
+        During an overlap, the end of the overlap is what we have written there ourselves.
+        """
+        return SQL(
+            """
+            UPDATE auth_integration_key k
+            SET expires_at = n.expiration_date,
+                replace_by = CASE WHEN k.replace_by IS NOT NULL
+                    THEN LEAST(k.replace_by, n.expiration_date) END,
+                write_date = %(now)s
+            FROM res_users_apikeys n
+            WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
+              AND n.expiration_date < COALESCE(%(own_end)s, 'infinity') AND %(condition)s
+            """,
+            now=UTC_NOW,
+            own_end=self._key_sql(key_end.OWN_END_SQL),
+            condition=condition,
+        )
+
+    def _write_native_end(self):
+        """Write the ends of these keys to their native rows, in this transaction.
+
+        An end that is earlier there stays.
+        """
+        self._write_native(SQL("LEAST(n.expiration_date, %s)", self._key_sql(key_end.OWN_END_SQL)))
+
+    def _prolong_native_row(self):
+        """Write later ends to the native rows: for the acts of people of this class alone."""
+        self._write_native(self._key_sql(key_end.OWN_END_SQL))
+
+    def _write_native(self, end):
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE res_users_apikeys n SET expiration_date = %s FROM auth_integration_key k"
+                " WHERE k.id IN %s AND n.id = k.apikey_id AND n.key = k.hash",
+                end,
+                tuple(self.ids),
+            )
+        )
+        self.env["res.users.apikeys"].invalidate_model()
+        self.invalidate_recordset()
+
+    # Policy ----------------------------------------------------------------------------------
+
+    @api.model
+    def _shortened_by_policy_sql(self):
+        """``FROM`` and ``WHERE`` of the live keys ``k`` whose policy would end them earlier."""
+        return SQL(
+            """
+            FROM auth_integration i JOIN auth_integration_policy p ON p.id = i.policy_id
+            WHERE i.id = k.integration_id AND k.ended_at IS NULL AND k.replace_by IS NOT NULL
+              AND (k.replace_by, k.expires_at) IS DISTINCT FROM (%s, %s)
+            """,
+            self._key_sql(key_end.SHORTER_REPLACE_BY_SQL),
+            self._key_sql(key_end.SHORTER_EXPIRES_AT_SQL),
+        )
+
+    @api.model
+    def _count_shortened_by_policy(self, policy):
+        """How many keys :meth:`_shorten_to_policy` would change."""
+        self.env.flush_all()
+        [[count]] = self.env.execute_query(
+            SQL(
+                "SELECT count(*) FROM auth_integration_key k"
+                " WHERE EXISTS (SELECT %s AND p.id = %s)",
+                self._shortened_by_policy_sql(),
+                policy.id,
+            )
+        )
+        return count
+
+    def _shorten_to_policy(self):
+        """Move the dates of these keys to what their policies allow: earlier, and no less than an
+        overlap from now.
+
+        :return: the keys that were changed
+        """
+        if not self.ids:
+            return self
+        self.env.flush_all()
+        rows = self.env.execute_query(
+            SQL(
+                """
+                UPDATE auth_integration_key k
+                SET replace_by = %s, expires_at = %s, write_date = %s
+                %s AND k.id IN %s
+                RETURNING k.id
+                """,
+                self._key_sql(key_end.SHORTER_REPLACE_BY_SQL),
+                self._key_sql(key_end.SHORTER_EXPIRES_AT_SQL),
+                UTC_NOW,
+                self._shortened_by_policy_sql(),
+                tuple(self.ids),
+            )
+        )
+        changed = self.browse(sorted(row[0] for row in rows))
+        if changed:
+            changed._write_native_end()
+            changed._note_shortened()
+        return changed
+
+    def _note_shortened(self):
+        for key in self:
+            key._note_in_history(
+                self.env._(
+                    "The policy %(policy)s was applied to the API key %(prefix)s…: replace it by"
+                    " %(replace_by)s UTC. It expires on %(end)s UTC.",
+                    policy=key.integration_id.policy_id.name,
+                    prefix=key.prefix,
+                    replace_by=fields.Datetime.to_string(key.replace_by),
+                    end=fields.Datetime.to_string(key.effective_end),
+                )
+            )
+
+    # Acts of people that move an end later -----------------------------------------------------
+
+    def _check_may_prolong(self):
+        """Allow administrators of integrations, and for privileged users Settings administrators.
+
+        :raise AccessError: the current user is neither
+        """
+        if not (self.env.user.has_group(MANAGER) or self.env.is_system()):
+            raise AccessError(
+                self.env._("Only an administrator of integrations can make a key work longer.")
+            )
+        self._check_may_end()
+
+    @api.model
+    def _checked_reason(self, reason):
+        """A reason as it is kept on record.
+
+        :raise UserError: there is none
+        """
+        if not isinstance(reason, str) or not reason.strip():
+            raise UserError(self.env._("Enter a reason. It stays on record."))
+        return reason.strip()[:500]
+
+    def _compute_may_extend(self):
+        for key in self:
+            key.may_extend = not key._extension_blocking_reason()
+
+    def _extension_blocking_reason(self):
+        """Why the end of this key cannot be moved later, or False."""
+        if not self.integration_id:
+            return self.env._("This is a personal key. Create a new one.")
+        if self.state == "retiring":
+            return self.env._("This key is being replaced. Its replacement is already in use.")
+        if self.state not in ("pending", "active"):
+            return self.env._("This key no longer works. Issue a new one.")
+        if not self.expires_at or not self.integration_id.policy_id.max_extension_days:
+            return self.env._("The policy of this integration does not allow an extension.")
+        return False
+
+    def _latest_extension(self):
+        """The latest end that one extension may give this key."""
+        days = self.integration_id.policy_id.max_extension_days
+        return self.effective_end and self.effective_end + timedelta(days=days)
+
+    def action_extend(self):
+        """Open the dialog that moves the end of this key later."""
+        self.ensure_one()
+        self._check_may_prolong()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Extend Key"),
+            "res_model": "auth.integration.extend",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_key_id": self.id},
+        }
+
+    def _extend(self, expires_at, reason):
+        """Let a key that works go on working until ``expires_at``, because a person wants it.
+
+        It should still be replaced by the same date: reminders go on.
+
+        :raise UserError: no reason, a key that cannot be extended, or a date out of bounds
+        """
+        self.ensure_one()
+        self._check_may_prolong()
+        reason = self._checked_reason(reason)
+        key = self.sudo()
+        wait_and_lock(key)
+        key._follow_native_end()
+        if blocked := key._extension_blocking_reason():
+            raise UserError(blocked)
+        end, latest = self._parse_end(expires_at), key._latest_extension()
+        if not end or not key.expires_at < end <= latest:
+            raise UserError(
+                self.env._(
+                    "Choose a date after %(end)s UTC and not after %(latest)s UTC.",
+                    end=fields.Datetime.to_string(key.expires_at),
+                    latest=fields.Datetime.to_string(latest),
+                )
+            )
+        key.expires_at = end
+        key._prolong_native_row()
+        key._note_in_history(
+            self.env._(
+                "%(user)s extended the API key %(prefix)s… until %(end)s UTC: %(reason)s",
+                user=self.env.user.name,
+                prefix=key.prefix,
+                end=fields.Datetime.to_string(end),
+                reason=reason,
+            )
+        )
+
+    def _take_back_overlaps(self):
+        """Let the keys that these revoked ones had replaced go on working, where nothing else does.
+
+        A key whose overlap or own end has passed has ended for good, and one whose replacement
+        was replaced in turn is not needed.
+        """
+        for integration, revoked in self.grouped("integration_id").items():
+            if not integration or self.search_count(
+                [("integration_id", "=", integration.id), ("state", "in", ("pending", "active"))],
+                limit=1,
+            ):
+                continue
+            for key in revoked.replaces_id:
+                if key.replaced_by_id in revoked:
+                    key._take_back_overlap()
+
+    def _take_back_overlap(self):
+        """Let this key work to its own end; called in the revocation of what had replaced it."""
+        rotation = self.env["auth.integration.rotation"]._open_of(self)
+        wait_and_lock(rotation)  # in the order of a first use
+        wait_and_lock(self)
+        self._follow_native_end()
+        if self.state != "retiring":
+            return
+        self.write({"retire_at": False, "replaced_by_id": False})
+        self._prolong_native_row()
+        rotation._reopen()
+        self._note_in_history(
+            self.env._(
+                "The replacement of the API key %(prefix)s… was revoked and no other key works:"
+                " %(prefix)s… works until %(end)s UTC. Replace it.",
+                prefix=self.prefix,
+                end=fields.Datetime.to_string(self.effective_end),
+            )
+        )

@@ -1,0 +1,115 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from ...tools.attempt import attempt as attempt_context
+from ...tools.health import probe
+from ...tools.key import authenticated_key
+
+
+class AuthIntegrationKey(models.Model):
+    """What whoever presents a key may ask about it: see the README."""
+
+    _inherit = "auth.integration.key"
+
+    @api.model
+    def _authenticated_key(self):
+        """The record of the key that authenticated this very call.
+
+        :raise UserError: the call was not authenticated by an API key
+        """
+        caller = authenticated_key.current()
+        if caller and (caller.dbname, caller.uid) == (self.env.cr.dbname, self.env.uid):
+            return self.sudo().browse(caller.key_id)
+        raise UserError(
+            self.env._(
+                "This call was not authenticated by an API key. Call it over XML-RPC, /jsonrpc or"
+                " /json/2 with the key in question."
+            )
+        )
+
+    @api.model
+    def whoami(self):
+        """Describe the key that authenticated this very call.
+
+        :return: ``{integration, prefix, state, replace_by, expires_at, rotate_after, channel,
+            remote_addr, server_time}``; dates as UTC strings, False where there is none
+        :rtype: dict
+        :raise UserError: the call was not authenticated by an API key
+        """
+        key = self._authenticated_key()
+        caller = authenticated_key.current()
+        return {
+            "integration": key.integration_id.code or False,
+            "prefix": key.prefix,
+            # This call is a use: whether its transaction has begun too early to see it or not.
+            "state": "active" if key.state == "pending" else key.state,
+            "replace_by": _to_rpc(key.replace_by),
+            "expires_at": _to_rpc(key.effective_end),
+            "rotate_after": _to_rpc(key.rotate_after),
+            "channel": caller.channel or False,
+            "remote_addr": caller.remote_addr or False,
+            "server_time": _to_rpc(fields.Datetime.now()),
+        }
+
+    @api.model
+    def _verify_presented(self, secret, header_sent=True):
+        """The state of a presented key, for :mod:`controllers.verify`; recorded as an attempt.
+
+        :return: see the controller, or None when the secret is no key this database has known
+        :rtype: dict | None
+        """
+        natives = self.env["res.users.apikeys"]
+        if not natives._auth_integration_applies():
+            return None
+        attempts = self.env["auth.attempt"]
+        attempt = attempts._new_attempt(auth_type=probe.VERIFY)
+        with attempt_context.opened(attempt):
+            codes = natives._denial_causes(secret)
+        if codes is None:
+            attempt.note("key_unknown" if secret else "header_missing")
+            if header_sent and not secret:
+                attempt.note("header_malformed")
+        attempt.outcome = "success" if codes == set() else "failure"
+        attempts._emit(attempt)
+        if codes is None:
+            return None
+        key = self.sudo().browse(attempt.key_id)
+        return {
+            "valid": attempt.outcome == "success",
+            "cause": attempt.cause or False,
+            "state": key.state,
+            "prefix": key.prefix,
+            "integration": key.integration_id.code or False,
+            "expires_at": _to_rpc(key.effective_end),
+            "reference": attempt.reference or False,
+        }
+
+
+    @api.model
+    def rotate(self, totp=False):
+        """Replace the key that authenticated this very call, before it ends.
+
+        Needs a policy with the delivery "the integration fetches it", a key that is due and in
+        use, and a code of the second factor or an address that the integration has been calling
+        from.  Use the new key at once for any call: that first use is what retires the old one,
+        which works until then.  When the answer was lost, call again with the old key.
+
+        :param str totp: code of the second factor, where one is set up
+        :return: ``{key, prefix, expires_at, old_key_valid_until}``; the last is the latest possible
+            end of the old key, should the new one never be used
+        :rtype: dict
+        :raise UserError: one of the conditions does not hold; the text says which
+        """
+        key = self._authenticated_key()
+        secret, new_key = self.env["auth.integration.delivery.self_service"]._rotate(key, totp)
+        return {
+            "key": secret,
+            "prefix": new_key.prefix,
+            "expires_at": _to_rpc(new_key.expires_at),
+            "old_key_valid_until": _to_rpc(key.effective_end),
+        }
+
+
+def _to_rpc(date):
+    """A date as XML-RPC can carry it: a UTC string, or False."""
+    return fields.Datetime.to_string(date) or False

@@ -1,0 +1,90 @@
+from odoo import models
+from odoo.tools import SQL
+
+from ...tools.health import probe
+from ...tools.key import native_scope
+
+
+class AuthIntegrationKey(models.Model):
+    """Keys with rules fail closed: what the native rows' scope is; see :mod:`native_scope`."""
+
+    _inherit = "auth.integration.key"
+
+    def _write_native_scope(self):
+        """Write the scope of these keys to their native rows, in this transaction."""
+        if self:
+            self._write_native_scopes(SQL("k.id IN %s", tuple(self.ids)))
+
+    def _write_native_scopes(self, condition=None):
+        """Write to native rows the scope that the rules of this moment ask for.
+
+        :param condition: SQL about ``n`` (the native row), ``k`` (its record) and ``i`` (the
+            integration of its user); all of them without it
+        :return: the number of rows changed
+        """
+        self.env["auth.integration"].flush_model([*native_scope.RULE_FIELDS, "user_id"])
+        self.flush_model(["scope", "apikey_id"])
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE res_users_apikeys n
+                SET scope = wanted.scope
+                FROM (
+                    SELECT DISTINCT ON (n.id) n.id,
+                        CASE WHEN %(has_rules)s AND k.scope IS DISTINCT FROM %(probe)s
+                             THEN %(restricted)s ELSE k.scope END AS scope
+                    FROM res_users_apikeys n
+                    JOIN auth_integration_key k ON k.apikey_id = n.id AND k.hash = n.key
+                    LEFT JOIN auth_integration i ON i.user_id = n.user_id
+                    WHERE %(condition)s
+                    ORDER BY n.id, k.id DESC
+                ) wanted
+                WHERE wanted.id = n.id AND n.scope IS DISTINCT FROM wanted.scope
+                """,
+                has_rules=SQL(native_scope.HAS_RULES_SQL.format(i="i")),
+                probe=probe.SCOPE,  # which stock refuses as it is
+                restricted=native_scope.RESTRICTED,
+                condition=condition or SQL("TRUE"),
+            ),
+            log_exceptions=False,  # a call waits for no lock for long, and tries again
+        )
+        changed = self.env.cr.rowcount
+        if changed:
+            self.env["res.users.apikeys"].invalidate_model(["scope"])
+        return changed
+
+    def _follow_native_scope_sql(self):
+        """Follow a native scope that somebody set by SQL; that none was set tells nothing.
+
+        Such a scope covers less than none does.
+        """
+        return SQL(
+            """
+            UPDATE auth_integration_key k
+            SET scope = n.scope
+            FROM res_users_apikeys n
+            WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
+              AND n.scope <> %s AND k.scope IS DISTINCT FROM n.scope
+            """,
+            native_scope.RESTRICTED,
+        )
+
+    def _import_missing(self):
+        """Give native keys that have no record one, while their own scope can still be read."""
+        self.flush_model()
+        self.env.cr.execute(self._reconcile_missing_sql())
+        self.invalidate_model()
+
+    def _settle_with_rules(self, user_ids):
+        """Let issuing a key collide with whoever changes the rules of its integration now.
+
+        Each would not see what the other one writes, and the key would have no rules natively.
+        The row is written, not only locked: so the later one of the two is tried again.
+        """
+        self.env.cr.execute(
+            SQL(
+                "UPDATE auth_integration SET user_id = user_id WHERE user_id IN %s",
+                tuple(set(user_ids)),
+            ),
+            log_exceptions=False,  # being tried again is no error
+        )

@@ -1,0 +1,232 @@
+import logging
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ...tools.key import key_end
+from .auth_integration_key import UTC_NOW
+
+_logger = logging.getLogger(__name__)
+
+# Milliseconds that the scheduled job may wait for a call that records the same key.
+CRON_LOCK_TIMEOUT_MS = 60_000
+
+
+class AuthIntegrationKey(models.Model):
+    """Finding what did not pass through our hooks."""
+
+    _inherit = "auth.integration.key"
+
+    @api.model
+    def _cron_reconcile(self):
+        """Run :meth:`_reconcile` from the scheduled job, unless the schema is behind the code."""
+        if not getattr(self.env.registry, "auth_integration_ready", False):
+            return
+        processed = self._reconcile_apart(CRON_LOCK_TIMEOUT_MS)
+        self.env["ir.cron"]._commit_progress(processed, remaining=0)
+
+    @api.model
+    def _reconcile_apart(self, lock_timeout_ms, then=None):
+        """Run :meth:`_reconcile` in a transaction of its own, whatever becomes of the caller's.
+
+        It is READ COMMITTED: two that find the same key at once, in a first call with it and in
+        the scheduled job, wait for one another instead of failing.
+
+        :param lock_timeout_ms: milliseconds to wait for a lock
+        :param then: called with the environment of that transaction before it ends
+        :return: what ``then`` returns, else the number of rows changed
+        """
+        with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
+            cr.execute("SET LOCAL lock_timeout = %s", [f"{lock_timeout_ms}ms"])
+            env = self.env(cr=cr, su=True)
+            changed = self.with_env(env)._reconcile()
+            return then(env) if then else changed
+
+    @api.model
+    def _reconcile(self):
+        """Give every native key exactly one live record, and every end its date.
+
+        Finds what did not pass through our hooks: keys there before installation, inserted,
+        changed or deleted by SQL, by the native vacuum or by a restored backup.  Also brings the
+        keys of integration users that have none yet under a policy: none of them lives without
+        an end.  No end moves later: of ours and the native one, the earlier is written to both.
+
+        :return: number of rows changed
+        :rtype: int
+        """
+        changed = 0
+        self.flush_model()
+        for statement in (
+            self._reconcile_ended_sql(),
+            self._reconcile_missing_sql(),
+            self._reconcile_owner_sql(),
+            self._follow_native_scope_sql(),
+            self._follow_native_end_sql(SQL("TRUE")),
+            self._reconcile_policy_sql(),
+            self._reconcile_native_end_sql(),
+        ):
+            self.env.cr.execute(statement)
+            changed += self.env.cr.rowcount
+        changed += self._write_native_scopes()
+        changed += self._expire_resurrected()
+        self.invalidate_model()
+        return changed
+
+    def _expire_resurrected(self):
+        """End native keys again that are alive although their records have ended.
+
+        So they are in a table restored from a backup.  Our verification refuses them anyway;
+        stock Odoo alone would not.  The history of each says what happened.
+
+        :return: their number
+        """
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE res_users_apikeys n
+                SET expiration_date = k.ended_at
+                FROM auth_integration_key k
+                WHERE k.ended_at IS NOT NULL AND n.id = k.apikey_id AND n.key = k.hash
+                  AND (n.expiration_date IS NULL OR n.expiration_date > k.ended_at)
+                  AND NOT EXISTS (
+                      SELECT FROM auth_integration_key live
+                      WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
+                RETURNING k.id
+                """
+            )
+        )
+        risen = self.browse({id_ for (id_,) in self.env.cr.fetchall()})
+        risen.invalidate_recordset()
+        prefixes = sorted(set(risen.mapped("prefix")))
+        for key in risen:
+            key._add_to_history(
+                self.env._(
+                    "Odoo's own table accepted this key again, as after a restored backup. The"
+                    " key stays rejected."
+                )
+            )
+        self.flush_model()
+        if prefixes:
+            _logger.info(
+                "%s API keys that had ended were alive again in Odoo's own table: %s",
+                len(prefixes),
+                ", ".join(prefixes[:20]),
+            )
+        return len(prefixes)
+
+    def _reconcile_ended_sql(self):
+        """Write down the ends that came by date, or by a native row that is no more."""
+        return SQL(
+            """
+            UPDATE auth_integration_key k
+            SET end_kind = %(state)s,
+                ended_at = LEAST(%(end)s, %(now)s),
+                end_reason = CASE
+                    WHEN %(state)s = 'revoked' THEN %(removed)s
+                    ELSE k.end_reason
+                END,
+                write_date = %(now)s
+            WHERE k.ended_at IS NULL AND NOT %(live)s
+            """,
+            state=self._state_sql("k"),
+            end=self._effective_end_sql("k"),
+            live=self._is_live_sql("k"),
+            now=UTC_NOW,
+            removed=self.env._("Removed outside of the integrations screens"),
+        )
+
+    def _reconcile_missing_sql(self):
+        """Adopt the native keys that have no live record and have not ended."""
+        return SQL(
+            """
+            INSERT INTO auth_integration_key (
+                apikey_id, name, user_id, login, integration_id, scope, prefix, hash, imported,
+                issued_at, expires_at, use_count,
+                create_uid, create_date, write_uid, write_date
+            )
+            SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key, TRUE,
+                   n.create_date, n.expiration_date, 0,
+                   %(uid)s, %(now)s, %(uid)s, %(now)s
+            FROM res_users_apikeys n
+            JOIN res_users u ON u.id = n.user_id
+            LEFT JOIN auth_integration i ON i.user_id = n.user_id
+            WHERE NOT EXISTS (
+                SELECT FROM auth_integration_key k WHERE k.apikey_id = n.id AND k.hash = n.key
+            )
+            ON CONFLICT DO NOTHING
+            """,
+            uid=self.env.uid,
+            now=UTC_NOW,
+        )
+
+    def _reconcile_owner_sql(self):
+        """Follow the native row's user and that user's integration."""
+        return SQL(
+            """
+            UPDATE auth_integration_key k
+            SET user_id = n.user_id, login = u.login, integration_id = i.id, write_date = %(now)s
+            FROM res_users_apikeys n
+            JOIN res_users u ON u.id = n.user_id
+            LEFT JOIN auth_integration i ON i.user_id = n.user_id
+            WHERE k.ended_at IS NULL AND n.id = k.apikey_id
+              AND (k.user_id, k.login, k.integration_id)
+                  IS DISTINCT FROM (n.user_id, u.login, i.id)
+            """,
+            now=UTC_NOW,
+        )
+
+    def _reconcile_policy_sql(self):
+        """Give the live keys that integrations have from elsewhere the two dates of a key.
+
+        An end within the policy stays. Where there is none, or a later one, the key gets the
+        policy's lifetime from now on, not from its birth: taking over a user must break nobody at
+        once. Many imported on one day are due on different days, none of them at once.
+        """
+        return SQL(
+            """
+            UPDATE auth_integration_key k
+            SET replace_by = LEAST(k.replace_by, dates.replace_by),
+                expires_at = LEAST(k.expires_at, dates.expires_at),
+                managed_since = dates.since,
+                write_date = %(now)s
+            FROM (
+                SELECT k.id, policy.since,
+                       CASE WHEN policy.has_end THEN k.expires_at
+                            ELSE policy.replace_by END AS replace_by,
+                       CASE WHEN policy.has_end THEN k.expires_at
+                            ELSE policy.replace_by + make_interval(days => %(extension)s)
+                       END AS expires_at
+                FROM auth_integration_key k
+                JOIN auth_integration i ON i.id = k.integration_id
+                JOIN auth_integration_policy p ON p.id = i.policy_id,
+                LATERAL (
+                    SELECT %(moment)s - %(spread)s AS since,
+                           %(moment)s - %(spread)s + make_interval(days => p.max_age_days)
+                               AS replace_by,
+                           k.expires_at <= %(moment)s + make_interval(days => p.max_age_days)
+                               AS has_end
+                ) policy
+                WHERE k.ended_at IS NULL AND (k.replace_by IS NULL OR k.expires_at IS NULL)
+            ) dates
+            WHERE dates.id = k.id AND k.ended_at IS NULL
+            """,
+            now=UTC_NOW,
+            moment=SQL("%s::timestamp", fields.Datetime.now()),
+            extension=SQL(key_end.EXTENSION_DAYS_SQL),
+            spread=SQL(
+                "make_interval(hours => (k.id::bigint * 37 %% GREATEST(1, 24 * LEAST("
+                "p.max_age_days / 3, p.max_age_days - p.rotation_lead_days - 1)))::integer)"
+            ),
+        )
+
+    def _reconcile_native_end_sql(self):
+        """Write our end to the native rows that have a later one, or none."""
+        return SQL(
+            """
+            UPDATE res_users_apikeys n SET expiration_date = %(end)s
+            FROM auth_integration_key k
+            WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
+              AND COALESCE(n.expiration_date, 'infinity') > %(end)s
+            """,
+            end=self._key_sql(key_end.OWN_END_SQL),
+        )

@@ -1,0 +1,3 @@
+from . import append_only_mixin
+from . import free_text_mixin
+from . import sql_computed_mixin

@@ -1,0 +1,307 @@
+import hmac
+import logging
+import time
+from datetime import timedelta
+
+import pyotp
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+from ...tools.key import authenticated_key
+from ..key.auth_integration_key import UTC_NOW
+from ..mixins.fresh_identity import fresh_identity
+
+_logger = logging.getLogger(__name__)
+
+# An address counts as known when the integration has called from it for so long: whoever has
+# stolen a key must not make his own address known by a first call with it.
+KNOWN_AFTER = timedelta(days=7)
+KNOWN_WITHIN = timedelta(days=100)
+STEP = 30  # seconds a TOTP code is shown
+DRIFT = 1  # steps that a clock may be off
+MAX_WRONG_CODES = 5
+LOCKED_FOR = timedelta(minutes=15)
+
+
+class AuthIntegration(models.Model):
+    """The second factor of an integration that fetches its own keys."""
+
+    _inherit = "auth.integration"
+
+    totp_seed = fields.Char(
+        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/secret_box.py."
+    )
+    totp_enrolled_at = fields.Datetime("Second factor since", readonly=True, copy=False)
+    totp_last_step = fields.Integer(groups=fields.NO_ACCESS, copy=False)
+    totp_wrong_codes = fields.Integer(groups=fields.NO_ACCESS, copy=False)
+    totp_locked_until = fields.Datetime(readonly=True, copy=False)
+
+    def _set_totp_seed(self, seed, code):
+        """Give this integration a second factor, which a first code proves to be in place.
+
+        :param str seed: base32, as the integrator's host has it
+        :param str code: what the host shows for it now
+        :raise UserError: the code is wrong, or the server has no key to encrypt the seed with
+        """
+        self.ensure_one()
+        step = self._matching_step(seed, code)
+        if step is None:
+            raise UserError(
+                self.env._("This is not the code of now. Is the clock of that host right?")
+            )
+        self.sudo().write(
+            {
+                "totp_seed": self._encrypt(seed, "totp"),
+                "totp_enrolled_at": fields.Datetime.now(),
+                "totp_last_step": step,
+                "totp_wrong_codes": 0,
+                "totp_locked_until": False,
+            }
+        )
+
+    def action_set_up_totp(self):
+        """Open the dialogue that makes a seed, shows it, and asks for a first code."""
+        self.ensure_one()
+        self._check_may_operate()
+        wizard = self.env["auth.integration.second.factor"].create({"integration_id": self.id})
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Set Up Second Factor"),
+            "res_model": wizard._name,
+            "res_id": wizard.id,
+            "views": [(False, "form")],
+            "target": "new",
+        }
+
+    @fresh_identity
+    def action_remove_totp(self):
+        """Take the second factor away: `rotate` then needs a known address."""
+        self._check_may_operate()
+        for integration in self.sudo():
+            integration.write({"totp_seed": False, "totp_enrolled_at": False})
+            integration.message_post(
+                body=self.env._("%(user)s removed the second factor.", user=self.env.user.name)
+            )
+        return True
+
+    @api.model
+    def _matching_step(self, seed, code):
+        """The time step whose code this is, now or one step off; or None."""
+        if not isinstance(code, str) or not (code.isascii() and code.isdigit()):
+            return None
+        totp = pyotp.TOTP(seed)
+        now = int(time.time()) // STEP
+        steps = range(now - DRIFT, now + DRIFT + 1)
+        matching = [s for s in steps if hmac.compare_digest(totp.generate_otp(s), code)]
+        return matching[0] if matching else None
+
+    def _redeem_totp(self, code):
+        """Accept a code of now that was not used before; count and limit wrong ones.
+
+        :return: whether it was accepted
+        :raise UserError: too many wrong codes, or the seed cannot be read
+        """
+        self.ensure_one()
+        if not self.totp_seed:
+            return False
+        if self.totp_locked_until and self.totp_locked_until > fields.Datetime.now():
+            raise UserError(
+                self.env._(
+                    "Too many wrong codes. Try again after %(until)s UTC.",
+                    until=fields.Datetime.to_string(self.totp_locked_until),
+                )
+            )
+        step = self._matching_step(self._decrypt(self.totp_seed, "totp"), code)
+        if step is None:
+            self._count_wrong_code()
+            return False
+        # One statement: of two calls with the same code, one finds the other's step.
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE auth_integration SET totp_last_step = %(step)s, totp_wrong_codes = 0"
+                " WHERE id = %(id)s AND COALESCE(totp_last_step, 0) < %(step)s",
+                step=step,
+                id=self.id,
+            ),
+            log_exceptions=False,  # the other of the two is called again
+        )
+        self.invalidate_recordset()
+        if not self.env.cr.rowcount:
+            raise UserError(self.env._("This code was used before. Wait for the next one."))
+        return True
+
+    def _count_wrong_code(self):
+        """Count a wrong code for good, whatever becomes of the caller's transaction."""
+        with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
+            cr.execute(
+                SQL(
+                    """
+                    UPDATE auth_integration
+                    SET totp_wrong_codes = (COALESCE(totp_wrong_codes, 0) + 1) %% %(limit)s,
+                        totp_locked_until = CASE
+                            WHEN COALESCE(totp_wrong_codes, 0) + 1 >= %(limit)s
+                            THEN %(now)s + %(duration)s ELSE totp_locked_until END
+                    WHERE id = %(id)s RETURNING totp_wrong_codes
+                    """,
+                    limit=MAX_WRONG_CODES,
+                    now=UTC_NOW,
+                    duration=LOCKED_FOR,
+                    id=self.id,
+                ),
+                log_exceptions=False,  # one that waits too long for another is called again
+            )
+            if cr.fetchone() == (0,):
+                integration = self.with_env(api.Environment(cr, SUPERUSER_ID, {}))
+                _logger.warning(
+                    "Integration %s: %s wrong codes of its second factor", self.id, MAX_WRONG_CODES
+                )
+                self.env["auth.integration.rotation"].with_env(integration.env)._notify_about(
+                    integration,
+                    integration.env._(
+                        "Somebody with a valid API key gave %(count)s wrong codes of the second"
+                        " factor. If this was not your system, revoke the key and look at the"
+                        " attempts for the address.",
+                        count=MAX_WRONG_CODES,
+                    ),
+                    integration.owner_ids,
+                )
+
+
+class AuthIntegrationDeliverySelfService(models.AbstractModel):
+    """The integration fetches its new key with its present one.
+
+    Whoever holds a stolen key could do the same: so only a due key, only in use and not yet
+    replaced, and only with something that the thief of a key has not got: the second factor, or
+    an address that the integration has called from before.
+    """
+
+    _name = "auth.integration.delivery.self_service"
+    _inherit = "auth.integration.delivery"
+    _description = "The integration fetches it"
+
+    @api.model
+    def _label(self):
+        return self.env._("The integration fetches the new key")
+
+    @api.model
+    def _rotate(self, key, totp):
+        """Replace the calling key; see :meth:`auth.integration.key.rotate`.
+
+        :param key: the calling key, as superuser
+        """
+        rotations = self.env["auth.integration.rotation"].sudo()
+        self._check_key(key)
+        self._check_caller(key, totp)
+        rotation = rotations._open(key)
+        found = rotation._lock_for_handing_over()
+        rotation._check_unused_siblings()
+        secret, new_key = rotation._make_new_key()
+        rotation.delivered_at = fields.Datetime.now()
+        self._notify(rotation, new_key, again=found == "delivered")
+        return secret, new_key
+
+    def _check_key(self, key):
+        """Whether this key may be replaced by whoever presents it.
+
+        :raise UserError: says what stands against it; only the holder of the key learns it
+        """
+        integration = key.integration_id
+        if not integration:
+            raise UserError(
+                self.env._(
+                    "This key belongs to a person, not to an integration: it is not rotated."
+                )
+            )
+        if integration.policy_id.delivery != "self_service":
+            raise UserError(
+                self.env._(
+                    "The policy of this integration does not let it fetch its own keys. An owner"
+                    " claims the new key in Odoo."
+                )
+            )
+        if key.state != "active":
+            raise UserError(
+                self.env._(
+                    "This key is %(state)s, and only an active one can fetch its replacement.",
+                    state=key.state,
+                )
+            )
+        open_rotation = self.env["auth.integration.rotation"].sudo().search_count(
+            [("old_key_id", "=", key.id), ("cancelled_at", "=", False)], limit=1
+        )
+        if not open_rotation and key.rotate_after > fields.Datetime.now():
+            raise UserError(
+                self.env._(
+                    "This key is not due: it is rotated from %(date)s UTC on.",
+                    date=fields.Datetime.to_string(key.rotate_after),
+                )
+            )
+
+    def _check_caller(self, key, totp):
+        """Ask for what the thief of a key has not got.
+
+        :raise UserError: a wrong or used code, or neither a code nor a known address
+        """
+        integration = key.integration_id
+        if totp:
+            if not integration.totp_seed:
+                raise UserError(
+                    self.env._("This integration has no second factor: leave the code out.")
+                )
+            if not integration._redeem_totp(str(totp).strip()):
+                raise UserError(self.env._("The code of the second factor is wrong."))
+        elif not authenticated_key.current().address_trusted:
+            raise UserError(
+                self.env._(
+                    "This call came through a proxy that Odoo was not told to trust, so its"
+                    " address proves nothing. Give a code of the second factor: rotate(totp)."
+                )
+            )
+        elif not self._is_known_address(key, authenticated_key.current().remote_addr):
+            raise UserError(
+                self.env._(
+                    "This address is not known as this integration's. Call from one that it has"
+                    " used for %(days)s days, or give a code of its second factor: rotate(totp).",
+                    days=KNOWN_AFTER.days,
+                )
+            )
+
+    def _is_known_address(self, key, address):
+        now = fields.Datetime.now()
+        return bool(address) and bool(
+            self.env["auth.integration.key.address"]
+            .sudo()
+            .search_count(
+                [
+                    ("key_id.integration_id", "=", key.integration_id.id),
+                    ("address", "=", address),
+                    ("first_seen", "<=", now - KNOWN_AFTER),
+                    ("last_seen", ">=", now - KNOWN_WITHIN),
+                ],
+                limit=1,
+            )
+        )
+
+    def _notify(self, rotation, new_key, again):
+        """Tell the owners of each use."""
+        values = {
+            "old": rotation.old_key_id.prefix,
+            "new": new_key.prefix,
+            "address": authenticated_key.current().remote_addr or "?",
+        }
+        if again:
+            text = self.env._(
+                "The key %(old)s… fetched another new key, %(new)s…, from %(address)s, although"
+                " one was fetched before and has not been used. An answer may have been lost; if"
+                " not, two parties hold this key: revoke it and look at its addresses.",
+                **values,
+            )
+        else:
+            text = self.env._(
+                "The integration fetched its new key %(new)s… from %(address)s with its present"
+                " key %(old)s….",
+                **values,
+            )
+        rotation._notify(text, rotation.integration_id.owner_ids)

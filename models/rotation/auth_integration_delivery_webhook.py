@@ -1,0 +1,150 @@
+import json
+import logging
+from datetime import datetime, timezone
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError, ValidationError
+
+from ...tools.integration import networks
+from ...tools.rotation import https_client, signatures
+from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
+
+_logger = logging.getLogger(__name__)
+
+ALLOWED_NETWORKS = "auth_integration.webhook_allowed_networks"
+
+
+class AuthIntegration(models.Model):
+    """Where new keys are sent, and the secret that signs them."""
+
+    _inherit = "auth.integration"
+
+    webhook_url = fields.Char(
+        "Endpoint for new keys",
+        copy=False,
+        tracking=True,
+        help="https://… New keys are sent there, signed, if the policy says so.",
+    )
+    webhook_secret = fields.Char(
+        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/secret_box.py."
+    )
+    webhook_secret_set_at = fields.Datetime("Signing secret since", readonly=True, copy=False)
+
+    @api.constrains("webhook_url")
+    def _check_webhook_url(self):
+        for integration in self.filtered("webhook_url"):
+            try:
+                https_client.check_url(integration.webhook_url)
+            except ValueError as error:
+                raise ValidationError(str(error)) from error
+
+    def write(self, vals):
+        """Extend ``write``: who chooses where keys are sent gets the keys."""
+        if "webhook_url" in vals:
+            self._check_may_operate()
+        return super().write(vals)
+
+    def action_new_webhook_secret(self):
+        """Open the dialogue that makes the signing secret and shows it once."""
+        self.ensure_one()
+        self._check_may_operate()
+        self._check_can_encrypt()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("New Signing Secret"),
+            "res_model": "auth.integration.signing.secret",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_integration_id": self.id},
+        }
+
+    def _set_webhook_secret(self, secret):
+        """Set the secret that signs what is sent.
+
+        :raise UserError: it is too short, or the server has no key to encrypt it with
+        """
+        self.ensure_one()
+        try:
+            signatures.check_secret(secret)
+        except signatures.SignatureError as error:
+            raise UserError(str(error)) from error
+        self.sudo().write(
+            {
+                "webhook_secret": self._encrypt(secret, "webhook"),
+                "webhook_secret_set_at": fields.Datetime.now(),
+            }
+        )
+
+
+class AuthIntegrationDeliveryWebhook(models.AbstractModel):
+    """The new key is sent to the integration's endpoint, signed as Standard Webhooks say."""
+
+    _name = "auth.integration.delivery.webhook"
+    _inherit = "auth.integration.delivery"
+    _description = "Sent to the integration"
+    _sends = True
+
+    @api.model
+    def _label(self):
+        return self.env._("Sent to the integration's endpoint")
+
+    @api.model
+    def _blocking_reason(self, integration):
+        """Extend :meth:`auth.integration.delivery._blocking_reason`: what is not set up."""
+        if signatures.Webhook is None:
+            return signatures.HOW_TO_INSTALL
+        if not integration.webhook_url:
+            return self.env._("The integration has no endpoint to send the key to.")
+        if not integration.webhook_secret:
+            return self.env._("The integration has no signing secret.")
+        try:
+            integration._decrypt(integration.webhook_secret, "webhook")
+            self._allowed_networks()
+        except (AccessError, UserError) as error:
+            return str(error)
+        except ValueError as error:
+            return f"{ALLOWED_NETWORKS}: {error}"
+        return False
+
+    @api.model
+    def _allowed_networks(self):
+        parameters = self.env["ir.config_parameter"].sudo()
+        return networks.parse(parameters.get_param(ALLOWED_NETWORKS) or "")
+
+    @api.model
+    def _send(self, rotation, secret, new_key):
+        """Extend :meth:`auth.integration.delivery._send`: one POST; the answer's text is ignored,
+        it might repeat the key."""
+        integration = rotation.integration_id
+        now = datetime.now(timezone.utc)
+        body = json.dumps(
+            {
+                "type": "api_key.rotated",
+                "timestamp": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+                "data": {
+                    "integration": integration.code,
+                    "key": secret,
+                    "prefix": new_key.prefix,
+                    "expires_at": fields.Datetime.to_string(new_key.expires_at),
+                    "replaces": rotation.old_key_id.prefix,
+                },
+            }
+        )
+        signing_secret = integration._decrypt(integration.webhook_secret, "webhook")
+        headers = signatures.headers(
+            signing_secret, f"rotation-{rotation.id}-{new_key.id}", now, body
+        )
+        try:
+            status = https_client.post(
+                integration.webhook_url, body, headers, self._allowed_networks()
+            )
+        except https_client.NotSent as error:
+            raise DeliveryRefused(str(error)) from error
+        except https_client.NoAnswer as error:
+            raise DeliveryUncertain(str(error)) from error
+        if 400 <= status < 500:
+            raise DeliveryRefused(self.env._("The endpoint answered %s.", status))
+        if not 200 <= status < 300:
+            raise DeliveryUncertain(
+                self.env._("The endpoint answered %s; it may have the key or not.", status)
+            )

@@ -1,0 +1,223 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ...tools.key import key_end
+from ..key.auth_integration_key import UTC_NOW
+
+KEPT_DAYS = 400
+
+
+class AuthIntegrationDigest(models.Model):
+    """What one person was told on one day of the keys that need to be replaced.
+
+    Its rows are what keeps a second run from telling the same again: one digest per person and
+    day, and each notice of a key once.  The mail is queued in the transaction that writes
+    them, so there is neither a mail without a row nor a row without a mail.
+    """
+
+    _name = "auth.integration.digest"
+    _description = "Daily Notice of API Keys to Replace"
+    _order = "day desc, id desc"
+    _rec_name = "day"
+    _allow_sudo_commands = False
+
+    user_id = fields.Many2one("res.users", required=True, readonly=True, ondelete="cascade")
+    day = fields.Date(required=True, readonly=True, help="UTC.")
+    line_ids = fields.One2many("auth.integration.digest.line", "digest_id", "Keys", readonly=True)
+
+    _user_day_uniq = models.UniqueIndex("(user_id, day)", "One digest per person and day.")
+
+    @api.model
+    def _pending(self, users=None):
+        """Notices that are due and were not given.
+
+        An owner hears of each of his integrations' keys; an administrator of integrations of
+        those that are past their ``replace_by``, as often as an owner.
+
+        :param users: only theirs
+        :return: rows of user, key, the date to replace it by, its end, the notice's days
+            (negative: after that date), and whether the date has passed
+        """
+        self.env.flush_all()
+        keys = self.env["auth.integration.key"]
+        managers = self.env.ref("auth_integration.auth_integration_group_manager").sudo()
+        return self.env.execute_query(
+            SQL(
+                """
+                WITH noticed AS (
+                    SELECT k.id, k.replace_by, %(end)s AS ends_at, i.id AS integration_id,
+                           min(notice.days) AS days, k.replace_by <= %(now)s AS overdue
+                    FROM auth_integration_key k
+                    JOIN auth_integration i ON i.id = k.integration_id AND i.active
+                    JOIN auth_integration_policy p ON p.id = i.policy_id
+                    JOIN LATERAL %(notices)s notice
+                        ON k.replace_by::date - %(now)s::date <= notice.days
+                    LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
+                    WHERE k.ended_at IS NULL AND k.retire_at IS NULL AND %(live)s
+                      AND k.replace_by <= %(now)s + make_interval(days => p.rotation_lead_days + 1)
+                      AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
+                               AND older.ended_at IS NULL)
+                      AND NOT EXISTS (
+                          SELECT FROM auth_integration_rotation r
+                          WHERE r.old_key_id = k.id AND r.cancelled_at IS NULL
+                            AND r.postponed_until > %(now)s)
+                    GROUP BY k.id, i.id
+                ),
+                told AS (
+                    SELECT o.user_id, noticed.* FROM noticed
+                    JOIN auth_integration_owner_rel o USING (integration_id)
+                    UNION
+                    SELECT m.id, noticed.* FROM noticed
+                    JOIN res_users m ON m.id = ANY(%(managers)s) WHERE noticed.overdue
+                )
+                SELECT told.user_id, told.id, told.replace_by, told.ends_at, told.days,
+                       told.overdue
+                FROM told JOIN res_users u ON u.id = told.user_id AND u.active
+                WHERE NOT EXISTS (
+                    SELECT FROM auth_integration_digest_line l
+                    WHERE l.key_id = told.id AND l.user_id = told.user_id
+                      AND l.replace_by = told.replace_by AND l.days <= told.days)
+                  AND NOT EXISTS (
+                    SELECT FROM auth_integration_digest today
+                    WHERE today.user_id = told.user_id AND today.day = %(now)s::date)
+                  AND %(users)s
+                ORDER BY told.user_id, told.replace_by, told.id
+                """,
+                now=UTC_NOW,
+                end=keys._effective_end_sql("k"),
+                live=keys._is_live_sql("k"),
+                notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
+                managers=list(managers.all_user_ids.ids),
+                users=SQL("told.user_id IN %s", tuple(users.ids)) if users else SQL("TRUE"),
+            )
+        )
+
+    @api.model
+    def _people_to_notify(self):
+        return list(dict.fromkeys(row[0] for row in self._pending()))
+
+    @api.model
+    def _send(self, user):
+        """Tell one person everything that is due, in one mail.
+
+        :raise SerializationFailure: (of psycopg2.errors) another run has just done so
+        """
+        user.ensure_one()
+        rows = self._pending(user)
+        if not rows:
+            return
+        digest = self._begin(user)
+        if not digest:
+            return
+        self.env["auth.integration.digest.line"].create(
+            [
+                {
+                    "digest_id": digest.id,
+                    "user_id": user.id,
+                    "key_id": key_id,
+                    "replace_by": replace_by,
+                    "ends_at": ends_at,
+                    "days": days,
+                    "extended": overdue,
+                }
+                for _user_id, key_id, replace_by, ends_at, days, overdue in rows
+            ]
+        )
+        self.env.flush_all()
+        self.env.ref("auth_integration.mail_template_digest").send_mail(digest.id)
+
+    @api.model
+    def _begin(self, user):
+        """Today's digest for one person; empty when there is one.
+
+        Two runs at once: see :meth:`auth.integration.rotation._open_all`.
+        """
+        self.env.flush_all()
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_digest
+                    (user_id, day, create_uid, create_date, write_uid, write_date)
+                VALUES (%(user)s, %(day)s, %(uid)s, %(now)s, %(uid)s, %(now)s)
+                ON CONFLICT (user_id, day) DO NOTHING RETURNING id
+                """,
+                user=user.id,
+                day=fields.Date.today(),
+                uid=self.env.uid,
+                now=fields.Datetime.now(),
+            ),
+            log_exceptions=False,
+        )
+        return self.browse(row[0] for row in self.env.cr.fetchall())
+
+    @api.autovacuum
+    def _gc_digests(self):
+        """Forget old digests; the keys they were about have ended long ago."""
+        limit = fields.Date.today() - timedelta(days=KEPT_DAYS)
+        old = self.search([("day", "<", limit)], limit=1000)
+        old.unlink()
+        return len(old), len(old) == 1000
+
+
+class AuthIntegrationDigestLine(models.Model):
+    """One notice: replace this key by then, said so many days before or after."""
+
+    _name = "auth.integration.digest.line"
+    _description = "Notice of an API Key to Replace"
+    _order = "replace_by, id"
+    _rec_name = "key_id"
+    _allow_sudo_commands = False
+
+    digest_id = fields.Many2one(
+        "auth.integration.digest", required=True, readonly=True, ondelete="cascade", index=True
+    )
+    user_id = fields.Many2one("res.users", required=True, readonly=True, ondelete="cascade")
+    key_id = fields.Many2one(
+        "auth.integration.key", required=True, readonly=True, ondelete="cascade"
+    )
+    integration_id = fields.Many2one(related="key_id.integration_id")
+    replace_by = fields.Datetime(readonly=True)
+    ends_at = fields.Datetime("Expires", required=True, readonly=True)
+    days = fields.Integer(
+        "Notice",
+        readonly=True,
+        help="Days before the Replace By date for which this notice was due; negative: after it.",
+    )
+    extended = fields.Boolean(
+        readonly=True, help="The Replace By date had passed, and the key still worked."
+    )
+    advice = fields.Char(compute="_compute_advice")
+
+    _notice_uniq = models.UniqueIndex(
+        "(key_id, user_id, replace_by, days)", "Each notice is given once."
+    )
+
+    @api.depends("key_id")
+    def _compute_advice(self):
+        """What the reader can do, by the state of the key's rotation."""
+        rotations = {
+            rotation.old_key_id: rotation
+            for rotation in self.env["auth.integration.rotation"].search(
+                [("old_key_id", "in", self.key_id.ids), ("cancelled_at", "=", False)]
+            )
+        }
+        for line in self:
+            line.advice = line._advice(rotations.get(line.key_id))
+
+    def _advice(self, rotation):
+        if not rotation:
+            return self.env._("Nothing replaces it yet. Rotate it, or let it expire.")
+        if rotation.state == "delivered":
+            return self.env._(
+                "Its replacement %s… was handed over and has not been used: install it.",
+                rotation.new_key_id.prefix,
+            )
+        if rotation.delivery == "claim":
+            return self.env._("Claim the new key and install it; the old one works meanwhile.")
+        if rotation.last_error:
+            return self.env._("The new key could not be delivered: %s", rotation.last_error)
+        if rotation.is_sent:
+            return self.env._("The new key has not been sent yet.")
+        return self.env._("The integration has not fetched its new key yet.")

@@ -1,0 +1,142 @@
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ...tools.row_locks import wait_and_lock
+from ..key.auth_integration_key import UTC_NOW
+from .auth_integration_rotation import CLAIM_ACTIVITY
+
+
+class AuthIntegrationRotation(models.Model):
+    """How owners are asked to claim a new key, and told that nothing is left to claim."""
+
+    _inherit = "auth.integration.rotation"
+
+    @api.model
+    def _claimable_sql(self, among=None):
+        """Integrations with a rotation that waits for an owner.
+
+        :param among: only these ids
+        """
+        return SQL(
+            """
+            SELECT r.integration_id, min(k.replace_by) AS replace_by
+            FROM auth_integration_rotation r
+            JOIN auth_integration_key k ON k.id = r.old_key_id
+            WHERE r.cancelled_at IS NULL AND r.delivery IN %s
+              AND (r.postponed_until IS NULL OR r.postponed_until <= %s) AND %s = 'due'
+              AND %s
+            GROUP BY r.integration_id
+            """,
+            self.env["auth.integration.delivery"]._codes("_asks_owners"),
+            UTC_NOW,
+            self._state_sql("r"),
+            SQL("r.integration_id IN %s", tuple(among)) if among else SQL("TRUE"),
+        )
+
+    @api.model
+    def _claim_activities_sql(self):
+        return SQL(
+            "FROM mail_activity a WHERE a.active AND a.res_model = 'auth.integration'"
+            " AND a.activity_type_id = %s",
+            self.env.ref(CLAIM_ACTIVITY).id,
+        )
+
+    @api.model
+    def _missing_activities(self, among=None):
+        """Integrations that wait for an owner, and each owner not yet asked.
+
+        :param among: only these integrations' ids
+        :return: tuples of integration id, user id and the day by which to replace the key
+        """
+        self.env.flush_all()
+        return self.env.execute_query(
+            SQL(
+                """
+                SELECT due.integration_id, u.id, COALESCE(due.replace_by::date, %(now)s::date)
+                FROM (%(due)s) due
+                JOIN auth_integration i ON i.id = due.integration_id AND i.active
+                JOIN auth_integration_owner_rel o ON o.integration_id = due.integration_id
+                JOIN res_users u ON u.id = o.user_id AND u.active
+                WHERE (due.integration_id, u.id) NOT IN (SELECT a.res_id, a.user_id %(asked)s
+                                                         AND a.user_id IS NOT NULL)
+                ORDER BY due.replace_by, due.integration_id, u.id
+                """,
+                due=self._claimable_sql(among),
+                asked=self._claim_activities_sql(),
+                now=UTC_NOW,
+            )
+        )
+
+    def _start_now(self):
+        """Begin what a person wants now, without waiting for the next run or the window."""
+        self.ensure_one()
+        wait_and_lock(self)
+        self.write(
+            {
+                "opened_by": self.opened_by or self.env.user,
+                "postponed_until": False,
+                "next_try_at": False,
+            }
+        )
+        if requests := self._missing_activities(self.integration_id.ids):
+            self._ask_owners(requests, by_mail=True)
+
+    def _ask_owners(self, requests, by_mail=False):
+        """Ask owners to claim, each by an activity on the integration.
+
+        :param requests: from :meth:`_missing_activities`
+        :param by_mail: also send each of them a mail of his own; the day's digest does otherwise
+        """
+        activities = self.env["mail.activity"].with_context(
+            mail_activity_quick_update=not by_mail
+        )
+        integrations = self.env["auth.integration"].browse([r[0] for r in requests])
+        # Whoever asks of the same at the same time waits here, and then begins again.
+        rotations = self.search(
+            [
+                ("integration_id", "in", integrations.ids),
+                ("cancelled_at", "=", False),
+                ("state", "=", "due"),
+            ]
+        )
+        wait_and_lock(rotations)
+        rotations.asked_at = fields.Datetime.now()
+        requests = self._missing_activities(integrations.ids)
+        names = {integration.id: integration.name for integration in integrations}
+        activities.create(
+            [
+                {
+                    "activity_type_id": self.env.ref(CLAIM_ACTIVITY).id,
+                    "summary": self.env._("Claim the new API key of %s", names[integration_id]),
+                    "note": self.env._(
+                        "Open the integration and press Claim New Key. You will only see the key"
+                        " once: put it into the external system. The old key keeps working for some"
+                        " days after the new key is first used."
+                    ),
+                    "automated": True,
+                    "date_deadline": day,
+                    "res_model_id": self.env["ir.model"]._get_id("auth.integration"),
+                    "res_id": integration_id,
+                    "user_id": user_id,
+                }
+                for integration_id, user_id, day in requests
+            ]
+        )
+
+    @api.model
+    def _stale_activities(self):
+        """Requests to claim on integrations where nothing waits for an owner any more."""
+        return self._ids_of(
+            SQL(
+                "SELECT a.id %s AND a.res_id NOT IN (SELECT due.integration_id FROM (%s) due)",
+                self._claim_activities_sql(),
+                self._claimable_sql(),
+            )
+        )
+
+    def _close_stale(self, activity_ids):
+        activities = self.env["mail.activity"].browse(activity_ids).exists()
+        wait_and_lock(activities)
+        activities.action_feedback(
+            feedback=self.env._("Nothing is left to claim")
+        )

@@ -1,0 +1,203 @@
+import logging
+import time
+from datetime import timedelta
+from typing import NamedTuple
+
+from odoo import api, fields, models
+
+from ...tools.row_locks import wait_and_lock
+from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
+
+_logger = logging.getLogger(__name__)
+
+# Seconds after which no further key of a batch is sent.
+SENDING_TIME = 10
+
+
+class PendingDelivery(NamedTuple):
+    """A key that is made and committed, and to be sent."""
+
+    rotation: models.BaseModel
+    secret: str
+    new_key: models.BaseModel
+
+
+class DeliveryResult(NamedTuple):
+    """What became of a delivery; no secret is left in it.
+
+    :ivar str note: the method of the rotation that writes it down
+    :ivar reason: why it failed, in words
+    """
+
+    rotation: models.BaseModel
+    new_key: models.BaseModel
+    note: str
+    reason: str | None = None
+
+
+class AuthIntegrationRotation(models.Model):
+    """How the schedule makes new keys and sends them."""
+
+    _inherit = "auth.integration.rotation"
+
+    @api.model
+    def _rotations_to_deliver(self):
+        """Rotations whose new key is to be sent now, inside the window of their policy."""
+        sending = self.env["auth.integration.delivery"]._codes("_sends")
+        now = fields.Datetime.now()
+        rotations = self.search(
+            [
+                ("cancelled_at", "=", False),
+                ("delivery", "in", sending),
+                ("integration_id.active", "=", True),
+                "|",
+                ("next_try_at", "=", False),
+                ("next_try_at", "<=", now),
+                "|",
+                ("postponed_until", "=", False),
+                ("postponed_until", "<=", now),
+                ("state", "in", ("due", "delivering")),
+            ],
+            order="next_try_at, id",
+        )
+        return rotations.filtered(
+            lambda r: r.opened_by or r.integration_id.policy_id._is_in_window(now)
+        ).ids
+
+    def _deliver(self, rotation_ids):
+        """Make the new keys of some rotations, commit them all, and send them one by one.
+
+        Whatever happens while a key is sent, it exists and may have arrived; it is for the next
+        try to send another one, and for the first use of one of them to end the others.
+        """
+        rotations = self.browse(rotation_ids).try_lock_for_update(allow_referencing=True)
+        rotations.invalidate_recordset()
+        now = fields.Datetime.now()
+        rotations = rotations.filtered(
+            # Else another run is at it, or has just been.
+            lambda r: r.state in ("due", "delivering") and (r.next_try_at or now) <= now
+        )
+        deliveries = rotations._unblocked()._prepare_deliveries()
+        self._commit()
+        results = self._send_all(deliveries)
+        # See what the other side has done by the time of its answer.
+        self._commit()
+        self._process_batch(self._record_results, results)
+
+    def _unblocked(self):
+        """Those of these rotations whose key can be sent; of the others it is noted why not."""
+        free = self.browse()
+        methods = self.env["auth.integration.delivery"]._all()
+        for rotation in self:
+            if reason := methods[rotation.delivery]._blocking_reason(rotation.integration_id):
+                rotation._note_failure(reason)
+            else:
+                free += rotation
+        return free
+
+    def _prepare_deliveries(self):
+        """Make a new key for each rotation, and write down that it is about to be sent.
+
+        :rtype: list[PendingDelivery]
+        """
+        made = self._make_new_keys()
+        self.write({"delivering_at": fields.Datetime.now(), "delivered_at": False})
+        for rotation in self:
+            rotation.next_try_at = rotation._time_of_next_try()
+        return [
+            PendingDelivery(rotation, secret, new_key)
+            for rotation, (secret, new_key) in zip(self, made, strict=True)
+        ]
+
+    @api.model
+    def _send_all(self, deliveries):
+        """Send one delivery after the other, as long as there is time.
+
+        :rtype: list[DeliveryResult]
+        """
+        methods = self.env["auth.integration.delivery"]._all()
+        deadline = time.monotonic() + SENDING_TIME
+        results = []
+        for rotation, secret, new_key in deliveries:
+            if time.monotonic() > deadline:
+                results.append(DeliveryResult(rotation, new_key, "_discard_unsent"))
+                continue
+            try:
+                outcome = self._send_by(methods[rotation.delivery], rotation, secret, new_key)
+            except Exception as error:
+                self.env.cr.rollback()  # what it began must not keep the others
+                # Its text is not ours and might hold the key.
+                _logger.error("Delivery of rotation %s: %s", rotation.id, type(error).__name__)
+                reason = self.env._("The delivery failed inside Odoo: %s", type(error).__name__)
+                outcome = DeliveryResult(rotation, new_key, "_note_failure", reason)
+            results.append(outcome)
+        return results
+
+    @api.model
+    def _send_by(self, method, rotation, secret, new_key):
+        try:
+            method._send(rotation, secret, new_key)
+        except DeliveryRefused as error:
+            return DeliveryResult(rotation, new_key, "_reject", str(error))
+        except DeliveryUncertain as error:
+            return DeliveryResult(rotation, new_key, "_note_failure", str(error))
+        return DeliveryResult(rotation, new_key, "_note_arrival")
+
+    @api.model
+    def _commit(self):
+        self.env["ir.cron"]._commit_progress()
+
+    # What became of it -----------------------------------------------------------------------
+
+    @api.model
+    def _record_results(self, results):
+        """Write down what became of deliveries, those that arrived all at once."""
+        arrived = self.browse()
+        for outcome in results:
+            if outcome.note == "_note_arrival":
+                arrived += outcome.rotation
+            elif outcome.note == "_note_failure":
+                outcome.rotation._note_failure(outcome.reason)
+            elif outcome.note == "_reject":
+                outcome.rotation._reject(outcome.new_key, outcome.reason)
+            else:
+                outcome.rotation._discard_unsent(outcome.new_key)
+        arrived._note_arrival()
+
+    def _note_arrival(self):
+        """Note that keys arrived; their first use is what goes into the integration's history."""
+        self.write({"delivered_at": fields.Datetime.now(), "last_error": False})
+
+    def _discard_unsent(self, new_key):
+        """End a key that was never sent, for want of time; the next run makes another one."""
+        self._end_unsent(new_key)
+        self.write({"tries": self.tries - 1, "next_try_at": False})
+
+    def _reject(self, new_key, reason):
+        """End a key that surely did not arrive, and tell the owners the first time."""
+        first = not self.last_error and self.tries <= 1
+        self._end_unsent(new_key)
+        self._note_failure(reason)
+        if first:
+            self._notify(
+                self.env._(
+                    "The new API key could not be delivered: %(reason)s It is tried again; the"
+                    " old key %(old)s… works meanwhile.",
+                    reason=reason,
+                    old=self.old_key_id.prefix,
+                ),
+                self.integration_id.owner_ids,
+            )
+
+    def _end_unsent(self, new_key):
+        wait_and_lock(new_key)
+        if not new_key.first_used_at:
+            new_key._end("revoked", self.env._("Not delivered"))
+
+    def _note_failure(self, reason):
+        self.write({"last_error": reason, "next_try_at": self._time_of_next_try()})
+
+    def _time_of_next_try(self):
+        """Five minutes after the first try, then ever longer up to a day."""
+        minutes = 5 * 3 ** min(max(self.tries - 1, 0), 6)
+        return fields.Datetime.now() + min(timedelta(minutes=minutes), timedelta(days=1))

@@ -1,0 +1,119 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ...tools.row_locks import wait_and_lock
+from ..key.auth_integration_key import UTC_NOW
+
+# A system that has taken the new key may finish for so long what it began with the old one.
+GRACE = timedelta(hours=1)
+
+
+class AuthIntegrationRotation(models.Model):
+    """What people are told of an overlap: that it has begun, and who will be refused after it."""
+
+    _inherit = "auth.integration.rotation"
+
+    stragglers = fields.Char(
+        "Old key still used from", compute="_compute_stragglers", compute_sudo=True
+    )
+    stragglers_told_at = fields.Datetime(
+        readonly=True, help="When the owners were told who still calls with the old key."
+    )
+
+    @api.model
+    def _rotations_to_announce(self):
+        return self.search(
+            [
+                ("announced_at", "=", False),
+                ("cancelled_at", "=", False),
+                ("new_key_id.first_used_at", "!=", False),
+                ("old_key_id.replaced_by_id", "!=", False),
+            ],
+            order="id",
+        ).ids
+
+    def _announce(self, rotation_ids):
+        """Note on the integrations that the new key is in use."""
+        rotations = self.browse(rotation_ids)
+        wait_and_lock(rotations)
+        rotations = rotations.filtered(lambda rotation: not rotation.announced_at)
+        for rotation in rotations:
+            rotation._notify(
+                self.env._(
+                    "The new API key %(new)s… was first used on %(first)s UTC from %(address)s."
+                    " The old key %(old)s… ends on %(end)s UTC.",
+                    new=rotation.new_key_id.prefix,
+                    first=fields.Datetime.to_string(rotation.confirmed_at),
+                    address=rotation.new_key_id.address_ids.sorted("first_seen")[:1].address or "?",
+                    old=rotation.old_key_id.prefix,
+                    end=fields.Datetime.to_string(rotation.deadline),
+                )
+            )
+        rotations.announced_at = fields.Datetime.now()
+
+    # Stragglers: who still calls with the old key --------------------------------------------
+
+    def _compute_stragglers(self):
+        """The addresses, the last to call first; empty outside of an overlap."""
+        found = dict(self._stragglers(SQL("r.id IN %s", tuple(self.ids)))) if self.ids else {}
+        for rotation in self:
+            rotation.stragglers = found.get(rotation.id, False)
+
+    @api.model
+    def _stragglers(self, condition):
+        """Find who still calls with the old key of rotations in their overlap.
+
+        :param SQL condition: on the rotation ``r``, its old key ``o`` and the new one ``n``
+        :return: pairs of the rotation's id and the addresses with commas
+        """
+        self.env.flush_all()
+        return self.env.execute_query(
+            SQL(
+                """
+                SELECT r.id, string_agg(a.address, ', ' ORDER BY a.last_seen DESC)
+                FROM auth_integration_rotation r
+                JOIN auth_integration_key o ON o.id = r.old_key_id
+                JOIN auth_integration_key n ON n.id = o.replaced_by_id
+                JOIN auth_integration_key_address a
+                    ON a.key_id = o.id AND a.last_seen > n.first_used_at + %(grace)s
+                WHERE r.cancelled_at IS NULL AND o.ended_at IS NULL AND o.retire_at > %(now)s
+                  AND %(condition)s
+                GROUP BY r.id ORDER BY r.id
+                """,
+                grace=GRACE,
+                now=UTC_NOW,
+                condition=condition,
+            )
+        )
+
+    @api.model
+    def _rotations_with_stragglers(self):
+        """Rotations whose overlap is half over, with stragglers nobody was told of."""
+        half_over = SQL(
+            "r.stragglers_told_at IS NULL"
+            " AND %s >= n.first_used_at + (o.retire_at - n.first_used_at) / 2",
+            UTC_NOW,
+        )
+        return [rotation_id for rotation_id, _addresses in self._stragglers(half_over)]
+
+    def _notify_of_stragglers(self, rotation_ids):
+        """Tell the owners, once in each overlap, while there is time to do something."""
+        rotations = self.browse(rotation_ids)
+        wait_and_lock(rotations)
+        rotations = rotations.filtered(lambda rotation: not rotation.stragglers_told_at)
+        for rotation in rotations:
+            rotation._notify(
+                self.env._(
+                    "The API key %(old)s… was replaced by %(new)s… and is still used from"
+                    " %(addresses)s. It ends on %(end)s UTC, and what still uses it is refused"
+                    " from then on: install the new key there too.",
+                    old=rotation.old_key_id.prefix,
+                    new=rotation.new_key_id.prefix,
+                    addresses=rotation.stragglers,
+                    end=fields.Datetime.to_string(rotation.deadline),
+                ),
+                rotation.integration_id.owner_ids,
+            )
+        rotations.stragglers_told_at = fields.Datetime.now()

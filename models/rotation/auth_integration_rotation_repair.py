@@ -1,0 +1,75 @@
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ...tools.row_locks import wait_and_lock
+
+
+class AuthIntegrationRotation(models.Model):
+    """What a process that died has left to be set right."""
+
+    _inherit = "auth.integration.rotation"
+
+    @api.model
+    def _keys_to_confirm(self):
+        """New keys in use whose old key was never told."""
+        return self._ids_of(
+            SQL(
+                """
+                SELECT n.id FROM auth_integration_key n
+                JOIN auth_integration_key k ON k.id = n.replaces_id
+                WHERE n.first_used_at IS NOT NULL AND k.retire_at IS NULL AND k.ended_at IS NULL
+                  AND %s AND %s
+                ORDER BY n.first_used_at
+                """,
+                self.env["auth.integration.key"]._is_live_sql("n"),
+                self.env["auth.integration.key"]._is_live_sql("k"),
+            )
+        )
+
+    def _confirm_late(self, key_ids):
+        key = self.env["auth.integration.key"].browse(key_ids)
+        wait_and_lock(key)
+        # From now on, not from its first use: the overlap is time to act, and nobody had it yet.
+        key._confirm_first_use(fields.Datetime.now())
+
+    def _reopen(self):
+        """Forget a new key that was revoked: another one is needed."""
+        self.write(
+            {
+                "delivered_at": False,
+                "announced_at": False,
+                "stragglers_told_at": False,
+                "new_key_id": False,
+            }
+        )
+
+    @api.model
+    def _unneeded_siblings(self, among=None):
+        """New keys never used although a sibling is: handed over while it was first used.
+
+        :param among: only these ids
+        """
+        return self._ids_of(
+            SQL(
+                """
+                SELECT n.id FROM auth_integration_key n
+                JOIN auth_integration_key k ON k.id = n.replaces_id
+                JOIN auth_integration_key used ON used.id = k.replaced_by_id
+                WHERE n.ended_at IS NULL AND n.first_used_at IS NULL AND n.id != used.id
+                  AND used.first_used_at IS NOT NULL AND %s AND %s AND %s
+                """,
+                self.env["auth.integration.key"]._is_live_sql("used"),
+                self.env["auth.integration.key"]._is_live_sql("n"),
+                self._among("n", among),
+            )
+        )
+
+    def _end_sibling(self, key_ids):
+        key = self.env["auth.integration.key"].browse(key_ids)
+        wait_and_lock(key)
+        if not self._unneeded_siblings(key.ids):
+            return
+        key._end(
+            "superseded",
+            self.env._("Its sibling %s… was used", key.replaces_id.replaced_by_id.prefix),
+        )

@@ -1,0 +1,136 @@
+import logging
+import time
+
+from odoo import api, models
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from odoo.tools import SQL
+
+from ...tools.row_locks import wait_and_lock
+
+_logger = logging.getLogger(__name__)
+
+BATCH = 100  # records per transaction, where it locks no key that others wait for
+SLOW = 2  # seconds for a batch
+
+
+class AuthIntegrationRotation(models.Model):
+    """What a run of the schedule does."""
+
+    _inherit = "auth.integration.rotation"
+
+    @api.model
+    def _cron_rotate(self):
+        """Bring every rotation to where it should be now; entry point of ``ir_cron_rotation``.
+
+        Each step looks for what is to be done in the database as it is, so a run goes on where
+        one before it died.  Work is committed in batches; a record that fails is logged, rolled
+        back and left to the next run, and the others go on.  What was found is looked at again
+        before it is acted on: others may have been at it since.
+        """
+        steps = [
+            (self._keys_to_confirm, self._confirm_late, 1),
+            (self._unneeded_siblings, self._end_sibling, 1),
+        ]
+        integrations = self.env["auth.integration"]
+        self.env["auth.integration.key"]._reconcile()
+        database = self.env["auth.integration.database"]
+        database._refresh()
+        if database._is_copy():
+            _logger.warning("This database is a copy: no key is rotated here")
+        else:
+            steps += [
+                (self._due_keys, self._open_batch, BATCH),
+                (integrations._secrets_of_old_keys, integrations._encrypt_again, 1),
+                (self._rotations_to_deliver, self._deliver, BATCH),
+                (self._rotations_to_announce, self._announce, BATCH),
+                (self._rotations_with_stragglers, self._notify_of_stragglers, BATCH),
+                (self._reused_keys, self._report_reuse, 1),
+                (self._missing_activities, self._ask_owners, BATCH),
+                (self._stale_activities, self._close_stale, BATCH),
+                (self._people_to_notify, self._send_digest, 1),
+            ]
+        for find, act, size in steps:
+            try:
+                found = find()
+            except Exception:
+                self.env.cr.rollback()
+                _logger.exception("%s failed; the other steps go on", find.__name__)
+                continue
+            if not self._process(found, act, size):
+                return
+
+    def _process(self, items, act, size):
+        """Do one step for all its items, in batches with a commit each.
+
+        What is quick goes on in larger batches, what is slow in smaller ones: a run can only be
+        ended between two of them.
+
+        :param size: of the largest batch
+        :return: whether there is time for the next step
+        """
+        progress = self.env["ir.cron"]._commit_progress
+        time_left = progress(remaining=len(items))
+        now, done = 1, 0
+        while done < len(items):
+            if not time_left:
+                return False
+            started = time.monotonic()
+            batch = items[done : done + now]
+            self._process_batch(act, batch)
+            done += len(batch)
+            quick = time.monotonic() - started < SLOW
+            now = min(2 * now, size) if quick else max(now // 4, 1)
+            time_left = progress(len(batch))
+        return True
+
+    def _process_batch(self, act, batch):
+        """Do one batch; should it fail, each of its items by itself, and pass over the culprit."""
+        try:
+            act(batch)
+            self.env.flush_all()
+        except Exception as error:
+            self.env.cr.rollback()
+            if len(batch) > 1:
+                for item in batch:
+                    self._process_batch(act, [item])
+                    # An item that fails must not undo those before it.
+                    self._commit()
+            elif isinstance(error, PG_CONCURRENCY_EXCEPTIONS_TO_RETRY):
+                _logger.info("%s: another process is at %s", act.__name__, batch[0])
+            else:
+                _logger.exception("%s failed for %s", act.__name__, batch[0])
+
+    @api.model
+    def _among(self, alias, ids):
+        """SQL that keeps a query to some ids; to all where none are named."""
+        return SQL("%s IN %s", SQL.identifier(alias, "id"), tuple(ids)) if ids else SQL("TRUE")
+
+    @api.model
+    def _ids_of(self, query):
+        """First column of :meth:`_rows_of`."""
+        return [row[0] for row in self._rows_of(query)]
+
+    @api.model
+    def _rows_of(self, query):
+        """The rows of a query, with everything pending written first."""
+        self.env.flush_all()
+        return self.env.execute_query(query)
+
+    # Steps of other models -------------------------------------------------------------------
+
+    @api.model
+    def _reused_keys(self):
+        self.env.flush_all()
+        return self.env["auth.integration.key"]._reused_keys()
+
+    def _report_reuse(self, key_ids):
+        key = self.env["auth.integration.key"].browse(key_ids)
+        wait_and_lock(key)
+        key._report_reuse()
+
+    @api.model
+    def _people_to_notify(self):
+        return self.env["auth.integration.digest"]._people_to_notify()
+
+    def _send_digest(self, user_ids):
+        self.env["auth.integration.digest"]._send(self.env["res.users"].browse(user_ids))

@@ -1,0 +1,381 @@
+from datetime import timedelta
+
+from lxml import etree
+from odoo import fields
+from odoo.exceptions import AccessError, UserError
+from odoo.fields import Command
+from odoo.tests import tagged
+from odoo.tools.safe_eval import safe_eval
+
+from ...tools.health import findings, probe
+from ..common import IntegrationCommon
+
+
+@tagged("post_install", "-at_install")
+class TestFinding(IntegrationCommon):
+    """Each kind is made real, found, and gone again once it is mended."""
+
+    def setUp(self):
+        super().setUp()
+        self.now = fields.Datetime.now()
+        self.secret, self.key = self._issue(self.integration)
+
+    def _codes(self, **values):
+        values = values or {"integration_id": self.integration.id}
+        self.env.flush_all()
+        self.env.invalidate_all()
+        domain = [(name, "=", value) for name, value in values.items()]
+        return set(self.env["auth.integration.finding"].search(domain).mapped("code"))
+
+    def _days(self, number):
+        return self.now + timedelta(days=number)
+
+    def _attempt(self, **values):
+        attempts = self.env["auth.attempt"]
+        columns = dict.fromkeys(
+            ("cause", "auth_type", "login", "user_id", "integration_id", "attribution", "key_id",
+             "remote_addr", "user_agent", "reference")
+        )
+        columns |= {"outcome": "failure", "channel": "xmlrpc", "database": self.env.cr.dbname}
+        attempts._upsert(columns | values, 5, self.now, self.now)
+
+    def test_a_healthy_integration_has_none(self):
+        self.assertEqual(self._codes(), set())
+        self.assertEqual(self.integration.health, "ok")
+
+    def test_archived_user(self):
+        self.integration.user_id.active = False
+        self._attempt(cause="user_archived", user_id=self.integration.user_id.id,
+                      integration_id=self.integration.id)
+        self.assertLessEqual(
+            {"archived_user_live_key", "archived_user_still_called"}, self._codes()
+        )
+        self.assertEqual(self.integration.health, "critical")
+        finding = self.env["auth.integration.finding"].search(
+            [("code", "=", "archived_user_live_key"), ("key_id", "=", self.key.id)]
+        )
+        finding.action_restore_user()
+        self.assertEqual(self._codes() - {"failing_now"}, set())
+
+    def test_health_is_found_as_it_is_read(self):
+        """By search, by group, alone and among others."""
+        integrations = self.integration
+        for code in ("warned", "critical"):
+            integrations |= self.integration.copy({"name": code, "code": code})
+        _healthy, warned, critical = integrations
+        for integration in (warned, critical):
+            integration.issue_key()
+        self._move(warned.key_ids, replace_by=self._days(3))
+        self._move(critical.key_ids, replace_by=self._days(3))
+        critical.user_id.active = False
+        expected = ["ok", "warning", "critical"]
+        self.assertEqual(integrations.mapped("health"), expected)
+        integrations.invalidate_recordset()
+        self.assertEqual([one.with_prefetch().health for one in integrations], expected)
+        among = [("id", "in", integrations.ids), ("active", "in", (True, False))]
+        for operator, value in (
+            ("=", "ok"), ("=", "warning"), ("=", "critical"), ("!=", "warning"), ("in", expected),
+            ("in", ["ok", "critical"]), ("not in", ["ok", "warning"]), ("=", False),
+        ):
+            with self.subTest(operator=operator, value=value):
+                self.assertEqual(
+                    integrations.search([("health", operator, value), *among]).sorted("id"),
+                    integrations.filtered_domain([("health", operator, value)]),
+                )
+        groups = integrations._read_group(among, ["health"], ["id:recordset"])
+        self.assertEqual({health: found for health, found in groups},
+                         dict(zip(expected, integrations, strict=True)))
+
+    def test_expired_key(self):
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self._attempt(cause="key_expired", key_id=self.key.id)
+        self.assertEqual(self._codes(), {"key_expired", "key_expired_still_used", "no_valid_key"})
+        self.integration.issue_key()
+        self.assertEqual(self._codes(), {"key_expired_still_used"})
+
+    def test_what_is_asked_on_purpose_is_no_call(self):
+        """Neither of an ended key nor of an archived user; a program's call among them counts."""
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self.integration.user_id.active = False
+        found = {"key_expired_still_used", "archived_user_still_called", "failing_now"}
+        user = {"user_id": self.integration.user_id.id, "integration_id": self.integration.id}
+        refused = ({"cause": "key_expired", "key_id": self.key.id}, {"cause": "user_archived"})
+        for values in refused:
+            self._attempt(**user, **values, auth_type=probe.VERIFY)
+        self.assertFalse(self._codes() & found)
+        for values in refused:
+            self._attempt(**user, **values, auth_type="bearer")
+        self.assertLessEqual(found, self._codes())
+
+    def test_expiring_key_is_due_and_then_overdue(self):
+        self._move(self.key, replace_by=self._days(29.5), first_used_at=self.now)
+        self.assertEqual(self._codes(), {"key_expiring"})
+        self._move(self.key, replace_by=self._days(20))
+        self.assertEqual(self._codes(), {"key_expiring", "rotation_overdue"})
+        self.key.action_rotate_now()
+        self.assertEqual(self._codes(), {"key_expiring"})
+
+    def test_key_that_works_past_its_chosen_end(self):
+        """As the update flags it; an owner can revoke it from the list."""
+        self._move(self.key, outlived_end=True, replace_by=self._days(-3))
+        self.assertIn("key_outlived_end", self._codes())
+        finding = self._finding("key_outlived_end", self.owner)
+        self.assertIn("now expires on", finding.message)
+        action = finding.action_revoke()
+        self.assertEqual(action["context"]["default_key_ids"], self.key.ids)
+        self.key.revoke("not needed")
+        self.assertNotIn("key_outlived_end", self._codes())
+
+    def test_native_end_counts(self):
+        """A date in Odoo's own table that no job has found yet is the key's end."""
+        self.env.cr.execute(
+            "UPDATE res_users_apikeys SET expiration_date = %s WHERE id = %s",
+            (self._days(-1), self.key.apikey_id.id),
+        )
+        self.assertEqual(self._codes(), {"key_expired", "no_valid_key"})
+
+    def test_stuck_rotation(self):
+        self.key.action_rotate_now()
+        self.env.cr.execute(
+            "UPDATE auth_integration_rotation SET opened_at = %s, delivered_at = NULL"
+            " WHERE old_key_id = %s", (self._days(-4), self.key.id),
+        )
+        self.assertEqual(self._codes(), {"rotation_stuck"})
+
+    def test_a_new_integration_is_told_to_issue_its_first_key(self):
+        """Critical, since nothing of it works yet; and the button that helps is the first."""
+        integration = self._create_integration("new", self.owner)
+        self.env.flush_all()
+        finding = integration.finding_ids
+        self.assertEqual((finding.code, finding.severity), ("no_valid_key", "critical"))
+        self.assertIn("first key", finding.remedy)
+        arch = etree.fromstring(integration.get_view(view_type="form")["arch"])
+        names = ("active", "user_active", "has_key_to_claim", "live_key_count")
+        state = {name: integration[name] for name in names}
+        shown = [
+            button.get("name")
+            for button in arch.xpath("//header/button")
+            if not safe_eval(button.get("invisible", "False"), state | {"id": integration.id})
+        ]
+        self.assertEqual(shown[0], "action_issue_key")
+
+    def test_owners(self):
+        self.owner.active = False
+        self.assertEqual(self._codes(), {"owner_archived"})
+        self.owner.unlink()
+        self.assertEqual(self._codes(), {"owner_missing"})
+
+    def test_key_without_end(self):
+        natives = self.env["res.users.apikeys"].with_user(self.owner).sudo()
+        natives._generate(None, "forever", None)
+        self.assertEqual(self._codes(user_id=self.owner.id), {"key_no_expiry"})
+
+    def test_dormant_key(self):
+        self._move(self.key, issued_at=self._days(-46))
+        self.assertEqual(self._codes(), {"key_dormant"})
+        self._move(self.key, last_used_at=self.now)
+        self.assertEqual(self._codes(), set())
+
+    def test_many_addresses(self):
+        self.env["auth.integration.key.address"].create(
+            [
+                {"key_id": self.key.id, "address": f"192.0.2.{number}",
+                 "first_seen": self.now, "last_seen": self.now}
+                for number in range(6)
+            ]
+        )
+        self.assertEqual(self._codes(), {"key_many_addresses"})
+
+    def test_administration_rights_also_by_implication(self):
+        implying = self.env["res.groups"].create(
+            {
+                "name": "Implies",
+                "implied_ids": [Command.link(self.env.ref("base.group_erp_manager").id)],
+            }
+        )
+        self.assertEqual(self._codes(), set())
+        self.integration.user_id.group_ids = [Command.link(implying.id)]
+        self.assertEqual(self._codes(), {"admin_rights"})
+
+    def test_password(self):
+        self.integration.user_id.password = "a password"
+        self.assertEqual(self._codes(), {"password_set"})
+
+    def test_personal_account(self):
+        natives = self.env["res.users.apikeys"].with_user(self.owner).sudo()
+        secret = natives._generate(None, "mine", self._days(1))
+        key = self.env["auth.integration.key"].search([("prefix", "=", secret[:8])])
+        self._move(key, use_count=10, last_used_at=self.now)
+        self.assertEqual(self._codes(user_id=self.owner.id), {"personal_account_used"})
+
+    def test_failing_now(self):
+        self._attempt(cause="key_unknown", integration_id=self.integration.id)
+        self.assertEqual(self._codes(), {"failing_now"})
+        self._attempt(outcome="success", integration_id=self.integration.id)
+        self.assertEqual(self._codes(), set())
+
+    def test_disabled_cron(self):
+        before = self._codes(integration_id=False)
+        self.assertNotIn("cron_disabled", before)
+        self.env.ref("auth_integration.ir_cron_rotation").active = False
+        self.assertIn("cron_disabled", self._codes(integration_id=False))
+
+    def test_server_settings(self):
+        parameters = self.env["ir.config_parameter"]
+        parameters.set_param("auth_integration.server.proxy_mode", "off_behind_proxy")
+        parameters.set_param("auth_integration.server.secret_key", "missing")
+        self.integration.policy_id.delivery = "webhook"
+        self.assertLessEqual(
+            {"proxy_mode_off", "secrets_not_encrypted"}, self._codes(integration_id=False)
+        )
+
+    def test_copied_database(self):
+        self.assertNotIn("database_copied", self._codes(integration_id=False))
+        self.env["ir.config_parameter"].set_param("database.uuid", "another")
+        self.assertIn("database_copied", self._codes(integration_id=False))
+
+    def test_database_of_another_identity(self):
+        """Stored once, at installation or by the upgrade; until then it counts as a copy."""
+        parameters = self.env["ir.config_parameter"]
+        database = self.env["auth.integration.database"]
+        identity = parameters.get_param("auth_integration.database_identity")
+        self.assertEqual(identity, database._identity())
+        system, oid = identity.split(":")
+        for stored, copied in [
+            (f"{system}:1", True),
+            (f"1:{oid}", True),
+            ("neutralized", True),
+            (f":{oid}", False),
+            (False, True),
+        ]:
+            with self.subTest(stored=stored):
+                parameters.set_param("auth_integration.database_identity", stored)
+                self.assertIs(database._is_copy(), copied)
+                self.assertIs("database_copied" in self._codes(integration_id=False), copied)
+                if stored:
+                    database.init()
+                    self.assertIs(database._is_copy(), copied)
+        database.init()
+        self.assertFalse(database._is_copy())
+        self.assertNotIn("database_copied", self._codes(integration_id=False))
+
+    def test_every_kind_is_tested_and_numbered_once(self):
+        self.assertEqual(len({kind.number for kind in findings.KINDS}), 23)
+        self.assertLess(max(kind.number for kind in findings.KINDS), findings.ID_STEP)
+
+    def test_texts_have_their_values(self):
+        """No finding shows a placeholder, whatever it is about."""
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self.env.ref("auth_integration.ir_cron_rotation").active = False
+        for finding in self.env["auth.integration.finding"].search([]):
+            with self.subTest(finding.code):
+                self.assertTrue(finding.message and finding.remedy)
+                self.assertNotIn("%(", finding.message + finding.remedy)
+
+    def test_acceptance_ends_at_its_time(self):
+        self.integration.user_id.password = "a password"
+        self.env.flush_all()
+        finding = self.env["auth.integration.finding"].search(
+            [("integration_id", "=", self.integration.id)]
+        )
+        acceptance = (
+            self.env["auth.integration.finding.acceptance"]
+            .with_user(self.manager)
+            .create({"finding_id": finding.id, "reason": "known", "until": self._days(1)})
+        )
+        self.assertEqual(self._codes(integration_id=self.integration.id, accepted=False), set())
+        self.env.cr.execute(
+            "UPDATE auth_integration_finding_acceptance SET until = %s WHERE id = %s",
+            (self._days(-1), acceptance.id),
+        )
+        self.assertEqual(
+            self._codes(integration_id=self.integration.id, accepted=False), {"password_set"}
+        )
+
+    # Fixes
+
+    def _finding(self, code, user):
+        self.env.flush_all()
+        self.env.invalidate_all()
+        findings = self.env["auth.integration.finding"]
+        domain = [("code", "=", code), ("integration_id", "=", self.integration.id)]
+        return findings.browse(findings.search(domain, limit=1).id).with_user(user)
+
+    def _history(self):
+        return " ".join(self.integration.message_ids.mapped("body"))
+
+    def test_who_may_write_users_restores_them(self):
+        self.integration.user_id.active = False
+        for user in (self.stranger, self.owner, self.manager):
+            with self.subTest(user.login), self.assertRaises(AccessError):
+                self._finding("archived_user_live_key", user).action_restore_user()
+            self.assertFalse(self.integration.user_id.active)
+        self._finding("archived_user_live_key", self.system).action_restore_user()
+        self.assertTrue(self.integration.user_id.active)
+        self.assertIn("Sys Administrator restored the technical user", self._history())
+
+    def test_an_owner_who_is_an_integration_user(self):
+        """From before that was refused."""
+        self.env.cr.execute(
+            "INSERT INTO auth_integration_owner_rel (integration_id, user_id) VALUES (%s, %s)",
+            (self.integration.id, self.env["res.users"].search([("login", "=", "warehouse")]).id),
+        )
+        self.assertIn("owner_is_integration_user", self._codes())
+        finding = self._finding("owner_is_integration_user", self.owner)
+        self.assertIn("warehouse, an integration user, is an owner of Shop", finding.message)
+
+    def test_administrators_restore_a_person(self):
+        natives = self.env["res.users.apikeys"].with_user(self.owner).sudo()
+        natives._generate(None, "mine", self._days(1))
+        self.owner.active = False
+        self.env.flush_all()
+        finding = self.env["auth.integration.finding"].search(
+            [("code", "=", "archived_user_live_key"), ("user_id", "=", self.owner.id)]
+        )
+        with self.assertRaises(UserError):
+            finding.with_user(self.manager).action_restore_user()
+        finding.with_user(self.system).action_restore_user()
+        self.assertTrue(self.owner.active)
+
+    def test_owners_issue_rotate_and_revoke(self):
+        self._move(self.key, issued_at=self._days(-80), replace_by=self._days(5))
+        for code, action in (("key_expiring", "action_rotate"), ("key_dormant", "action_revoke")):
+            with self.assertRaises(AccessError, msg=action):
+                getattr(self._finding(code, self.stranger), action)()
+        action = self._finding("key_expiring", self.owner).action_rotate()
+        rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
+        self.assertEqual(rotation.old_key_id, self.key)
+        self.assertIn("Olivia Owner opened the rotation", self._history())
+        action = self._finding("key_dormant", self.owner).action_revoke()
+        wizard = self.env[action["res_model"]].with_user(self.owner)
+        wizard = wizard.with_context(**action["context"]).create({"reason": "not needed"})
+        wizard.action_revoke()
+        self.assertEqual(self.key.state, "revoked")
+        self.assertIn("Olivia Owner revoked the API key", self._history())
+        action = self._finding("no_valid_key", self.owner).action_issue_key()
+        self.assertEqual(action["context"]["default_integration_id"], self.integration.id)
+
+    def test_stuck_and_failing_lead_to_where_it_is_seen(self):
+        self.key.action_rotate_now()
+        self.env.cr.execute(
+            "UPDATE auth_integration_rotation SET opened_at = %s WHERE old_key_id = %s",
+            (self._days(-4), self.key.id),
+        )
+        action = self._finding("rotation_stuck", self.owner).action_view_rotation()
+        rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
+        self.assertEqual(rotation.old_key_id, self.key)
+        self._attempt(cause="key_unknown", integration_id=self.integration.id)
+        action = self._finding("failing_now", self.owner).action_view_attempts()
+        attempts = self.env["auth.attempt"].with_user(self.owner).search(action["domain"])
+        self.assertEqual(attempts.mapped("cause"), ["key_unknown"])
+
+    def test_an_owner_sees_his_and_accepts_none(self):
+        for integration in (self.integration, self.foreign):
+            integration.user_id.password = "a password"
+        self.env.flush_all()
+        seen = self.env["auth.integration.finding"].with_user(self.owner).search([])
+        self.assertEqual(seen.integration_id, self.integration)
+        with self.assertRaises(AccessError):
+            self.env["auth.integration.finding.acceptance"].with_user(self.owner).create(
+                {"finding_id": seen[0].id, "reason": "no"}
+            )

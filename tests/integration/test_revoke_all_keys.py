@@ -1,0 +1,98 @@
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import tagged
+
+from ..common import IntegrationCommon
+
+
+@tagged("post_install", "-at_install")
+class TestRevokeAllKeys(IntegrationCommon):
+    """The break glass of an integration: all of its keys, and no other's, at once."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.secrets, cls.keys = [], cls.env["auth.integration.key"]
+        for _number in range(3):
+            secret, key = cls._issue(cls.integration)
+            cls.secrets.append(secret)
+            cls.keys += key
+        cls.other_secret, _key = cls._issue(cls.foreign)
+
+    def setUp(self):
+        super().setUp()
+        self.secrets = list(self.secrets)  # a test may add to its own
+
+    def _assert_all_refused(self):
+        self.assertEqual(set(self.keys.mapped("state")), {"revoked"})
+        self.assertFalse(any(map(self._check, self.secrets)))
+        self.assertFalse(any(map(self._native, self.keys)))
+        self.assertTrue(self._check(self.other_secret))
+
+    def test_owner_and_manager_may(self):
+        for user in (self.owner, self.manager):
+            with self.subTest(user=user.login):
+                self.assertIs(
+                    self.integration.with_user(user).revoke_all_keys("The host was lost"), True
+                )
+                self._assert_all_refused()
+                self.assertEqual(set(self.keys.mapped("end_reason")), {"The host was lost"})
+                self.assertEqual(self.keys.ended_by, user)
+                self.assertFalse(any(self.keys.mapped("compromised")))
+                secret, key = self._issue(self.integration)
+                self.secrets.append(secret)
+                self.keys = key
+
+    def test_stranger_may_not(self):
+        with self.assertRaises(AccessError):
+            self.integration.with_user(self.stranger).revoke_all_keys("mine now")
+        self.assertTrue(all(map(self._check, self.secrets)))
+        self.integration.revoke_all_keys("no key is left")
+        with self.assertRaises(AccessError):
+            self.integration.with_user(self.stranger).revoke_all_keys("mine now")
+
+    def test_a_reason_is_needed(self):
+        for reason in (False, "", "  ", 1):
+            with self.assertRaises(UserError):
+                self.integration.revoke_all_keys(reason)
+        self.assertTrue(all(map(self._check, self.secrets)))
+
+    def test_compromised_keys_stay_revoked(self):
+        self.integration.with_user(self.owner).revoke_all_keys("stolen", compromised=True)
+        self.assertTrue(all(self.keys.mapped("compromised")))
+        for key in self.keys:
+            with self.assertRaisesRegex(UserError, "compromised"):
+                key.with_user(self.manager)._undo_revocation()
+        self._assert_all_refused()
+
+    def test_keys_of_an_open_rotation(self):
+        """One that was handed over and is not in use yet, and none is handed over after."""
+        self.keys[0].action_rotate_now()
+        rotation = self.env["auth.integration.rotation"].search(
+            [("old_key_id", "=", self.keys[0].id)]
+        )
+        secret, new_key = rotation._claim()
+        self.secrets.append(secret)
+        self.keys += new_key
+        self.integration.revoke_all_keys("broken into")
+        self._assert_all_refused()
+        with self.assertRaises(UserError):
+            rotation._claim()
+
+    def test_dialog_lists_who_is_rejected(self):
+        action = self.integration.with_user(self.owner).action_revoke_all_keys()
+        wizard = (
+            self.env[action["res_model"]]
+            .with_user(self.owner)
+            .with_context(**action["context"])
+            .create({"reason": "broken into"})
+        )
+        for key in self.keys:
+            self.assertIn(key.prefix, wizard.warning)
+        with self.assertRaises(AccessError):
+            self.integration.with_user(self.stranger).action_revoke_all_keys()
+        # Whoever names an integration that is none of theirs is shown nothing of it.
+        named = self.env[wizard._name].with_user(self.stranger).create(
+            {"integration_id": self.integration.id, "reason": "curious"}
+        )
+        with self.assertRaises(AccessError):
+            named.warning  # noqa: B018  it is computed when it is read

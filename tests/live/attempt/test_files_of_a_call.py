@@ -1,0 +1,34 @@
+"""How many files of the add-on stand in the way of one warm call."""
+
+from pathlib import Path
+
+import pytest
+from attempt_world import WRONG_KEY, World
+
+HERE = Path(__file__).parents[1]
+SERVER = {
+    "modules": ("auth_integration", "auth_integration_files"),
+    "extra_addons": (HERE / "addons",),
+}
+
+
+@pytest.fixture(scope="module")
+def world(live_server):
+    return World(live_server("main"))
+
+
+# The goal is 10 and 12. In the way are small modules of one idea each: the attempt, the caller, the
+# calling key, whether the secret is a key; networks, agents and redaction; causes, references,
+# buckets and settings.
+@pytest.mark.parametrize(("key", "bound"), [("good", 15), (WRONG_KEY, 23)])
+def test_files_entered_by_a_warm_call(world, key, bound):
+    """Those who read how a key is accepted, or refused, read so many files."""
+    caller, secret = world.calls(), world.secret(key)
+    for _warm in range(3):
+        caller.json2(secret)
+    _status, headers, _body = caller.raw(
+        "POST", "/json/2/res.users/context_get", "{}",
+        {"Authorization": f"Bearer {secret}", "Content-Type": "application/json", "X-Files": "1"},
+    )
+    files = headers["X-Files"].split(",")
+    assert len(files) <= bound, files

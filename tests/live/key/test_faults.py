@@ -1,0 +1,303 @@
+"""While any part of the add-on fails, Odoo alone decides: the good get in, and nobody else."""
+
+import xmlrpc.client
+from pathlib import Path
+
+import pytest
+from clients import Authenticate, Json2, Jsonrpc, Line, Refused, Session, Xmlrpc, accepted
+
+HERE = Path(__file__).parents[1]
+PASSWORD = "a person's password"
+MAKE_WORLD = """
+    from datetime import datetime, timedelta
+    person = env["res.users"].create({"name": "person", "login": "person", "password": password})
+    owner = env.ref("base.user_admin")
+    uids, keys = {"person": person.id}, {}
+    rules = {"near": {"allowed_networks": "127.0.0.0/8"},
+             "far": {"allowed_networks": "192.0.2.0/24"},
+             "other": {"allowed_channels": "http"}}
+    for code in ("good", "expired", "removed", "archived", *rules):
+        integration = env["auth.integration"].create(
+            {"name": code, "code": code, "owner_ids": [(4, owner.id)], **rules.get(code, {})})
+        uids[code] = integration.user_id.id
+        keys[code] = integration.issue_key()["key"]
+    env.flush_all()
+    cr.execute("UPDATE res_users_apikeys SET expiration_date = %s WHERE user_id = %s",
+               [datetime.now() - timedelta(days=1), uids["expired"]])
+    cr.execute("DELETE FROM res_users_apikeys WHERE user_id = %s", [uids["removed"]])
+    cr.execute("UPDATE res_users SET active = FALSE WHERE id = %s", [uids["archived"]])
+    env.invalidate_all()
+    env["auth.integration.key"]._reconcile()
+    env.registry.clear_cache()
+    result = {"uids": uids, "keys": keys}
+"""
+
+# Every function of ours that runs while somebody authenticates, where it is looked up. Not here is
+# what only sets or reads a context variable.
+PLACES = (
+    "models.res_users:ResUsers._integration_id",
+    "models.res_users:ResUsers._rpc_user",
+    "models.res_users:ResUsers._session_state",
+    "models.res_users:ResUsers._acceptance_epoch",
+    "models.res_users:ResUsers._remember_acceptance",
+    "models.res_users:ResUsers._is_accepted_key",
+    "models.res_users:ResUsers._is_key_over_rpc",
+    "models.res_users:ResUsers._refusal_codes",
+    "models.res_users:ResUsers._require_api_key",
+    "models.res_users:ResUsers._session_token_with_integration",
+    "models.res_users:is_key_shaped",
+    "models.res_users_apikeys:ResUsersApikeys._check_and_note",
+    "models.res_users_apikeys:ResUsersApikeys._check_narrowed",
+    "models.res_users_apikeys:ResUsersApikeys._is_only_core_below",
+    "models.res_users_apikeys:ResUsersApikeys._authorize_secret",
+    "models.res_users_apikeys:ResUsersApikeys._recall",
+    "models.res_users_apikeys:ResUsersApikeys._identify",
+    "models.res_users_apikeys:ResUsersApikeys._authorize",
+    "models.res_users_apikeys:ResUsersApikeys._refusal_codes",
+    "models.res_users_apikeys:ResUsersApikeys._annotate",
+    "models.res_users_apikeys:ResUsersApikeys._live_facts",
+    "models.res_users_apikeys:is_key_shaped",
+    "models.res_users_apikeys:refusal_codes",
+    "models.ir_http:IrHttp._note_bearer_header",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._open",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._new_attempt",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._emit_in",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._emit_failure",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._successful_use",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._log_cursor",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._write_failure",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._write_use",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._add",
+    "models.attempt.auth_attempt_recorder:AuthAttempt._upsert",
+    "tools.attempt.attempt_logging:log_refusal",
+    "models.attempt.auth_attempt_recorder:_was_emitted",
+    "models.health.auth_integration_server:AuthIntegrationServer._detect_untrusted_proxy",
+    "models.key.auth_integration_key_usage:AuthIntegrationKey._record_use",
+    "tools.attempt.attempt:current",
+    "tools.attempt.attempt:note",
+    "tools.attempt.attempt:of_caller",
+    "tools.attempt.attempt:opened",
+    "tools.attempt.attempt:answer_with",
+    "tools.attempt.attempt:mark_decided",
+    "tools.attempt.attempt:Attempt.note",
+    "tools.attempt.caller:current",
+    "tools.key.authenticated_key:set",
+    "tools.key.identity_cache:IdentityCache.get",
+    "tools.key.identity_cache:IdentityCache.set",
+    "tools.key.identity_cache:IdentityCache.digest",
+    "tools.key.identity_cache:PasswordMemo.get",
+    "tools.key.identity_cache:PasswordMemo.set",
+    "tools.key.key_in_use:presented",
+    "tools.key.key_in_use:is_presented",
+    "tools.key.key_in_use:verdict",
+    "tools.hook_queries:query",
+    "tools.hook_queries:_query_on",
+    "tools.hook_queries:_query_first",
+    "tools.hook_queries:_query_within",
+    "models.attempt.auth_attempt_enrichment:AuthAttempt._enrich",
+    "models.attempt.auth_attempt_enrichment:AuthAttempt._user_query",
+    "models.attempt.auth_attempt_enrichment:AuthAttempt._lookup_context",
+    "tools.attempt.limits:failure_level",
+    "tools.attempt.limits:collapse_failure",
+    "models.attempt.auth_attempt_enrichment:AuthAttempt._failure_values",
+    "models.ir_http:strip_addon_frames",
+    "tools.attempt.references:reference",
+    "tools.attempt.buckets:bucket_hash",
+    "tools.attempt.user_agent:describe",
+    "tools.key.usage_writer:UsageWriter.add",
+    "tools.attempt.http_failures:report",
+    "tools.attempt.log_redaction:_describe",
+    "tools.attempt.service_calls:report_refusal",
+    "tools.health.probe:enter_service",
+    "tools.health.probe:leave_service",
+)
+
+
+@pytest.fixture(scope="module")
+def server(live_server):
+    return live_server(
+        "main",
+        modules=("auth_integration", "auth_integration_faults"),
+        extra_addons=(HERE / "addons",),
+    )
+
+
+@pytest.fixture(scope="module")
+def world(server):
+    return server.shell(MAKE_WORLD, password=PASSWORD)
+
+
+class FaultyLine(Line):
+    """Calls during which one function of the add-on fails."""
+
+    def __init__(self, server, place):
+        super().__init__(server)
+        self.place, self.reached = place, 0
+
+    def request(self, method, path, body=None, headers=()):
+        headers = {**dict(headers), "X-Fault": self.place}
+        status, answered, answer = super().request(method, path, body, headers)
+        self.reached += int(answered["X-Fault-Reached"])
+        return status, answered, answer
+
+
+def calls_with_key(line, login, uid, key):
+    """Every way to use a key."""
+    server = line.server
+    return {
+        "xmlrpc": Xmlrpc(server, uid, key, line),
+        "jsonrpc": Jsonrpc(server, uid, key, line),
+        "json2": Json2(server, key, line),
+        "authenticate": Authenticate(server, login, key, line),
+    }
+
+
+def context_of(client):
+    return lambda: client.call("res.users", "context_get")
+
+
+def let_in(call):
+    """Whether a call is accepted; an answer that it may be tried again is none."""
+    try:
+        return accepted(call)
+    except (RuntimeError, xmlrpc.client.Fault) as error:
+        assert "Try again later" in str(error)
+        return False
+
+
+def logs_in(line, password):
+    """Whether a person is let in by the web client's login."""
+    try:
+        return Session(line.server, "person", password, line).uid
+    except Refused:
+        return False
+
+
+def check(server, world, line):
+    """Good keys and passwords are accepted, twice: what was learned may be at fault. Wrong and
+    ended ones are refused, and so are those that have rules which do not allow the call."""
+    server.expect_log(".")
+    uids, keys = world["uids"], world["keys"]
+    found, expected = {}, {}
+    for name, key in {**keys, "wrong": "0" * 40}.items():
+        if name == "near":
+            continue  # accepted by us, and refused by Odoo alone
+        login = name if name in uids else "good"
+        for way, client in calls_with_key(line, login, uids[login], key).items():
+            for turn in (1, 2) if name == "good" else (1,):
+                found[name, way, turn] = let_in(context_of(client))
+                expected[name, way, turn] = name == "good"
+    for name, password in (("right", PASSWORD), ("other", "a wrong password")):
+        found[name, "web"] = bool(logs_in(line, password))
+        found[name, "xmlrpc"] = accepted(context_of(Xmlrpc(server, uids["person"], password, line)))
+        expected |= {(name, way): name == "right" for way in ("web", "xmlrpc")}
+    assert {case: got for case, got in found.items() if got != expected[case]} == {}
+
+
+def renew(server, world):
+    """Have a good key that no process knows yet, and a password that was not yet accepted."""
+    world["keys"]["good"] = server.shell(
+        """
+        env["res.users"].search([("login", "=", "person")]).password = password
+        integration = env["auth.integration"].search([("code", "=", "good")])
+        result = integration.issue_key()["key"]
+        """,
+        password=PASSWORD,
+    )
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_odoo_alone_decides(server, world, place):
+    renew(server, world)
+    line = FaultyLine(server, place)
+    check(server, world, line)
+    assert line.reached, "no call came by this function"
+
+
+@pytest.mark.parametrize("table", ["auth_integration", "auth_integration_key", "auth_attempt"])
+def test_without_a_table(server, world, table):
+    """The transaction of the login survives a query of ours that fails."""
+    renew(server, world)
+    server.sql(f"ALTER TABLE {table} RENAME TO {table}_away")
+    try:
+        check(server, world, Line(server))
+    finally:
+        server.sql(f"ALTER TABLE {table}_away RENAME TO {table}")
+
+
+def test_a_password_is_changed_all_the_same(server, world):
+    """Although when it was changed cannot be noted."""
+    server.expect_log(".")
+    table = "auth_integration_password_change"
+    server.sql(f"ALTER TABLE {table} RENAME TO {table}_away")
+    try:
+        server.shell(
+            "env['res.users'].search([('login', '=', 'person')]).password = 'another password'"
+        )
+    finally:
+        server.sql(f"ALTER TABLE {table}_away RENAME TO {table}")
+    assert logs_in(Line(server), "another password")
+
+
+# Keys with rules ---------------------------------------------------------------------------------
+
+
+def answers(line, world, name):
+    """What a key gets on every way: ``accepted``, ``refused``, or the error's text."""
+    found = {}
+    for way, client in calls_with_key(
+        line, name, world["uids"][name], world["keys"][name]
+    ).items():
+        try:
+            found[way] = "accepted" if accepted(context_of(client)) else "refused"
+        except (RuntimeError, xmlrpc.client.Fault) as error:
+            found[way] = str(error)
+    return found
+
+
+def test_rules_are_held(server, world):
+    """While all is well, a key with rules works where they allow it, and nowhere else."""
+    line = Line(server)
+    expected = {"near": {"accepted"}, "far": {"refused"}, "other": {"refused"}}
+    assert {name: set(answers(line, world, name).values()) for name in expected} == expected
+
+
+def test_unreadable_rules_are_no_wrong_key(server, world):
+    """While the rules cannot be read, the call is refused, and told that it may be tried again."""
+    server.expect_log(".")
+    line = FaultyLine(server, "models.res_users_apikeys:ResUsersApikeys._live_facts")
+    for name in ("near", "far"):
+        for way, answer in answers(line, world, name).items():
+            assert "Try again later" in answer, (name, way)
+            assert "auth_integration_faults" not in answer  # nor what of ours has failed
+        assert answers(line, world, name)["json2"].startswith("503 ")
+    assert set(answers(Line(server), world, "near").values()) == {"accepted"}
+
+
+def test_native_scope_is_what_stock_refuses(server, world):
+    """The native rows of keys with rules bear a scope that stock does not know; no others do."""
+    rows = server.sql(
+        "SELECT u.login, n.scope FROM res_users_apikeys n JOIN res_users u ON u.id = n.user_id"
+        " WHERE u.login IN ('near', 'far', 'other', 'archived')"
+    )
+    restricted = dict.fromkeys(("near", "far", "other"), "auth_integration")
+    assert {row["login"]: row["scope"] for row in rows} == restricted | {"archived": "rpc"}
+
+
+def test_what_core_alone_accepted_is_not_taken_for_a_password(server):
+    """A key that was accepted while our part failed is asked for on the next call all the same."""
+    server.expect_log(".")
+    made = server.shell(
+        """
+        user = env["res.users"].with_context(no_reset_password=True).create(
+            {"name": "holder", "login": "holder"})
+        result = user.id, env["res.users.apikeys"].with_user(user).sudo()._generate(
+            None, "holder", "2099-01-01")
+        """
+    )
+    uid, key = made
+    for place in ("models.res_users_apikeys:ResUsersApikeys._check_and_note",):
+        client = Xmlrpc(server, uid, key, FaultyLine(server, place))
+        assert accepted(context_of(client))
+    server.sql("DELETE FROM res_users_apikeys WHERE user_id = %s", [uid])
+    assert not accepted(context_of(Xmlrpc(server, uid, key)))

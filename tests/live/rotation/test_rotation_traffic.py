@@ -1,0 +1,464 @@
+"""Rotation under continuous traffic: nobody is refused, whatever happens at whichever moment.
+
+Clients call without a pause over every protocol and retry broken connections only. Meanwhile the
+key rotates by each delivery, from due to the end of the old key, and the server is killed at every
+step.
+"""
+
+import base64
+import contextlib
+import http.client
+import itertools
+import json
+import secrets
+import sys
+import threading
+import time
+import xmlrpc.client
+from pathlib import Path
+
+import pytest
+from clients import Authenticate, Json2, Jsonrpc, Refused, Xmlrpc, administrator
+from key_endpoint import Endpoint
+
+ADDONS = Path(__file__).parents[1] / "addons"
+SERVER = {
+    "workers": 2,
+    "extra_addons": (ADDONS,),
+    "modules": ("auth_integration", "auth_integration_crash"),
+}
+BROKEN = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
+CODES = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """Files and settings that the server shares with the test, in its environment."""
+    folder = tmp_path_factory.mktemp("rotation")
+    endpoint = Endpoint(folder)
+    settings = {
+        "AUTH_INTEGRATION_SECRET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AUTH_INTEGRATION_CRASH_FILE": str(folder / "crash"),
+        "AUTH_INTEGRATION_KEY_FILE": str(folder / "keys"),
+        "SSL_CERT_FILE": endpoint.authority,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield folder, endpoint
+    endpoint.close()
+
+
+@pytest.fixture(scope="module")
+def server(workplace, live_server):
+    """Two workers, and the add-on that can kill them."""
+    server = live_server("main")
+    server.shell("env['ir.config_parameter'].set_param("
+                 "'auth_integration.webhook_allowed_networks', '127.0.0.0/8')")
+    return server
+
+
+class Traffic:
+    """Clients of one integration on every protocol, one call after the other.
+
+    :param pause: seconds between two calls of a client
+    """
+
+    def __init__(self, server, integration, key, pause=0):
+        self.server, self.integration, self.key = server, integration, key
+        self.pause = pause
+        self.calls = dict.fromkeys(("xmlrpc", "jsonrpc", "json2", "authenticate"), 0)
+        self.refusals, self.errors = [], []
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(way,), daemon=True) for way in self.calls
+        ]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def client(self, way, key):
+        uid, login = self.integration["uid"], self.integration["code"]
+        return {
+            "xmlrpc": lambda: Xmlrpc(self.server, uid, key),
+            "jsonrpc": lambda: Jsonrpc(self.server, uid, key),
+            "json2": lambda: Json2(self.server, key),
+            "authenticate": lambda: Authenticate(self.server, login, key),
+        }[way]()
+
+    def call(self, way, key, model="res.users", method="context_get"):
+        """Call until the connection holds.
+
+        :raise Refused: the credentials were not accepted
+        """
+        while True:
+            try:
+                return self.client(way, key).call(model, method)
+            except (*BROKEN, json.JSONDecodeError):
+                if self._stop.is_set():
+                    return None
+                time.sleep(0.05)
+
+    def _run(self, way):
+        while not self._stop.is_set():
+            key = self.key
+            try:
+                self.call(way, key)
+                self.calls[way] += 1
+            except Refused as refused:
+                self.refusals.append((way, key[:8], time.time(), str(refused)))
+            except Exception as error:
+                self.errors.append((way, repr(error)))
+            self._stop.wait(self.pause)
+
+    def wait_for_calls(self, count=2):
+        """Wait until every client has made so many more calls."""
+        before = dict(self.calls)
+        deadline = time.monotonic() + 60
+        while any(self.calls[way] < before[way] + count for way in before):
+            assert time.monotonic() < deadline, "no traffic"
+            time.sleep(0.02)
+
+    def switch_to(self, key):
+        """Do as a careful client does: verify the new key by a call, then let the old one go."""
+        self.call("json2", key)
+        self.key = key
+
+
+class Drive:
+    """One integration and its rotation, driven from due to done, over any number of crashes."""
+
+    def __init__(self, server, workplace, delivery, days=20, answers=()):
+        self.server, (self.folder, self.endpoint), self.delivery = server, workplace, delivery
+        self.endpoint.taken.clear()
+        self.endpoint.answers[:] = answers
+        (self.folder / "keys").write_text("")
+        self.code = f"drive{next(CODES)}"
+        made = server.shell(
+            """
+            policy = env["auth.integration.policy"].create({
+                "name": login, "delivery": delivery, "overlap_days": 7})
+            integration = env["auth.integration"].create({
+                "name": login, "code": login, "policy_id": policy.id, "webhook_url": url,
+                "owner_ids": [(4, env.ref("base.user_admin").id)]})
+            integration._set_webhook_secret("whsec_" + "c2VjcmV0" * 5)
+            key = integration.issue_key()
+            result = {"id": integration.id, "uid": integration.user_id.id, "code": login,
+                      "key": key["key"]}
+            """,
+            login=self.code, delivery=delivery, url=self.endpoint.url,
+        )
+        self.integration, self.old = made, made["key"]
+        self.days = days
+        self.killed = False
+        # Its owner has had his digest of today for the integration before.
+        server.sql("DELETE FROM auth_integration_digest")
+
+    def make_due(self):
+        self.server.sql(
+            """
+            UPDATE auth_integration_key SET
+                replace_by = now() AT TIME ZONE 'UTC' + make_interval(days => %s),
+                expires_at = now() AT TIME ZONE 'UTC' + make_interval(days => %s)
+            WHERE integration_id = %s""",
+            [self.days, self.days, self.integration["id"]],
+        )
+        self.server.sql(
+            "UPDATE auth_integration_key_address a SET first_seen = first_seen - interval '30 days'"
+            " FROM auth_integration_key k WHERE k.id = a.key_id AND k.integration_id = %s",
+            [self.integration["id"]],
+        )
+        self._align_native()
+
+    def _align_native(self):
+        self.server.sql(
+            "UPDATE res_users_apikeys n SET expiration_date = LEAST(k.expires_at, k.retire_at)"
+            " FROM auth_integration_key k WHERE k.apikey_id = n.id AND k.hash = n.key"
+            " AND k.ended_at IS NULL AND k.integration_id = %s",
+            [self.integration["id"]],
+        )
+
+    def rotation(self):
+        """The one rotation of the old key, with its state; None before it is opened."""
+        rows = self.server.shell(
+            """
+            rotations = env["auth.integration.rotation"].search([
+                ("old_key_id.prefix", "=", prefix), ("cancelled_at", "=", False)])
+            result = rotations.read(["state", "old_key_id", "last_error", "tries"])
+            """,
+            prefix=self.old[:8],
+        )
+        assert len(rows) <= 1, "rotated twice"
+        return rows[0] if rows else None
+
+    def state(self):
+        rotation = self.rotation()
+        return rotation and rotation["state"]
+
+    def as_admin(self, model, method, *args):
+        """Call in the server as an administrator; a server that dies of it is started again."""
+        try:
+            return administrator(self.server).call(model, method, *args)
+        except (*BROKEN, xmlrpc.client.Fault):
+            self.revive()
+            return None
+
+    def crash_at(self, step):
+        """Let the workers be killed at this step.
+
+        With `` all`` their master too; with `` cut`` the connection is lost instead.
+        """
+        (self.folder / "crash").write_text(step)
+        self.killed = step.endswith(" all")
+
+    def revive(self):
+        """Start the server again if its last step was reached; it may be still dying."""
+        if self.killed and not (self.folder / "crash").exists():
+            self.killed = False
+            self.server.kill9()
+            self.server.start()
+
+    def run_schedule(self):
+        self.server.sql("UPDATE auth_integration_rotation SET next_try_at = NULL")
+        cron = self.server.sql(
+            "SELECT res_id FROM ir_model_data WHERE name = 'ir_cron_rotation'"
+            " AND module = 'auth_integration'"
+        )[0]["res_id"]
+        return self.as_admin("ir.cron", "method_direct_trigger", [cron])
+
+    def revoke(self, secret):
+        [key] = self.server.sql(
+            "SELECT id FROM auth_integration_key WHERE prefix = %s", [secret[:8]]
+        )
+        return self.as_admin("auth.integration.key", "revoke", [key["id"]], "leaked")
+
+    def fetch(self):
+        """What the integration's side has received by now; None when an answer was lost."""
+        if self.delivery == "claim":
+            rotation = self.rotation()
+            return rotation and self.as_admin(
+                "auth.integration.rotation", "claim_for_test", rotation["id"]
+            )
+        if self.delivery == "self_service":
+            try:
+                client = Json2(self.server, self.old)
+                return client.call("auth.integration.key", "rotate")["key"]
+            except (*BROKEN, json.JSONDecodeError):
+                self.revive()
+                return None
+            except RuntimeError as error:  # the database was cut off: an answer lost, too
+                assert "InterfaceError" in str(error), error
+                return None
+        if self.delivery == "webhook":
+            return self.endpoint.taken[-1] if self.endpoint.taken else None
+        keys = (self.folder / "keys").read_text().split()
+        return keys[-1] if keys else None
+
+    def pass_overlap(self):
+        """Let the days of the overlap pass, in the database."""
+        self.server.sql(
+            "UPDATE auth_integration_key SET retire_at = now() AT TIME ZONE 'UTC'"
+            " WHERE prefix = %s",
+            [self.old[:8]],
+        )
+        self._align_native()
+
+    def to_overlap(self, traffic):
+        """Run the schedule and fetch, again and again, until the new key is in use."""
+        for _turn in range(12):
+            self.run_schedule()
+            if self.state() in ("overlap", "done"):
+                return
+            if key := self.fetch():
+                with contextlib.suppress(Refused):
+                    self._switch(traffic, key)
+            self.revive()
+        raise AssertionError(f"stuck: {self.rotation()}")
+
+    def _switch(self, traffic, key):
+        switching = threading.Thread(target=traffic.switch_to, args=(key,), daemon=True)
+        switching.start()
+        while switching.is_alive():
+            switching.join(0.1)
+            self.revive()
+
+    def finish(self, traffic):
+        """Let the overlap pass and the old key end."""
+        assert traffic.key != self.old
+        traffic.wait_for_calls()
+        self.pass_overlap()
+        traffic.wait_for_calls()
+        self.run_schedule()
+        self.run_schedule()
+        traffic.wait_for_calls()
+
+    def check_end(self, traffic):
+        """One rotation, done; the old key refused, the new one good; nothing left to clean."""
+        assert self.state() == "done", self.rotation()
+        with pytest.raises(Refused):
+            traffic.call("json2", self.old)
+        keys = self.server.sql(
+            "SELECT k.prefix, k.ended_at, n.id FROM auth_integration_key k"
+            " LEFT JOIN res_users_apikeys n ON n.id = k.apikey_id AND n.key = k.hash"
+            " WHERE k.integration_id = %s",
+            [self.integration["id"]],
+        )
+        live = [k["prefix"] for k in keys if k["ended_at"] is None]
+        assert live == [traffic.key[:8]], (live, keys)
+        orphans = self.server.sql(
+            "SELECT n.index FROM res_users_apikeys n WHERE n.user_id = %s AND (n.expiration_date"
+            " IS NULL OR n.expiration_date > now() AT TIME ZONE 'UTC')",
+            [self.integration["uid"]],
+        )
+        assert [row["index"] for row in orphans] == live
+
+
+def drive(server, workplace, delivery, crash=None, **options):
+    """One whole rotation under traffic; with a crash at one step."""
+    if crash:
+        server.expect_log(".*")  # what is killed in the middle complains
+    driving = Drive(server, workplace, delivery, **options)
+    # Where the server starts again, it does not share the machine with clients at full speed.
+    pause = 0.03 if crash else 0
+    with Traffic(server, driving.integration, driving.old, pause) as traffic:
+        traffic.wait_for_calls()
+        driving.make_due()
+        crash_file = driving.folder / "crash"
+        if crash:
+            driving.crash_at(crash)
+        driving.to_overlap(traffic)
+        driving.finish(traffic)
+        driving.check_end(traffic)
+        reached = not crash_file.exists()
+        crash_file.unlink(missing_ok=True)
+    assert not traffic.refusals, traffic.refusals
+    assert not traffic.errors, traffic.errors[:5]
+    assert reached, f"{crash} was never reached"
+    print(f"{delivery} {crash or ''}: {traffic.calls}", file=sys.stderr)
+    return driving, traffic
+
+
+@pytest.mark.parametrize("delivery", ["claim", "self_service", "webhook", "file"])
+def test_no_refusal_while_the_key_rotates(server, workplace, delivery):
+    """Continuous traffic on each protocol, from the first notice to the end of the old key.
+
+    ``file`` is the delivery of another add-on, in one small class.
+    """
+    drive(server, workplace, delivery)
+
+
+STEPS = {
+    "claim": [
+        "before _reconcile",
+        "before _open_batch",
+        "after _open_batch",
+        "after _ask_owners",
+        "after _send_digest",
+        "after _record_generated",
+        "after _make_new_key all",
+        "after claim_for_test",
+        "before _confirm_first_use",
+        "after _confirm",
+        "after _retire",
+        "after _confirm_first_use",
+        "after _announce",
+    ],
+    "self_service": ["after _lock_for_handing_over", "after _make_new_key", "after rotate all"],
+    "webhook": [
+        "after _generate_all",
+        "after _make_new_keys",
+        "before _commit",
+        "after _commit",
+        "before _send",
+        "after _send all",
+        "before _note_arrival",
+        "after _note_arrival",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "delivery, step", [(delivery, step) for delivery, steps in STEPS.items() for step in steps]
+)
+def test_kill_9_at_each_step(server, workplace, delivery, step):
+    """The next run goes on: no key twice, nobody refused, nothing to clean by hand."""
+    drive(server, workplace, delivery, crash=step)
+
+
+def test_key_works_when_the_endpoint_gets_it(server, workplace):
+    """It is committed before it is sent: the receiver may verify it before it answers."""
+    driving, states = Drive(server, workplace, "webhook"), []
+
+    def verify(key):
+        states.append(Json2(server, key).call("auth.integration.key", "whoami")["state"])
+
+    driving.make_due()
+    driving.endpoint.verify = verify
+    try:
+        driving.run_schedule()
+    finally:
+        driving.endpoint.verify = None
+    assert states == ["active"]
+    assert driving.state() == "overlap"
+
+
+@pytest.mark.parametrize(
+    "answer, step",
+    [
+        (410, "before _reject"),
+        (410, "after _reject"),
+        (503, "after _note_failure"),
+        (None, "before _note_failure"),
+    ],
+)
+def test_kill_9_where_the_endpoint_did_not_take_the_key(server, workplace, answer, step):
+    """It refuses, fails or hangs up at first; what it has refused is never used."""
+    drive(server, workplace, "webhook", crash=step, answers=[answer])
+
+
+@pytest.mark.parametrize("step", ["before _take_back_overlap", "after _take_back_overlap"])
+def test_kill_9_while_the_old_key_is_given_back(server, workplace, step):
+    """The new key has leaked in its overlap and is revoked: the old one is needed again. Both
+    happen, or neither; pressed again, it is done."""
+    server.expect_log(".*")
+    driving = Drive(server, workplace, "claim")
+    with Traffic(server, driving.integration, driving.old, pause=0.03) as traffic:
+        traffic.wait_for_calls()
+        driving.make_due()
+        driving.to_overlap(traffic)
+        leaked, traffic.key = traffic.key, driving.old
+        traffic.wait_for_calls()
+        driving.crash_at(step)
+        driving.revoke(leaked)
+        driving.revive()
+        assert not (driving.folder / "crash").exists()
+        assert driving.state() == "overlap"
+        driving.revoke(leaked)
+        assert driving.state() == "due"
+        driving.to_overlap(traffic)
+        driving.finish(traffic)
+        driving.check_end(traffic)
+    assert not traffic.refusals, traffic.refusals
+
+
+@pytest.mark.parametrize(
+    "delivery, step",
+    [
+        ("claim", "after _make_new_key"),
+        ("claim", "after _retire"),
+        ("claim", "after _send_digest"),
+        ("self_service", "after _make_new_key"),
+        ("webhook", "after _make_new_keys"),
+        ("webhook", "before _note_arrival"),
+    ],
+)
+def test_database_connection_cut(server, workplace, delivery, step):
+    """As if the server had died, but it goes on."""
+    drive(server, workplace, delivery, crash=f"{step} cut")

@@ -1,0 +1,211 @@
+from lxml import etree
+from odoo.exceptions import UserError
+from odoo.fields import Command
+from odoo.tests import HttpCase, new_test_user, tagged
+from odoo.tools.safe_eval import safe_eval
+
+from ..common import IntegrationCommon
+
+ACTIONS = (
+    "auth_integration_action",
+    "auth_integration_finding_action",
+    "auth_integration_key_action",
+    "auth_integration_rotation_action",
+    "auth_attempt_action",
+    "auth_attempt_report_action",
+    "auth_attempt_hours_action",
+    "auth_integration_policy_action",
+    "auth_integration_diagnosis_action",
+)
+
+
+@tagged("post_install", "-at_install")
+class TestScreens(IntegrationCommon):
+    """Whatever a screen offers can be asked of the server: views, filters, groups."""
+
+    def _screens(self, user):
+        """Each action as a user gets it: its model and its search view."""
+        for name in ACTIONS:
+            with self.subTest(action=name, user=user.login):
+                action = self.env.ref(f"auth_integration.{name}")
+                model = self.env[action.res_model].with_user(user)
+                views = [(False, mode) for mode in action.view_mode.split(",")]
+                archs = model.get_views([*views, (action.search_view_id.id, "search")])["views"]
+                yield model, etree.fromstring(archs["search"]["arch"])
+
+    def test_each_filter_finds(self):
+        for user in (self.manager, self.owner):
+            for model, search in self._screens(user):
+                for node in search.iterfind(".//filter[@domain]"):
+                    with self.subTest(model=model._name, filter=node.get("name")):
+                        model.search(safe_eval(node.get("domain"), {"uid": user.id}), limit=5)
+
+    def test_each_group_counts(self):
+        for user in (self.manager, self.owner):
+            for model, search in self._screens(user):
+                for node in search.iterfind(".//filter[@context]"):
+                    with self.subTest(model=model._name, filter=node.get("name")):
+                        group = safe_eval(node.get("context"))["group_by"]
+                        groups = model.formatted_read_group([], [group], ["__count"])
+                        counted = sum(line["__count"] for line in groups)
+                        # A record with two owners is in two groups.
+                        self.assertGreaterEqual(counted, model.search_count([]))
+
+    def test_an_empty_search_claims_nothing(self):
+        """Odoo shows the same text when nothing is there and when a search finds nothing."""
+        for name in ACTIONS:
+            with self.subTest(action=name):
+                action = self.env.ref(f"auth_integration.{name}")
+                text = etree.fromstring(f"<div>{action.help}</div>")
+                self.assertRegex(text.findtext("p"), r"(No|Nothing) .*found$|^Nothing found$")
+
+    def test_each_action_has_its_button(self):
+        """What people can do, some screen offers: an action without a button is never found."""
+        views = self.env["ir.ui.view"].search([("key", "=", False)])
+        ours = views.filtered(lambda view: view.xml_id.startswith("auth_integration."))
+        offered = set()
+        for arch in ours.mapped("arch_db"):
+            offered |= set(etree.fromstring(arch).xpath("//button/@name"))
+        for model in self.env.values():
+            if not model._name.startswith(("auth.integration", "auth.attempt")):
+                continue
+            actions = {
+                name
+                for class_ in type(model).mro()
+                if class_.__module__.startswith("odoo.addons.auth_integration")
+                for name in vars(class_)
+                if name.startswith("action_")
+            }
+            with self.subTest(model=model._name):
+                # The one that programs call; people press action_rotate, which calls it.
+                self.assertLessEqual(actions - {"action_rotate_now"}, offered)
+
+    def _shown(self, button, **values):
+        return not safe_eval(button.get("invisible", "False"), values)
+
+    def test_the_form_has_one_thing_to_do_first(self):
+        """Whatever state an integration is in: two buttons of the same colour are a riddle."""
+        form = self.env["auth.integration"].with_user(self.owner).get_view(view_type="form")
+        header = etree.fromstring(form["arch"]).xpath("//header//button[hasclass('btn-primary')]")
+        for values, first in (
+            ({}, "action_issue_key"),
+            ({"has_key_to_claim": True}, "action_claim_key"),
+            ({"user_active": False}, None),
+            ({"user_active": False, "has_key_to_claim": True}, None),
+        ):
+            state = {"id": 1, "active": True, "user_active": True, "has_key_to_claim": False}
+            shown = [b.get("name") for b in header if self._shown(b, **(state | values))]
+            self.assertEqual(shown, [first] if first else [], values)
+        form = self.env["auth.integration"].with_user(self.system).get_view(view_type="form")
+        [restore] = etree.fromstring(form["arch"]).xpath(
+            "//header//button[@name='action_restore_user']"
+        )
+        self.assertTrue(self._shown(restore, id=1, active=True, user_active=False))
+        boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
+        self.assertFalse(etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]"))
+
+    def test_the_card_says_that_keys_are_refused(self):
+        arch = self.env["auth.integration"].get_view(view_type="kanban")["arch"]
+        [refused] = etree.fromstring(arch).xpath("//span[contains(., 'refused')]")
+        self.assertIn("user_active", refused.get("t-elif"))
+        following = [node.get("t-elif") or "else" for node in refused.itersiblings()]
+        self.assertIn("else", following, "only then it counts live keys")
+
+    def test_owner_claims_from_the_integration(self):
+        """The mail leads to the integration's form: what is to be done is the first button."""
+        integration = self.integration.with_user(self.owner)
+        self.assertFalse(integration.has_key_to_claim)
+        with self.assertRaises(UserError):
+            integration.action_claim_key()
+        keys = [self._issue(self.integration)[1] for _number in range(2)]
+        for key, end in zip(keys, ("2099-01-02 00:00:00", "2099-01-01 00:00:00"), strict=True):
+            self._move(key, replace_by=end, expires_at=end, first_used_at="2026-01-01 00:00:00")
+            key.action_rotate_now()
+        integration.invalidate_recordset()
+        self.assertTrue(integration.has_key_to_claim)
+        rotations = self.env["auth.integration.rotation"]
+        for key in reversed(keys):  # the first to end first
+            action = integration.action_claim_key()
+            rotation = rotations.browse(action["context"]["default_rotation_id"])
+            self.assertEqual(rotation.old_key_id, key)
+            rotation.with_user(self.owner)._claim()
+        integration.invalidate_recordset()
+        self.assertFalse(integration.has_key_to_claim)
+
+    def test_owner_gets_no_policy_menu_and_no_settings(self):
+        visible = self.env["ir.ui.menu"].with_user(self.owner).load_menus(False)
+        root = self.env.ref("auth_integration.auth_integration_menu_root")
+        self.assertIn(root.id, visible)
+        self.assertNotIn(self.env.ref("base.menu_administration").id, visible)
+        for name in ("settings", "settings_policies"):
+            menu = self.env.ref(f"auth_integration.auth_integration_menu_{name}")
+            self.assertNotIn(menu.id, visible)
+
+    def test_users_with_live_keys_are_found(self):
+        users = self.env["res.users"].with_user(self.system).with_context(active_test=False)
+        self._issue(self.integration)
+        technical = self.integration.user_id.with_user(self.system)
+        self.assertEqual(technical.api_key_flag, "live")
+        self.assertIn(technical, users.search([("has_live_api_key", "=", True)]))
+        self.assertIn(self.foreign.user_id, users.search([("has_live_api_key", "=", False)]))
+        technical.active = False
+        self.assertEqual(technical.api_key_flag, "refused")
+        archived = [("active", "=", False), ("has_live_api_key", "=", True)]
+        self.assertIn(technical, users.search(archived))
+
+    def test_user_reads_his_own_keys(self):
+        fields = ["name", "api_key_record_ids"]
+        self.assertFalse(self.stranger.with_user(self.stranger).read(fields)[0][fields[1]])
+        self.env["res.users.apikeys"].with_user(self.stranger).sudo()._generate(
+            None, "Own", "2099-01-01 00:00:00"
+        )
+        keys = self.stranger.with_user(self.stranger).read(fields)[0][fields[1]]
+        self.assertEqual(len(keys), 1)
+        self.assertFalse(self.env["auth.integration.key"].with_user(self.owner).search(
+            [("id", "in", keys)]
+        ))
+
+    def test_archiving_names_who_breaks(self):
+        self.assertFalse(self.integration.archive_warning)
+        _secret, key = self._issue(self.integration, name="Orders")
+        self.integration.invalidate_recordset()
+        self.assertIn("Orders", self.integration.archive_warning)
+        self.assertIn(key.prefix, self.integration.user_id.archive_warning)
+
+    def test_the_connection_sheet_speaks_the_readers_language(self):
+        self.env["res.lang"]._activate_lang("fr_FR")
+        terms = {"Settings of the external system": "Réglages"}
+        body = self.env.ref("auth_integration.connection_sheet_body")
+        body.update_field_translations("arch_db", {"fr_FR": terms})
+        integration = self.integration.with_user(self.owner).with_context(lang="fr_FR")
+        sheet = integration.env["ir.qweb"]._render(
+            "auth_integration.connection_sheet", integration._connection_sheet_values()
+        )
+        self.assertIn("Réglages", sheet)
+        self.assertIn('lang="fr-FR"', sheet)
+
+    def test_closing_the_tab_does_not_log_the_new_key(self):
+        """The web client saves the open dialogue that shows a key; core's query is logged."""
+        dialogue = self.env["res.users.apikeys.show"].with_user(self.owner)
+        with self.assertNoLogs("odoo.sql_db"):
+            self.assertEqual(dialogue.web_save({"key": "0" * 40}, {}), [])
+
+
+@tagged("post_install", "-at_install")
+class TestSettingsPage(HttpCase):
+    def test_technical_users_are_no_pending_invitations(self):
+        """Core takes whoever never logged in for invited; a person who was invited stays listed."""
+        boss = new_test_user(self.env, "boss", "base.group_user,base.group_system", password="boss")
+        invited = new_test_user(self.env, "invited")
+        integration = self.env["auth.integration"].create(
+            {"name": "Shop", "code": "shop", "owner_ids": [Command.set(boss.ids)]}
+        )
+        self.authenticate("boss", "boss")
+        before = self.make_jsonrpc_request("/base_setup/data")
+        listed = [user for user, _login in before["pending_users"]]
+        self.assertIn(invited.id, listed)
+        self.assertNotIn(integration.user_id.id, listed)
+        integration.unlink()
+        after = self.make_jsonrpc_request("/base_setup/data")
+        self.assertEqual(after["pending_count"], before["pending_count"], "it was archived")
+        self.assertEqual(before["active_users"], after["active_users"] + 1)

@@ -1,0 +1,220 @@
+"""What a worker remembers of verified secrets, and what it must not hold."""
+
+import hashlib
+import pickle
+import sys
+import threading
+
+import pytest
+
+from odoo.addons.auth_integration.tools.key.identity_cache import IdentityCache, PasswordMemo
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+PASSWORD = "correct horse battery"
+STORED = "$pbkdf2-sha512$600000$salt$hash"
+
+
+def digest(number=0):
+    return IdentityCache.digest(f"{number:040x}")
+
+
+def everything_in(value, seen=None):
+    """All objects that a value or its class holds, however deep: what a dump would show."""
+    seen = {} if seen is None else seen
+    if id(value) in seen or isinstance(value, type(sys)):
+        return seen
+    if isinstance(value, type) and value.__module__ != IdentityCache.__module__:
+        return seen
+    seen[id(value)] = value
+    if isinstance(value, dict):
+        parts = [*value, *value.values()]
+    elif isinstance(value, (list, tuple, set)):
+        parts = list(value)
+    else:
+        slots = getattr(type(value), "__slots__", ())
+        slots = [getattr(value, name, None) for name in slots]
+        parts = [type(value), *getattr(value, "__dict__", {}).values(), *slots]
+    for part in parts:
+        everything_in(part, seen)
+    return seen
+
+
+class TestIdentityCache:
+    def test_a_digest_is_sha256(self):
+        assert IdentityCache.digest(KEY) == hashlib.sha256(KEY.encode()).hexdigest()
+
+    def test_capitals_are_another_secret(self):
+        """Odoo's own check tells them apart, so must the cache, or a wrong key would be let in."""
+        assert IdentityCache.digest(KEY.upper()) != IdentityCache.digest(KEY)
+
+    @pytest.mark.parametrize("secret", ["hunter2", "", KEY + "0", KEY + "\n", None, KEY.encode()])
+    def test_only_keys_have_a_digest(self, secret):
+        with pytest.raises(ValueError) as caught:
+            IdentityCache.digest(secret)
+        assert "hunter2" not in str(caught.value) and KEY not in str(caught.value)
+
+    def test_what_was_remembered_is_recalled(self):
+        cache = IdentityCache()
+        cache.set("db", digest(), 7, STORED)
+        assert cache.get("db", digest()) == (7, STORED)
+        assert cache.get("db", digest(1)) is None
+        assert len(cache) == 1
+        cache.set("db", digest(), 8, STORED + "2")
+        assert cache.get("db", digest()) == (8, STORED + "2")
+        assert len(cache) == 1
+
+    def test_databases_are_apart(self):
+        cache = IdentityCache()
+        cache.set("db", digest(), 7, STORED)
+        cache.set("other", digest(), 9, STORED)
+        assert cache.get("third", digest()) is None
+        cache.clear("db")
+        assert cache.get("db", digest()) is None
+        assert cache.get("other", digest()) == (9, STORED)
+        cache.clear()
+        assert len(cache) == 0
+
+    def test_one_key_is_forgotten(self):
+        cache = IdentityCache()
+        cache.set("db", digest(), 7, STORED)
+        cache.set("db", digest(1), 8, STORED)
+        cache.discard("db", digest())
+        cache.discard("db", digest(2))
+        assert cache.get("db", digest()) is None
+        assert cache.get("db", digest(1)) == (8, STORED)
+
+    def test_the_longest_unused_entry_goes_first(self):
+        cache = IdentityCache(max_entries=2)
+        cache.set("db", digest(0), 0, STORED)
+        cache.set("db", digest(1), 1, STORED)
+        cache.get("db", digest(0))
+        cache.set("db", digest(2), 2, STORED)
+        assert len(cache) == 2
+        assert cache.get("db", digest(1)) is None
+        assert cache.get("db", digest(0)) and cache.get("db", digest(2))
+
+    @pytest.mark.parametrize("wrong", [KEY, "hunter2", "", None, digest().upper(), digest() + "\n"])
+    def test_a_secret_in_place_of_its_digest_is_refused(self, wrong):
+        cache = IdentityCache()
+        with pytest.raises(ValueError):
+            cache.set("db", wrong, 7, STORED)
+        assert len(cache) == 0
+
+    def test_it_holds_no_key_and_shows_nothing(self):
+        cache = IdentityCache()
+        cache.set("db", IdentityCache.digest(KEY), 7, STORED)
+        assert KEY not in map(str, everything_in(cache).values())
+        assert repr(cache) == str(cache) == "<IdentityCache of 1 entries>"
+
+    def test_it_is_bounded_under_threads(self):
+        cache = IdentityCache(max_entries=10)
+        failures = []
+
+        def work(offset):
+            for number in range(2000):
+                at = digest((offset * 7 + number) % 25)
+                cache.set("db", at, number, at)
+                found = cache.get("db", at)
+                if found and found[1] != at or len(cache) > 10:
+                    failures.append(at)
+                if number % 50 == 0:
+                    cache.clear("db" if number % 100 else None)
+                    cache.discard("db", at)
+
+        workers = [threading.Thread(target=work, args=(offset,)) for offset in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert not failures
+
+
+class TestPasswordMemo:
+    def test_the_same_password_and_hash_are_recalled(self):
+        memo = PasswordMemo()
+        assert memo.get("db", 7, PASSWORD, STORED) is False
+        memo.set("db", 7, PASSWORD, STORED)
+        assert memo.get("db", 7, PASSWORD, STORED) is True
+        assert len(memo) == 1
+
+    @pytest.mark.parametrize(
+        ("dbname", "uid", "password", "stored"),
+        [
+            ("other", 7, PASSWORD, STORED),
+            ("db", 8, PASSWORD, STORED),
+            ("db", 7, PASSWORD + "x", STORED),
+            ("db", 7, PASSWORD.upper(), STORED),
+            ("db", 7, PASSWORD, STORED + "x"),
+            ("db", 7, PASSWORD + STORED[0], STORED[1:]),
+            ("db", 7, PASSWORD, None),
+            ("db", 7, PASSWORD, ""),
+            ("db", 7, "", STORED),
+            ("db", 7, None, STORED),
+            ("db", 7, PASSWORD.encode(), STORED),
+            ("db", 7, [PASSWORD], STORED),
+            ("db", 7, "\ud800", STORED),
+        ],
+    )
+    def test_anything_else_is_not(self, dbname, uid, password, stored):
+        memo = PasswordMemo()
+        memo.set("db", 7, PASSWORD, STORED)
+        assert memo.get(dbname, uid, password, stored) is False
+
+    def test_a_changed_password_replaces_the_old_one(self):
+        memo = PasswordMemo()
+        memo.set("db", 7, PASSWORD, STORED)
+        memo.set("db", 7, "another", STORED + "2")
+        assert memo.get("db", 7, "another", STORED + "2")
+        assert not memo.get("db", 7, PASSWORD, STORED)
+        assert len(memo) == 1
+
+    @pytest.mark.parametrize(
+        ("password", "stored"), [("", STORED), (None, STORED), (PASSWORD, ""), (PASSWORD, False)]
+    )
+    def test_nothing_cannot_be_remembered(self, password, stored):
+        memo = PasswordMemo()
+        with pytest.raises(ValueError):
+            memo.set("db", 7, password, stored)
+        assert len(memo) == 0
+
+    def test_the_key_is_of_the_process(self):
+        one, two = PasswordMemo(), PasswordMemo()
+        one.set("db", 7, PASSWORD, STORED)
+        two._entries.update(one._entries)
+        assert not two.recall("db", 7, PASSWORD, STORED)
+
+    def test_users_and_databases_are_forgotten(self):
+        memo = PasswordMemo()
+        for dbname, uid in (("db", 7), ("db", 8), ("other", 7)):
+            memo.set(dbname, uid, PASSWORD, STORED)
+        memo.discard("db", 7)
+        memo.discard("db", 9)
+        assert not memo.get("db", 7, PASSWORD, STORED)
+        assert memo.get("db", 8, PASSWORD, STORED)
+        memo.clear("db")
+        assert not memo.get("db", 8, PASSWORD, STORED)
+        assert memo.get("other", 7, PASSWORD, STORED)
+        memo.clear()
+        assert len(memo) == 0
+
+    def test_the_longest_unused_user_goes_first(self):
+        memo = PasswordMemo(max_entries=2)
+        memo.set("db", 1, PASSWORD, STORED)
+        memo.set("db", 2, PASSWORD, STORED)
+        assert memo.get("db", 1, PASSWORD, STORED)
+        memo.set("db", 3, PASSWORD, STORED)
+        assert not memo.get("db", 2, PASSWORD, STORED)
+        assert memo.get("db", 1, PASSWORD, STORED)
+
+    def test_it_holds_no_password_and_shows_nothing(self):
+        memo = PasswordMemo()
+        memo.set("db", 7, PASSWORD, STORED)
+        held = everything_in(memo).values()
+        assert not [value for value in map(str, held) if PASSWORD in value or STORED in value]
+        assert repr(memo) == str(memo) == "<PasswordMemo of 1 entries>"
+
+
+@pytest.mark.parametrize("kind", [IdentityCache, PasswordMemo])
+def test_a_cache_cannot_be_written_to_a_file_by_accident(kind):
+    with pytest.raises(TypeError):
+        pickle.dumps(kind())

@@ -1,0 +1,82 @@
+"""What the server log says of a refused attempt, and of one that could not be written down."""
+
+import json
+import logging
+
+from odoo import fields
+
+from . import user_agent as user_agents
+from .limits import LogLimit
+from .redaction import escape, is_short_number
+
+# A filter of fail2ban (data/fail2ban) knows this name.
+_logger = logging.getLogger("odoo.addons.auth_integration.models.auth_attempt")
+# Characters.
+MAX_AGENT_LENGTH = 128
+_write_failures = LogLimit(per_minute=60)
+
+
+def log_refusal(attempt):
+    """One line per failure: address and cause first, then what the caller has chosen."""
+    _logger.info(
+        "Authentication refused: address=%s cause=%s channel=%s reference=%s database=%s user=%s"
+        ' integration=%s agent="%s"',
+        attempt.remote_addr or "n/a",
+        attempt.cause,
+        attempt.channel,
+        attempt.reference,
+        attempt.database,
+        attempt.user_id or "-",
+        attempt.integration_id or "-",
+        (attempt.described_agent or "-")[:MAX_AGENT_LENGTH],
+    )
+
+
+def log_unwritten(attempt, error):
+    """The row could not be written: keep the whole attempt in the server log, one JSON line."""
+    _log_whole(logging.ERROR, "Attempt not written: %s", attempt, error)
+
+
+def log_waiting(attempt, error):
+    """The row is written later, unless the process is killed meanwhile: keep it here, too."""
+    _log_whole(logging.WARNING, "Attempt waits to be written: %s", attempt, error)
+
+
+def _log_whole(severity, message, attempt, error):
+    try:
+        suppressed = _write_failures.admit()
+        if suppressed is None:
+            return
+        decided = attempt.codes or attempt.outcome == "success" or attempt.completed
+        whole = {
+            "address": attempt.remote_addr,
+            "outcome": attempt.outcome,
+            "cause": attempt.cause if decided else "undetermined",
+            "channel": attempt.channel,
+            "reference": attempt.reference,
+            "database": attempt.database,
+            "auth_type": attempt.auth_type,
+            "user": attempt.user_id,
+            "integration": attempt.integration_id,
+            "attribution": attempt.attribution,
+            "key": attempt.key_id,
+            "seen": fields.Datetime.to_string(fields.Datetime.now()),
+            "error": type(error).__name__,
+            "suppressed": suppressed,
+            "login": _loggable_identity(attempt),
+            "agent": user_agents.describe(attempt.user_agent, MAX_AGENT_LENGTH),
+        }
+        _logger.log(severity, message, json.dumps(whole))
+    except Exception:
+        _logger.exception("An attempt could be written neither to the database nor here")
+
+
+def _loggable_identity(attempt):
+    if attempt.known_login:
+        return escape(attempt.known_login)
+    presented = attempt.presented_identity
+    if presented is None or is_short_number(presented):
+        return presented
+    if isinstance(presented, str):
+        return f"<{len(presented)} characters>"
+    return f"<{type(presented).__name__}>"

@@ -1,0 +1,87 @@
+"""Refusals that show in the HTTP answer only: no service was reached, no credential looked at.
+
+Wrong paths under the API roots, requests that name no database of this server, bodies that cannot
+be read, webhooks nobody has. Looked at when the answer's headers are written, which is the one
+place that all of them pass, with a database and without.
+"""
+
+from __future__ import annotations
+
+import re
+
+from odoo.http import request
+
+from . import attempt, caller, rpc_failures
+
+_API_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "webhook")
+_RPC_SERVICES = ("common", "object", "db")
+_XMLRPC_SERVICE = re.compile(r"/xmlrpc/(?:2/)?([^/]+)\Z")
+
+
+def report(status: str, headers) -> None:
+    """Record the refusal that an answer is, where no model has decided about the call.
+
+    :param status: the status line, such as ``404 NOT FOUND``
+    :param headers: the answer's headers as pairs
+    """
+    if not request:
+        return
+    found, dbname, facts = _refusal(int(status[:3]), headers)
+    if found:
+        rpc_failures.record(dbname, found, **facts)
+
+
+def _refusal(status, headers):
+    """Causes, the database and facts of the refusal, with no causes when it is none."""
+    http, dbname = request.httprequest, request.db
+    path, is_post = http.path, http.method == "POST"
+    channel = caller.channel_of_path(path)
+    facts = {"channel": channel}
+    if status >= 500 and channel in _API_CHANNELS and rpc_failures.is_away():
+        return {"internal_error"}, None, facts
+    if channel in ("xmlrpc", "jsonrpc"):
+        return _rpc_causes(channel, path, status, is_post), dbname, facts
+    if channel == "json2" and status == 404:
+        return ({"endpoint_unknown"} if dbname else {"database_unknown"}), _named(dbname), facts
+    if channel == "webhook" and status == 404:
+        return ({"webhook_unknown"} if dbname else {"database_unknown"}), _named(dbname), facts
+    if path == "/web/session/authenticate" and is_post:
+        return _session_refusal(facts)
+    if path.startswith("/auth_oauth/signin"):
+        location = dict(headers).get("Location", "")
+        return ({"provider_error"} if "oauth_error=" in location else set()), dbname, facts
+    if path == "/web/login/totp" and is_post and request.session.get("pre_uid"):
+        # The form's text could not even be read as a code, or the login limit refused it.
+        facts["uid"] = request.session["pre_uid"]
+        return {*(attempt.unclaimed_codes() or ["malformed_request"])}, dbname, facts
+    if dbname is None and http.headers.get("X-Odoo-Database") and status == 404:
+        return {"database_unknown"}, _named(dbname), facts
+    return set(), dbname, facts
+
+
+def _named(dbname):
+    return dbname or request.httprequest.headers.get("X-Odoo-Database") or None
+
+
+def _rpc_causes(channel, path, status, is_post):
+    if status == 404:
+        return {"endpoint_unknown"}
+    if not is_post or attempt.service_was_reached():
+        return set()
+    service = _XMLRPC_SERVICE.match(path)
+    if channel == "xmlrpc" and (not service or service[1] not in _RPC_SERVICES):
+        return {"endpoint_unknown"}
+    return {"malformed_request"}
+
+
+def _session_refusal(facts):
+    params = getattr(request, "params", None) or {}
+    dbname, login = params.get("db"), params.get("login")
+    facts["login"] = login
+    if not isinstance(dbname, str) or not {"login", "password"} <= params.keys():
+        return {"malformed_request"}, request.db, facts
+    if rpc_failures.is_away():
+        return {"internal_error"}, None, facts
+    if dbname not in rpc_failures.databases_for_host():
+        return {"database_unknown"}, dbname, facts
+    return set(), dbname, facts

@@ -1,0 +1,137 @@
+"""Refusals that no model of ours gets to see: whose log they belong to, if anybody's.
+
+Without a database there is nobody to tell but the reader of the server log. A name that is not
+served is never written to several databases, nor is any database named to the caller.
+"""
+
+import logging
+import secrets
+from datetime import datetime, timezone
+
+import odoo.http
+import odoo.service.db
+from odoo.modules.registry import Registry
+from psycopg2 import InterfaceError, OperationalError
+
+from . import attempt as attempt_context
+from . import caller, causes, redaction, references
+from . import user_agent as user_agents
+
+_logger = logging.getLogger(__name__)
+
+# There is no database whose secret could be the key.
+_reference_key = secrets.token_bytes(32)
+_SEEMING = {"database_unknown", "endpoint_unknown", "malformed_request", "webhook_unknown"}
+
+
+def is_loaded(dbname: object) -> bool:
+    return isinstance(dbname, str) and dbname in Registry.registries
+
+
+def is_ready(dbname: object) -> bool:
+    """Whether a database is loaded and has the add-on in working order."""
+    return is_loaded(dbname) and getattr(
+        Registry.registries[dbname], "auth_integration_ready", False
+    )
+
+
+def exists(dbname: object) -> bool:
+    """Whether this server could serve a database of this name."""
+    return is_loaded(dbname) or dbname in odoo.service.db.list_dbs(True)
+
+
+def is_away() -> bool:
+    """Whether PostgreSQL cannot be reached: nothing is the fault of whoever calls meanwhile."""
+    try:
+        for registry in list(Registry.registries.values())[:1]:
+            with registry.cursor() as cr:
+                cr.execute("SELECT 1")
+            return False
+        odoo.service.db.list_dbs(True)
+    except (InterfaceError, OperationalError):
+        return True
+    return False
+
+
+def databases_for_host() -> list[str]:
+    """The databases that the current request could mean, by its host name."""
+    request = caller.current_request()
+    host = request.httprequest.environ.get("HTTP_HOST", "") if request else ""
+    return odoo.http.db_list(force=True, host=host)
+
+
+def record(dbname: object, codes: set[str], **facts) -> None:
+    """Record a refusal in the log it belongs to, or else in the server log alone.
+
+    :param dbname: the database as named by the caller or found by its host; None if neither
+    :param facts: fields of :class:`~.attempt.Attempt`
+    """
+    # What core answers to a call that it cannot serve looks like that.
+    if (dbname is None or codes & _SEEMING) and is_away():
+        _log_only(dbname, {"internal_error"}, facts)
+        return
+    home = _target_registry(dbname, codes)
+    if home is None:
+        if not is_loaded(dbname):
+            _log_only(dbname, codes, facts)
+        return
+    refused = attempt_context.of_caller(home.db_name, **facts)
+    refused.outcome = "failure"
+    refused.note(*codes)
+    home["auth.attempt"]._emit_in(home, refused)
+
+
+def _target_registry(dbname, codes):
+    """The registry whose log a refusal belongs to, or None."""
+    if dbname is None or "database_unknown" in codes:
+        names = databases_for_host()
+        if len(names) != 1:
+            return None
+        [dbname] = names
+    elif not is_loaded(dbname) and dbname in databases_for_host():
+        # Any call with a secret would load it too.
+        Registry(dbname)
+    return Registry.registries[dbname] if is_ready(dbname) else None
+
+
+def _log_only(dbname, codes, facts):
+    attempt_context.mark_decided()
+    who = caller.current()
+    channel = facts.get("channel") or who.channel or "http"
+    identity = facts.get("login")
+    reference = references.reference(
+        _reference_key,
+        minute=datetime.now(timezone.utc),
+        address=who.remote_addr,
+        channel=channel,
+        identity=facts.get("uid") if identity is None else identity,
+    )
+    attempt_context.answer_with(reference)
+    _logger.info(
+        "Authentication refused: address=%s cause=%s channel=%s reference=%s database=%s agent=%s",
+        who.remote_addr or "n/a",
+        causes.first(codes, key_shaped=False),
+        channel,
+        reference,
+        _describe_database(dbname),
+        user_agents.describe(who.user_agent) or "-",
+    )
+
+
+def _describe_database(dbname):
+    """Describe a name that is not served: secrets are typed into the wrong field here, too."""
+    if dbname is None:
+        return "-"
+    if not isinstance(dbname, str):
+        return redaction.escape(dbname)
+    if is_loaded(dbname):
+        return dbname
+    try:
+        existing = odoo.service.db.list_dbs(True)
+    except Exception:
+        existing = []
+    if dbname in existing:
+        return redaction.escape(dbname, 64)
+    near = redaction.nearest(dbname, existing, min(len(dbname) // 3, 4))
+    hint = f',nearest="{redaction.escape(near[0], 64)}"' if near else ""
+    return f"unknown({len(dbname)}_characters{hint})"

@@ -1,0 +1,177 @@
+"""When a key ends: the one place that computes it, in Python and in SQL, tested against each other.
+
+Two dates are fixed when a key is issued: ``replace_by``, when it should have been replaced, and
+``expires_at``, when it stops.  ``retire_at`` is the end of its overlap, and Odoo's own row has an
+end too.  The earliest of all counts, in every state, and no job ever moves one of them later.
+
+The SQL is about a row ``{k}`` of ``auth_integration_key``, its native row ``native`` and its
+policy ``p``; see :data:`JOIN_NATIVE_SQL`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+NOW_SQL = "(clock_timestamp() AT TIME ZONE 'UTC')"
+
+_NATIVE_IS_OURS = (
+    "native.id = {k}.apikey_id AND native.key = {k}.hash AND native.index = {k}.prefix"
+)
+JOIN_NATIVE_SQL = f"LEFT JOIN res_users_apikeys native ON {_NATIVE_IS_OURS}"
+
+
+def _with_native(expression):
+    """SQL of an expression over the native row, where that is not joined."""
+    return f"(SELECT {expression} FROM (VALUES (1)) AS one {JOIN_NATIVE_SQL})"
+
+
+# The dates of one key ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEnds:
+    """What the end and the state of a key follow from; a date is naive UTC or None.
+
+    :ivar has_native: whether Odoo's own row is there
+    :ivar native_end: its date
+    :ivar was_used: used over HTTP, or in use since before we knew of it
+    :ivar end_kind: what ended it, together with ``ended_at``
+    """
+
+    expires_at: datetime | None = None
+    retire_at: datetime | None = None
+    has_native: bool = True
+    native_end: datetime | None = None
+    was_used: bool = False
+    ended_at: datetime | None = None
+    end_kind: str | None = None
+
+
+def earliest(*dates):
+    """The earliest of some dates, or None; as ``LEAST`` in PostgreSQL, which passes over NULL."""
+    return min(filter(None, dates), default=None)
+
+
+# What we write to the native row.
+OWN_END_SQL = "LEAST({k}.expires_at, {k}.retire_at)"
+
+
+def own_end(ends: KeyEnds):
+    """When a key ends by our dates alone."""
+    return earliest(ends.expires_at, ends.retire_at)
+
+
+JOINED_END_SQL = (
+    "COALESCE({k}.ended_at, LEAST({k}.expires_at, {k}.retire_at, native.expiration_date))"
+)
+END_SQL = "COALESCE({k}.ended_at, " + _with_native(
+    "LEAST({k}.expires_at, {k}.retire_at, native.expiration_date)"
+) + ")"
+
+
+def end_of(ends: KeyEnds):
+    """When a key ended or ends, by all dates there are."""
+    return ends.ended_at or earliest(own_end(ends), ends.native_end)
+
+
+_STATE_BY_DATES_SQL = f"""CASE
+    WHEN {{k}}.retire_at <= {NOW_SQL} THEN 'superseded'
+    WHEN LEAST({{k}}.expires_at, native.expiration_date) <= {NOW_SQL} THEN 'expired'
+    WHEN native.id IS NULL THEN 'revoked'
+    WHEN {{k}}.retire_at IS NOT NULL THEN 'retiring'
+    WHEN {{k}}.first_used_at IS NULL AND {{k}}.imported IS NOT TRUE THEN 'pending'
+    ELSE 'active'
+END"""
+# For many keys at once: with the native row joined, no query for each of them.
+JOINED_STATE_SQL = (
+    "(CASE WHEN {k}.ended_at IS NOT NULL THEN {k}.end_kind ELSE " + _STATE_BY_DATES_SQL + " END)"
+)
+STATE_SQL = (
+    "(CASE WHEN {k}.ended_at IS NOT NULL THEN {k}.end_kind ELSE "
+    + _with_native(_STATE_BY_DATES_SQL)
+    + " END)"
+)
+
+
+def state_of(ends: KeyEnds, now: datetime) -> str:
+    """The state of a key."""
+    if ends.ended_at:
+        return ends.end_kind
+    if ends.retire_at and ends.retire_at <= now:
+        return "superseded"
+    expiry = earliest(ends.expires_at, ends.native_end)
+    if expiry and expiry <= now:
+        return "expired"
+    if not ends.has_native:
+        return "revoked"
+    if ends.retire_at:
+        return "retiring"
+    return "active" if ends.was_used else "pending"
+
+
+# The two dates of a policy ----------------------------------------------------------------------
+
+
+class Lifetime(NamedTuple):
+    """What a policy says of the life of a key, in days."""
+
+    max_age: int
+    extension: int
+    overlap: int
+
+
+class Dates(NamedTuple):
+    """The two dates that are fixed when a key is issued."""
+
+    replace_by: datetime | None
+    expires_at: datetime | None
+
+
+# How long after ``replace_by`` a key of the policy ``p`` goes on working.
+EXTENSION_DAYS_SQL = "(CASE p.on_deadline WHEN 'extend' THEN p.max_extension_days ELSE 0 END)"
+
+
+def issued(since: datetime, lifetime: Lifetime) -> Dates:
+    """The dates of a key for which nobody chose an end."""
+    replace_by = since + timedelta(days=lifetime.max_age)
+    return Dates(replace_by, replace_by + timedelta(days=lifetime.extension))
+
+
+# When a key came under its policy.
+SINCE_SQL = "COALESCE({k}.managed_since, {k}.issued_at)"
+
+
+def _limit_sql(days):
+    """The end by the policy as it is now, but with an overlap's time to replace the key."""
+    by_policy = f"{SINCE_SQL} + make_interval(days => {days})"
+    return f"GREATEST({by_policy}, {NOW_SQL} + make_interval(days => p.overlap_days))"
+
+
+SHORTER_REPLACE_BY_SQL = f"LEAST({{k}}.replace_by, {_limit_sql('p.max_age_days')})"
+SHORTER_EXPIRES_AT_SQL = (
+    f"LEAST({{k}}.expires_at, {_limit_sql(f'p.max_age_days + {EXTENSION_DAYS_SQL}')})"
+)
+
+
+def shortened(dates: Dates, since: datetime | None, lifetime: Lifetime, now: datetime) -> Dates:
+    """The dates of a key once a policy was applied to it: never later than they were."""
+    floor = now + timedelta(days=lifetime.overlap)
+    limits = issued(since, lifetime) if since else (floor, floor)
+    return Dates(
+        *(earliest(date, max(limit, floor)) for date, limit in zip(dates, limits, strict=True))
+    )
+
+
+# Notices ----------------------------------------------------------------------------------------
+
+# The days before ``replace_by`` on which people are notified, negative ones after it: the notices
+# of the policy ``p``, and once it has passed one for each overlap until the key ends.
+NOTICE_DAYS_SQL = """(
+    SELECT notice::integer AS days FROM unnest(string_to_array(p.notice_days, ',')) notice
+    UNION ALL
+    SELECT generate_series(
+        -GREATEST(p.overlap_days, 1),
+        {k}.replace_by::date - {k}.expires_at::date,
+        -GREATEST(p.overlap_days, 1)
+    )
+)"""

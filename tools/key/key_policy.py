@@ -1,0 +1,83 @@
+"""Whether a recognised API key may be used, as plain rules over the facts of this moment."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..integration import networks
+
+_CODE_OF_STATE = {
+    "revoked": "key_revoked",
+    "superseded": "key_superseded",
+    "expired": "key_expired",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIdentity:
+    """Which key a secret is: a native row, or a tombstone of ours when that row is gone."""
+
+    native_id: int | None = None
+    record_id: int | None = None
+    stored_hash: str | None = None
+    prefix: str | None = None
+
+
+class KeyFacts(NamedTuple):
+    """What the database says of a key right now, in the order of the query's columns.
+
+    :ivar scope: its own; what is in the native row of a key with rules is not it
+    :ivar lacks_native_rules: it has rules, and its native row does not bear their scope
+    """
+
+    user_id: int | None
+    login: str | None
+    user_active: bool | None
+    scope: str | None
+    natively_expired: bool | None
+    key_id: int | None
+    state: str | None
+    integration_id: int | None
+    integration_active: bool | None
+    allowed_networks: str | None
+    allowed_channels: str | None
+    lacks_native_rules: bool = False
+
+
+def refusal_codes(
+    facts: KeyFacts, *, scope: str, channel: str | None, address: str | None
+) -> set[str]:
+    """All causes for which this key must be refused now; empty when it may be used.
+
+    :param scope: what the caller needs, ``rpc`` for RPC; a key without scope covers everything
+    :param channel: None outside of HTTP, where no channel can be refused
+    :param address: None outside of HTTP, where no address can be refused
+    """
+    codes = set()
+    # As core reads it, what is not known to be active is not.
+    if facts.user_id is not None and facts.user_active is not True:
+        codes.add("user_archived")
+    if facts.integration_id is not None and facts.integration_active is not True:
+        codes.add("user_archived")
+    if facts.scope is not None and facts.scope != scope:
+        codes.add("key_wrong_scope")
+    if facts.state in _CODE_OF_STATE:
+        codes.add(_CODE_OF_STATE[facts.state])
+    elif facts.natively_expired:
+        codes.add("key_expired")
+    if facts.user_id is None:
+        codes.add("key_revoked")
+    if channel is not None:
+        codes |= _origin_codes(facts, channel, address)
+    return codes
+
+
+def _origin_codes(facts, channel, address):
+    codes = set()
+    if facts.allowed_networks and not networks.contains(
+        networks.parse_cached(facts.allowed_networks), address
+    ):
+        codes.add("address_not_allowed")
+    allowed = {part.strip() for part in (facts.allowed_channels or "").split(",")} - {""}
+    if allowed and channel not in allowed:
+        codes.add("channel_not_allowed")
+    return codes

@@ -1,0 +1,249 @@
+"""Count successful uses without writing each of them.
+
+A success per call would cost a commit per call.  The first success of a key, address and minute
+is committed before the caller has its answer; later ones are counted in memory and written by a
+thread of this process, or when it ends.  Only ``kill -9`` loses them, and never a first one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+
+import odoo.modules.module
+from odoo.api import SUPERUSER_ID, Environment
+from odoo.modules.registry import Registry
+from odoo.tools.lru import LRU
+from psycopg2.errors import LockNotAvailable
+
+from ..attempt.limits import LogLimit
+
+_logger = logging.getLogger(__name__)
+
+# Seconds: at most so long a use waits, how long the end of the process tries again, how often.
+FLUSH_INTERVAL = 30
+FLUSH_SECONDS = 10
+RETRY_SECONDS = 0.1
+_failures = LogLimit(per_minute=60)
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessfulUse:
+    """What equal successes have in common: the identifying columns of ``auth.attempt``."""
+
+    dbname: str
+    channel: str
+    auth_type: str | None
+    login: str | None
+    user_id: int | None
+    integration_id: int | None
+    attribution: str | None
+    key_id: int | None
+    remote_addr: str | None
+    user_agent: str | None
+    learned_digest: str | None = None
+    address_trusted: bool = True
+
+    def columns(self) -> dict:
+        values = asdict(self)
+        del values["learned_digest"], values["address_trusted"]  # of the key, not of the attempt
+        values["database"] = values.pop("dbname")
+        return values
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Equal successes to be written together; they lie in the same hour.
+
+    :ivar identity: what they have in common
+    :ivar count: number of successes, at least 1
+    :ivar first_seen: time of the earliest, in seconds since the epoch
+    :ivar last_seen: time of the latest, likewise
+    """
+
+    identity: Hashable
+    count: int
+    first_seen: float
+    last_seen: float
+
+    def merged(self, other: Batch) -> Batch:
+        """Return one batch for both; they must be of the same identity."""
+        return Batch(
+            self.identity,
+            self.count + other.count,
+            min(self.first_seen, other.first_seen),
+            max(self.last_seen, other.last_seen),
+        )
+
+
+class UsageBuffer:
+    """Thread-safe counter of successes that tells its caller what to write at once.
+
+    It has no clock and starts no thread.  Every success is handed out in exactly one batch.  A
+    forked child starts empty, since the parent still has what waits there.
+
+    :param max_identities: identities whose last minute is remembered; a success of another one is
+        written at once
+    """
+
+    def __init__(self, max_identities: int = 10_000) -> None:
+        self._max_identities = max_identities
+        self._reset()
+        own = weakref.WeakMethod(self._reset)
+        os.register_at_fork(after_in_child=lambda: (reset := own()) and reset())
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._minutes: LRU[Hashable, int] = LRU(self._max_identities)
+        self._waiting: dict[tuple[Hashable, int], Batch] = {}  # by identity and hour
+
+    @property
+    def waiting(self) -> int:
+        """Number of successes not handed out yet."""
+        with self._lock:
+            return sum(batch.count for batch in self._waiting.values())
+
+    def add(self, identity: Hashable, now: float) -> Batch | None:
+        """Count one success.
+
+        :param now: time of the success, in seconds since the epoch
+        :return: a batch to be written at once when this is the identity's first success in its
+            minute: this one and all that waited in the same hour; else None, and it waits
+        """
+        minute = int(now // 60)
+        with self._lock:
+            batch = self._merge(Batch(identity, 1, now, now))
+            if self._minutes.get(identity) == minute:
+                return None
+            self._minutes[identity] = minute
+            del self._waiting[_place(batch)]
+            return batch
+
+    def take(self) -> list[Batch]:
+        """Hand out all that waits."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+            return list(waiting.values())
+
+    def put_back(self, batch: Batch) -> None:
+        """Take back a batch that could not be written; the next :meth:`take` has it again."""
+        with self._lock:
+            self._merge(batch)
+
+    def _merge(self, batch):
+        known = self._waiting.get(_place(batch))
+        merged = self._waiting[_place(batch)] = known.merged(batch) if known else batch
+        return merged
+
+
+def _place(batch):
+    return batch.identity, int(batch.first_seen // 3600)
+
+
+class UsageWriter:
+    """The uses this process has yet to write, and the thread that writes them.
+
+    Each batch is a transaction of its own: see :mod:`row_locks` for the order of its locks.
+    """
+
+    def __init__(self):
+        self._buffer = UsageBuffer()
+        self._pid = None
+        self._is_ending = False
+        self._lock = threading.Lock()
+        # Held by whoever writes what has waited: the end of the process waits for the thread.
+        self._writing = threading.Lock()
+
+    def add(self, use: SuccessfulUse, registry) -> Exception | None:
+        """Count one use; write it, with what is pending of its kind, when it is due at once.
+
+        :return: why it could not be written although it was due; it waits, to be written later
+        """
+        batch = self._buffer.add(use, time.time())
+        error = self._write_or_keep(registry, batch) if batch else None
+        if self._is_ending:  # nobody else will
+            self._write_by_database(self._buffer.take())
+        if error or not batch:
+            self._ensure_thread()
+        return error
+
+    def forget(self) -> None:
+        """Drop what is pending: a test has rolled its database back."""
+        self._buffer.take()
+
+    def flush(self) -> None:
+        """Write everything that is pending, for the end of the process: again where it fails."""
+        self._is_ending = True
+        deadline = time.monotonic() + FLUSH_SECONDS
+        with self._writing:
+            self._write_by_database(self._buffer.take())
+            while self._buffer.waiting and time.monotonic() < deadline:
+                time.sleep(RETRY_SECONDS)
+                self._write_by_database(self._buffer.take())
+        if self._buffer.waiting:
+            _logger.error("%s uses of API keys could not be written", self._buffer.waiting)
+
+    def _write(self, registry, batch):
+        attempts = registry["auth.attempt"]
+        with attempts._log_cursor(registry) as cr:
+            Environment(cr, SUPERUSER_ID, {})["auth.attempt"]._write_use(batch)
+
+    def _write_by_database(self, batches):
+        locked = set()
+        for batch in batches:
+            use = batch.identity
+            registry = Registry.registries.get(use.dbname)
+            if registry is None or not getattr(registry, "auth_integration_ready", False):
+                continue
+            # Somebody works on this key, and may for longer: its other uses need not try.
+            if (use.dbname, use.key_id) in locked:
+                self._buffer.put_back(batch)
+            elif isinstance(self._write_or_keep(registry, batch), LockNotAvailable):
+                locked.add((use.dbname, use.key_id))
+
+    def _write_or_keep(self, registry, batch):
+        """Write a batch; if it cannot be written it waits for the next time.
+
+        :return: the error, if there was one
+        """
+        try:
+            self._write(registry, batch)
+        except Exception as error:
+            self._buffer.put_back(batch)
+            if (suppressed := _failures.admit()) is not None:
+                _logger.info(
+                    "%s uses of an API key wait to be written in %s: %s (%s more not shown)",
+                    batch.count,
+                    registry.db_name,
+                    type(error).__name__,
+                    suppressed,
+                )
+            return error
+        return None
+
+    def _ensure_thread(self):
+        """Start the writing thread of this process; a prefork worker is a process of its own."""
+        if self._pid == os.getpid() or odoo.modules.module.current_test:
+            return
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            self._pid = os.getpid()
+            self._writing = threading.Lock()  # not that of the parent, whoever held it
+            threading.Thread(target=self._run, name="auth_integration.uses", daemon=True).start()
+            atexit.register(self.flush)
+
+    def _run(self):
+        while True:
+            time.sleep(FLUSH_INTERVAL)
+            with self._writing:
+                self._write_by_database(self._buffer.take())
+
+
+usage_writer = UsageWriter()
