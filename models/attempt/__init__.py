@@ -7,4 +7,5 @@ from . import auth_attempt_report
 from . import auth_attempt_rollup
 from . import auth_attempt_removal
 from . import auth_attempt_explanation
+from . import auth_attempt_fix
 from . import auth_attempt_groups

@@ -3,7 +3,6 @@ import re
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL, format_datetime
 
 from ...tools.attempt import causes
@@ -11,7 +10,6 @@ from ...tools.health import probe
 from ...tools.integration import networks
 from ...tools.key import native_scope
 from ..key.auth_integration_key import LIVE_STATES
-from ..mixins.fresh_identity import fresh_identity
 
 _logger = logging.getLogger(__name__)
 
@@ -20,30 +18,12 @@ SKIPPED_WITHIN = timedelta(minutes=10)
 # What ``describe_unknown_login`` says about the login that is most alike.
 NEAREST_LOGIN = re.compile(r'(?:nearest|same as) "(?P<login>(?:[^"\\]|\\.)*)"(?P<how>[^,)]*)')
 
-# Which fixes help against a cause; the first that the reader may apply is the one to press.
-FIXES = {
-    "user_archived": ("restore_user",),
-    "key_expired": ("issue_key",),
-    "key_revoked": ("issue_key",),
-    "key_superseded": ("view_rotation", "issue_key"),
-    "key_unknown": ("issue_key",),
-    "key_wrong_scope": ("issue_key",),
-    "key_user_mismatch": ("issue_key",),
-    "password_not_allowed": ("issue_key",),
-    "password_wrong": ("issue_key",),
-    "secret_missing": ("issue_key",),
-    "address_not_allowed": ("add_network", "rotate"),
-}
-# Nothing has failed where somebody only asked; what else helps is on the integration's own form.
-FIXES_OF_QUESTIONS = frozenset({"add_network"})
-FIX_NAMES = ("restore_user", "issue_key", "rotate", "view_rotation", "add_network", "open")
-
 
 class AuthAttempt(models.Model):
-    """What a refused attempt means in this very case, and the buttons that put it right.
+    """What a rejected attempt means in this very case.
 
-    Everything is read when the form is opened: the row itself never changes.  The reader is told
-    of keys and integrations that he may see anyway, and only that others exist.
+    Everything is read when the form is opened: the row itself never changes.  Readers learn of
+    keys and integrations that they may see anyway, and only that others exist.
     """
 
     _inherit = "auth.attempt"
@@ -54,12 +34,6 @@ class AuthAttempt(models.Model):
         help="What was asked on purpose; empty for a program that was refused.",
     )
     case_explanation = fields.Text("In this case", compute="_compute_case_explanation")
-    fix_restore_user = fields.Boolean(compute="_compute_fixes")
-    fix_issue_key = fields.Boolean(compute="_compute_fixes")
-    fix_rotate = fields.Boolean(compute="_compute_fixes")
-    fix_view_rotation = fields.Boolean(compute="_compute_fixes")
-    fix_add_network = fields.Boolean(compute="_compute_fixes")
-    fix_open = fields.Boolean(compute="_compute_fixes")
 
     def init(self):
         result = super().init()
@@ -487,185 +461,3 @@ class AuthAttempt(models.Model):
 
     def _moment(self, moment):
         return format_datetime(self.env, moment, dt_format="d MMM yyyy HH:mm:ss")
-
-    # Fixes -----------------------------------------------------------------------------------
-
-    @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr")
-    @api.depends_context("uid")
-    def _compute_fixes(self):
-        for row in self:
-            for name in FIX_NAMES:
-                row[f"fix_{name}"] = row._offers(name)
-
-    def _offers(self, name):
-        """Whether a fix helps against this cause, and the current user may apply it now."""
-        helpful = FIXES.get(self.cause, ())
-        if self.question:
-            helpful = FIXES_OF_QUESTIONS.intersection(helpful)
-        wanted = name == "open" or name in helpful
-        return wanted and bool(getattr(self, f"_can_{name}")())
-
-    def _can_restore_user(self):
-        user = self._known_user()
-        if not user or user.active:
-            return False
-        if not user.sudo(self.env.su).has_access("write"):
-            return False
-        return self._may_operate() if self._known_integration() else True
-
-    def _can_issue_key(self):
-        integration = self._known_integration()
-        return (
-            integration and integration.active and integration.user_id.active
-            and self._may_operate()
-        )
-
-    def _can_rotate(self):
-        key = self._known_key()
-        return (
-            key and key.integration_id == self._known_integration()
-            and key.state in ("pending", "active") and self._may_operate()
-        )
-
-    def _can_view_rotation(self):
-        return bool(self._open_rotation()) and self._may_operate()
-
-    def _can_add_network(self):
-        integration = self._known_integration()
-        return (
-            integration
-            and networks.normalize(self.remote_addr)
-            and not networks.contains(
-                networks.parse(integration.allowed_networks), self.remote_addr
-            )
-            and integration.sudo(self.env.su).has_access("write")
-            and self._may_operate()
-        )
-
-    def _can_open(self):
-        return bool(self._fix_target())
-
-    def _may_operate(self):
-        integration = self._known_integration()
-        try:
-            integration.sudo(self.env.su)._check_may_operate()
-        except AccessError:
-            return False
-        return bool(integration)
-
-    def _open_rotation(self):
-        """The rotation of this key that still has something to hand over."""
-        return self.env["auth.integration.rotation"].search(
-            [
-                ("old_key_id", "=", self.sudo().key_id.id),
-                ("old_key_id", "!=", False),
-                ("cancelled_at", "=", False),
-            ],
-            limit=1,
-        )
-
-    def _fix_target(self):
-        """The integration to open; of an unknown login, the one that was probably meant."""
-        return self._known_integration() or self._nearest_integration() or self.env[
-            "auth.integration"
-        ]
-
-    def _check_fix(self, name):
-        """Refuse a button that this attempt does not offer to this user.
-
-        :raise UserError: it would not help here, or it has been done meanwhile
-        :raise AccessError: the user may not do this
-        """
-        self.ensure_one()
-        self.check_access("read")
-        if not self._offers(name):
-            if self._known_integration():
-                self._known_integration().sudo(self.env.su)._check_may_operate()
-            raise UserError(
-                self.env._(
-                    "This is not needed, or no longer possible, or not yours to do. Reload the"
-                    " page to see how things stand."
-                )
-            )
-
-    def _note_fix(self, text):
-        """Leave a line about a fix in the integration's history."""
-        self._known_integration().message_post(
-            body=self.env._(
-                "%(text)s, from the refused attempt %(reference)s.",
-                text=text,
-                reference=self.reference or self.id,
-            ),
-            author_id=self.env.user.partner_id.id,
-        )
-
-    def action_fix_restore_user(self):
-        """Restore the archived user that was refused."""
-        self._check_fix("restore_user")
-        user = self._known_user()
-        integration = self._known_integration()
-        if integration:
-            integration.sudo(self.env.su).action_restore_user()
-            self._note_fix(
-                self.env._(
-                    "%(user)s restored %(login)s", user=self.env.user.name, login=user.login
-                )
-            )
-        else:
-            user.sudo(self.env.su).action_restore_archived()
-        return True
-
-    def action_fix_issue_key(self):
-        """Open the wizard that issues a key; issuing it leaves its own line in the history."""
-        self._check_fix("issue_key")
-        return self._known_integration().sudo(self.env.su).action_issue_key()
-
-    @fresh_identity
-    def action_fix_rotate(self):
-        """Rotate the key that was used from a place where it has no business."""
-        self._check_fix("rotate")
-        key = self._known_key().sudo(self.env.su)
-        action = key.action_rotate()
-        self._note_fix(
-            self.env._(
-                "%(user)s rotates the key %(prefix)s…",
-                user=self.env.user.name,
-                prefix=key.prefix,
-            )
-        )
-        return action
-
-    def action_fix_view_rotation(self):
-        """Show the rotation that retired the key which was refused."""
-        self._check_fix("view_rotation")
-        return self._form_of(self._open_rotation())
-
-    @fresh_identity
-    def action_fix_add_network(self):
-        """Allow the address that was refused; for administrators of integrations."""
-        self._check_fix("add_network")
-        integration = self._known_integration().sudo(self.env.su)
-        address = networks.normalize(self.remote_addr)
-        lines = (integration.allowed_networks or "").rstrip()
-        integration.allowed_networks = f"{lines}\n{address}".strip()
-        self._note_fix(
-            self.env._(
-                "%(user)s allowed calls from %(address)s",
-                user=self.env.user.name,
-                address=address,
-            )
-        )
-        return True
-
-    def action_fix_open(self):
-        """Open the integration that was refused, or that was probably meant."""
-        self._check_fix("open")
-        return self._form_of(self._fix_target())
-
-    def _form_of(self, record):
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": record._name,
-            "res_id": record.id,
-            "views": [(False, "form")],
-        }

@@ -9,16 +9,6 @@ from ...tools.health import probe
 from ...tools.integration import networks
 
 RECENT = timedelta(hours=24)
-FIX_OF_CAUSE = {
-    "user_archived": "restore_user",
-    "key_expired": "issue_key",
-    "key_revoked": "issue_key",
-    "key_superseded": "issue_key",
-    "key_unknown": "issue_key",
-    "key_wrong_scope": "issue_key",
-    "password_not_allowed": "issue_key",
-    "address_not_allowed": "add_network",
-}
 DIAGNOSTIC_CAUSES = Domain("auth_type", "=", probe.VERIFY) | (
     Domain("user_agent", "=like", f"{probe.AGENT}%")
     & Domain("cause", "in", probe.DIAGNOSTIC_CAUSES)
@@ -252,11 +242,9 @@ class AuthIntegrationDiagnosis(models.Model):
             )
         if attempt.case_explanation:
             details.append(attempt.case_explanation)
-        fix = FIX_OF_CAUSE.get(attempt.cause)
-        if solved or not attempt.integration_id or (
-            fix == "add_network" and not attempt.fix_add_network
-        ):
-            fix = None
+        fix = None
+        if attempt.integration_id and not solved:
+            fix = next(filter(attempt._offers, attempt._helpful_fixes()), None)
         self._cause_line(
             "failed" if certain and not solved else "warning",
             self.env._("Attempts"), "\n".join(details), attempt.cause, attempt, fix,

@@ -33,6 +33,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
             ("restore_user", "Restore User"),
             ("issue_key", "Issue Key"),
             ("rotate", "Rotate Key"),
+            ("view_rotation", "Open Rotation"),
             ("add_network", "Allow Address"),
             ("open", "Open"),
         ],
@@ -48,18 +49,14 @@ class AuthIntegrationDiagnosisLine(models.Model):
         """Do what helps, with the rights of whoever presses the button."""
         self.ensure_one()
         self.check_access("read")
+        record = self.env[self.res_model].browse(self.res_id)
+        if self.fix == "open":
+            return record._get_records_action()
+        if record._name == "auth.attempt":
+            return getattr(record, f"action_fix_{self.fix}")()
         integration = self.sudo().integration_id.with_env(self.env)
         if self.fix == "restore_user":
             return integration.action_restore_user()
         if self.fix == "issue_key":
             return integration.action_issue_key()
-        if self.fix == "add_network":
-            return self.env["auth.attempt"].browse(self.res_id).action_fix_add_network()
-        if self.fix == "rotate":
-            return self.env["auth.integration.key"].browse(self.res_id).action_rotate()
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": self.res_model,
-            "res_id": self.res_id,
-            "views": [(False, "form")],
-        }
+        return record.action_rotate()

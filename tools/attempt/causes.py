@@ -34,6 +34,7 @@ class Cause:
         or ``critical`` (a working integration has stopped, or a credential is in wrong hands)
     :ivar counts: whether the attempt may be a guess, and so counts towards a limit. Refusals of a
         secret that was right, of policy and of form do not.
+    :ivar fixes: what helps, the best first: suffixes of ``auth.attempt.action_fix_*``
     """
 
     code: str
@@ -42,6 +43,7 @@ class Cause:
     remedy: str
     severity: Severity = "warning"
     counts: bool = False
+    fixes: tuple[str, ...] = ()
 
 
 # What is wrong before any secret is looked at: the same for keys and passwords.
@@ -137,6 +139,7 @@ _BEFORE_SECRET = (
             "Enter the key in the external system. If nobody has it any more, replace it in "
             "Integrations ▸ Keys: Odoo cannot show it again."
         ),
+        fixes=("issue_key",),
     ),
     Cause(
         code="user_unknown",
@@ -160,6 +163,7 @@ _BEFORE_SECRET = (
             "Settings ▸ Users & Companies ▸ Users. Else switch the external system off."
         ),
         severity="critical",
+        fixes=("restore_user",),
     ),
 )
 
@@ -188,6 +192,7 @@ _PASSWORD = (
             "integration in Integrations ▸ Overview."
         ),
         counts=True,
+        fixes=("issue_key",),
     ),
     Cause(
         code="password_wrong",
@@ -201,6 +206,7 @@ _PASSWORD = (
             "Integrations ▸ Overview. Else enter the new password there."
         ),
         counts=True,
+        fixes=("issue_key",),
     ),
     Cause(
         code="cooldown",
@@ -255,6 +261,7 @@ _KEY = (
             "Keys and check the database. If they differ, issue a new key."
         ),
         counts=True,
+        fixes=("issue_key",),
     ),
     Cause(
         code="key_wrong_scope",
@@ -265,6 +272,7 @@ _KEY = (
         remedy=_lt(
             "Issue a key on the integration in Integrations ▸ Overview and use it here."
         ),
+        fixes=("issue_key",),
     ),
     Cause(
         code="key_user_mismatch",
@@ -277,6 +285,7 @@ _KEY = (
             "Look the key up in Integrations ▸ Keys and set its login in the external "
             "system, or use a key of the user that is named there."
         ),
+        fixes=("issue_key",),
     ),
     Cause(
         code="key_revoked",
@@ -290,6 +299,7 @@ _KEY = (
             "the integration in Integrations ▸ Overview; else find out how the key got there."
         ),
         severity="critical",
+        fixes=("issue_key",),
     ),
     Cause(
         code="key_superseded",
@@ -303,6 +313,7 @@ _KEY = (
             "Rotations shows when it was handed over, and the attempt shows the caller's address."
         ),
         severity="critical",
+        fixes=("view_rotation", "issue_key"),
     ),
     Cause(
         code="key_expired",
@@ -314,6 +325,7 @@ _KEY = (
             "Integrations ▸ Policies."
         ),
         severity="critical",
+        fixes=("issue_key",),
     ),
     Cause(
         code="address_not_allowed",
@@ -327,6 +339,7 @@ _KEY = (
             "Integrations ▸ Overview. If not, replace the key: somebody else has it."
         ),
         severity="critical",
+        fixes=("add_network", "rotate"),
     ),
     Cause(
         code="channel_not_allowed",
