@@ -90,12 +90,7 @@ class AuthIntegrationDiagnosis(models.Model):
         integration._check_may_operate()
         diagnosis = self.sudo().create({"integration_id": integration.id}).with_env(self.env)
         diagnosis.action_run()
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": self._name,
-            "res_id": diagnosis.id,
-            "views": [(False, "form")],
-        }
+        return diagnosis._get_records_action()
 
     # The job ---------------------------------------------------------------------------------
 

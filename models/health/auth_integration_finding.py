@@ -62,13 +62,7 @@ class AuthIntegrationFinding(models.Model):
         record = self.key_id or self.integration_id or self.user_id
         if not record:
             return self.env["ir.actions.act_window"]._for_xml_id("base.ir_cron_act")
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": record._name,
-            "res_id": record.id,
-            "view_mode": "form",
-            "views": [(False, "form")],
-        }
+        return record._get_records_action()
 
     def action_restore_user(self):
         """Restore the archived user that this finding is about."""
@@ -93,12 +87,7 @@ class AuthIntegrationFinding(models.Model):
         rotation = self.env["auth.integration.rotation"].search(
             [("old_key_id", "=", self.key_id.id), ("cancelled_at", "=", False)], limit=1
         )
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": rotation._name,
-            "res_id": rotation.id,
-            "views": [(False, "form")],
-        }
+        return rotation._get_records_action()
 
     def action_view_attempts(self):
         """Show the refused attempts that this finding is about."""
@@ -118,15 +107,11 @@ class AuthIntegrationFinding(models.Model):
     def action_accept(self):
         """Ask for the reason and the end of accepting this finding."""
         self.ensure_one()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Accept Finding"),
-            "res_model": "auth.integration.finding.acceptance",
-            "view_mode": "form",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_finding_id": self.id, "default_finding_text": self.message},
-        }
+        return self.env["auth.integration.finding.acceptance"]._get_records_action(
+            name=self.env._("Accept Finding"),
+            target="new",
+            context={"default_finding_id": self.id, "default_finding_text": self.message},
+        )
 
     def action_withdraw_acceptance(self):
         """Open an accepted finding again."""
