@@ -3,6 +3,7 @@ from odoo.exceptions import AccessError, UserError
 
 from ...tools.attempt import causes
 from ...tools.integration import networks
+from ..mixins.fresh_identity import fresh_identity
 
 # One button of the form for each: its field ``fix_*``, its condition ``_can_*`` and its method
 # ``action_fix_*``. Which of them help against a cause is in the registry of causes.

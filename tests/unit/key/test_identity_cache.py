@@ -181,7 +181,7 @@ class TestPasswordMemo:
         one, two = PasswordMemo(), PasswordMemo()
         one.set("db", 7, PASSWORD, STORED)
         two._entries.update(one._entries)
-        assert not two.recall("db", 7, PASSWORD, STORED)
+        assert not two.get("db", 7, PASSWORD, STORED)
 
     def test_users_and_databases_are_forgotten(self):
         memo = PasswordMemo()
