@@ -105,7 +105,6 @@ PLACES = (
     "tools.attempt.buckets:bucket_hash",
     "tools.attempt.user_agent:describe",
     "tools.key.usage_writer:UsageWriter.add",
-    "tools.attempt.http_failures:report",
     "tools.attempt.log_redaction:_describe",
     "tools.attempt.service_calls:report_refusal",
     "tools.health.probe:enter_service",
@@ -136,6 +135,8 @@ class FaultyLine(Line):
 
     def request(self, method, path, body=None, headers=()):
         headers = {**dict(headers), "X-Fault": self.place}
+        if self.place.endswith("_detect_untrusted_proxy"):  # as through a proxy that Odoo was not told of
+            headers["X-Forwarded-For"] = "203.0.113.1"
         status, answered, answer = super().request(method, path, body, headers)
         self.reached += int(answered["X-Fault-Reached"])
         return status, answered, answer
@@ -212,6 +213,16 @@ def test_odoo_alone_decides(server, world, place):
     line = FaultyLine(server, place)
     check(server, world, line)
     assert line.reached, "no call came by this function"
+
+
+def test_an_answer_that_cannot_be_looked_at_is_as_ever(server):
+    """Refusals that no model sees are found in the answer."""
+    server.expect_log(".")
+    line = FaultyLine(server, "tools.attempt.http_failures:report")
+    status, _headers, _answer = line.post(
+        "/json/2/res.users", "{}", {"Content-Type": "application/json"}
+    )
+    assert (status, line.reached) == (404, 1)
 
 
 @pytest.mark.parametrize("table", ["auth_integration", "auth_integration_key", "auth_attempt"])
