@@ -2,7 +2,7 @@
 
 Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
 missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``,
-``parallel``, ``size``, ``log``, ``findings`` or ``rotation``) and ``WORKERS`` (0).
+``parallel``, ``size``, ``log``, ``findings``, ``rotation`` or ``guessing``) and ``WORKERS`` (0).
 """
 
 import json
@@ -23,6 +23,7 @@ if __name__ == "__main__":
 
 import big_log  # noqa: E402, F401  declares a check
 import flood  # noqa: E402, F401  declares a check
+import guessing  # noqa: E402, F401  declares a check
 import harness  # noqa: E402
 import many_integrations  # noqa: E402, F401  declares a check
 import parallel  # noqa: E402, F401  declares a check
@@ -72,6 +73,7 @@ def compare(rows, workers):
     with harness.running_sides(workers, "stock", "ours") as sides:
         settings = harness.configuration(sides)
         sides[1].take_nothing_for_a_flood()
+        sides[1].limit_no_guesses()
         for row in rows:
             say(row.name)
             results.append(report.summary(harness.measure(row, sides)))

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from side import BOT_LOGIN, LOGIN, PASSWORD
+from side import BOT_LOGIN, GUESSED_LOGIN, LOGIN, PASSWORD
 
 ROWS = []
 
@@ -112,9 +112,17 @@ def authenticate_integration_wrong_key(side, number):
     return side.authenticate(BOT_LOGIN, wrong_key(number))
 
 
-@row("authenticate, wrong password", promise=1.20, pairs=15, warmup=1, accepted=False)
+# Counted before it is hashed, and afterwards.
+@row("authenticate, wrong password", promise=1.02, pairs=30, warmup=1, accepted=False)
 def authenticate_wrong_password(side, number):
     return side.authenticate(LOGIN, f"wrong {number}")
+
+
+# Over the limit nothing is hashed; stock hashes it.
+@row("authenticate, wrong password over the limit", promise=0.10, pairs=15, accepted=False)
+def authenticate_throttled(side, number):
+    side.exhaust_guesses(GUESSED_LOGIN)
+    return side.authenticate(GUESSED_LOGIN, f"wrong {number}")
 
 
 @row("execute_kw, wrong password", promise=1.20, pairs=15, warmup=1, accepted=False)
@@ -122,12 +130,13 @@ def execute_kw_wrong_password(side, number):
     return side.execute_kw(side.uid, f"wrong {number}")
 
 
-@row("authenticate, unknown login", pairs=200, accepted=False)
+# Stock answers at once and so tells which logins there are; we take as long as for a wrong password.
+@row("authenticate, unknown login", pairs=15, warmup=1, accepted=False)
 def authenticate_unknown_login(side, number):
     return side.authenticate("nobody", PASSWORD)
 
 
-@row("authenticate, another unknown login each time", pairs=200, accepted=False)
+@row("authenticate, another unknown login each time", pairs=15, warmup=1, accepted=False)
 def authenticate_unknown_logins(side, number):
     return side.authenticate(f"nobody-{wrong_key(number)[:12]}", PASSWORD)
 

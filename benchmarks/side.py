@@ -17,6 +17,7 @@ ACCESS_LINE = re.compile(
 LOGIN = "bench"
 PASSWORD = "the password of bench"
 BOT_LOGIN = "bench_integration"
+GUESSED_LOGIN = "bench_guessed"
 AGENT = "benchmark"
 # The same people and keys on both servers. Only what is ours alone differs: with the add-on, the
 # second user belongs to an integration.
@@ -33,6 +34,7 @@ PEOPLE = """
 
     admin = env.ref("base.user_admin")
     user = new_user(login, password=password)
+    new_user(guessed_login, password=password)
     if with_addon:
         bot = env["auth.integration"].create(
             {"name": "Benchmark", "code": bot_login, "owner_ids": [(4, admin.id)]}).user_id
@@ -77,12 +79,14 @@ class Side:
     def __init__(self, name, server):
         self.name, self.server = name, server
         self.calls = 0
+        self._exhausted = set()
         self._connection = CountingConnection("127.0.0.1", server.port, timeout=120)
         people = server.shell(
             PEOPLE,
             login=LOGIN,
             password=PASSWORD,
             bot_login=BOT_LOGIN,
+            guessed_login=GUESSED_LOGIN,
             with_addon=server.with_addon,
         )
         self.uid, self.key, self.ended_key = people["uid"], people["key"], people["ended_key"]
@@ -126,6 +130,29 @@ class Side:
             env["ir.config_parameter"].set_param(
                 "auth_integration.attempt_new_rows_per_minute", "1000000")
             env.cr.commit()
+            """
+        )
+
+    def limit_no_guesses(self):
+        """Have as many guesses admitted as can be set, for rows that measure what one costs."""
+        self.server.shell(
+            """
+            env["ir.config_parameter"].set_param("auth_integration.throttle_failures", "1000")
+            env.cr.commit()
+            """
+        )
+
+    def exhaust_guesses(self, login):
+        """Have every further guess of a login's password refused, once, where there is a limit."""
+        if not self.server.with_addon or login in self._exhausted:
+            return
+        self._exhausted.add(login)
+        self.authenticate(login, "a guess")
+        self.server.sql(
+            """
+            UPDATE auth_throttle SET failed = 1000 WHERE key = (
+                SELECT key FROM auth_throttle WHERE login_key IS NOT NULL
+                ORDER BY begins DESC LIMIT 1)
             """
         )
 

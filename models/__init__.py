@@ -4,8 +4,10 @@ from . import key
 from . import attempt
 from . import rotation
 from . import health
+from . import throttle
 from . import res_users_apikeys
 from . import res_users_apikeys_show
 from . import res_users
+from . import res_users_unlock
 from . import ir_http
 from . import res_config_settings

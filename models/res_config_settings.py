@@ -1,6 +1,11 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.addons.base.models.res_users import check_identity
-from odoo.exceptions import AccessError
+from odoo.exceptions import AccessError, ValidationError
+
+from ..tools import settings
+from ..tools.integration import networks
+
+EXEMPT_NETWORKS = "auth_integration.throttle_exempt_networks"
 
 
 class ResConfigSettings(models.TransientModel):
@@ -60,3 +65,59 @@ class ResConfigSettings(models.TransientModel):
             raise AccessError(self.env._("Only a Settings administrator may confirm a move."))
         self.env["auth.integration.database"].sudo()._confirm_move()
         return {"type": "ir.actions.client", "tag": "reload"}
+    auth_integration_throttle_failures = fields.Integer(
+        "Failed sign-in attempts",
+        config_parameter="auth_integration.throttle_failures",
+        default=settings.DEFAULTS["throttle_failures"],
+    )
+    auth_integration_throttle_minutes = fields.Integer(
+        "Minutes of a pause",
+        config_parameter="auth_integration.throttle_minutes",
+        default=settings.DEFAULTS["throttle_minutes"],
+    )
+    # A parameter cannot be a text of several lines by itself.
+    auth_integration_throttle_exempt_networks = fields.Text("Shared addresses")
+
+    @api.constrains("auth_integration_throttle_failures", "auth_integration_throttle_minutes")
+    def _check_throttle_bounds(self):
+        names = {
+            "throttle_failures": self.env._("Failed sign-in attempts"),
+            "throttle_minutes": self.env._("Minutes of a pause"),
+        }
+        for name, label in names.items():
+            smallest, largest = settings.BOUNDS[name]
+            for record in self:
+                if not smallest <= record[f"auth_integration_{name}"] <= largest:
+                    raise ValidationError(
+                        self.env._(
+                            "%(setting)s: enter a number from %(smallest)s to %(largest)s.",
+                            setting=label,
+                            smallest=smallest,
+                            largest=largest,
+                        )
+                    )
+
+    @api.constrains("auth_integration_throttle_exempt_networks")
+    def _check_throttle_exempt_networks(self):
+        for record in self:
+            try:
+                networks.parse(record.auth_integration_throttle_exempt_networks)
+            except networks.NetworkError as error:
+                raise ValidationError(
+                    self.env._("Shared addresses, %(problem)s", problem=str(error))
+                ) from error
+
+    @api.model
+    def get_values(self):
+        """Extend :meth:`res.config.settings.get_values` with the list of networks."""
+        parameters = self.env["ir.config_parameter"].sudo()
+        return super().get_values() | {
+            "auth_integration_throttle_exempt_networks": parameters.get_param(EXEMPT_NETWORKS)
+        }
+
+    def set_values(self):
+        """Extend :meth:`res.config.settings.set_values` with the list of networks."""
+        super().set_values()
+        self.env["ir.config_parameter"].sudo().set_param(
+            EXEMPT_NETWORKS, self.auth_integration_throttle_exempt_networks
+        )

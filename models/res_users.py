@@ -1,11 +1,14 @@
 import logging
 import secrets
 from collections.abc import Hashable
+from contextlib import contextmanager, nullcontext
 
 from odoo import api, fields, models, tools
 from odoo.exceptions import AccessDenied, UserError
 from odoo.fields import Command, Domain
+from odoo.http import request
 from odoo.tools import SQL
+from odoo.tools.translate import get_translation
 from passlib.exc import PasswordSizeError
 
 from ..tools import hook_queries
@@ -14,6 +17,7 @@ from ..tools.attempt.redaction import is_key_shaped
 from ..tools.fallback import CoreDecision
 from ..tools.key import key_in_use
 from ..tools.key.identity_cache import IdentityCache, PasswordMemo
+from ..tools.throttle import guess as guesses
 from .integration.auth_integration import FOLLOWING, Following
 from .res_users_apikeys import best_effort
 
@@ -336,8 +340,14 @@ class ResUsers(models.Model):
                     attempt.note("malformed_request")
             try:
                 known = self._is_key_over_rpc(credential, interactive)
-                with key_in_use.presented(secret, known):
+                with (
+                    key_in_use.presented(secret, known),
+                    self._guarded_login(attempt, credential, known) as guess,
+                ):
                     auth_info = core()
+                    if guess and interactive and auth_info.get("mfa") != "skip":
+                        # A second factor follows, whose success makes the address known.
+                        guess.complete = not self.sudo().browse(auth_info["uid"])._mfa_type()
             except AccessDenied:
                 if credential.get("type") == "webauthn" and not attempt.codes:
                     attempt.note("user_unknown")  # refused before any user was asked
@@ -345,6 +355,28 @@ class ResUsers(models.Model):
             user = self.sudo().browse(auth_info["uid"])
             self._require_api_key(attempt, user, interactive)
             return auth_info
+
+    def _guarded_login(self, attempt, credential, known_key):
+        """Limit guesses of a password, before anybody looks whose login it is.
+
+        :param known_key: whether the password is an API key: nobody guesses these
+        :return: a context manager, see :meth:`auth.throttle._guarded`
+        """
+        login, secret = credential.get("login"), credential.get("password")
+        _user_id, integration_id = attempt.integration_user or (None, None)
+        if (
+            known_key
+            or credential.get("type") != "password"
+            or not (login and isinstance(login, str) and secret and isinstance(secret, str))
+            or (attempt.key_shaped and integration_id)  # takes no password
+        ):
+            return nullcontext()
+        return self.env["auth.throttle"]._guarded(login, secret, refuse=self._refuse_like_core)
+
+    def _refuse_like_core(self, login):
+        """Refuse as core refuses a wrong password: its own cooldown goes first, and counts it."""
+        with self._assert_can_auth(user=login):
+            raise AccessDenied
 
     @api.model
     def _check_uid_passwd(self, uid, passwd):
@@ -388,17 +420,34 @@ class ResUsers(models.Model):
             if self._is_accepted_key(uid, passwd):
                 return
             with self._assert_can_auth(user=uid):
-                user, state = self._rpc_user(uid, attempt)
+                try:
+                    user, state = self._rpc_user(uid, attempt)
+                except AccessDenied:
+                    with self._guarded_uid(attempt, uid, passwd):
+                        raise
                 if _password_memo.get(self.env.cr.dbname, uid, passwd, state):
                     return
                 credential = {"login": attempt.known_login, "password": passwd, "type": "password"}
-                # Whatever it raises, core would only have it raised once more.
-                auth_info = core.instead(
-                    user._check_credentials, credential, {"interactive": False}
-                )
-                self._require_api_key(attempt, user)
+                with self._guarded_uid(attempt, uid, passwd):
+                    # Whatever it raises, core would only have it raised once more.
+                    auth_info = core.instead(
+                        user._check_credentials, credential, {"interactive": False}
+                    )
+                    self._require_api_key(attempt, user)
                 if attempt.accepted_key_of or auth_info["auth_method"] != "apikey":
                     self._remember_acceptance(attempt, uid, passwd, state)
+
+    @contextmanager
+    def _guarded_uid(self, attempt, uid, secret):
+        """Limit guesses of the password of a user id, as those of its login."""
+        login = attempt.known_login or f"user id {uid}"
+        credential = {"type": "password", "login": login, "password": secret}
+        known = self._is_key_over_rpc(credential, interactive=False)
+        with (
+            key_in_use.presented(secret, known),
+            self._guarded_login(attempt, credential, known),
+        ):
+            yield
 
     def _rpc_user(self, uid, attempt):
         """The active user of an RPC call, and all on which the acceptance of his password hangs.
@@ -518,14 +567,45 @@ class ResUsers(models.Model):
                 raise AccessDenied()
             try:
                 known = self._is_key_over_rpc(credential, interactive)
-                with key_in_use.presented(credential.get("password"), known):
+                with (
+                    key_in_use.presented(credential.get("password"), known),
+                    self._guarded_check(attempt, user, credential, interactive, known),
+                ):
                     return core()
             except AccessDenied as error:
                 attempt.note(*self._refusal_codes(credential, interactive, error))
+                if "cooldown" in attempt.codes:
+                    guesses.do_not_count()  # core did not look at it
                 raise
             except (PasswordSizeError, UnicodeEncodeError):
                 attempt.note("malformed_request")  # no password can be that
                 raise
+
+    def _guarded_check(self, attempt, user, credential, interactive, known_key):
+        """Limit guesses where no login has: at identity checks, and of second factors.
+
+        :return: a context manager, see :meth:`auth.throttle._guarded`
+        """
+        if guesses.current() is not None:
+            if not interactive and attempt.key_shaped and user._rpc_api_keys_only():
+                guesses.do_not_count()  # never compared with a password
+            return nullcontext()
+        login = user.sudo().login
+        if credential.get("type") in ("totp", "totp_mail"):
+            return self.env["auth.throttle"]._guarded(
+                login, credential.get("token"), False, self._refuse_second_factor
+            )
+        return self._guarded_login(attempt, {**credential, "login": login}, known_key)
+
+    def _refuse_second_factor(self, _login):
+        """Refuse as core refuses a wrong code."""
+        text = "Verification failed, please double-check the 6-digit code"
+        raise AccessDenied(get_translation("auth_totp", self.env.lang or "en_US", text, ()))
+
+    def _crypt_context(self):
+        """Extend :meth:`res.users._crypt_context`: core is about to compare a password."""
+        guesses.note_comparison(self.env.uid)
+        return super()._crypt_context()
 
     def _is_key_over_rpc(self, credential, interactive):
         """Whether the password given over RPC is an API key, live or ended.
@@ -605,7 +685,25 @@ class ResUsers(models.Model):
     def _note_cooldown(self, core):
         if core():
             attempt_context.note("cooldown")
+            guesses.do_not_count()
         return core()
+
+    @contextmanager
+    def _assert_can_auth(self, user=None):
+        """Extend :meth:`res.users._assert_can_auth`: limit guesses of a second factor.
+
+        The page that asks for one calls this on the user; which module checks it, and whether that
+        one calls us, is not known.
+        """
+        with super()._assert_can_auth(user=user):
+            if len(self) != 1 or user != self.id or not self._auth_integration_ready():
+                yield
+                return
+            token = request.params.get("totp_token") if request else None
+            with self.env["auth.throttle"]._guarded(
+                self.sudo().login, token, False, self._refuse_second_factor
+            ):
+                yield
 
     def _set_password(self):
         """Extend :meth:`res.users._set_password`: remember when, to explain a wrong password.

@@ -8,13 +8,22 @@ DEFAULTS = {
     "attempt_new_rows_per_minute": 120,
     "key_keep_ended_days": 400,
     "max_active_keys": 20,
+    "throttle_failures": 10,
+    "throttle_minutes": 15,
+}
+# Smallest and largest value of those where anything else would be a mistake.
+BOUNDS = {
+    "throttle_failures": (3, 1000),
+    "throttle_minutes": (5, 1440),
 }
 
 
 def number(env, name: str) -> int:
-    """Return a setting: a positive number, the default when it is anything else.
+    """Return a setting: a positive number within its bounds, the default when it is anything else.
 
     :param name: one of :data:`DEFAULTS`
     """
     text = env["ir.config_parameter"].sudo().get_param(f"auth_integration.{name}") or ""
-    return int(text) if text.isdecimal() and int(text) else DEFAULTS[name]
+    value = int(text) if text.isdecimal() and len(text) < 19 and int(text) else DEFAULTS[name]
+    smallest, largest = BOUNDS.get(name, (value, value))
+    return max(smallest, min(value, largest))

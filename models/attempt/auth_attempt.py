@@ -6,6 +6,7 @@ from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ...tools.attempt import causes, references
+from ...tools.throttle.statements import COLUMNS
 
 _logger = logging.getLogger(__name__)
 
@@ -190,6 +191,7 @@ class AuthAttempt(models.Model):
             "auth_attempt_report_invalid": {"since"},
             "auth_integration_session_end": {"user_id", "ends"},
             "auth_attempt_budget": {"name", "start", "rows"},
+            "auth_throttle": COLUMNS,
             **{
                 self.env[model]._table: {
                     field.name for field in self.env[model]._fields.values() if field.column_type

@@ -195,7 +195,7 @@ class AuthAttempt(models.Model):
             return f"unknown user id {attempt.uid}" if is_short_number(attempt.uid) else None
         key = self._correlation_key()
         described = describe_unknown_login(attempt.login, (), key)
-        if not isinstance(attempt.login, str):
+        if not isinstance(attempt.login, str) or "throttled" in attempt.codes:
             return described
         if known := self._described_lately(described):
             return known

@@ -28,6 +28,7 @@ from ...tools.attempt.attempt import Attempt
 from ...tools.attempt.redaction import clean
 from ...tools.hook_queries import LOCK_TIMEOUT_MS
 from ...tools.key.usage_writer import Batch, SuccessfulUse, usage_writer
+from ...tools.throttle.refused_guesses import key_of, refused_guesses
 from .auth_attempt import IDENTIFYING_COLUMNS
 from .auth_attempt_rollup import LATE_AFTER
 
@@ -168,22 +169,28 @@ class AuthAttempt(models.Model):
         attempt.described_agent = user_agents.describe(attempt.user_agent)
         with cls._log_cursor(registry) as cr:
             attempts = api.Environment(cr, api.SUPERUSER_ID, {})[cls._name]
-            attempts._enrich(attempt, now)
-            attempt_logging.log_refusal(attempt)
-            attempts._write_failure(attempt, now)
+            guess = key_of(attempt)
+            values = refused_guesses.recall(guess, attempt)
+            if values is None:
+                attempts._enrich(attempt, now)
+                attempt_logging.log_refusal(attempt)
+                refused_guesses.keep(guess, attempt, attempts._write_failure(attempt, now))
+            else:
+                attempt_logging.log_refusal(attempt)
+                attempts._upsert(values, 1, now, now)
 
     # Writing ---------------------------------------------------------------------------------
 
     @staticmethod
     @contextmanager
-    def _own_cursor(registry):
+    def _own_cursor(registry, more_settings=""):
         """A cursor that shares nothing with the caller's and never waits long for a lock.
 
         Inside a test everything is one transaction already under way.
         """
         with registry.cursor() as cr:
             if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-                cr.execute(TRANSACTION_SETTINGS)
+                cr.execute(TRANSACTION_SETTINGS + more_settings)
             yield cr
 
     @staticmethod
@@ -207,16 +214,21 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _write_failure(self, attempt, now):
-        """Add a refusal to its row, or to one it shares when there are too many."""
+        """Add a refusal to its row, or to one it shares when there are too many.
+
+        :return: the columns of that row
+        """
         limit = settings.number(self.env, "attempt_new_rows_per_minute")
         level = limits.failure_level(attempt.rows_of_source, attempt.rows_of_minute, limit)
         values = self._failure_values(attempt, search_nearest=not level)
+        collapsed = limits.collapse_failure(values, level)
         self._add(
             values,
-            limits.collapse_failure(values, level),
+            collapsed,
             Batch(None, 1, now, now),
             budgets=["", limits.source(attempt.remote_addr)],
         )
+        return collapsed
 
     @api.model
     def _write_use(self, batch):
@@ -284,8 +296,9 @@ class AuthAttempt(models.Model):
     @api.model
     def _upsert(self, values, count, first_seen, last_seen, budgets=()):
         """Add ``count`` equal attempts to their bucket; a new row is counted for its budgets."""
+        is_idle = self.env.cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE
         self.env.cr.execute(
-            UPSERT,
+            (SETTINGS_OF_THE_LOG if is_idle else "") + UPSERT,
             values
             | {
                 "bucket": _bucket(values, first_seen),

@@ -45,6 +45,8 @@ class AuthIntegrationFinding(models.Model):
                 "since": record._format_day(record.since),
                 "expires": record._format_day(record.key_id.effective_end),
             }
+            if kind.code == "guessing":
+                values |= finding._guessing_values()
             finding.message = self.env._(kind.message, **values)
             finding.remedy = self.env._(kind.remedy, **values)
 

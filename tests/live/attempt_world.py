@@ -24,6 +24,8 @@ MAKE_WORLD = """
     env["ir.config_parameter"].set_param("base.login_cooldown_after", "0")
     # A fast machine makes more different attempts in a minute than are told apart by default.
     env["ir.config_parameter"].set_param("auth_integration.attempt_new_rows_per_minute", "100000")
+    # And more wrong passwords than anybody may try.
+    env["ir.config_parameter"].set_param("auth_integration.throttle_failures", "1000")
     soon = datetime.now() + timedelta(days=30)
     past = datetime.now() - timedelta(days=1)
     users, keys, key_ids, integrations = {}, {}, {}, {}

@@ -223,14 +223,15 @@ _PASSWORD = (
     ),
     Cause(
         code="throttled",
-        title=_lt("Paused by the limit for integrations"),
+        title=_lt("Too many wrong passwords"),
         explanation=_lt(
-            "Too many attempts failed in a short time, so further ones are refused for a while "
-            "without looking at the secret."
+            "Too many attempts failed in a short time, for this login or from this address. "
+            "Further ones are rejected for a while without looking at the password."
         ),
         remedy=_lt(
-            "Solve the failures before this one in Integrations ▸ Attempts. The pause "
-            "ends by itself."
+            "Correct the password in the external system, or give it an API key: keys are never "
+            "limited. The pause ends by itself; an administrator can end it with Unlock on the "
+            "user's form."
         ),
     ),
     Cause(

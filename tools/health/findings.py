@@ -20,6 +20,8 @@ NOW = "(statement_timestamp() AT TIME ZONE 'UTC')"
 # nothing. doctor.py is no more told from a program: anybody can borrow its name. The indexes of
 # refused calls in auth_attempt.py are of these rows only.
 CALLED = f"a.auth_type IS DISTINCT FROM '{VERIFY}'"
+# When the passwords of more logins are guessed, that is one finding.
+MAX_GUESSED_LOGINS = 10
 
 
 def _lt(text: str) -> str:
@@ -514,6 +516,38 @@ KINDS = (
         ),
         remedy=_lt("Revoke the key. If a system still needs it, rotate it instead."),
         sql=_key_sql("k.replace_by", f"WHERE k.outlived_end AND k.state IN {LIVE}"),
+    ),
+    Kind(
+        code="guessing",
+        number=30,
+        severity="warning",
+        title=_lt("Password guessing"),
+        message=_lt(
+            "Too many wrong passwords for %(login)s: %(count)s more sign-in attempts were rejected"
+            " unseen since %(time)s, from %(addresses)s."
+        ),
+        remedy=_lt(
+            "If these are attacks, block the addresses in the firewall. If it is a system of yours,"
+            " correct its password or give it an API key. Unlock lets the user sign in again now."
+        ),
+        # Of an attack on many logins, one finding for all: none of them is meant.
+        sql=f"""
+            SELECT CASE WHEN hit.logins > {MAX_GUESSED_LOGINS} THEN 0 ELSE hit.user_id END
+                   AS record_id,
+                   CASE WHEN hit.logins > {MAX_GUESSED_LOGINS} THEN NULL ELSE i.id END
+                   AS integration_id, NULL::integer AS key_id,
+                   CASE WHEN hit.logins > {MAX_GUESSED_LOGINS} THEN NULL ELSE hit.user_id END
+                   AS user_id, min(hit.since) AS since
+            FROM (
+                SELECT a.user_id, min(a.first_seen) AS since, count(*) OVER () AS logins
+                FROM auth_attempt a
+                WHERE a.cause = 'throttled' AND a.user_id IS NOT NULL
+                  AND a.last_seen > {NOW} - interval '1 hour'
+                GROUP BY a.user_id
+            ) hit
+            LEFT JOIN auth_integration i ON i.user_id = hit.user_id
+            GROUP BY 1, 2, 4
+        """,
     ),
 )
 BY_CODE = {kind.code: kind for kind in KINDS}

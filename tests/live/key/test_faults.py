@@ -10,6 +10,7 @@ HERE = Path(__file__).parents[1]
 PASSWORD = "a person's password"
 MAKE_WORLD = """
     from datetime import datetime, timedelta
+    env["ir.config_parameter"].set_param("auth_integration.throttle_failures", "1000")
     person = env["res.users"].create({"name": "person", "login": "person", "password": password})
     owner = env.ref("base.user_admin")
     uids, keys = {"person": person.id}, {}
@@ -94,6 +95,21 @@ PLACES = (
     "tools.hook_queries:_query_on",
     "tools.hook_queries:_query_first",
     "tools.hook_queries:_query_within",
+    "models.res_users:ResUsers._guarded_login",
+    "models.res_users:ResUsers._guarded_uid",
+    "models.res_users:ResUsers._guarded_check",
+    "models.throttle.auth_throttle:AuthThrottle._guess",
+    "models.throttle.auth_throttle:AuthThrottle._reserve",
+    "models.throttle.auth_throttle:AuthThrottle._release",
+    "models.throttle.auth_throttle:AuthThrottle._fail",
+    "models.throttle.auth_throttle:AuthThrottle._window",
+    "models.throttle.auth_throttle:counters_of",
+    "models.throttle.auth_throttle_guard:AuthThrottle._admit",
+    "models.throttle.auth_throttle_guard:AuthThrottle._count_failure",
+    "models.throttle.auth_throttle_guard:AuthThrottle._spend_time",
+    "models.throttle.auth_throttle_guard:_identity",
+    "tools.throttle.guess:note_comparison",
+    "tools.throttle.guess:current",
     "models.attempt.auth_attempt_enrichment:AuthAttempt._enrich",
     "models.attempt.auth_attempt_enrichment:AuthAttempt._user_query",
     "models.attempt.auth_attempt_enrichment:AuthAttempt._lookup_context",
@@ -226,7 +242,9 @@ def test_an_answer_that_cannot_be_looked_at_is_as_ever(server):
     assert (status, line.reached) == (404, 1)
 
 
-@pytest.mark.parametrize("table", ["auth_integration", "auth_integration_key", "auth_attempt"])
+@pytest.mark.parametrize(
+    "table", ["auth_integration", "auth_integration_key", "auth_attempt", "auth_throttle"]
+)
 def test_without_a_table(server, world, table):
     """The transaction of the login survives a query of ours that fails."""
     renew(server, world)

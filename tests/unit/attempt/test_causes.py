@@ -103,7 +103,8 @@ def test_fail2ban_counts_what_counts():
     text = (ROOT / "data/fail2ban/auth_integration.conf").read_text()
     [named] = re.findall(r"^failregex = .* cause=\(\?:([a-z_|]+)\) ", text, re.M)
     counted = {cause.code for cause in causes.CAUSES.values() if cause.counts}
-    assert set(named.split("|")) == counted
+    # A guess that was not even looked at is one all the same, though it adds to no limit of ours.
+    assert set(named.split("|")) == counted | {"throttled"}
 
 
 def marked_literals(path):

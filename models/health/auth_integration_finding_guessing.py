@@ -1,0 +1,45 @@
+from datetime import timedelta
+
+from odoo import fields, models, tools
+
+from ...tools.attempt.distinct_limit import COLLAPSED
+
+# As the finding's SQL.
+LOOK_BACK = timedelta(hours=1)
+MAX_ADDRESSES = 3
+
+
+class AuthIntegrationFinding(models.Model):
+    """Logins whose password is being guessed."""
+
+    _inherit = "auth.integration.finding"
+
+    def _guessing_values(self):
+        """How often, from where and since when a password was guessed, for the message."""
+        self.ensure_one()
+        domain = [
+            ("cause", "=", "throttled"),
+            ("user_id", "=", self.sudo().user_id.id) if self.sudo().user_id
+            else ("user_id", "!=", False),
+            ("last_seen", ">", fields.Datetime.now() - LOOK_BACK),
+        ]
+        groups = self.env["auth.attempt"].sudo()._read_group(
+            domain, ["remote_addr"], ["count:sum"], order="count:sum desc"
+        )
+        names = [address for address, _count in groups if address not in (False, COLLAPSED)]
+        shown = ", ".join(names[:MAX_ADDRESSES])
+        if len(names) > MAX_ADDRESSES or len(names) < len(groups):
+            more = self.env._("more addresses")
+            shown = f"{shown} {self.env._('and')} {more}" if shown else more
+        since = self.since and fields.Datetime.context_timestamp(self, self.since)
+        return {
+            "login": self.sudo().user_id.login or self.env._("many users"),
+            "count": sum(count for _address, count in groups),
+            "addresses": shown,
+            "time": since and tools.format_datetime(self.env, self.since),
+        }
+
+    def action_unlock_sign_in(self):
+        """Let the user of this finding sign in again."""
+        self.ensure_one()
+        return self.user_id.action_unlock_sign_in()

@@ -1,0 +1,59 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError
+
+from ..tools.attempt.distinct_limit import COLLAPSED
+
+# From where a login was refused in the last so many hours.
+LOOK_BACK = timedelta(hours=24)
+
+
+class ResUsers(models.Model):
+    """Users whose password was guessed too often, and the button that lets them in again."""
+
+    _inherit = "res.users"
+
+    is_sign_in_paused = fields.Boolean(
+        "Sign-in paused",
+        compute="_compute_is_sign_in_paused",
+        groups="base.group_erp_manager",
+        help="Too many wrong passwords were tried for this login.",
+    )
+
+    @api.depends("login")
+    def _compute_is_sign_in_paused(self):
+        paused = self.env["auth.throttle"]._full_logins(self.mapped("login"))
+        for user in self:
+            user.is_sign_in_paused = user.login in paused
+
+    def action_unlock_sign_in(self):
+        """Let users sign in again at once, from wherever they were refused.
+
+        For administrators; the last one who was locked out does it with ``odoo shell``.
+        """
+        if not (self.env.su or self.env.user.has_group("base.group_erp_manager")):
+            raise AccessError(self.env._("Only an administrator may unlock a user."))
+        for user in self.sudo():
+            self.env["auth.throttle"]._unlock(user.login, user._refused_addresses())
+            text = self.env._("Sign-in unlocked. Failed attempts were reset.")
+            # Whose chatter it is: users have none of their own.
+            author = self.env.user.partner_id.id
+            user.partner_id.message_post(body=text, author_id=author)
+            for integration in user._integration():
+                integration.message_post(body=text, author_id=author)
+        return True
+
+    def _refused_addresses(self):
+        """Addresses from which this login was refused lately."""
+        groups = self.env["auth.attempt"].sudo()._read_group(
+            [
+                ("user_id", "=", self.id),
+                ("cause", "=", "throttled"),
+                ("last_seen", ">", fields.Datetime.now() - LOOK_BACK),
+                ("remote_addr", "not in", (False, COLLAPSED)),
+            ],
+            ["remote_addr"],
+            limit=100,
+        )
+        return [address for [address] in groups]

@@ -1,0 +1,3 @@
+from . import auth_throttle
+from . import auth_throttle_guard
+from . import auth_throttle_notice

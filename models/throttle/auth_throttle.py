@@ -1,0 +1,199 @@
+import logging
+from datetime import timedelta
+
+from odoo import api, models
+from odoo.tools import SQL
+from psycopg2.errors import (
+    DeadlockDetected,
+    LockNotAvailable,
+    QueryCanceled,
+    SerializationFailure,
+    TooManyConnections,
+)
+from psycopg2.pool import PoolError
+
+from ...tools import settings
+from ...tools.integration import networks
+from ...tools.throttle import statements
+from ...tools.throttle.counters import address_keys, counters_of, login_key
+from ...tools.throttle.guess import Guess
+
+_logger = logging.getLogger(__name__)
+
+# The counter is there and somebody else has it, for longer than anybody may wait.
+BUSY = (
+    DeadlockDetected,
+    LockNotAvailable,
+    PoolError,
+    QueryCanceled,
+    SerializationFailure,
+    TooManyConnections,
+)
+# Rows that one transaction removes, at most, and those that a call removes in passing. A guess
+# leaves four: removing more than it makes, no flood lets the table grow for longer than a window.
+BATCH = 2000
+IN_PASSING = 100
+WITHOUT_WAITING_FOR_THE_DISK = "SET LOCAL synchronous_commit = off"
+_SCALE = 1_000_000 * 1024
+
+
+class AuthThrottle(models.AbstractModel):
+    """How often passwords and second factors were guessed: counters in the database.
+
+    One transaction of its own reserves a try before it is checked, another one writes down what
+    became of it. So the limits are exact, whichever worker and server of a database is asked, and
+    they outlast a restart. See :mod:`~odoo.addons.auth_integration.tools.throttle.statements`.
+    """
+
+    _name = "auth.throttle"
+    _description = "Limits on Guessing Passwords"
+
+    def init(self):
+        self.env.cr.execute(statements.TABLE)
+
+    def _register_hook(self):
+        super()._register_hook()
+        secret = self.env["ir.config_parameter"].sudo().get_param("database.secret") or ""
+        self.env.registry.auth_integration_throttle_key = (
+            f"auth_integration.throttle:{secret}".encode()
+        )
+
+    # Counting --------------------------------------------------------------------------------
+
+    @api.model
+    def _guess(self, login, address):
+        """A guess of the password or second factor of a login, not reserved yet."""
+        return Guess(
+            counters_of(
+                self.env.registry.auth_integration_throttle_key,
+                login,
+                address,
+                settings.number(self.env, "throttle_failures"),
+                self._exempt_networks(),
+            )
+        )
+
+    @api.model
+    def _exempt_networks(self):
+        """Networks that are not limited as such; none when the list cannot be read."""
+        name = "auth_integration.throttle_exempt_networks"
+        try:
+            return networks.parse_cached(self.env["ir.config_parameter"].sudo().get_param(name))
+        except networks.NetworkError as error:
+            _logger.warning("%s is ignored: %s", name, error)
+            return ()
+
+    @api.model
+    def _window(self):
+        return timedelta(minutes=settings.number(self.env, "throttle_minutes"))
+
+    @api.model
+    def _reserve(self, guess):
+        """Reserve a try in all counters of a guess, or in none.
+
+        :return: True; False to refuse; None while only pending tries stand in the way
+        """
+        counters = guess.counters
+        every = (counters.pair, *counters.wide)
+        with self._counting() as cr:
+            cr.execute(
+                statements.RESERVE,
+                {
+                    "keys": [counter.key for counter in every],
+                    "maxima": [counter.maximum for counter in every],
+                    **self._params(guess),
+                },
+                log_exceptions=False,
+            )
+            [(number, full, is_reserved, keys)] = cr.fetchall()
+            if not is_reserved:
+                cr.rollback()
+                guess.keys = [bytes(key) for key in full or ()]
+                return False if full else None
+        guess.number, guess.keys = number, [bytes(key) for key in keys]
+        return True
+
+    @api.model
+    def _fail(self, guess):
+        """Count a reserved try as failed."""
+        with self._counting() as cr:
+            cr.execute(
+                statements.FAIL,
+                {"maxima": guess.maxima, **self._reserved_params(guess)},
+                log_exceptions=False,
+            )
+
+    @api.model
+    def _release(self, guess, succeeded=False):
+        """Take a reserved try back: it was right, or nothing was learned from it."""
+        with self._counting() as cr:
+            cr.execute(
+                statements.RELEASE,
+                {
+                    "succeeded": succeeded,
+                    "complete": guess.complete,
+                    "known": timedelta(days=statements.KNOWN_DAYS),
+                    **self._reserved_params(guess),
+                },
+                log_exceptions=False,
+            )
+
+    def _counting(self):
+        """A cursor of its own: short waits, and none for the disk."""
+        registry = self.env.registry
+        return registry["auth.attempt"]._own_cursor(registry, WITHOUT_WAITING_FOR_THE_DISK)
+
+    def _params(self, guess):
+        return {
+            "pair": guess.counters.pair.key,
+            "login": guess.counters.login.key,
+            "window": self._window(),
+            "longest": 2 * statements.PENDING_SECONDS * _SCALE,
+        }
+
+    def _reserved_params(self, guess):
+        return {"keys": guess.keys, "number": guess.number, **self._params(guess)}
+
+    # Unlocking -------------------------------------------------------------------------------
+
+    @api.model
+    def _unlock(self, login, addresses=()):
+        """Forget the failures of a login, and those of some addresses."""
+        secret = self.env.registry.auth_integration_throttle_key
+        keys = {key for address in addresses for key in address_keys(secret, address)}
+        own = login_key(secret, login)
+        with self._counting() as cr:
+            cr.execute(statements.UNLOCK, {"keys": sorted({own, *keys}), "login": own})
+
+    @api.model
+    def _full_logins(self, logins):
+        """Those of some logins that are refused, at least from some address."""
+        secret = self.env.registry.auth_integration_throttle_key
+        by_key = {login_key(secret, login): login for login in logins if login}
+        if not by_key:
+            return set()
+        self.env.cr.execute(
+            statements.FULL_LOGINS,
+            {"logins": list(by_key), "window": self._window()},
+        )
+        return {by_key[bytes(key)] for (key,) in self.env.cr.fetchall() if bytes(key) in by_key}
+
+    # Vacuum ----------------------------------------------------------------------------------
+
+    @api.model
+    def _expire(self, most):
+        """Remove counters that have lasted long enough.
+
+        :return: number of removed rows
+        """
+        with self._counting() as cr:
+            cr.execute(statements.EXPIRE, {"most": most}, log_exceptions=False)
+            return cr.rowcount
+
+    @api.autovacuum
+    def _gc_throttle(self):
+        """Remove what a quiet time has left; guesses remove what others have left before them."""
+        count = len(self.env.execute_query(SQL("SELECT FROM auth_throttle LIMIT 1"))) and (
+            self._expire(BATCH)
+        )
+        return count, int(count == BATCH)

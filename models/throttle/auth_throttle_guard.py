@@ -1,0 +1,191 @@
+import logging
+import threading
+import time
+from contextlib import contextmanager
+
+from odoo import SUPERUSER_ID, api, models
+from odoo.addons.base.models import res_users as base_users
+from odoo.exceptions import AccessDenied
+
+from ...tools import hook_queries
+from ...tools.attempt import attempt as attempt_context
+from ...tools.attempt import caller
+from ...tools.log_limit import LogLimit
+from ...tools.throttle import dummy_hash
+from ...tools.throttle import guess as guesses
+from .auth_throttle import BUSY, IN_PASSING
+
+_logger = logging.getLogger(__name__)
+_missing = LogLimit(per_minute=1)
+_notices = LogLimit(per_minute=1)
+
+# Seconds to wait for the outcome of others' tries, and between two looks: of many good logins at
+# once, the last ones wait until the first ones were hashed.
+PATIENCE = 10.0
+PAUSE = 0.03
+# Every so many failures some of the expired counters go.
+EXPIRE_EVERY = 16
+# How often an outcome is tried to be written down. Until it is, the try stays pending.
+WRITE_TRIES = 3
+
+# Rounds of the hash that a password was compared with, 0 for a password that is none.
+_STORED_ROUNDS = """
+    SELECT CASE WHEN starts_with(password, '$pbkdf2-sha512$')
+                THEN split_part(password, '$', 3)::integer ELSE 0 END
+    FROM res_users WHERE id = %(user)s
+"""
+
+
+class _Passing:
+    """Counts failures of this process, to do something at every so many of them."""
+
+    def __init__(self):
+        self._lock, self._count = threading.Lock(), 0
+
+    def is_due(self):
+        with self._lock:
+            self._count += 1
+            return self._count % EXPIRE_EVERY == 0
+
+
+_passing = _Passing()
+
+
+def _refuse(_login):
+    raise AccessDenied
+
+
+class AuthThrottle(models.AbstractModel):
+    """How the hooks of a login have a guess limited."""
+
+    _inherit = "auth.throttle"
+
+    @contextmanager
+    def _guarded(self, login, secret, is_password=True, refuse=_refuse):
+        """Check a password or second factor in the block, if the limits admit another guess.
+
+        Inside of another such block, and for code that serves no HTTP request, nothing is limited.
+        A failure of ours leaves the decision to core; a counter that others keep busy refuses.
+
+        :param login: whose it is, as sent
+        :param secret: what is checked; only to recognize a request that is made again
+        :param is_password: whether core compares it with a slow hash
+        :param refuse: called with the login to refuse the guess; it raises ``AccessDenied``
+        :return: the guess, or None when it is not limited
+        """
+        guess = self._admit(login, secret, refuse)
+        if guess is None:
+            yield None
+            return
+        try:
+            with guesses.being_checked(guess):
+                yield guess
+        except AccessDenied:
+            if not guess.counts:
+                self._decide(self._release, guess)
+                raise
+            if is_password:
+                self._decide(self._spend_time, guess, secret)
+            self._decide(self._count_failure, guess, login, secret)
+            raise
+        except BaseException:
+            self._decide(self._release, guess)
+            raise
+        self._decide(self._release, guess, True)
+
+    def _admit(self, login, secret, refuse):
+        """Reserve a try.
+
+        :return: a guess, None when it is not limited
+        :raise AccessDenied: over the limit
+        """
+        if guesses.current() is not None:
+            return None
+        try:
+            who = caller.current()
+            if not who.is_http or _identity(login, secret) in _counted_in_request():
+                return None
+            guess = self._guess(login, who.remote_addr)
+            admitted = self._reserve_patiently(guess)
+        except BUSY as error:
+            _logger.info("A counter of guesses is busy: %s", type(error).__name__)
+            admitted, guess = False, None
+        except Exception:
+            self._log_missing()
+            return None
+        if admitted:
+            return guess
+        attempt_context.note("throttled")
+        if guess and guess.counters.login.key in guess.keys:
+            self._trigger_notice()
+        refuse(login)
+        raise AccessDenied  # whatever the caller has made of it
+
+    def _reserve_patiently(self, guess):
+        deadline = time.monotonic() + PATIENCE
+        while (admitted := self._reserve(guess)) is None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(PAUSE)
+        return admitted
+
+    @staticmethod
+    def _log_missing():
+        if _missing.admit() is not None:
+            _logger.exception("Guesses of passwords are not limited: core decides alone")
+
+    @staticmethod
+    def _decide(method, *arguments):
+        """Write down what became of a try; a failure of ours changes nothing for the caller."""
+        for _turn in range(WRITE_TRIES):
+            try:
+                return method(*arguments)
+            except BUSY as error:
+                _logger.info("A counter of guesses is busy: %s", type(error).__name__)
+            except Exception:
+                return AuthThrottle._log_missing()
+        return None
+
+    def _count_failure(self, guess, login, secret):
+        self._fail(guess)
+        _counted_in_request().add(_identity(login, secret))
+        if _passing.is_due():
+            self._expire(IN_PASSING)
+
+    def _spend_time(self, guess, secret):
+        """Take the time that is left of a wrong password's: for a login that does not exist, a
+        user who may not use a password, one who has none, and one whose hash is an older one."""
+        wanted, stored = self._password_rounds(), 0
+        if guess.user_id:
+            rows = hook_queries.query(self.env, _STORED_ROUNDS, {"user": guess.user_id})
+            stored = rows[0][0] or 0 if rows else 0
+        if stored < wanted and not dummy_hash.spend(secret, wanted - stored):
+            attempt_context.note("throttled")
+
+    def _password_rounds(self):
+        """Rounds of the hash of a new password; mirrors :meth:`res.users._crypt_context`."""
+        rounds = self.env["ir.config_parameter"].sudo().get_param("password.hashing.rounds", 0)
+        return max(base_users.MIN_ROUNDS, int(rounds))
+
+    def _trigger_notice(self):
+        """Have the user of an attacked login told, soon; see :meth:`_notify_users`."""
+        if _notices.admit() is None:
+            return
+        try:
+            with self.env.registry.cursor() as cr:
+                env = api.Environment(cr, SUPERUSER_ID, {})
+                env.ref("auth_integration.ir_cron_throttle_notice")._trigger()
+        except Exception:
+            _logger.exception("The users of attacked logins are told later")
+
+
+def _identity(login, secret):
+    return hash((login, str(secret)))
+
+
+def _counted_in_request():
+    """Guesses that this request has counted: it may be made again, by :func:`retrying`."""
+    request = caller.current_request()
+    if request is None:
+        return set()
+    return request.__dict__.setdefault("_auth_integration_guesses", set())
