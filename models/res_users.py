@@ -604,8 +604,12 @@ class ResUsers(models.Model):
 
     def _crypt_context(self):
         """Extend :meth:`res.users._crypt_context`: core is about to compare a password."""
+        core = CoreDecision(super()._crypt_context)
+        return core.with_our_part(self._note_comparison)
+
+    def _note_comparison(self, core):
         guesses.note_comparison(self.env.uid)
-        return super()._crypt_context()
+        return core()
 
     def _is_key_over_rpc(self, credential, interactive):
         """Whether the password given over RPC is an API key, live or ended.

@@ -16,6 +16,7 @@ from .rotation import test_rotation_after
 from .rotation import test_rotation_overlap
 from .rotation import test_rotation_self_service
 from .rotation import test_rotation_webhook
+from .throttle import test_throttle
 from .screens import test_screens
 from .screens import test_tours
 from .key import test_verify

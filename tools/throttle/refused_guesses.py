@@ -7,6 +7,8 @@ more than all the rest, and a different time for a login that does not exist.
 from __future__ import annotations
 
 MAX_KEPT = 1000
+# Characters that are looked at; the log keeps fewer.
+MAX_AGENT = 512
 # Of an attempt, what is found out while it is written down.
 _FOUND = (
     "codes",
@@ -30,7 +32,7 @@ def key_of(attempt) -> tuple | None:
         attempt.database,
         attempt.reference,
         attempt.auth_type,
-        attempt.user_agent,
+        (attempt.user_agent or "")[:MAX_AGENT],
         attempt.key_shaped,
         attempt.user_id,
         frozenset(attempt.codes),

@@ -109,7 +109,6 @@ PLACES = (
     "models.throttle.auth_throttle_guard:AuthThrottle._spend_time",
     "models.throttle.auth_throttle_guard:_identity",
     "tools.throttle.guess:note_comparison",
-    "tools.throttle.guess:current",
     "models.attempt.auth_attempt_enrichment:AuthAttempt._enrich",
     "models.attempt.auth_attempt_enrichment:AuthAttempt._user_query",
     "models.attempt.auth_attempt_enrichment:AuthAttempt._lookup_context",
