@@ -68,7 +68,7 @@ def _wait_for_settings(wanted):
 def running_sides(workers, *names, **options):
     """Have servers and a kept connection to each.
 
-    :param names: ``stock``, ``ours``
+    :param names: ``stock``, or ``ours`` and what begins with it
     :param options: more options of ``LiveServer``
     """
     with contextlib.ExitStack() as stack:
@@ -78,7 +78,7 @@ def running_sides(workers, *names, **options):
             server = LiveServer(
                 f"bench_{CHECKOUT_ID}_{name}",
                 workers=workers,
-                with_addon=name == "ours",
+                with_addon=name.startswith("ours"),
                 **options,
             )
             stack.enter_context(server)

@@ -130,7 +130,7 @@ def execute_kw_wrong_password(side, number):
     return side.execute_kw(side.uid, f"wrong {number}")
 
 
-# Stock answers at once and so tells which logins there are; we take as long as for a wrong password.
+# Stock answers at once and so tells which logins there are; we hash as for a wrong password.
 @row("authenticate, unknown login", pairs=15, warmup=1, accepted=False)
 def authenticate_unknown_login(side, number):
     return side.authenticate("nobody", PASSWORD)

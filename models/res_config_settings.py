@@ -117,7 +117,8 @@ class ResConfigSettings(models.TransientModel):
 
     def set_values(self):
         """Extend :meth:`res.config.settings.set_values` with the list of networks."""
-        super().set_values()
+        result = super().set_values()
         self.env["ir.config_parameter"].sudo().set_param(
             EXEMPT_NETWORKS, self.auth_integration_throttle_exempt_networks
         )
+        return result

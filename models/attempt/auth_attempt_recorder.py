@@ -183,14 +183,14 @@ class AuthAttempt(models.Model):
 
     @staticmethod
     @contextmanager
-    def _own_cursor(registry, more_settings=""):
+    def _own_cursor(registry):
         """A cursor that shares nothing with the caller's and never waits long for a lock.
 
         Inside a test everything is one transaction already under way.
         """
         with registry.cursor() as cr:
             if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE:
-                cr.execute(TRANSACTION_SETTINGS + more_settings)
+                cr.execute(TRANSACTION_SETTINGS)
             yield cr
 
     @staticmethod

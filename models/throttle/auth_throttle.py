@@ -1,4 +1,5 @@
 import logging
+from contextlib import contextmanager
 from datetime import timedelta
 
 from odoo import api, models
@@ -33,7 +34,6 @@ BUSY = (
 # leaves four: removing more than it makes, no flood lets the table grow for longer than a window.
 BATCH = 2000
 IN_PASSING = 100
-WITHOUT_WAITING_FOR_THE_DISK = "SET LOCAL synchronous_commit = off"
 _SCALE = 1_000_000 * 1024
 
 
@@ -138,10 +138,13 @@ class AuthThrottle(models.AbstractModel):
                 log_exceptions=False,
             )
 
+    @contextmanager
     def _counting(self):
         """A cursor of its own: short waits, and none for the disk."""
         registry = self.env.registry
-        return registry["auth.attempt"]._own_cursor(registry, WITHOUT_WAITING_FOR_THE_DISK)
+        with registry["auth.attempt"]._own_cursor(registry) as cr:
+            cr.execute("SET LOCAL synchronous_commit = off")
+            yield cr
 
     def _params(self, guess):
         return {

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from clients import Authenticate, Line, Refused, Session, Xmlrpc
+
 from live_server import LiveServer
 
 HERE = Path(__file__).parent

@@ -1,6 +1,7 @@
 """By what a guess is counted."""
 
 import pytest
+
 from odoo.addons.auth_integration.tools.integration import networks
 from odoo.addons.auth_integration.tools.throttle.counters import (
     address_keys,

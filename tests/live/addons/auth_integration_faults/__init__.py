@@ -1,12 +1,17 @@
-"""One function of the add-on fails while a request is served that names it in a header."""
+"""One function of the add-on fails while a request is served that names it in a header.
+
+And another header has the answer say how many rounds of a password's hash were computed.
+"""
 
 import functools
+import hashlib
 import importlib
 from contextlib import contextmanager
 from unittest.mock import patch
 
 from odoo.addons.base.models import res_users
 from odoo.http import Application
+from passlib.hash import pbkdf2_sha512
 
 # Who is let in is what is tested here, and that a thousand times: hash quickly.
 res_users.MIN_ROUNDS = 1000
@@ -40,8 +45,36 @@ def broken(place, reached):
         yield
 
 
+def _counting_rounds(self, environ, start_response):
+    """Say in the answer how many rounds of PBKDF2 with SHA-512 the request has taken."""
+    computed = []
+    compute = hashlib.pbkdf2_hmac
+
+    def pbkdf2_hmac(name, secret, salt, rounds, dklen=None):
+        if name == "sha512":
+            computed.append(rounds)
+        return compute(name, secret, salt, rounds, dklen)
+
+    def start_response_saying_so(status, headers, *exc_info):
+        return start_response(status, [*headers, ("X-Rounds", str(sum(computed)))], *exc_info)
+
+    def verify(secret, stored, *arguments, **keywords):
+        if stored.startswith("$pbkdf2-sha512$"):
+            computed.append(int(stored.split("$")[2]))
+        return original(secret, stored, *arguments, **keywords)
+
+    original = pbkdf2_sha512.verify
+    with (
+        patch.object(hashlib, "pbkdf2_hmac", pbkdf2_hmac),
+        patch.object(pbkdf2_sha512, "verify", verify),
+    ):
+        return _application_call(self, environ, start_response_saying_so)
+
+
 @functools.wraps(_application_call)
 def _call(self, environ, start_response):
+    if environ.get("HTTP_X_ROUNDS"):
+        return _counting_rounds(self, environ, start_response)
     place = environ.get("HTTP_X_FAULT")
     if not place:
         return _application_call(self, environ, start_response)
