@@ -367,10 +367,12 @@ class ResUsers(models.Model):
         if (
             known_key
             or credential.get("type") != "password"
-            or not (login and isinstance(login, str) and secret and isinstance(secret, str))
+            or not (login and secret)
             or (attempt.key_shaped and integration_id)  # takes no password
         ):
             return nullcontext()
+        if not isinstance(login, str):
+            login = "\0no text"  # core finds the user whose login is one of a list, for instance
         return self.env["auth.throttle"]._guarded(login, secret, refuse=self._refuse_like_core)
 
     def _refuse_like_core(self, login):

@@ -1,16 +1,12 @@
 import logging
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from odoo import api, models
 from odoo.tools import SQL
-from psycopg2.errors import (
-    DeadlockDetected,
-    LockNotAvailable,
-    QueryCanceled,
-    SerializationFailure,
-    TooManyConnections,
-)
+from psycopg2 import OperationalError
+from psycopg2.errors import DiskFull, OutOfMemory
 from psycopg2.pool import PoolError
 
 from ...tools import settings
@@ -21,15 +17,11 @@ from ...tools.throttle.guess import Guess
 
 _logger = logging.getLogger(__name__)
 
-# The counter is there and somebody else has it, for longer than anybody may wait.
-BUSY = (
-    DeadlockDetected,
-    LockNotAvailable,
-    PoolError,
-    QueryCanceled,
-    SerializationFailure,
-    TooManyConnections,
-)
+# The counter is there, and cannot be had: somebody else has it for longer than anybody may wait, or
+# all connections.
+BUSY = (OperationalError, PoolError)
+# It cannot be written at all, nor can anything else.
+OUT_OF_ORDER = (DiskFull, OutOfMemory)
 # Rows that one transaction removes, at most, and those that a call removes in passing. A guess
 # leaves four: removing more than it makes, no flood lets the table grow for longer than a window.
 BATCH = 2000
@@ -115,7 +107,15 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _fail(self, guess):
-        """Count a reserved try as failed."""
+        """Count a reserved try as failed; for its address only, if nothing was looked at.
+
+        What is refused without a hash comes faster than any, with as many logins.
+        """
+        if not guess.looked_at:
+            addresses = {counter.key for counter in guess.counters.addresses}
+            others = [key for key in guess.keys if key not in addresses]
+            self._release(replace(guess, keys=others))
+            guess.keys = [key for key in guess.keys if key in addresses]
         with self._counting() as cr:
             cr.execute(
                 statements.FAIL,
@@ -126,17 +126,15 @@ class AuthThrottle(models.AbstractModel):
     @api.model
     def _release(self, guess, succeeded=False):
         """Take a reserved try back: it was right, or nothing was learned from it."""
+        params = {
+            "succeeded": succeeded,
+            "complete": guess.complete,
+            "known": timedelta(days=statements.KNOWN_DAYS),
+            **self._reserved_params(guess),
+        }
         with self._counting() as cr:
-            cr.execute(
-                statements.RELEASE,
-                {
-                    "succeeded": succeeded,
-                    "complete": guess.complete,
-                    "known": timedelta(days=statements.KNOWN_DAYS),
-                    **self._reserved_params(guess),
-                },
-                log_exceptions=False,
-            )
+            cr.execute(statements.RELEASE, params, log_exceptions=False)
+            cr.execute(statements.CLEAR, params, log_exceptions=False)
 
     @contextmanager
     def _counting(self):

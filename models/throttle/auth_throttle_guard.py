@@ -13,7 +13,7 @@ from ...tools.attempt import caller
 from ...tools.log_limit import LogLimit
 from ...tools.throttle import dummy_hash
 from ...tools.throttle import guess as guesses
-from .auth_throttle import BUSY, IN_PASSING
+from .auth_throttle import BUSY, IN_PASSING, OUT_OF_ORDER
 
 _logger = logging.getLogger(__name__)
 _missing = LogLimit(per_minute=1)
@@ -107,12 +107,12 @@ class AuthThrottle(models.AbstractModel):
                 return None
             guess = self._guess(login, who.remote_addr)
             admitted = self._reserve_patiently(guess)
-        except BUSY as error:
+        except Exception as error:
+            if not _is_busy(error):
+                self._log_missing()
+                return None
             _logger.info("A counter of guesses is busy: %s", type(error).__name__)
             admitted, guess = False, None
-        except Exception:
-            self._log_missing()
-            return None
         if admitted:
             return guess
         attempt_context.note("throttled")
@@ -140,10 +140,10 @@ class AuthThrottle(models.AbstractModel):
         for _turn in range(WRITE_TRIES):
             try:
                 return method(*arguments)
-            except BUSY as error:
+            except Exception as error:
+                if not _is_busy(error):
+                    return AuthThrottle._log_missing()
                 _logger.info("A counter of guesses is busy: %s", type(error).__name__)
-            except Exception:
-                return AuthThrottle._log_missing()
         return None
 
     def _count_failure(self, guess, login, secret):
@@ -160,6 +160,7 @@ class AuthThrottle(models.AbstractModel):
             rows = hook_queries.query(self.env, _STORED_ROUNDS, {"user": guess.user_id})
             stored = rows[0][0] or 0 if rows else 0
         if stored < wanted and not dummy_hash.spend(secret, wanted - stored):
+            guess.looked_at = False
             attempt_context.note("throttled")
 
     def _password_rounds(self):
@@ -177,6 +178,10 @@ class AuthThrottle(models.AbstractModel):
                 env.ref("auth_integration.ir_cron_throttle_notice")._trigger()
         except Exception:
             _logger.exception("The users of attacked logins are told later")
+
+
+def _is_busy(error):
+    return isinstance(error, BUSY) and not isinstance(error, OUT_OF_ORDER)
 
 
 def _identity(login, secret):

@@ -14,14 +14,14 @@ _SALT = secrets.token_bytes(16)
 _slots: HashSlots | None = None
 
 
-def spend(secret: str, rounds: int) -> bool:
+def spend(secret: object, rounds: int) -> bool:
     """Hash a secret as core does, and forget the hash.
 
     :return: False when there was no room for it: half of the processors do so already
     """
     with _all_slots().one() as has_room:
         if has_room:
-            hashlib.pbkdf2_hmac("sha512", secret.encode("utf-8", "replace"), _SALT, rounds)
+            hashlib.pbkdf2_hmac("sha512", str(secret).encode("utf-8", "replace"), _SALT, rounds)
         return has_room
 
 

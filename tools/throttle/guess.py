@@ -21,6 +21,7 @@ class Guess:
     :ivar counts: whether it is counted when it was wrong; a refusal for another reason is not
     :ivar user_id: whose password was compared, None when none was
     :ivar complete: whether a success is that of the last factor
+    :ivar looked_at: whether it was checked, or a hash was computed as if it were
     """
 
     counters: Counters
@@ -29,6 +30,7 @@ class Guess:
     counts: bool = True
     user_id: int | None = None
     complete: bool = True
+    looked_at: bool = True
 
     @property
     def maxima(self) -> list[int]:

@@ -85,7 +85,7 @@ RESERVE = f"""
     reserved AS (
         INSERT INTO auth_throttle AS t (key, login_key, maximum, pending, expires)
         SELECT key, CASE WHEN key = %(pair)s THEN %(login)s::bytea END, maximum,
-               ARRAY[try.number], moment.now + %(window)s + interval '1 hour'
+               ARRAY[try.number], moment.now + 2 * %(window)s
         FROM applied, try, moment
         WHERE NOT EXISTS (SELECT FROM full_one)
         ORDER BY key
@@ -95,7 +95,7 @@ RESERVE = f"""
             begins = CASE WHEN {_in_conflict(_IS_RUNNING)} THEN t.begins END,
             pending = {_in_conflict(_PENDING)} || EXCLUDED.pending,
             -- Seldom: it is in an index.
-            expires = CASE WHEN t.expires < EXCLUDED.expires - interval '30 minutes'
+            expires = CASE WHEN t.expires < EXCLUDED.expires - %(window)s / 2
                            THEN EXCLUDED.expires ELSE t.expires END
         WHERE {_in_conflict(_FAILED)} + cardinality({_in_conflict(_PENDING)}) < EXCLUDED.maximum
         RETURNING t.key
@@ -110,14 +110,14 @@ FAIL = f"""
     WITH {_MOMENT}
     INSERT INTO auth_throttle AS t (key, login_key, maximum, failed, begins, expires)
     SELECT key, CASE WHEN key = %(pair)s THEN %(login)s::bytea END, maximum, 1, moment.now,
-           moment.now + %(window)s + interval '1 hour'
+           moment.now + 2 * %(window)s
     FROM unnest(%(keys)s::bytea[], %(maxima)s::integer[]) w(key, maximum), moment
     ORDER BY key
     ON CONFLICT (key) DO UPDATE
     SET failed = {_in_conflict(_FAILED)} + 1,
         begins = CASE WHEN {_in_conflict(_IS_RUNNING)} THEN t.begins ELSE EXCLUDED.begins END,
         pending = array_remove(t.pending, %(number)s),
-        expires = CASE WHEN t.expires < EXCLUDED.expires - interval '30 minutes'
+        expires = CASE WHEN t.expires < EXCLUDED.expires - %(window)s / 2
                        THEN EXCLUDED.expires ELSE t.expires END
 """
 # A pair becomes known by a complete success; one that is known stays so by any success.
@@ -144,6 +144,12 @@ RELEASE = """
             ELSE moment.known_until + interval '1 hour' END
     FROM locked, moment
     WHERE t.key = locked.key
+"""
+# Of a try that was taken back: counters that hold nothing. Else whoever has core itself refuse
+# their guesses would fill the table with logins.
+CLEAR = """
+    DELETE FROM auth_throttle
+    WHERE key = ANY(%(keys)s::bytea[]) AND pending = '{}' AND failed = 0 AND known_until IS NULL
 """
 # What has lasted long enough, a little at a time. Whoever has a row locked needs it.
 EXPIRE = """

@@ -147,6 +147,33 @@ def test_ended_and_wrong_keys_of_integrations_count_nothing(world):
     assert "throttled" not in world.causes()
 
 
+def test_logins_that_are_no_text(world):
+    """A list finds the user whose login is in it, whatever else is."""
+    for number in range(FAILURES):
+        assert not world.signs_in(["alice", f"x{number}"], "wrong")
+    assert not world.signs_in(["alice", "x"])
+    assert not world.signs_in(["alice"])
+    assert world.signs_in("alice")
+    [row] = world.server.sql(
+        "SELECT max(failed) AS most FROM auth_throttle WHERE login_key IS NOT NULL"
+    )
+    assert row["most"] == FAILURES
+
+
+def test_what_core_refuses_itself_leaves_no_row(world):
+    """Its cooldown: whoever is in it sends as many logins as he likes."""
+    set_cooldown = "env['ir.config_parameter'].set_param('base.login_cooldown_after', value)"
+    world.server.shell(set_cooldown, value="1")
+    try:
+        for number in range(8):
+            assert not world.signs_in_on_web(f"somebody {number}", "wrong", address="127.0.0.60")
+    finally:
+        world.server.shell(set_cooldown, value="0")
+    assert "cooldown" in world.causes(channel="session")
+    [row] = world.server.sql("SELECT count(*) AS rows, sum(failed) AS failed FROM auth_throttle")
+    assert row["rows"] <= 3 * row["failed"]
+
+
 def test_empty_secrets_count_nothing(world):
     for _turn in range(FAILURES + 1):
         assert not world.signs_in("alice", "")
