@@ -31,12 +31,11 @@ class AuthIntegrationFinding(models.Model):
         if len(names) > MAX_ADDRESSES or len(names) < len(groups):
             more = self.env._("more addresses")
             shown = f"{shown} {self.env._('and')} {more}" if shown else more
-        since = self.since and fields.Datetime.context_timestamp(self, self.since)
         return {
             "login": self.sudo().user_id.login or self.env._("many users"),
-            "count": sum(count for _address, count in groups),
+            "count": int(sum(count for _address, count in groups)),
             "addresses": shown,
-            "time": since and tools.format_datetime(self.env, self.since),
+            "time": self.since and tools.format_datetime(self.env, self.since),
         }
 
     def action_unlock_sign_in(self):

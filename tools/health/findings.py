@@ -523,11 +523,11 @@ KINDS = (
         severity="warning",
         title=_lt("Password guessing"),
         message=_lt(
-            "Too many wrong passwords for %(login)s: %(count)s more sign-in attempts were rejected"
-            " unseen since %(time)s, from %(addresses)s."
+            "Too many wrong passwords for %(login)s. Since %(time)s, %(count)s further sign-in"
+            " attempts were rejected, from %(addresses)s."
         ),
         remedy=_lt(
-            "If these are attacks, block the addresses in the firewall. If it is a system of yours,"
+            "If this is an attack, block the addresses in your firewall. If it is your own system,"
             " correct its password or give it an API key. Unlock lets the user sign in again now."
         ),
         # Of an attack on many logins, one finding for all: none of them is meant.

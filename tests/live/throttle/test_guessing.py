@@ -169,9 +169,9 @@ def test_what_core_refuses_itself_leaves_no_row(world):
             assert not world.signs_in_on_web(f"somebody {number}", "wrong", address="127.0.0.60")
     finally:
         world.server.shell(set_cooldown, value="0")
-    assert "cooldown" in world.causes(channel="session")
     [row] = world.server.sql("SELECT count(*) AS rows, sum(failed) AS failed FROM auth_throttle")
-    assert row["rows"] <= 3 * row["failed"]
+    assert row["failed"] <= 2 * 3, "one guess in each worker was looked at"
+    assert row["rows"] <= row["failed"]
 
 
 def test_empty_secrets_count_nothing(world):
