@@ -16,7 +16,7 @@ def uninstall_hook(env):
         "DROP TABLE IF EXISTS auth_attempt_budget, auth_attempt_daily_key,"
         " auth_attempt_report_zone,"
         " auth_attempt_report_invalid, auth_integration_password_change,"
-        " auth_integration_session_end"
+        " auth_integration_session_end, auth_throttle"
     )
     # The standard policy is deleted with the add-on's data while integrations still refer to it.
     env.cr.execute(
@@ -27,6 +27,6 @@ def uninstall_hook(env):
     env.cr.execute(
         "DELETE FROM ir_model_data WHERE module <> 'auth_integration'"
         " AND model IN ('ir.model.fields.selection', 'ir.model.inherit')"
-        " AND name ~ '^(selection|model_inherit)__auth_(integration|attempt)_'"
+        " AND name ~ '^(selection|model_inherit)__auth_(integration|attempt|throttle)_'"
     )
     env["ir.config_parameter"].sudo().search([("key", "=like", "auth\\_integration.%")]).unlink()
