@@ -19,10 +19,11 @@ _logger = logging.getLogger(__name__)
 _missing = LogLimit(per_minute=1)
 _notices = LogLimit(per_minute=1)
 
-# Seconds to wait for the outcome of others' tries, and between two looks: of many good logins at
-# once, the last ones wait until the first ones were hashed.
-PATIENCE = 10.0
-PAUSE = 0.03
+# Seconds to wait for the outcome of others' tries: of many good logins at once, the last ones wait
+# until the first ones were hashed. And between two looks, at first and later on: who waits must not
+# keep the processors from hashing.
+PATIENCE = 20.0
+PAUSE, MAX_PAUSE = 0.03, 0.25
 # Every so many failures some of the expired counters go.
 EXPIRE_EVERY = 16
 # How often an outcome is tried to be written down. Until it is, the try stays pending.
@@ -122,11 +123,12 @@ class AuthThrottle(models.AbstractModel):
         raise AccessDenied  # whatever the caller has made of it
 
     def _reserve_patiently(self, guess):
-        deadline = time.monotonic() + PATIENCE
+        deadline, pause = time.monotonic() + PATIENCE, PAUSE
         while (admitted := self._reserve(guess)) is None:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(PAUSE)
+            time.sleep(pause)
+            pause = min(1.5 * pause, MAX_PAUSE)
         return admitted
 
     @staticmethod
