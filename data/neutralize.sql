@@ -18,6 +18,11 @@ UPDATE auth_integration
        totp_seed = NULL,
        totp_enrolled_at = NULL;
 
+-- nobody to alert, and nothing to sign alerts with; alerts that wait are not sent
+UPDATE auth_integration SET alert_url = NULL, alert_secret = NULL, alert_secret_set_at = NULL;
+UPDATE res_company SET alert_url = NULL, alert_secret = NULL, alert_secret_set_at = NULL;
+UPDATE auth_integration_alert SET state = 'failed', next_try_at = NULL WHERE state = 'pending';
+
 -- no run of the schedule, which would also tell owners of keys that are none of theirs
 UPDATE ir_cron
    SET active = false

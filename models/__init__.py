@@ -3,6 +3,7 @@ from . import integration
 from . import key
 from . import attempt
 from . import rotation
+from . import incident
 from . import health
 from . import throttle
 from . import res_users_apikeys

@@ -3,6 +3,7 @@ from odoo.addons.base.models.res_users import check_identity
 from odoo.exceptions import AccessError, ValidationError
 
 from ..tools import settings
+from ..tools.incident import quiet_hours
 from ..tools.integration import networks
 
 EXEMPT_NETWORKS = "auth_integration.throttle_exempt_networks"
@@ -122,3 +123,71 @@ class ResConfigSettings(models.TransientModel):
             EXEMPT_NETWORKS, self.auth_integration_throttle_exempt_networks
         )
         return result
+
+    # Incidents and alerts
+    auth_integration_incident_threshold = fields.Integer(
+        "Rejected calls before an incident opens",
+        config_parameter="auth_integration.incident_threshold",
+        default=3,
+    )
+    auth_integration_escalation_hours = fields.Integer(
+        "Notify administrators after (hours)",
+        config_parameter="auth_integration.escalation_hours",
+        default=4,
+    )
+    auth_integration_alert_quiet_hours = fields.Char(
+        "Quiet hours",
+        config_parameter="auth_integration.alert_quiet_hours",
+        default="20-7",
+    )
+    auth_integration_weekly_summary_mail = fields.Boolean(
+        "Also send the weekly summary by email",
+        config_parameter="auth_integration.weekly_summary_mail",
+    )
+    auth_integration_alert_url = fields.Char(related="company_id.alert_url", readonly=False)
+    auth_integration_alert_secret_set_at = fields.Datetime(
+        related="company_id.alert_secret_set_at"
+    )
+
+    @api.constrains("auth_integration_alert_quiet_hours")
+    def _check_auth_integration_alert_quiet_hours(self):
+        for record in self:
+            text = record.auth_integration_alert_quiet_hours
+            try:
+                quiet_hours.parse("" if text == "off" else text)
+            except ValueError as error:
+                raise ValidationError(
+                    self.env._("Enter quiet hours as two hours of the day, such as 20-7, or off.")
+                ) from error
+
+    def action_send_test_alert(self):
+        """Send a test alert to the current user and to the company's webhook, and say what came."""
+        result = self.env["auth.integration.alert"]._send_test()
+        texts = [
+            self.env._("Email: %s", result["mail"] or self.env._("sent to %s", self.env.user.email))
+        ]
+        if result["webhook"] is not False:
+            texts.append(self.env._("Webhook: %s", result["webhook"] or self.env._("sent")))
+        failed = bool(result["mail"] or result["webhook"])
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "title": self.env._("Test alert"),
+                "message": "\n".join(texts),
+                "type": "danger" if failed else "success",
+                "sticky": failed,
+            },
+        }
+
+    def action_new_alert_secret(self):
+        """Open the dialog that creates the signing secret of the company's alerts."""
+        self.env["auth.integration"]._check_can_encrypt()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Create Signing Secret"),
+            "res_model": "auth.integration.alert.secret",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_company_id": self.env.company.id},
+        }

@@ -5,6 +5,8 @@ from .attempt import test_attempt_links
 from .attempt import test_attempt_report
 from .health import test_diagnosis
 from .health import test_finding
+from .incident import test_incident_alert
+from .incident import test_incident_detection
 from .integration import test_integration
 from .key import test_key
 from .integration import test_revoke_all_keys

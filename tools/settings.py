@@ -10,6 +10,8 @@ DEFAULTS = {
     "max_active_keys": 20,
     "throttle_failures": 10,
     "throttle_minutes": 15,
+    "incident_threshold": 3,
+    "escalation_hours": 4,
 }
 # Smallest and largest value of those where anything else would be a mistake.
 BOUNDS = {

@@ -9,3 +9,4 @@ from . import auth_integration_extend
 from . import auth_integration_undo_revocation
 from . import auth_integration_shorten
 from . import base_module_uninstall
+from . import auth_integration_alert_secret

@@ -178,6 +178,7 @@ class AuthAttempt(models.Model):
             else:
                 attempt_logging.log_refusal(attempt)
                 attempts._upsert(values, 1, now, now)
+        registry["auth.integration.incident"]._refused(registry, attempt)
 
     # Writing ---------------------------------------------------------------------------------
 

@@ -1,8 +1,19 @@
 from odoo import api, fields, models, tools
 from odoo.tools import SQL
 
+from ...tools.attempt import causes
 from ...tools.health import findings
 from ...tools.key.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
+
+# What symptoms fold under.
+ROOT_CODES = (
+    "archived_user_live_key",
+    "archived_user_still_called",
+    "no_valid_key",
+    "key_expired",
+    "key_expired_still_used",
+    "failing_now",
+)
 
 
 class AuthIntegrationFinding(models.Model):
@@ -24,6 +35,15 @@ class AuthIntegrationFinding(models.Model):
     user_id = fields.Many2one("res.users", readonly=True)
     since = fields.Datetime(readonly=True)
     accepted = fields.Boolean(readonly=True)
+    cause = fields.Selection(
+        lambda self: self.env["auth.attempt"]._selection_cause(), readonly=True
+    )
+    folded = fields.Boolean(
+        "Symptom", readonly=True, help="Another issue of this integration names the root cause."
+    )
+    evidence = fields.Text(
+        compute="_compute_evidence", help="Symptoms of the same root cause, one per line."
+    )
     message = fields.Text(compute="_compute_texts")
     remedy = fields.Text(compute="_compute_texts")
 
@@ -47,8 +67,26 @@ class AuthIntegrationFinding(models.Model):
             }
             if kind.code == "guessing":
                 values |= finding._guessing_values()
-            finding.message = self.env._(kind.message, **values)
+            if record.cause:
+                values["cause"] = self.env._(causes.get(record.cause).title)
+            message = kind.key_message if kind.key_message and record.key_id else kind.message
+            finding.message = self.env._(message, **values)
             finding.remedy = self.env._(kind.remedy, **values)
+
+    @api.depends("integration_id", "folded")
+    @api.depends_context("lang")
+    def _compute_evidence(self):
+        """Gather the symptoms under the root cause; a symptom itself has none."""
+        symptoms = self.sudo().search(
+            [("integration_id", "in", self.integration_id.ids), ("folded", "=", True)]
+        )
+        for finding in self:
+            own = symptoms.filtered(
+                lambda one, root=finding: not root.folded
+                and root.code in ROOT_CODES
+                and one.integration_id == root.integration_id
+            )
+            finding.evidence = "\n".join(own.mapped("message")) or False
 
     def _format_day(self, moment):
         """A moment as its day in the reader's time zone."""
@@ -62,6 +100,10 @@ class AuthIntegrationFinding(models.Model):
         """Open the record to fix."""
         self.ensure_one()
         record = self.key_id or self.integration_id or self.user_id
+        if self.code == "alert_undelivered":
+            return self.env["ir.actions.act_window"]._for_xml_id(
+                "auth_integration.auth_integration_alert_action"
+            )
         if not record:
             return self.env["ir.actions.act_window"]._for_xml_id("base.ir_cron_act")
         return record._get_records_action()

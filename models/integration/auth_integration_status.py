@@ -77,7 +77,8 @@ class AuthIntegration(models.Model):
                            CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'
                                 ELSE 'warning' END AS severity
                     FROM auth_integration_finding f
-                    WHERE f.severity <> 'info' AND NOT f.accepted AND f.integration_id %s
+                    WHERE f.severity <> 'info' AND NOT f.accepted AND NOT f.folded
+                      AND f.integration_id %s
                     GROUP BY f.integration_id
                 ) worst
             ) ->> %s::text, 'ok')
@@ -98,7 +99,8 @@ class AuthIntegration(models.Model):
                 SQL(
                     """(
                     SELECT f.integration_id FROM auth_integration_finding f
-                    WHERE f.severity IN %s AND NOT f.accepted AND f.integration_id IS NOT NULL
+                    WHERE f.severity IN %s AND NOT f.accepted AND NOT f.folded
+                      AND f.integration_id IS NOT NULL
                     GROUP BY f.integration_id HAVING %s
                     )""",
                     severities,
@@ -180,7 +182,11 @@ class AuthIntegration(models.Model):
         """Search each time: findings come and go without anything being written to them."""
         self.env.flush_all()
         findings = self.env["auth.integration.finding"].search(
-            [("integration_id", "in", self.ids), ("accepted", "=", False)]
+            [
+                ("integration_id", "in", self.ids),
+                ("accepted", "=", False),
+                ("folded", "=", False),
+            ]
         )
         for integration in self:
             integration.finding_ids = findings.filtered(

@@ -147,6 +147,9 @@ class AuthIntegrationKey(models.Model):
         readonly=True, help="Somebody else may have had it: its revocation cannot be undone."
     )
     address_ids = fields.One2many("auth.integration.key.address", "key_id")
+    dormant_since = fields.Datetime(
+        readonly=True, help="Its last use, once it is dormant; see auth.integration.incident."
+    )
 
     _native_uniq = models.UniqueIndex(
         "(apikey_id) WHERE ended_at IS NULL", "A native key has one live record."
@@ -154,6 +157,7 @@ class AuthIntegrationKey(models.Model):
     _prefix_idx = models.Index("(prefix)")
     _live_end_idx = models.Index("(expires_at) WHERE ended_at IS NULL")
     _live_replace_by_idx = models.Index("(replace_by) WHERE ended_at IS NULL")
+    _dormant_idx = models.Index("(dormant_since) WHERE dormant_since IS NOT NULL")
 
     def init(self):
         """Add the columns that are no fields: no ORM call can ever read or write them."""

@@ -22,3 +22,4 @@ class AuthIntegrationKeyAddress(models.Model):
 
     _key_address_uniq = models.UniqueIndex("(key_id, address)")
     _address_idx = models.Index("(address, last_seen)")
+    _first_seen_idx = models.Index("(first_seen)")

@@ -43,6 +43,11 @@ class AuthIntegrationKey(models.Model):
                       SELECT FROM auth_attempt a
                       WHERE a.key_id = k.id AND a.cause = 'key_superseded'
                         AND a.last_seen > COALESCE(k.reuse_told_at, k.ended_at))
+                  -- Not what an incident has told already.
+                  AND NOT EXISTS (
+                      SELECT FROM auth_integration_incident n
+                      WHERE n.key_id = k.id AND n.last_failure_at >= k.ended_at
+                        AND n.opened_at > COALESCE(k.reuse_told_at, '-infinity'))
                 ORDER BY k.id
                 """,
                 now=UTC_NOW,

@@ -21,7 +21,7 @@ class AuthThrottle(models.AbstractModel):
 
         A copy of the database tells nobody.
         """
-        if not self.env["auth.integration.rotation"]._is_copied_database():
+        if not self.env["auth.integration.database"]._is_copy():
             self._notify_users()
 
     @api.model

@@ -37,7 +37,7 @@ class TestFinding(IntegrationCommon):
              "remote_addr", "user_agent", "reference")
         )
         columns |= {"outcome": "failure", "channel": "xmlrpc", "database": self.env.cr.dbname}
-        attempts._upsert(columns | values, 5, self.now, self.now)
+        attempts._upsert(columns | values, values.pop("count", 5), self.now, self.now)
 
     def test_a_healthy_integration_has_none(self):
         self.assertEqual(self._codes(), set())
@@ -214,6 +214,51 @@ class TestFinding(IntegrationCommon):
         self._attempt(outcome="success", integration_id=self.integration.id)
         self.assertEqual(self._codes(), set())
 
+    def test_failing_since_the_night(self):
+        """A nightly job that was rejected is no better in the morning, with the job run or not."""
+        self.now -= timedelta(hours=5)
+        self._attempt(cause="key_unknown", integration_id=self.integration.id, count=12)
+        for _look in range(2):
+            self.assertEqual(self._codes(), {"failing_now"})
+            self.assertEqual(self.integration.health, "critical")
+            self.env["auth.integration.incident"]._detect()
+        self.assertEqual(self.integration.open_incident_count, 1)
+        self.now += timedelta(hours=1)
+        self._attempt(outcome="success", integration_id=self.integration.id)
+        self.assertEqual(self._codes(), set(), "before the job has seen it, too")
+
+    def test_silence(self):
+        self.integration.expected_every_hours = 3
+        self.assertEqual(self._codes(), set())
+        self.env.cr.execute(
+            "UPDATE auth_integration SET expected_since = expected_since - interval '4 hours'"
+        )
+        self.assertEqual(self._codes(), {"silent"})
+        self._attempt(outcome="success", integration_id=self.integration.id)
+        self.assertEqual(self._codes(), set())
+
+    def test_symptoms_fold_under_the_root_cause(self):
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self._attempt(cause="key_expired", key_id=self.key.id, integration_id=self.integration.id)
+        self._codes()
+        found = self.env["auth.integration.finding"].search(
+            [("integration_id", "=", self.integration.id)]
+        )
+        root = found.filtered(lambda finding: not finding.folded)
+        self.assertEqual(root.code, "no_valid_key")
+        self.assertEqual(
+            set((found - root).mapped("code")),
+            {"key_expired", "key_expired_still_used", "failing_now"},
+        )
+        self.assertEqual(len(root.evidence.splitlines()), 3)
+        self.assertIn("Expired key", root.evidence)
+        self.assertEqual(self.integration.finding_ids, root)
+        self.env["auth.integration.finding.acceptance"].create(
+            {"finding_id": root.id, "reason": "It is switched off."}
+        )
+        self._codes()
+        self.assertEqual(self.integration.health, "ok", "its symptoms count no more than itself")
+
     def test_disabled_cron(self):
         before = self._codes(integration_id=False)
         self.assertNotIn("cron_disabled", before)
@@ -260,7 +305,7 @@ class TestFinding(IntegrationCommon):
         self.assertNotIn("database_copied", self._codes(integration_id=False))
 
     def test_every_kind_is_tested_and_numbered_once(self):
-        self.assertEqual(len({kind.number for kind in findings.KINDS}), 23)
+        self.assertEqual(len({kind.number for kind in findings.KINDS}), 27)
         self.assertLess(max(kind.number for kind in findings.KINDS), findings.ID_STEP)
 
     def test_texts_have_their_values(self):

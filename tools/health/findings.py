@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..incident import opening
 from .probe import VERIFY
 
 # The id of a finding: record id * ID_STEP + number of its kind.
@@ -41,6 +42,10 @@ class Kind:
         ``since`` and ``expires`` (of the key)
     :ivar remedy: what to do
     :ivar sql: a SELECT; it finds keys and their ``state`` in ``present_key``
+    :ivar key_message: the message where it has a key, if that differs
+    :ivar cause: SQL of the cause of refusals that it is about, of a row ``found``
+    :ivar folded: SQL of whether it is only a symptom: of a row ``found``, another finding names
+        the root cause. That one is shown, with this one as evidence
     """
 
     code: str
@@ -50,6 +55,9 @@ class Kind:
     message: str
     remedy: str
     sql: str
+    key_message: str = ""
+    cause: str = "NULL"
+    folded: str = "FALSE"
 
 
 _KEY = "SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, {since} AS since"
@@ -61,6 +69,18 @@ _SERVER = (
     "SELECT 0 AS record_id, NULL::integer AS integration_id, NULL::integer AS key_id,"
     " NULL::integer AS user_id, NULL::timestamp AS since"
 )
+
+
+# Root causes, for the integration of a row ``found``.
+_HAS_NO_KEY = f"""(found.integration_id IS NOT NULL AND NOT EXISTS (
+    SELECT FROM present_key k
+    WHERE k.integration_id = found.integration_id AND k.state IN {LIVE}))"""
+_USER_ARCHIVED_WITH_KEY = f"""EXISTS (
+    SELECT FROM present_key k JOIN res_users u ON u.id = k.user_id
+    WHERE k.user_id = found.user_id AND NOT u.active AND k.state IN {LIVE})"""
+_USER_ARCHIVED = "EXISTS (SELECT FROM res_users u WHERE u.id = found.user_id AND NOT u.active)"
+# Calls since the incidents were last derived from the log; without that, of the last day.
+_UNSEEN = f"""COALESCE({opening.SEEN_TO} - interval '1 minute', {NOW} - interval '1 day')"""
 
 
 def _key_sql(since: str, rest: str) -> str:
@@ -104,6 +124,7 @@ KINDS = (
             JOIN res_users u ON u.id = called.user_id AND NOT u.active
             LEFT JOIN auth_integration i ON i.user_id = u.id
         """,
+        folded=_USER_ARCHIVED_WITH_KEY,
     ),
     Kind(
         code="key_expired",
@@ -122,6 +143,7 @@ KINDS = (
             )
             """,
         ),
+        folded=_HAS_NO_KEY,
     ),
     Kind(
         code="key_expired_still_used",
@@ -144,6 +166,11 @@ KINDS = (
             ) used
             JOIN auth_integration_key k ON k.id = used.key_id
         """,
+        folded=f"""({_HAS_NO_KEY} OR EXISTS (
+            SELECT FROM auth_integration_key expired JOIN auth_integration i
+                ON i.id = expired.integration_id AND i.active
+            WHERE expired.id = found.key_id AND expired.expires_at <= {NOW}
+              AND expired.ended_at IS NULL))""",
     ),
     Kind(
         code="key_expiring",
@@ -170,20 +197,27 @@ KINDS = (
         number=6,
         severity="critical",
         title=_lt("No valid key"),
-        message=_lt("%(integration)s has no key that works."),
+        message=_lt("%(integration)s has no valid key."),
+        key_message=_lt(
+            "%(integration)s has no valid key: the key %(prefix)s… expired on %(since)s."
+        ),
         remedy=_lt(
-            "Issue its first key, or a new one if the last has ended, and put it into the external"
+            "Create its first key, or a new one if the last key expired. Install it in the external"
             " system."
         ),
-        sql=_integration_sql(
-            "i.create_date",
-            f"""
-            WHERE i.active AND i.id NOT IN (
-                SELECT k.integration_id FROM present_key k
-                WHERE k.integration_id IS NOT NULL AND k.state IN {LIVE}
-            )
-            """,
-        ),
+        sql="""
+            SELECT i.id AS record_id, i.id AS integration_id, last.id AS key_id, i.user_id,
+                   COALESCE(last.expires_at, i.create_date) AS since
+            FROM auth_integration i
+            LEFT JOIN LATERAL (
+                SELECT k.id, k.expires_at FROM present_key k
+                WHERE k.integration_id = i.id AND k.state = 'expired'
+                ORDER BY k.expires_at DESC LIMIT 1
+            ) last ON TRUE
+            WHERE i.active AND NOT EXISTS (
+                SELECT FROM present_key k
+                WHERE k.integration_id = i.id AND k.state IN {LIVE})
+        """.replace("{LIVE}", LIVE),
     ),
     Kind(
         code="owner_archived",
@@ -329,26 +363,33 @@ KINDS = (
         number=15,
         severity="critical",
         title=_lt("Failing now"),
-        message=_lt("%(integration)s is refused at every attempt since its last success."),
-        remedy=_lt("Open its attempts: the latest one names the cause and what to do."),
+        message=_lt("Calls from %(integration)s have been rejected since %(since)s: %(cause)s."),
+        remedy=_lt("Open the attempts. The latest one names the cause and what to do."),
+        # What the job for incidents has not looked at yet is looked at here.
         sql=f"""
-            SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
-                   failed.since
+            SELECT DISTINCT ON (i.id)
+                   i.id AS record_id, i.id AS integration_id, failing.key_id, i.user_id,
+                   failing.since, failing.cause
             FROM (
-                SELECT a.integration_id, max(a.last_seen) AS since FROM auth_attempt a
-                WHERE a.integration_id IS NOT NULL AND a.outcome = 'failure'
-                  AND a.last_seen > {NOW} - interval '1 hour'
-                  -- Of a failure's minute: there is an index.
-                  AND a.first_seen > {NOW} - interval '62 minutes' AND {CALLED}
-                GROUP BY a.integration_id HAVING sum(a.count) >= 3
-            ) failed
-            JOIN auth_integration i ON i.id = failed.integration_id AND i.active
-            WHERE NOT EXISTS (
-                SELECT FROM auth_attempt s
-                WHERE s.integration_id = i.id AND s.outcome = 'success'
-                  AND s.last_seen > {NOW} - interval '1 hour'
-            )
+                SELECT n.integration_id, n.key_id, n.opened_at AS since, n.cause
+                FROM (
+                    SELECT o.*, COALESCE(o.remote_addr, '') AS address
+                    FROM auth_integration_incident o
+                    WHERE o.state = 'open' AND o.kind = 'failing'
+                ) n
+                WHERE {opening.healed_at("n", NOW)} IS NULL
+                UNION ALL
+                SELECT f.integration_id, f.key_id, f.opened_at, f.cause
+                FROM ({opening.failing_sources(_UNSEEN, NOW, "3")}) f
+            ) failing
+            JOIN auth_integration i ON i.id = failing.integration_id AND i.active
+            ORDER BY i.id, failing.since
         """,
+        cause="found.cause",
+        folded=f"""(
+            found.cause = 'user_archived' AND {_USER_ARCHIVED}
+            OR found.cause IN ('key_expired', 'key_superseded', 'key_revoked')
+               AND ({_HAS_NO_KEY} OR found.key_id IS NOT NULL))""",
     ),
     Kind(
         code="rotation_overdue",
@@ -549,6 +590,77 @@ KINDS = (
             GROUP BY 1, 2, 4
         """,
     ),
+    Kind(
+        code="silent",
+        number=40,
+        severity="critical",
+        title=_lt("Expected calls did not come"),
+        message=_lt("%(integration)s has not called successfully since %(since)s."),
+        remedy=_lt("Check that the external system runs and can reach this server."),
+        sql=f"""
+            SELECT late.id AS record_id, late.id AS integration_id, NULL::integer AS key_id,
+                   late.user_id, late.since
+            FROM (
+                SELECT i.id, i.user_id, i.expected_every_hours, GREATEST(i.expected_since, (
+                           SELECT s.last_seen FROM auth_attempt s
+                           WHERE s.integration_id = i.id AND s.outcome = 'success'
+                           ORDER BY s.last_seen DESC LIMIT 1)) AS since
+                FROM auth_integration i
+                WHERE i.active AND i.expected_every_hours > 0 AND i.expected_since IS NOT NULL
+            ) late
+            WHERE late.since < {NOW} - make_interval(hours => late.expected_every_hours)
+        """,
+        folded=f"""({_HAS_NO_KEY} OR {_USER_ARCHIVED} OR EXISTS (
+            SELECT FROM auth_integration_incident n
+            WHERE n.integration_id = found.integration_id AND n.state = 'open'
+              AND n.kind = 'failing'))""",
+    ),
+    Kind(
+        code="alert_undelivered",
+        number=41,
+        severity="warning",
+        title=_lt("Alerts cannot be sent"),
+        message=_lt("An alert about incidents could not be sent."),
+        remedy=_lt(
+            "Open the sent alerts in Settings ▸ Integrations, and correct the email server or the"
+            " webhook. Use Send Test Alert there."
+        ),
+        sql=f"""
+            {_SERVER} FROM auth_integration_alert a
+            WHERE a.error IS NOT NULL AND a.error <> ''
+              AND a.create_date > {NOW} - interval '7 days'
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_alert later
+                  WHERE later.recipient IN (a.recipient, 'test:' || a.user_id)
+                    AND later.state = 'sent' AND later.sent_at > a.create_date
+                    AND later.week IS NULL)
+              AND NOT EXISTS (
+                  SELECT FROM res_users u JOIN res_partner p ON p.id = u.partner_id
+                  WHERE u.id = a.user_id AND COALESCE(p.email, '') = '')
+            LIMIT 1
+        """,
+    ),
+    Kind(
+        code="owner_unreachable",
+        number=42,
+        severity="warning",
+        title=_lt("No owner has an email address"),
+        message=_lt("No owner of %(integration)s can be reached by email."),
+        remedy=_lt("Set an email address on an owner's user, or add another owner."),
+        sql=_integration_sql(
+            "i.write_date",
+            """
+            WHERE i.active
+              AND i.id IN (
+                  SELECT r.integration_id FROM auth_integration_owner_rel r
+                  JOIN res_users u ON u.id = r.user_id AND u.active)
+              AND i.id NOT IN (
+                  SELECT r.integration_id FROM auth_integration_owner_rel r
+                  JOIN res_users u ON u.id = r.user_id AND u.active
+                  JOIN res_partner p ON p.id = u.partner_id AND p.email LIKE '%_@_%')
+            """,
+        ),
+    ),
 )
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")
@@ -569,7 +681,8 @@ def view_sql(state_sql: str, end_sql: str, native_sql: str) -> str:
         SELECT found.record_id * {ID_STEP} + {kind.number} AS id, '{kind.code}'::varchar AS code,
                '{kind.severity}'::varchar AS severity, {SEVERITIES.index(kind.severity)} AS
                severity_rank, found.integration_id, found.key_id, found.user_id,
-               found.since::timestamp AS since,
+               found.since::timestamp AS since, ({kind.cause})::varchar AS cause,
+               ({kind.folded})::boolean AS folded,
                EXISTS (
                    SELECT FROM auth_integration_finding_acceptance accepted
                    WHERE accepted.finding_id = found.record_id * {ID_STEP} + {kind.number}

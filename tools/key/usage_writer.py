@@ -192,7 +192,11 @@ class UsageWriter:
     def _write(self, registry, batch):
         attempts = registry["auth.attempt"]
         with attempts._log_cursor(registry) as cr:
-            Environment(cr, SUPERUSER_ID, {})["auth.attempt"]._write_use(batch)
+            env = Environment(cr, SUPERUSER_ID, {})
+            env["auth.attempt"]._write_use(batch)
+            may_close = env["auth.integration.incident"]._may_close([batch])
+        if may_close:
+            registry["auth.integration.incident"]._wake(registry)
 
     def _write_by_database(self, batches):
         locked = set()

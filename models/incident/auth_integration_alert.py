@@ -1,0 +1,261 @@
+import logging
+from datetime import timedelta
+
+from odoo import api, fields, models
+
+_logger = logging.getLogger(__name__)
+
+KEPT_DAYS = 400
+MAX_LISTED = 20
+TEMPLATE = "auth_integration.mail_template_alert"
+ACTIVITY = "auth_integration.mail_activity_type_incident"
+
+
+class AuthIntegrationAlert(models.Model):
+    """One message to one person or webhook: which incidents it told of, and what became of it.
+
+    Its lines keep a second run from telling the same again. They are written in one transaction
+    with the mail and with ``notified_at``, so there is neither a mail without a row nor a row
+    without a mail; sending comes after the commit, and what was not sent is found again.
+    """
+
+    _name = "auth.integration.alert"
+    _description = "Integration Alert"
+    _order = "id desc"
+    _rec_name = "subject"
+    _allow_sudo_commands = False
+
+    # "user:7", "integration:5", "company:1": what the lines are unique by.
+    recipient = fields.Char(required=True, readonly=True, index=True)
+    user_id = fields.Many2one("res.users", ondelete="cascade", readonly=True)
+    integration_id = fields.Many2one("auth.integration", ondelete="cascade", readonly=True)
+    company_id = fields.Many2one("res.company", ondelete="cascade", readonly=True)
+    week = fields.Date(readonly=True, help="Set on a weekly summary: the Monday it was made.")
+    line_ids = fields.One2many(
+        "auth.integration.alert.line", "alert_id", "Incidents", readonly=True
+    )
+    state = fields.Selection(
+        [("pending", "Pending"), ("sent", "Sent"), ("failed", "Failed")],
+        required=True,
+        readonly=True,
+        default="pending",
+    )
+    mail_id = fields.Many2one("mail.mail", ondelete="set null", readonly=True)
+    tries = fields.Integer(readonly=True)
+    next_try_at = fields.Datetime(readonly=True)
+    sent_at = fields.Datetime(readonly=True)
+    error = fields.Char(readonly=True)
+
+    listed_line_ids = fields.One2many(
+        "auth.integration.alert.line", compute="_compute_listed_line_ids"
+    )
+    unlisted_count = fields.Integer(compute="_compute_listed_line_ids")
+    subject = fields.Char(compute="_compute_subject")
+
+    _week_uniq = models.UniqueIndex("(recipient, week) WHERE week IS NOT NULL")
+    _pending_idx = models.Index("(next_try_at) WHERE state = 'pending'")
+
+    @api.depends("line_ids")
+    def _compute_listed_line_ids(self):
+        for alert in self:
+            lines = alert.line_ids.sorted(lambda line: (line.event != "opened", line.id))
+            alert.listed_line_ids = lines[:MAX_LISTED]
+            alert.unlisted_count = len(lines) - MAX_LISTED if len(lines) > MAX_LISTED else 0
+
+    @api.depends("line_ids")
+    @api.depends_context("lang")
+    def _compute_subject(self):
+        for alert in self:
+            alert.subject = alert._subject_text()
+
+    def _subject_text(self):
+        if self.week:
+            return self.env._("Weekly summary of API integrations")
+        lines = self.line_ids
+        opened = lines.filtered(lambda line: line.event == "opened").incident_id
+        recovered = lines.incident_id - opened
+        if len(lines) == 1:
+            incident = lines.incident_id
+            if recovered:
+                return self.env._(
+                    "%(name)s works again after %(duration)s",
+                    name=incident.subject, duration=incident.duration,
+                )
+            if incident.kind == "failing":
+                return self.env._(
+                    "%(name)s is failing: %(cause)s", name=incident.subject, cause=incident.title
+                )
+            return f"{incident.subject}: {incident.title}"
+        if not recovered:
+            return self.env._("%s incidents of API integrations", len(opened))
+        if not opened:
+            return self.env._("%s API integrations work again", len(recovered))
+        return self.env._(
+            "API integrations: %(opened)s incidents, %(recovered)s work again",
+            opened=len(opened),
+            recovered=len(recovered),
+        )
+
+    # Writing ---------------------------------------------------------------------------------
+
+    @api.model
+    def _write_alerts(self):
+        """Write one message for each person who is to be told of something."""
+        for user, news in self._news_by_user().items():
+            self._write_alert({"recipient": f"user:{user.id}", "user_id": user.id}, news)
+
+    def _write_alert(self, recipient, news):
+        """Write one message with its lines, mail and activities, in this transaction.
+
+        :param dict recipient: values of the message
+        :param news: pairs of an incident and what happened, ``opened`` or ``recovered``
+        """
+        alert = self.create(recipient)
+        self.env["auth.integration.alert.line"].create(
+            [
+                {
+                    "alert_id": alert.id,
+                    "recipient": alert.recipient,
+                    "incident_id": incident.id,
+                    "event": event,
+                    "alert_round": incident.alert_round,
+                }
+                for incident, event in news
+            ]
+        )
+        if alert.user_id:
+            self._note_told(news)
+            alert._schedule_activities()
+            alert._write_mail()
+        return alert
+
+    @api.model
+    def _note_told(self, news):
+        now = fields.Datetime.now()
+        for event, column in (("opened", "notified_at"), ("recovered", "recovery_notified_at")):
+            incidents = self.env["auth.integration.incident"].union(
+                *(incident for incident, what in news if what == event)
+            )
+            if event == "opened":  # the first time counts; an escalation is no news to the owner
+                incidents = incidents.filtered(
+                    lambda n: not n.notified_at or n.reopened_at and n.notified_at < n.reopened_at
+                )
+            incidents.write({column: now})
+
+    def _write_mail(self):
+        """Queue the mail, for the queue of Odoo to send only when this job does not.
+
+        Its Message-ID is fixed here: should it be sent twice, the receiver can tell.
+        """
+        self.ensure_one()
+        self.env.flush_all()
+        if not self.user_id.email:
+            self.write({"state": "failed", "error": self.env._("The user has no email address.")})
+            return
+        template = self.env.ref(TEMPLATE)
+        self.mail_id = template.send_mail(
+            self.id,
+            email_values={"scheduled_date": fields.Datetime.now() + timedelta(minutes=30)},
+        )
+
+    # Activities ------------------------------------------------------------------------------
+
+    def _schedule_activities(self):
+        """Ask the reader to look after each integration, once while it fails."""
+        self.ensure_one()
+        incidents = self.line_ids.filtered(lambda line: line.event == "opened").incident_id
+        integrations = incidents.integration_id
+        kind = self.env.ref(ACTIVITY, raise_if_not_found=False)
+        if not integrations or not kind:
+            return
+        activities = self.env["mail.activity"].with_context(mail_activity_quick_update=True)
+        asked = activities.search(
+            [
+                ("activity_type_id", "=", kind.id),
+                ("res_model", "=", "auth.integration"),
+                ("res_id", "in", integrations.ids),
+                ("user_id", "=", self.user_id.id),
+            ]
+        )
+        reader = incidents.with_context(lang=self.user_id.lang)
+        activities.create(
+            [
+                {
+                    "activity_type_id": kind.id,
+                    "summary": incident.title,
+                    "note": incident.remedy,
+                    "automated": True,
+                    "date_deadline": fields.Date.context_today(self.with_user(self.user_id)),
+                    "res_model_id": self.env["ir.model"]._get_id("auth.integration"),
+                    "res_id": incident.integration_id.id,
+                    "user_id": self.user_id.id,
+                }
+                for incident in reader
+                if incident.integration_id.id not in asked.mapped("res_id")
+                and incident == reader.filtered(
+                    lambda n, this=incident: n.integration_id == this.integration_id
+                )[0]
+            ]
+        )
+
+    @api.autovacuum
+    def _gc_alerts(self):
+        """Forget old messages; nothing of the incidents they were about is told again."""
+        limit = fields.Datetime.now() - timedelta(days=KEPT_DAYS)
+        old = self.search([("create_date", "<", limit)], limit=1000)
+        old.unlink()
+        return len(old), len(old) == 1000
+
+
+class AuthIntegrationAlertLine(models.Model):
+    """That an incident opened, or ended, was told to somebody: once."""
+
+    _name = "auth.integration.alert.line"
+    _description = "Incident in an Alert"
+    _order = "id"
+    _rec_name = "incident_id"
+    _allow_sudo_commands = False
+
+    alert_id = fields.Many2one(
+        "auth.integration.alert", required=True, readonly=True, ondelete="cascade", index=True
+    )
+    recipient = fields.Char(required=True, readonly=True)
+    incident_id = fields.Many2one(
+        "auth.integration.incident", required=True, readonly=True, ondelete="cascade", index=True
+    )
+    event = fields.Selection(
+        [("opened", "Opened"), ("recovered", "Recovered")], required=True, readonly=True
+    )
+    alert_round = fields.Integer(required=True, readonly=True, default=0)
+
+    _once_uniq = models.UniqueIndex(
+        "(incident_id, recipient, event, alert_round)", "Each incident is told once."
+    )
+
+
+class AuthIntegrationIncident(models.Model):
+    """What is asked of people ends with the incident."""
+
+    _inherit = "auth.integration.incident"
+
+    @api.model
+    def _close_activities(self):
+        """Mark done what was asked about integrations where nothing is open any more."""
+        kind = self.env.ref(ACTIVITY, raise_if_not_found=False)
+        if not kind:
+            return
+        self.env.flush_all()
+        rows = self._run_sql(
+            """
+            SELECT a.id, i.id FROM mail_activity a JOIN auth_integration i ON i.id = a.res_id
+            WHERE a.active AND a.activity_type_id = %(kind)s AND a.res_model = 'auth.integration'
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_incident n
+                  WHERE n.integration_id = i.id AND n.state = 'open')
+            LIMIT 1000
+            """,
+            kind=kind.id,
+        )
+        activities = self.env["mail.activity"].sudo().browse(row[0] for row in rows)
+        if activities:
+            activities._action_done(feedback=self.env._("The incident is closed."))

@@ -1,0 +1,289 @@
+import json
+import logging
+from datetime import datetime, timezone
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+
+from ...tools.incident import retries
+from ...tools.integration import networks
+from ...tools.rotation import https_client, signatures
+
+_logger = logging.getLogger(__name__)
+
+ALLOWED_NETWORKS = "auth_integration.webhook_allowed_networks"
+MAX_FAILURES = 3  # one after the other; the rest is left to the next run
+MAX_SENT = 20  # incidents that one webhook message lists
+
+
+class AuthIntegrationAlert(models.Model):
+    """How messages leave: mail by this very job, webhooks signed, each tried a few times."""
+
+    _inherit = "auth.integration.alert"
+
+    # Webhooks: which ------------------------------------------------------------------------
+
+    @api.model
+    def _write_webhook_alerts(self):
+        """Write one message for each webhook that is to be told of something."""
+        self.env.flush_all()
+        rules = self.env["auth.integration.alert.rule"]._by_kind()
+        rows = self.env["auth.integration.incident"]._run_sql(
+            """
+            WITH target AS (
+                SELECT n.id, n.state, n.kind, n.alert_round,
+                       CASE WHEN i.alert_url IS NOT NULL THEN 'integration:' || i.id
+                            WHEN c.alert_url IS NOT NULL THEN 'company:' || c.id END AS recipient,
+                       CASE WHEN i.alert_url IS NOT NULL THEN i.id END AS integration_id,
+                       CASE WHEN i.alert_url IS NULL THEN c.id END AS company_id
+                FROM auth_integration_incident n
+                LEFT JOIN auth_integration i ON i.id = n.integration_id
+                LEFT JOIN res_company c ON c.id = COALESCE(i.company_id, %(company)s)
+                WHERE n.kind = ANY(%(kinds)s) AND (i.id IS NULL OR i.active)
+                  AND (i.alerts_muted_until IS NULL OR i.alerts_muted_until <= %(now)s)
+                  AND (n.state = 'open'
+                       OR n.state = 'recovered' AND n.closed_at > %(now)s - interval '2 days')
+            ),
+            told AS (
+                SELECT target.*, 'opened' AS event FROM target WHERE state = 'open'
+                UNION ALL
+                SELECT target.*, 'recovered' FROM target
+                WHERE state = 'recovered' AND EXISTS (
+                    SELECT FROM auth_integration_alert_line l
+                    WHERE l.incident_id = target.id AND l.recipient = target.recipient
+                      AND l.event = 'opened' AND l.alert_round = target.alert_round)
+            )
+            SELECT told.id, told.event, told.recipient, told.integration_id, told.company_id
+            FROM told
+            WHERE told.recipient IS NOT NULL AND NOT EXISTS (
+                SELECT FROM auth_integration_alert_line l
+                WHERE l.incident_id = told.id AND l.recipient = told.recipient
+                  AND l.event = told.event AND l.alert_round = told.alert_round)
+            ORDER BY told.recipient, told.id
+            """,
+            now=fields.Datetime.now(),
+            kinds=list(rules),
+            company=self.env["res.company"].sudo().search([], order="id", limit=1).id,
+        )
+        by_recipient = {}
+        for incident_id, event, *recipient in rows:
+            incident = self.env["auth.integration.incident"].browse(incident_id)
+            by_recipient.setdefault(tuple(recipient), []).append((incident, event))
+        for (recipient, integration_id, company_id), news in by_recipient.items():
+            self._write_alert(
+                {
+                    "recipient": recipient,
+                    "integration_id": integration_id,
+                    "company_id": company_id,
+                },
+                news,
+            )
+
+    # Sending ---------------------------------------------------------------------------------
+
+    @api.model
+    def _send_due(self):
+        """Send what is pending, each with a commit of its own.
+
+        A kill before the commit leaves it pending: a mail is then sent again with the same
+        Message-ID, a webhook with the same webhook-id.
+        """
+        self.env.flush_all()
+        now = fields.Datetime.now()
+        due = self.search(
+            [
+                ("state", "=", "pending"),
+                "|",
+                ("next_try_at", "=", False),
+                ("next_try_at", "<=", now),
+            ],
+            order="id",
+            limit=1000,
+        )
+        failures = 0
+        for alert in due:
+            alert._send_one()
+            failures = failures + 1 if alert.error else 0
+            # A mail server that does not answer takes a minute for each.
+            if not self._commit_one() or failures >= MAX_FAILURES:
+                return
+
+    def _commit_one(self):
+        self.env.flush_all()
+        return self.env["ir.cron"]._commit_progress(1)
+
+    def _send_one(self):
+        """Send this message, or note why it could not be sent; nothing is raised."""
+        if not self.try_lock_for_update() or self.state != "pending":
+            return
+        try:
+            with self.env.cr.savepoint():
+                problem = self._send_mail() if self.user_id else self._send_webhook()
+        except Exception as error:
+            _logger.info("Alert %s could not be sent: %s", self.id, type(error).__name__)
+            problem = self._error_text(error)
+        if problem is None:
+            return
+        if problem:
+            self._note_problem(problem)
+        else:
+            self.write(
+                {
+                    "state": "sent",
+                    "sent_at": fields.Datetime.now(),
+                    "error": False,
+                    "next_try_at": False,
+                }
+            )
+
+    def _note_problem(self, problem):
+        tries = self.tries + 1
+        again = retries.next_try(tries, fields.Datetime.now())
+        self.write(
+            {
+                "tries": tries,
+                "error": problem[:500],
+                "next_try_at": again,
+                "state": "pending" if again else "failed",
+            }
+        )
+
+    @api.model
+    def _error_text(self, error):
+        return f"{type(error).__name__}: {error}"[:500]
+
+    def _send_mail(self):
+        """Send the mail of this message.
+
+        :return: what went wrong; empty when it was sent; None when nothing is sent here at all
+        """
+        mail = self.mail_id.sudo()
+        if not mail:  # a mail that was sent is deleted by Odoo
+            return ""
+        if mail.state == "exception":
+            mail.state = "outgoing"
+        if mail.state == "outgoing":
+            mail.send()
+        mail = mail.exists()
+        if mail.state == "exception":
+            return mail.failure_reason or mail.failure_type or self.env._("Unknown error")
+        return None if mail.state == "outgoing" else ""
+
+    # Webhooks: what ---------------------------------------------------------------------------
+
+    def _webhook_target(self):
+        return self.integration_id or self.company_id
+
+    def _send_webhook(self):
+        """Post this message to its webhook, signed when it has a signing secret."""
+        target = self._webhook_target().sudo()
+        if not target.alert_url:
+            return self.env._("The webhook was removed.")
+        return self._post(target, f"alert-{self.id}", self._webhook_body())
+
+    @api.model
+    def _post(self, target, message_id, body):
+        """Post a message to the webhook of an integration or a company.
+
+        :return: what went wrong, else an empty text
+        """
+        now = datetime.now(timezone.utc)
+        text = json.dumps(
+            {"timestamp": now.isoformat(timespec="seconds").replace("+00:00", "Z"), **body}
+        )
+        headers = {"webhook-id": message_id}
+        try:
+            if secret := target._alert_secret():
+                headers = signatures.headers(secret, message_id, now, text)
+            allowed = self.env["ir.config_parameter"].sudo().get_param(ALLOWED_NETWORKS) or ""
+            status = https_client.post(
+                target.alert_url, text, headers, networks.parse(allowed)
+            )
+        except (
+            https_client.NotSent, https_client.NoAnswer, signatures.SignatureError, UserError,
+            AccessError, ValueError,
+        ) as error:
+            return str(error) or type(error).__name__
+        if not 200 <= status < 300:
+            return self.env._("The webhook answered %s.", status)
+        return ""
+
+    def _webhook_body(self):
+        lines = self.line_ids
+        return {
+            "type": "auth_integration.alert",
+            "text": self._webhook_text(lines[:MAX_SENT], max(len(lines) - MAX_SENT, 0)),
+            "data": {
+                "count": len(lines),
+                "incidents": [line._webhook_values() for line in lines[:MAX_SENT]],
+            },
+        }
+
+    def _webhook_text(self, lines, unlisted):
+        """The message as one text, which Slack, Teams and Mattermost show."""
+        parts = [line._plain_text() for line in lines]
+        if unlisted:
+            parts.append(self.env._("… and %s more.", unlisted))
+        return "\n\n".join(parts)
+
+
+class AuthIntegrationAlertLine(models.Model):
+    """What a webhook is told of one incident."""
+
+    _inherit = "auth.integration.alert.line"
+
+    def _plain_text(self):
+        incident = self.incident_id
+        if self.event == "recovered":
+            return self.env._(
+                "%(name)s works again after %(duration)s.",
+                name=incident.subject, duration=incident.duration,
+            )
+        facts = [
+            f"{incident.subject}: {incident.title}",
+            incident.explanation,
+            incident.remedy,
+            self._facts_text(),
+            incident._get_url(),
+        ]
+        return "\n".join(fact for fact in facts if fact)
+
+    def _facts_text(self):
+        """Where, since when, from which address and with which reference, in one line."""
+        incident = self.incident_id
+        environments = dict(
+            incident._fields["environment"].get_description(self.env, ["selection"])["selection"]
+        )
+        reader = self.alert_id.user_id
+        facts = [
+            environments.get(incident.environment),
+            self.env._("since %s", incident._format_time(incident.opened_at, reader)),
+            incident.remote_addr and self.env._("address %s", incident.remote_addr),
+            incident.reference and self.env._("reference %s", incident.reference),
+        ]
+        return ", ".join(fact for fact in facts if fact)
+
+    def _webhook_values(self):
+        incident = self.incident_id
+
+        def moment(value):
+            return value and value.isoformat() + "Z" or None
+
+        return {
+            "id": incident.id,
+            "event": self.event,
+            "kind": incident.kind,
+            "integration": incident.integration_id.code or None,
+            "name": incident.subject,
+            "environment": incident.environment or None,
+            "key": incident.key_id.prefix or None,
+            "cause": incident.cause,
+            "title": incident.title,
+            "remedy": incident.remedy,
+            "failures": incident.failure_count,
+            "address": incident.remote_addr or None,
+            "reference": incident.reference or None,
+            "opened_at": moment(incident.opened_at),
+            "closed_at": moment(incident.closed_at),
+            "url": incident._get_url(),
+        }

@@ -1,0 +1,137 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+
+from ...tools import settings
+from ...tools.incident import kinds, quiet_hours
+
+MANAGER = "auth_integration.auth_integration_group_manager"
+QUIET_PARAMETER = "auth_integration.alert_quiet_hours"
+QUIET_DEFAULT = "20-7"
+# A recovery that could not be told for so long is no news.
+NEWS_PERIOD = timedelta(days=2)
+
+
+class AuthIntegrationAlert(models.Model):
+    """Who is to be told of what, and has not been."""
+
+    _inherit = "auth.integration.alert"
+
+    @api.model
+    def _news_by_user(self):
+        """What each person is to be told now.
+
+        :return: users to lists of an incident and what happened, ``opened`` or ``recovered``
+        :rtype: dict
+        """
+        self.env.flush_all()
+        self._begin_new_rounds()
+        quiet = self._quiet_hours()
+        now = fields.Datetime.now()
+        found = {}
+        for incident, event, user in self._untold():
+            if not self._is_urgent(incident) and quiet_hours.ends_at(now, user.tz, quiet):
+                continue
+            found.setdefault(user, []).append((incident, event))
+        return found
+
+    @api.model
+    def _begin_new_rounds(self):
+        """Tell anew of what goes on an hour after it was reopened: its end had been told."""
+        self.env["auth.integration.incident"]._run_sql(
+            """
+            UPDATE auth_integration_incident n SET alert_round = n.alert_round + 1
+            WHERE n.state = 'open' AND n.reopened_at <= %(hour_ago)s
+              AND EXISTS (
+                  SELECT FROM auth_integration_alert_line l
+                  WHERE l.incident_id = n.id AND l.event = 'recovered'
+                    AND l.alert_round = n.alert_round)
+            """,
+            hour_ago=fields.Datetime.now() - timedelta(hours=1),
+        )
+        self.env["auth.integration.incident"].invalidate_model()
+
+    @api.model
+    def _untold(self):
+        """Each incident, event and person that belong together and of which no line exists.
+
+        Owners are told at once. Administrators are when the rule of its kind says so, when it has
+        been open for long, when nobody owns what failed, and when no owner can be reached. That
+        something works again is told to whoever was told that it failed.
+        """
+        rules = self.env["auth.integration.alert.rule"]._by_kind()
+        now = fields.Datetime.now()
+        managers = self.env.ref(MANAGER).sudo().all_user_ids.filtered("active")
+        rows = self.env["auth.integration.incident"]._run_sql(
+            """
+            WITH owner AS (
+                SELECT r.integration_id, u.id AS user_id,
+                       COALESCE(p.email, '') LIKE '%%_@_%%' AS reachable
+                FROM auth_integration_owner_rel r
+                JOIN res_users u ON u.id = r.user_id AND u.active
+                JOIN res_partner p ON p.id = u.partner_id
+            ),
+            news AS (
+                SELECT n.id, n.kind, n.integration_id, n.alert_round, n.opened_at
+                FROM auth_integration_incident n
+                LEFT JOIN auth_integration i ON i.id = n.integration_id
+                WHERE n.state = 'open' AND n.kind = ANY(%(kinds)s)
+                  AND (i.alerts_muted_until IS NULL OR i.alerts_muted_until <= %(now)s)
+                  AND (i.id IS NULL OR i.active)
+            ),
+            told AS (
+                SELECT news.id, 'opened' AS event, owner.user_id, news.alert_round
+                FROM news JOIN owner USING (integration_id)
+                WHERE news.kind = ANY(%(of_owners)s)
+                UNION
+                SELECT news.id, 'opened', m.id, news.alert_round
+                FROM news CROSS JOIN unnest(%(managers)s) m(id)
+                WHERE news.kind = ANY(%(of_managers)s) OR news.opened_at <= %(escalate)s
+                   OR NOT EXISTS (
+                       SELECT FROM owner
+                       WHERE owner.integration_id = news.integration_id AND owner.reachable)
+                UNION
+                SELECT n.id, 'recovered', u.id, n.alert_round
+                FROM auth_integration_incident n
+                JOIN auth_integration_alert_line l ON l.incident_id = n.id AND l.event = 'opened'
+                    AND l.alert_round = n.alert_round
+                JOIN auth_integration_alert told ON told.id = l.alert_id
+                JOIN res_users u ON u.id = told.user_id AND u.active
+                WHERE n.state = 'recovered' AND n.closed_at > %(news_since)s
+            )
+            SELECT told.id, told.event, told.user_id FROM told
+            WHERE NOT EXISTS (
+                SELECT FROM auth_integration_alert_line l
+                WHERE l.incident_id = told.id AND l.recipient = 'user:' || told.user_id
+                  AND l.event = told.event AND l.alert_round = told.alert_round)
+            ORDER BY told.user_id, told.id
+            """,
+            now=now,
+            kinds=list(rules),
+            of_owners=[kind for kind, who in rules.items() if who in ("owners", "both")],
+            of_managers=[kind for kind, who in rules.items() if who in ("managers", "both")],
+            managers=managers.ids,
+            escalate=now - timedelta(hours=settings.number(self.env, "escalation_hours")),
+            news_since=now - NEWS_PERIOD,
+        )
+        incidents = self.env["auth.integration.incident"].browse({row[0] for row in rows})
+        by_id = {incident.id: incident for incident in incidents}
+        users = self.env["res.users"].browse({row[2] for row in rows})
+        user_by_id = {user.id: user for user in users}
+        return [(by_id[id_], event, user_by_id[user_id]) for id_, event, user_id in rows]
+
+    @api.model
+    def _quiet_hours(self):
+        """The hours in which what can wait waits; a nonsensical setting means none."""
+        text = self.env["ir.config_parameter"].sudo().get_param(QUIET_PARAMETER, QUIET_DEFAULT)
+        try:
+            return quiet_hours.parse("" if text == "off" else text)
+        except ValueError:
+            return None
+
+    @api.model
+    def _is_urgent(self, incident):
+        """Whether it is told in quiet hours too: production that fails, keys in wrong hands."""
+        if incident.environment not in (False, "production"):
+            return False
+        return kinds.KINDS[incident.kind].urgent

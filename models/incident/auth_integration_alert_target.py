@@ -1,0 +1,142 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+
+from ...tools.rotation import https_client, signatures
+from ...tools.rotation.secret_box import SecretBoxError, secret_box
+
+
+class AlertTarget(models.AbstractModel):
+    """Where alerts are posted, for an integration or a company, and the secret that signs them."""
+
+    _name = "auth.integration.alert.target.mixin"
+    _description = "Alert Webhook"
+
+    alert_url = fields.Char(
+        "Alert webhook",
+        copy=False,
+        help="https://… Alerts are posted there as Standard Webhooks. Slack, Teams and Mattermost"
+        " show the text of the message.",
+    )
+    alert_secret = fields.Char(
+        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/rotation/secret_box.py."
+    )
+    alert_secret_set_at = fields.Datetime(
+        "Alert signing secret since", readonly=True, copy=False
+    )
+
+    @api.constrains("alert_url")
+    def _check_alert_url(self):
+        for target in self.filtered("alert_url"):
+            try:
+                https_client.check_url(target.alert_url)
+            except ValueError as error:
+                raise ValidationError(str(error)) from error
+
+    def _alert_secret(self):
+        """The secret that signs alerts; empty when there is none.
+
+        :raise UserError: it cannot be decrypted on this server
+        """
+        self.ensure_one()
+        token = self.sudo().alert_secret
+        if not token:
+            return ""
+        try:
+            return secret_box().decrypt(token, f"alert:{self._name}:{self.id}")
+        except SecretBoxError as error:
+            raise UserError(str(error)) from error
+
+    @api.model
+    def _encrypt_alert_secrets_again(self):
+        """Encrypt with the server's newest key what an older one has encrypted."""
+        try:
+            box = secret_box()
+        except SecretBoxError:
+            return
+        every = self.sudo().with_context(active_test=False)
+        for target in every.search([("alert_secret", "!=", False)]):
+            if not box.is_current(target.alert_secret):
+                purpose = f"alert:{self._name}:{target.id}"
+                target.alert_secret = box.encrypt(
+                    box.decrypt(target.alert_secret, purpose), purpose
+                )
+
+    def _set_alert_secret(self, secret):
+        """Set the secret that signs alerts.
+
+        :raise UserError: it is unusable, or the server has no key to encrypt it with
+        """
+        self.ensure_one()
+        try:
+            signatures.check_secret(secret)
+            token = secret_box().encrypt(secret, f"alert:{self._name}:{self.id}")
+        except (signatures.SignatureError, SecretBoxError) as error:
+            raise UserError(str(error)) from error
+        self.sudo().write(
+            {"alert_secret": token, "alert_secret_set_at": fields.Datetime.now()}
+        )
+
+
+class AuthIntegration(models.Model):
+    """Who is told of its incidents besides its owners, and when nobody is."""
+
+    _name = "auth.integration"
+    _inherit = ["auth.integration", "auth.integration.alert.target.mixin"]
+
+    alerts_muted_until = fields.Datetime(
+        tracking=True, copy=False, help="No alerts about this integration are sent until then."
+    )
+    incident_ids = fields.One2many("auth.integration.incident", "integration_id", "Incidents")
+    open_incident_count = fields.Integer("Open incidents", compute="_compute_open_incident_count")
+    open_incident_id = fields.Many2one(
+        "auth.integration.incident", compute="_compute_open_incident_count"
+    )
+
+    def _compute_open_incident_count(self):
+        found = {
+            integration: incidents
+            for integration, incidents in self.env["auth.integration.incident"]._read_group(
+                [("integration_id", "in", self.ids), ("state", "=", "open")],
+                ["integration_id"],
+                ["id:recordset"],
+            )
+        }
+        empty = self.env["auth.integration.incident"]
+        for integration in self:
+            incidents = found.get(integration._origin, empty)
+            integration.open_incident_count = len(incidents)
+            integration.open_incident_id = incidents.sorted("opened_at", reverse=True)[:1]
+
+    def write(self, vals):
+        """Extend ``write``: who chooses where alerts go learns what fails and from where."""
+        if "alert_url" in vals:
+            self._check_may_operate()
+        return super().write(vals)
+
+    def action_view_incidents(self):
+        """Show the incidents of this integration."""
+        return self._action_view("auth_integration_incident_action")
+
+    def action_new_alert_secret(self):
+        """Open the dialog that creates the signing secret of alerts and shows it once."""
+        self.ensure_one()
+        self._check_may_operate()
+        self._check_can_encrypt()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Create Signing Secret"),
+            "res_model": "auth.integration.alert.secret",
+            "views": [(False, "form")],
+            "target": "new",
+            "context": {"default_integration_id": self.id},
+        }
+
+
+class ResCompany(models.Model):
+    """Where alerts are posted about integrations that have no webhook of their own."""
+
+    _name = "res.company"
+    _inherit = ["res.company", "auth.integration.alert.target.mixin"]
+
+    alert_url = fields.Char(groups="base.group_system")
+    alert_secret_set_at = fields.Datetime(groups="base.group_system")

@@ -1,0 +1,73 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+
+from ...tools.incident import expectation
+
+OBSERVED_DAYS = 30
+MAX_PERIODS = 5000
+
+
+class AuthIntegration(models.Model):
+    """How often an integration is expected to call."""
+
+    _inherit = "auth.integration"
+
+    expected_every_hours = fields.Integer(
+        "Expected interval (hours)",
+        tracking=True,
+        help="An incident opens when there is no successful call for this long. 0: no expectation.",
+    )
+    # From when on calls are expected; a database default would be wrong for rows made by SQL.
+    expected_since = fields.Datetime(readonly=True, copy=False)
+    proposed_every_hours = fields.Integer(
+        "Proposed interval (hours)", compute="_compute_proposed_every_hours"
+    )
+
+    @api.constrains("expected_every_hours")
+    def _check_expected_every_hours(self):
+        for integration in self:
+            if not 0 <= integration.expected_every_hours <= 24 * 366:
+                raise ValidationError(
+                    self.env._("The expected interval must be between 0 hours and a year.")
+                )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            if vals.get("expected_every_hours"):
+                vals["expected_since"] = fields.Datetime.now()
+        return super().create(vals_list)
+
+    def write(self, vals):
+        """Extend ``write``: the time begins anew when another interval is expected."""
+        if "expected_every_hours" in vals:
+            since = fields.Datetime.now() if vals["expected_every_hours"] else False
+            vals = {**vals, "expected_since": since}
+        return super().write(vals)
+
+    def _compute_proposed_every_hours(self):
+        """Propose an interval from the calls of the last weeks."""
+        since = fields.Datetime.now() - timedelta(days=OBSERVED_DAYS)
+        for integration in self:
+            calls = self.env["auth.attempt"].sudo().search_fetch(
+                [
+                    ("integration_id", "=", integration._origin.id),
+                    ("outcome", "=", "success"),
+                    ("last_seen", ">=", since),
+                ],
+                ["first_seen", "last_seen"],
+                limit=MAX_PERIODS,
+                order="last_seen desc",
+            ) if integration._origin else self.env["auth.attempt"]
+            integration.proposed_every_hours = expectation.propose(
+                [(call.first_seen, call.last_seen) for call in calls]
+            )
+
+    def action_expect_proposal(self):
+        """Expect calls as often as proposed."""
+        for integration in self:
+            if integration.proposed_every_hours:
+                integration.expected_every_hours = integration.proposed_every_hours
+        return True

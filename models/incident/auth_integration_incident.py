@@ -1,0 +1,226 @@
+from odoo import api, fields, models, tools
+from odoo.exceptions import AccessError
+
+from ...tools.attempt import causes
+from ...tools.incident import kinds
+
+MANAGER = "auth_integration.auth_integration_group_manager"
+
+
+class AuthIntegrationIncident(models.Model):
+    """One stretch of failing, from the refusals that opened it to the success that closed it.
+
+    Rows are derived from the log of attempts, in ``auth_integration_incident_detection.py``, and
+    security events in ``auth_integration_incident_security.py``. The ORM changes nothing but what
+    people decide: to dismiss one.
+    """
+
+    _name = "auth.integration.incident"
+    _description = "Integration Incident"
+    _order = "opened_at desc, id desc"
+    _allow_sudo_commands = False
+
+    kind = fields.Selection("_selection_kind", readonly=True, required=True)
+    state = fields.Selection(
+        [("open", "Open"), ("recovered", "Recovered"), ("dismissed", "Dismissed")],
+        required=True,
+        readonly=True,
+        default="open",
+    )
+    # What it is about, in one text: two runs at once never open the same one twice.
+    source = fields.Char(required=True, readonly=True)
+    integration_id = fields.Many2one(
+        "auth.integration", ondelete="cascade", readonly=True, index=True
+    )
+    environment = fields.Selection(related="integration_id.environment")
+    key_id = fields.Many2one(
+        "auth.integration.key",
+        "API key",
+        ondelete="set null",
+        readonly=True,
+        index="btree_not_null",
+    )
+    user_id = fields.Many2one(
+        "res.users", ondelete="set null", readonly=True, index="btree_not_null"
+    )
+    cause = fields.Selection("_selection_cause", readonly=True)
+    remote_addr = fields.Char("Address", readonly=True)
+    channel = fields.Selection(
+        lambda self: self.env["auth.attempt"]._selection_channel(), "Protocol", readonly=True
+    )
+    reference = fields.Char(readonly=True, help="The reference of the first rejected call.")
+    opened_at = fields.Datetime("Opened", required=True, readonly=True)
+    last_failure_at = fields.Datetime("Last rejection", readonly=True)
+    closed_at = fields.Datetime("Closed", readonly=True)
+    failure_count = fields.Integer("Rejected calls", readonly=True, aggregator="sum")
+    # Calls of minutes that are over are added once; see ``_count_failures``.
+    settled_count = fields.Integer(readonly=True, default=0)
+    settled_to = fields.Datetime(readonly=True)
+    reopened_at = fields.Datetime(readonly=True)
+    # Raised when a reopened incident goes on: only then is anything sent again.
+    alert_round = fields.Integer(readonly=True, default=0)
+    notified_at = fields.Datetime("Alert sent", readonly=True)
+    recovery_notified_at = fields.Datetime("Recovery alert sent", readonly=True)
+    dismissed_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
+
+    title = fields.Char(compute="_compute_texts")
+    subject = fields.Char("What fails", compute="_compute_texts")
+    explanation = fields.Text("Why", compute="_compute_texts")
+    remedy = fields.Text("What to do", compute="_compute_texts")
+    duration = fields.Char(compute="_compute_duration")
+    fix = fields.Char(compute="_compute_fix", help="The action that the form offers first.")
+
+    # One incident at a time of each source; of an event that only ever happens once, one at all.
+    _open_source_uniq = models.UniqueIndex("(source) WHERE state = 'open'")
+    _source_idx = models.Index("(source, closed_at)")
+    _open_idx = models.Index("(integration_id) WHERE state = 'open'")
+
+    @api.model
+    def _selection_kind(self):
+        return [(kind.code, self.env._(kind.title)) for kind in kinds.KINDS.values()]
+
+    @api.model
+    def _selection_cause(self):
+        attempts = self.env["auth.attempt"]._selection_cause()
+        events = [(k.code, self.env._(k.title)) for k in kinds.KINDS.values() if k.is_event]
+        return attempts + events
+
+    # Texts -----------------------------------------------------------------------------------
+
+    @api.depends("kind", "cause", "integration_id", "user_id", "key_id")
+    @api.depends_context("lang")
+    def _compute_texts(self):
+        for incident in self:
+            record = incident.sudo()
+            kind = kinds.KINDS[record.kind]
+            cause = causes.CAUSES.get(record.cause) if record.kind == "failing" else kind
+            cause = cause or kind
+            incident.title = self.env._(cause.title)
+            incident.subject = (
+                record.integration_id.name
+                or record.user_id.login
+                or record.key_id.login
+                or self.env._("Unknown")
+            )
+            incident.explanation = self.env._(cause.explanation)
+            incident.remedy = self.env._(cause.remedy)
+
+    @api.depends("subject", "title")
+    @api.depends_context("lang")
+    def _compute_display_name(self):
+        for incident in self:
+            incident.display_name = f"{incident.subject}: {incident.title}"
+
+    @api.depends("opened_at", "closed_at")
+    @api.depends_context("lang")
+    def _compute_duration(self):
+        for incident in self:
+            end = incident.closed_at or fields.Datetime.now()
+            incident.duration = incident.opened_at and self._duration_text(
+                end - incident.opened_at
+            )
+
+    @api.model
+    def _duration_text(self, delta):
+        """A duration in words, with its two largest units."""
+        minutes = max(int(delta.total_seconds() // 60), 0)
+        days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+        if days:
+            return self.env._("%(days)s d %(hours)s h", days=days, hours=hours)
+        if hours:
+            return self.env._("%(hours)s h %(minutes)s min", hours=hours, minutes=minutes)
+        if minutes:
+            return self.env._("%s min", minutes)
+        return self.env._("less than a minute")
+
+    @api.depends("kind", "cause", "integration_id")
+    def _compute_fix(self):
+        for incident in self:
+            incident.fix = incident._fix_code()
+
+    def _fix_code(self):
+        self.ensure_one()
+        if not self.integration_id:
+            return "open"
+        if self.kind != "failing":
+            return "view_attempts"
+        fix = next(iter(causes.get(self.cause).fixes), "view_attempts")
+        return fix if fix in ("restore_user", "issue_key", "view_attempts") else "open"
+
+    @api.depends_context("lang")
+    def _format_time(self, moment, user=None):
+        """A moment for a reader, with the name of the time zone."""
+        zone = (user or self.env.user).tz or "UTC"
+        text = tools.format_datetime(self.env, moment, tz=zone, dt_format="d MMM yyyy HH:mm")
+        return f"{text} ({zone})"
+
+    # Actions ---------------------------------------------------------------------------------
+
+    def _get_url(self):
+        """The address of this incident's form, for messages."""
+        return f"{self.get_base_url()}/odoo/integration-incidents/{self.id}"
+
+    def action_dismiss(self):
+        """Close incidents by hand; the next success and refusals after it open a new one.
+
+        :raise AccessError: neither owner of the integration nor manager
+        """
+        for incident in self:
+            if incident.integration_id:
+                incident.integration_id._check_may_operate()
+            elif not (self.env.su or self.env.user.has_group(MANAGER)):
+                raise AccessError(
+                    self.env._("Only an administrator of integrations can dismiss this incident.")
+                )
+        self.sudo().filtered(lambda incident: incident.state == "open").write(
+            {
+                "state": "dismissed",
+                "closed_at": fields.Datetime.now(),
+                "dismissed_by": self.env.uid,
+            }
+        )
+        self._close_activities()
+        return True
+
+    def action_fix(self):
+        """Do, or open, what most likely ends this incident."""
+        self.ensure_one()
+        if self.fix == "restore_user":
+            return self.integration_id.action_restore_user()
+        if self.fix == "issue_key":
+            return self.integration_id.action_issue_key()
+        if self.fix == "view_attempts":
+            return self.action_view_attempts()
+        return self.action_open()
+
+    def action_open(self):
+        """Open the integration, or the key of a person."""
+        self.ensure_one()
+        record = self.integration_id or self.key_id or self.user_id
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": record._name or "auth.attempt",
+            "res_id": record.id,
+            "view_mode": "form",
+            "views": [(False, "form")],
+        }
+
+    def action_view_attempts(self):
+        """Show the rejected calls of this incident."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "auth_integration.auth_attempt_action"
+        )
+        domain = [("last_seen", ">=", self.opened_at), ("outcome", "=", "failure")]
+        if self.key_id:
+            domain.append(("key_id", "=", self.key_id.id))
+        elif self.integration_id:
+            domain.append(("integration_id", "=", self.integration_id.id))
+        elif self.user_id:
+            domain.append(("user_id", "=", self.user_id.id))
+        if self.closed_at:
+            domain.append(("first_seen", "<=", self.closed_at))
+        return {key: value for key, value in action.items() if key != "path"} | {
+            "domain": domain,
+            "context": {},
+        }

@@ -1,0 +1,263 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ...tools import settings
+from ...tools.incident import opening
+
+FIRST_LOOK = timedelta(days=1)
+# A row of the log grows for a minute, and its writer may have waited for a lock.
+OVERLAP = timedelta(minutes=2)
+REOPEN_PERIOD = timedelta(hours=1)
+NOW = "%(now)s::timestamp"
+
+
+class AuthIntegrationIncident(models.Model):
+    """How incidents open, grow and close: read from the log by sets, the same however often."""
+
+    _inherit = "auth.integration.incident"
+
+    @api.model
+    def _detect(self):
+        """Bring every incident to where the log says it is, in this transaction.
+
+        :return: the time at which to look again because a success may still wait in the memory of
+            a server, or False
+        """
+        now = fields.Datetime.now()
+        since = self._seen_to(now)
+        self.env.flush_all()
+        self._count_failures(now)
+        self._close_healed(now)
+        self._close_archived(now)
+        look_again = self._open_failing(since, now)
+        self._detect_silence(now)
+        self._detect_security_events(since, now)
+        self._set_seen_to(now - OVERLAP)
+        self.invalidate_model()
+        return look_again
+
+    def _run_sql(self, code, **params):
+        """Run a statement that was put together from constants; only values are parameters.
+
+        :return: its rows
+        """
+        self.env.cr.execute(SQL(code, **params), log_exceptions=False)
+        return self.env.cr.fetchall() if self.env.cr.description else []
+
+    # How far the log was looked through ------------------------------------------------------
+
+    @api.model
+    def _seen_to(self, now):
+        [[seen_to]] = self._run_sql(f"SELECT {opening.SEEN_TO}")
+        return min(seen_to, now - OVERLAP) if seen_to else now - FIRST_LOOK
+
+    @api.model
+    def _set_seen_to(self, moment):
+        """Write it by SQL: caches of other workers need not be told, nobody reads it from there."""
+        self._run_sql(
+            """
+            INSERT INTO ir_config_parameter AS old
+                (key, value, create_uid, write_uid, create_date, write_date)
+            VALUES (%(key)s, %(value)s, 1, 1, %(value)s::timestamp, %(value)s::timestamp)
+            ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, write_date = EXCLUDED.write_date
+            """,
+            key=opening.SEEN_PARAMETER,
+            value=fields.Datetime.to_string(moment),
+        )
+
+    # Failing ---------------------------------------------------------------------------------
+
+    @api.model
+    def _open_failing(self, since, now):
+        """Open an incident for each source that fails, or reopen the one that has just closed.
+
+        Where a success of the last seconds was written, later ones may not have been yet: such a
+        source waits, unless every further call must fail.
+        """
+        sources = self._run_sql(
+            f"""
+            SELECT f.*, f.last_success_at > {NOW} - make_interval(secs => {opening.SUCCESS_LAG})
+                   AND NOT f.cause = ANY(%(must_fail)s) AS waits
+            FROM ({opening.failing_sources("%(since)s::timestamp", NOW, "%(threshold)s")}) f
+            LEFT JOIN auth_integration i ON i.id = f.integration_id
+            WHERE f.integration_id IS NULL OR i.active
+            """,
+            since=since - timedelta(minutes=1),
+            now=now,
+            threshold=settings.number(self.env, "incident_threshold"),
+            must_fail=list(opening.MUST_FAIL),
+        )
+        waiting = [row for row in sources if row[-1]]
+        for row in sources:
+            if not row[-1]:
+                self._open_source(row, now)
+        return bool(waiting) and now + timedelta(seconds=opening.SUCCESS_LAG)
+
+    def _open_source(self, row, now):
+        (source, integration, key, count, opened_at, last_failure_at, _last_success, reference,
+         cause, address, channel, user, _waits) = row
+        values = {
+            "source": source, "integration": integration, "key": key, "user": user,
+            "count": count, "opened": opened_at, "last": last_failure_at, "reference": reference,
+            "cause": cause, "address": address, "channel": channel, "now": now,
+            "reopen": now - REOPEN_PERIOD,
+        }
+        reopened = self._run_sql(
+            """
+            UPDATE auth_integration_incident SET
+                state = 'open', reopened_at = %(now)s, closed_at = NULL, cause = %(cause)s,
+                last_failure_at = %(last)s, remote_addr = %(address)s, channel = %(channel)s
+            WHERE id = (
+                SELECT id FROM auth_integration_incident
+                WHERE source = %(source)s AND state = 'recovered' AND closed_at > %(reopen)s
+                ORDER BY closed_at DESC LIMIT 1
+            ) RETURNING id
+            """,
+            **values,
+        )
+        if not reopened:
+            self._run_sql(
+                """
+                INSERT INTO auth_integration_incident (
+                    kind, state, source, integration_id, key_id, user_id, cause, remote_addr,
+                    channel, reference, opened_at, last_failure_at, failure_count, settled_count,
+                    settled_to, alert_round, create_uid, create_date, write_uid, write_date)
+                VALUES ('failing', 'open', %(source)s, %(integration)s,
+                    (SELECT id FROM auth_integration_key WHERE id = %(key)s),
+                    (SELECT id FROM res_users WHERE id = %(user)s), %(cause)s, %(address)s,
+                    %(channel)s, %(reference)s, %(opened)s, %(last)s, %(count)s, 0,
+                    date_trunc('minute', %(opened)s::timestamp), 0, 1, %(now)s, 1, %(now)s)
+                ON CONFLICT (source) WHERE state = 'open' DO NOTHING
+                """,
+                **values,
+            )
+
+    @api.model
+    def _count_failures(self, now):
+        """Count the refusals of open incidents; those of minutes that are over, only once."""
+        self._run_sql(
+            f"""
+            UPDATE auth_integration_incident n SET
+                failure_count = n.settled_count + seen.total,
+                settled_count = n.settled_count + seen.settled,
+                settled_to = seen.settled_to,
+                last_failure_at = GREATEST(n.last_failure_at, seen.last_seen),
+                cause = COALESCE(seen.cause, n.cause),
+                remote_addr = COALESCE(seen.remote_addr, n.remote_addr)
+            FROM (
+                SELECT o.id, counted.*,
+                       GREATEST(o.settled_to, date_trunc('minute', {NOW} - interval '2 minutes'))
+                           AS settled_to
+                FROM (
+                    SELECT o.*, COALESCE(o.remote_addr, '') AS address
+                    FROM auth_integration_incident o
+                    WHERE o.state = 'open' AND o.kind = 'failing'
+                ) o
+                CROSS JOIN LATERAL (
+                    SELECT COALESCE(sum(a.count), 0) AS total,
+                           COALESCE(sum(a.count) FILTER (WHERE a.first_seen < date_trunc('minute',
+                               {NOW} - interval '2 minutes')), 0) AS settled,
+                           max(a.last_seen) AS last_seen,
+                           (array_agg(a.cause ORDER BY a.last_seen DESC, a.id DESC))[1] AS cause,
+                           (array_agg(a.remote_addr ORDER BY a.last_seen DESC, a.id DESC))[1]
+                               AS remote_addr
+                    FROM ({opening.refusals("o", "o.settled_to - interval '1 second'")}) a
+                    WHERE a.first_seen >= o.settled_to
+                ) counted
+            ) seen
+            WHERE seen.id = n.id AND seen.total > 0
+            """,
+            now=now,
+        )
+
+    @api.model
+    def _close_healed(self, now):
+        """Close what has succeeded since; see :func:`opening.healed_at`."""
+        self._run_sql(
+            f"""
+            UPDATE auth_integration_incident n SET state = 'recovered', closed_at = healed.at
+            FROM (
+                SELECT o.id, {opening.healed_at("o", NOW)} AS at
+                FROM (
+                    SELECT o.*, COALESCE(o.remote_addr, '') AS address
+                    FROM auth_integration_incident o
+                    WHERE o.state = 'open' AND o.kind = 'failing'
+                ) o
+            ) healed
+            WHERE healed.id = n.id AND healed.at IS NOT NULL
+            """,
+            now=now,
+        )
+
+    @api.model
+    def _close_archived(self, now):
+        """Close what an archived integration has open: nobody waits for it to work again."""
+        self._run_sql(
+            f"""
+            UPDATE auth_integration_incident n SET state = 'dismissed', closed_at = {NOW}
+            FROM auth_integration i
+            WHERE i.id = n.integration_id AND NOT i.active AND n.state = 'open'
+              AND n.kind IN ('failing', 'silent')
+            """,
+            now=now,
+        )
+
+    # Silence ---------------------------------------------------------------------------------
+
+    @api.model
+    def _detect_silence(self, now):
+        """Open and close incidents of integrations whose expected calls did not come.
+
+        One that fails is not silent: that is one incident, not two.
+        """
+        last_success = """
+            GREATEST(i.expected_since, (
+                SELECT s.last_seen FROM auth_attempt s
+                WHERE s.integration_id = i.id AND s.outcome = 'success'
+                ORDER BY s.last_seen DESC LIMIT 1))
+        """
+        self._run_sql(
+            f"""
+            UPDATE auth_integration_incident n SET
+                state = CASE WHEN called.at IS NULL THEN 'dismissed' ELSE 'recovered' END,
+                closed_at = COALESCE(called.at, {NOW})
+            FROM (
+                SELECT o.id, i.active AND i.expected_every_hours > 0 AS expected, (
+                    SELECT s.last_seen FROM auth_attempt s
+                    WHERE s.integration_id = i.id AND s.outcome = 'success'
+                      AND s.last_seen > o.opened_at
+                    ORDER BY s.last_seen DESC LIMIT 1) AS at
+                FROM auth_integration_incident o JOIN auth_integration i ON i.id = o.integration_id
+                WHERE o.state = 'open' AND o.kind = 'silent'
+            ) called
+            WHERE called.id = n.id AND (called.at IS NOT NULL OR NOT called.expected)
+            """,
+            now=now,
+        )
+        self._run_sql(
+            f"""
+            INSERT INTO auth_integration_incident (
+                kind, state, source, integration_id, user_id, cause, opened_at, failure_count,
+                settled_count, alert_round, create_uid, create_date, write_uid, write_date)
+            SELECT 'silent', 'open', 'silent:' || late.id, late.id, late.user_id, 'silent',
+                   late.at, 0, 0, 0, 1, {NOW}, 1, {NOW}
+            FROM (
+                SELECT i.id, i.user_id,
+                       {last_success} + make_interval(hours => i.expected_every_hours) AS at
+                FROM auth_integration i
+                WHERE i.active AND i.expected_every_hours > 0 AND i.expected_since IS NOT NULL
+            ) late
+            WHERE late.at < {NOW}
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_incident n
+                  WHERE n.integration_id = late.id AND n.kind = 'failing' AND n.state = 'open')
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_incident n
+                  WHERE n.source = 'silent:' || late.id AND n.state = 'dismissed'
+                    AND n.opened_at >= late.at)
+            ON CONFLICT (source) WHERE state = 'open' DO NOTHING
+            """,
+            now=now,
+        )

@@ -1,0 +1,177 @@
+import logging
+import os
+import threading
+import time
+from datetime import timedelta
+
+import odoo.modules.module
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+from psycopg2.errors import UniqueViolation
+
+from ...tools.health import probe
+from ...tools.incident.trigger_gate import TriggerGate
+
+_logger = logging.getLogger(__name__)
+
+CRON = "auth_integration.ir_cron_incidents"
+trigger_gate = TriggerGate()
+os.register_at_fork(after_in_child=trigger_gate.reset)
+
+
+class AuthIntegrationIncident(models.Model):
+    """What sets the job off, and what one run of it does."""
+
+    _inherit = "auth.integration.incident"
+
+    # Setting the job off ---------------------------------------------------------------------
+
+    @classmethod
+    def _refused(cls, registry, attempt):
+        """Wake the job after a refusal was committed, where it may be about an incident.
+
+        :param attempt: :class:`~odoo.addons.auth_integration.tools.attempt.attempt.Attempt`
+        """
+        concerned = attempt.integration_id or attempt.key_id or attempt.cause == "throttled"
+        if concerned and attempt.auth_type != probe.VERIFY:
+            cls._wake(registry)
+
+    @api.model
+    def _may_close(self, uses):
+        """Whether successful uses, written in this transaction, may end an open incident.
+
+        :param uses: :class:`~odoo.addons.auth_integration.tools.key.usage.Batch` objects
+        """
+        self.env.cr.execute(
+            """
+            SELECT FROM auth_integration_incident
+            WHERE state = 'open' AND kind IN ('failing', 'silent')
+              AND (integration_id = ANY(%s) OR integration_id IS NULL AND user_id = ANY(%s))
+            LIMIT 1
+            """,
+            [
+                list({use.identity.integration_id for use in uses} - {None}),
+                list({use.identity.user_id for use in uses} - {None}),
+            ],
+        )
+        return bool(self.env.cr.rowcount)
+
+    @classmethod
+    def _wake(cls, registry):
+        """Have the job run in a moment, or at the end of the minute; never raises.
+
+        A trigger in the future is found by a cron worker when it next looks, up to a minute late:
+        a timer of this process wakes it at the very moment. Should the process die meanwhile, the
+        trigger is still there.
+        """
+        now = time.time()
+        at = trigger_gate.ask(registry.db_name, now)
+        if at is None:
+            return
+        try:
+            with registry.cursor() as cr:
+                cr.execute("SET LOCAL synchronous_commit = off")
+                cls._add_trigger(cr, at - now)
+            cls._notify_cron_workers_in(registry, at - now + 0.5)
+        except Exception as error:
+            trigger_gate.reset()
+            _logger.warning("The job for incidents could not be woken: %s", type(error).__name__)
+
+    @staticmethod
+    def _add_trigger(cr, seconds):
+        cron = api.Environment(cr, SUPERUSER_ID, {}).ref(CRON, raise_if_not_found=False)
+        if cron:
+            cron._trigger(fields.Datetime.now() + timedelta(seconds=seconds))
+
+    @classmethod
+    def _notify_cron_workers_in(cls, registry, seconds):
+        if odoo.modules.module.current_test:
+            return
+        timer = threading.Timer(seconds, cls._notify_cron_workers, (registry,))
+        timer.daemon = True
+        timer.start()
+
+    @staticmethod
+    def _notify_cron_workers(registry):
+        try:
+            with registry.cursor() as cr:
+                api.Environment(cr, SUPERUSER_ID, {})["ir.cron"]._notifydb()
+        except Exception as error:
+            _logger.info("Cron workers could not be notified: %s", type(error).__name__)
+
+    # One run ---------------------------------------------------------------------------------
+
+    @api.model
+    def _cron_incidents(self):
+        """Find out what fails and what works again, and tell; entry point of ``ir_cron_incidents``.
+
+        Each step begins with what is in the database and ends with a commit, so a run goes on where
+        one before it died. One that fails is logged and left to the next run; the others go on.
+        """
+        alerts = self.env["auth.integration.alert"]
+        steps = [self._detect_and_look_again, self._note_dormant_keys]
+        if self.env["auth.integration.database"]._is_copy():
+            _logger.info("This database is a copy: no alert is sent from here")
+        else:
+            steps += [
+                alerts._write_alerts,
+                alerts._write_webhook_alerts,
+                alerts._write_weekly_digests,
+                alerts._send_due,
+                self._close_activities,
+                self.env["auth.integration"]._encrypt_alert_secrets_again,
+                self.env["res.company"]._encrypt_alert_secrets_again,
+            ]
+        for step in steps:
+            try:
+                if not self._is_alone():
+                    self._trigger_later(timedelta(seconds=30))
+                    self._commit()
+                    return
+                step()
+                self.env.flush_all()
+                self._commit()
+            except (*PG_CONCURRENCY_EXCEPTIONS_TO_RETRY, UniqueViolation):
+                self.env.cr.rollback()
+                _logger.info("%s: another process is at it", step.__name__)
+                self._trigger_later(timedelta(seconds=30))
+            except Exception:
+                self.env.cr.rollback()
+                _logger.exception("%s failed; the other steps go on", step.__name__)
+
+    def _is_alone(self):
+        """Whether no other process is at a step of this job; holds until the next commit."""
+        self.env.cr.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", [CRON])
+        return self.env.cr.fetchone()[0]
+
+    def _commit(self):
+        self.env["ir.cron"]._commit_progress()
+
+    def _detect_and_look_again(self):
+        if look_again := self._detect():
+            self._trigger_later(look_again - fields.Datetime.now())
+
+    def _trigger_later(self, delay):
+        """Run again after a while, and wake the cron workers then."""
+        seconds = delay.total_seconds()
+        self._add_trigger(self.env.cr, seconds)
+        self._notify_cron_workers_in(self.env.registry, seconds + 1)
+
+    @api.autovacuum
+    def _gc_incidents(self):
+        """Forget what was closed as long ago as the log remembers refusals."""
+        days = int(
+            self.env["ir.config_parameter"].sudo().get_param(
+                "auth_integration.attempt_keep_failures_days"
+            )
+            or 365
+        )
+        old = self.search(
+            [
+                ("state", "!=", "open"),
+                ("closed_at", "<", fields.Datetime.now() - timedelta(days=days)),
+            ],
+            limit=1000,
+        )
+        old.unlink()
+        return len(old), len(old) == 1000

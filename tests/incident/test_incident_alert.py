@@ -1,0 +1,431 @@
+from datetime import timedelta
+from unittest.mock import patch
+
+from odoo.exceptions import AccessError, ValidationError
+from odoo.fields import Command
+from odoo.tests import tagged
+from odoo.tools import file_open
+
+from ...tools.rotation import https_client
+from ..common import IntegrationCommon
+from .common import NOW, IncidentCommon
+
+
+@tagged("post_install", "-at_install")
+class TestIncidentAlert(IncidentCommon):
+    """Who is told, when, and once; what the message says; what happens when it cannot be sent."""
+
+    def _mails(self, user):
+        return self._told(user).mail_id
+
+    def test_owner_is_told_once(self):
+        self._fail("key_expired")
+        self._run()
+        mail = self._mails(self.owner)
+        self.assertEqual(len(mail), 1)
+        self.assertEqual(mail.recipient_ids, self.owner.partner_id)
+        self.assertIn("Shop is failing: Expired key", mail.subject)
+        for text in ("What to do:", "203.0.113.7", "ABCDE-12345", "Production", "UTC"):
+            self.assertIn(text, mail.body_html)
+        self.assertEqual(self._open().notified_at, self.now)
+        self.assertEqual(self._told().user_id, self.owner)
+        for _again in range(5):
+            self._fail("key_expired")
+            self._pass(minutes=10)
+            self._run()
+        self.assertEqual(self._mails(self.owner), mail)
+
+    def test_owner_is_told_that_it_works_again(self):
+        self._fail(count=3)
+        self._run()
+        self._pass(hours=1, minutes=5)
+        self._succeed()
+        self._run()
+        self._run()
+        _failed, recovered = self._told(self.owner)
+        self.assertIn("works again after 1 h 5 min", recovered.mail_id.subject)
+        self.assertEqual(self.incidents.search([]).recovery_notified_at, self.now)
+
+    def test_activities_come_and_go_with_the_incident(self):
+        self._fail("key_expired")
+        self._run()
+        self._run()
+        activity = self.integration.activity_ids
+        self.assertRecordValues(activity, [{"user_id": self.owner.id, "summary": "Expired key"}])
+        self._pass(minutes=5)
+        self._succeed()
+        self._run()
+        self.assertFalse(self.integration.activity_ids)
+
+    def test_a_dismissed_incident_asks_for_nothing(self):
+        self._fail("key_expired")
+        self._run()
+        self._open().action_dismiss()
+        self._pass(hours=5)
+        self._run()
+        self.assertFalse(self.integration.activity_ids)
+        self.assertEqual(len(self._told()), 1)
+
+    def test_a_hundred_failing_together_are_one_message(self):
+        others = self.env["auth.integration"].create(
+            [
+                {"name": f"System {n}", "code": f"system_{n}",
+                 "owner_ids": [Command.set(self.owner.ids)]}
+                for n in range(100)
+            ]
+        )
+        for other in others:
+            self._fail("key_expired", integration=other, key=None)
+        self._run()
+        mail = self._mails(self.owner)
+        self.assertEqual(len(mail), 1)
+        self.assertIn("100 incidents", mail.subject)
+        self.assertIn("more.", mail.body_html)
+        self.assertLess(len(mail.body_html), 100_000)
+        self.assertEqual(len(self._told(self.owner).line_ids), 100)
+        self._pass(minutes=1)
+        for other in others:
+            self._succeed(integration=other, key=None)
+        self._run()
+        self.assertEqual(len(self._told(self.owner)), 2)
+        self.assertIn("100 API integrations work again", self._told(self.owner)[1].subject)
+
+    def test_reopened_within_the_hour_nothing_new_is_sent(self):
+        for _turn in range(3):
+            self._fail(count=3)
+            self._run()
+            self._pass(minutes=2)
+            self._succeed()
+            self._run()
+            self._pass(minutes=2)
+        self.assertEqual(len(self._told(self.owner)), 2)
+        self._fail(count=3)
+        self._run()
+        self._pass(minutes=59)
+        self._run()
+        self.assertEqual(len(self._told(self.owner)), 2)
+        self._pass(minutes=2)
+        self._run()
+        self.assertEqual(len(self._told(self.owner)), 3, "it has gone on for an hour")
+        self._succeed()
+        self._run()
+        self.assertEqual(len(self._told(self.owner)), 4)
+
+    def test_administrators_after_four_hours(self):
+        self._fail("key_expired")
+        self._run()
+        self.assertFalse(self._told(self.manager))
+        self._pass(hours=4)
+        self._run()
+        self._run()
+        self.assertEqual(len(self._told(self.manager)), 1)
+        self.assertEqual(len(self._told(self.owner)), 1)
+        self._succeed()
+        self._run()
+        self.assertEqual(len(self._told(self.manager)), 2)
+
+    def test_administrators_at_once_without_a_reachable_owner(self):
+        self.owner.email = False
+        self._fail("key_expired")
+        self._run()
+        self.assertEqual(len(self._told(self.manager)), 1)
+        [to_owner] = self._told(self.owner)
+        self.assertRecordValues(to_owner, [{"state": "failed", "mail_id": False}])
+        self.assertIn("email address", to_owner.error)
+        codes = self.env["auth.integration.finding"].search(
+            [("integration_id", "=", self.integration.id)]
+        ).mapped("code")
+        self.assertIn("owner_unreachable", codes)
+
+    def test_administrators_at_once_for_an_archived_owner(self):
+        self.owner.active = False
+        self._fail("key_expired")
+        self._run()
+        self.assertEqual(len(self._told(self.manager)), 1)
+        self.assertFalse(self._told(self.owner))
+
+    def test_quiet_hours_of_what_is_not_production(self):
+        self.integration.environment = "staging"
+        self.owner.tz = "Asia/Tokyo"  # nine hours ahead: nine in the evening
+        self._fail("key_expired")
+        self._run()
+        self.assertFalse(self._told(self.owner))
+        self._pass(hours=9, minutes=59)
+        self._run()
+        self.assertFalse(self._told(self.owner))
+        self._pass(minutes=2)
+        self._run()
+        self.assertEqual(len(self._told(self.owner)), 1)
+
+    def test_production_that_fails_knows_no_quiet_hours(self):
+        self.owner.tz = "Asia/Tokyo"
+        self._fail("key_expired")
+        self._run()
+        self.assertEqual(len(self._told(self.owner)), 1)
+
+    def test_quiet_hours_can_be_turned_off(self):
+        self.env["ir.config_parameter"].set_param("auth_integration.alert_quiet_hours", "off")
+        self.integration.environment = "test"
+        self.owner.tz = "Asia/Tokyo"
+        self._fail("key_expired")
+        self._run()
+        self.assertEqual(len(self._told(self.owner)), 1)
+        with self.assertRaises(ValidationError):
+            self.env["res.config.settings"].create(
+                {"auth_integration_alert_quiet_hours": "at night"}
+            )
+
+    def test_muted_until(self):
+        self.integration.alerts_muted_until = self.now + timedelta(hours=2)
+        self._fail("key_expired")
+        self._run()
+        self.assertFalse(self._told())
+        self._pass(hours=2)
+        self._run()
+        self.assertEqual(len(self._told(self.owner)), 1)
+
+    def test_rules_say_which_and_to_whom(self):
+        rule = self.env["auth.integration.alert.rule"].search([("kind", "=", "failing")])
+        rule.muted_until = self.now + timedelta(hours=1)
+        self._fail("key_expired")
+        self._run()
+        self.assertFalse(self._told())
+        rule.write({"muted_until": False, "recipients": "managers"})
+        self._run()
+        self.assertFalse(self._told(self.owner))
+        self.assertTrue(self._told(self.manager))
+        rule.active = False
+        self._fail("key_expired", integration=self.foreign, key=None)
+        self._run()
+        self.assertFalse(self._told(self.stranger))
+        with self.assertRaises(AccessError):
+            rule.with_user(self.manager).write({"recipients": "owners"})
+
+    def test_in_the_readers_language(self):
+        self.env["res.lang"]._activate_lang("fr_FR")
+        self.owner.lang = "fr_FR"
+        self._fail("key_expired")
+        with patch.object(
+            type(self.env), "_",
+            lambda env, text, *args, **values: f"[{env.lang}] {text % (args or values)}"
+            if args or values else f"[{env.lang}] {text}",
+        ):
+            self._run()
+        mail = self._mails(self.owner)
+        self.assertIn("[fr_FR] Expired key", mail.subject)
+        self.assertIn("[fr_FR] Issue a new key", mail.body_html)
+
+    def test_a_mail_that_cannot_be_sent_is_a_finding_and_no_loop(self):
+        self._fail("key_expired")
+        mails = type(self.env["mail.mail"])
+        tried = []
+
+        def refuse(mail, *args, **kwargs):
+            tried.append(mail.message_id)
+            mail.write({"state": "exception", "failure_reason": "Connection refused"})
+
+        self.patch(mails, "send", refuse)
+        for _run in range(100):
+            self._run()
+            self._pass(minutes=10)
+        to_owner = self._told(self.owner)
+        self.assertRecordValues(
+            to_owner, [{"state": "failed", "error": "Connection refused", "tries": 5}]
+        )
+        own = [sent for sent in tried if sent == to_owner.mail_id.message_id]
+        self.assertEqual(len(own), 5)
+        self.assertEqual(len(to_owner.mail_id), 1)
+        codes = self.env["auth.integration.finding"].search([]).mapped("code")
+        self.assertIn("alert_undelivered", codes)
+        to_owner.with_user(self.manager).action_retry()
+        self.assertEqual(to_owner.state, "pending")
+
+    def test_an_error_while_sending_stops_no_other(self):
+        self._fail("key_expired")
+        self._fail("key_expired", integration=self.foreign, key=None)
+        mails = type(self.env["mail.mail"])
+
+        def send(mail, *args, **kwargs):
+            if mail.recipient_ids == self.owner.partner_id:
+                raise OSError("no such host")
+            mail.write({"state": "sent"})
+
+        self.patch(mails, "send", send)
+        self._run()
+        self.assertEqual(self._told(self.stranger).state, "sent")
+        self.assertEqual(self._told(self.owner).state, "pending")
+        self.assertIn("no such host", self._told(self.owner).error)
+
+    def test_a_copied_database_tells_nobody(self):
+        self.patch(
+            type(self.env["auth.integration.database"]), "_is_copy", lambda self: True
+        )
+        self._fail("key_expired")
+        self._run()
+        self.assertTrue(self._open())
+        self.assertFalse(self.alerts.search([]))
+        self.assertFalse(self.integration.activity_ids)
+
+    def test_personal_keys_are_told_to_administrators(self):
+        self.env["res.users.apikeys"].with_user(self.stranger).sudo()._generate(None, "Mine", False)
+        key = self.env["auth.integration.key"].search([("user_id", "=", self.stranger.id)])
+        self._move(key, use_count=10)
+        self._fail("key_revoked", integration=self.env["auth.integration"], key=key,
+                   user_id=self.stranger.id)
+        self._run()
+        self.assertTrue(self._told(self.manager))
+        self.assertFalse(self._told(self.stranger))
+        self.assertIn("sam", self._mails(self.manager).subject)
+
+    # Webhooks --------------------------------------------------------------------------------
+
+    def _with_webhook(self, target, answer=200):
+        target.alert_url = "https://chat.example.com/hook"
+        self.posted = []
+
+        def post(url, body, headers, allowed=()):
+            self.posted.append((url, body, headers))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        self.patch(https_client, "post", post)
+
+    def test_a_webhook_of_the_integration(self):
+        self._with_webhook(self.integration)
+        self._fail("key_expired")
+        self._run()
+        self._run()
+        [(url, body, headers)] = self.posted
+        self.assertEqual(url, "https://chat.example.com/hook")
+        self.assertIn('"text": "Shop: Expired key', body)
+        self.assertIn('"cause": "key_expired"', body)
+        self.assertIn("webhook-id", headers)
+        self._pass(minutes=3)
+        self._succeed()
+        self._run()
+        self.assertIn("works again after 3 min", self.posted[1][1])
+
+    def test_a_webhook_of_the_company(self):
+        self._with_webhook(self.env["res.company"].search([], order="id", limit=1))
+        self._fail("key_expired")
+        self._fail("key_expired", integration=self.foreign, key=None)
+        self._run()
+        self.assertEqual(len(self.posted), 1)
+
+    def test_a_webhook_that_fails_is_tried_again_under_the_same_id(self):
+        self._with_webhook(self.integration, https_client.NoAnswer("No answer"))
+        self._fail("key_expired")
+        for _run in range(60):
+            self._run()
+            self._pass(minutes=10)
+        self.assertEqual(len(self.posted), 5)
+        self.assertEqual(len({headers["webhook-id"] for _url, _body, headers in self.posted}), 1)
+        self.assertEqual(self.alerts.search([("user_id", "=", False)]).error, "No answer")
+
+    def test_only_https(self):
+        with self.assertRaises(ValidationError):
+            self.integration.alert_url = "http://chat.example.com/hook"
+
+    def test_owners_change_no_target(self):
+        with self.assertRaises(AccessError):
+            self.integration.with_user(self.owner).alert_url = "https://evil.example.com/"
+        with self.assertRaises(AccessError):
+            self.integration.with_user(self.owner).read(["alert_secret"])
+
+    def test_a_neutralized_copy_has_no_target(self):
+        company = self.env.company
+        (self.integration | self.foreign).alert_url = "https://chat.example.com/hook"
+        company.alert_url = "https://chat.example.com/hook"
+        self._fail("key_expired")
+        self._run()
+        self.env.cr.execute(file_open("auth_integration/data/neutralize.sql").read())
+        self.env.invalidate_all()
+        self.assertFalse(self.integration.alert_url or company.alert_url)
+        self.assertFalse(self.alerts.search([("state", "=", "pending")]))
+        self.assertFalse(self.env.ref("auth_integration.ir_cron_incidents").active)
+
+    # The week --------------------------------------------------------------------------------
+
+    def _weekly(self, user):
+        return self.env["mail.activity"].search(
+            [("user_id", "=", user.id), ("summary", "=", "Weekly summary of API integrations")]
+        )
+
+    def test_weekly_summary(self):
+        self._move(self.key, issued_at=self.now)
+        self._fail("key_expired")
+        self._run()
+        activity = self._weekly(self.manager)
+        self.assertEqual(len(activity), 1)
+        self.assertIn("Expired key", activity.note)
+        self.assertIn("New keys", activity.note)
+        self.assertFalse(self._weekly(self.owner))
+        for _day in range(5):
+            self._pass(days=1)
+            self._run()
+        self.assertEqual(len(self._weekly(self.manager)), 1)
+        self._pass(days=1)
+        self.assertEqual(self.now, NOW + timedelta(days=6))
+        self._run()
+        self.assertEqual(len(self._weekly(self.manager)), 2, "Monday noon")
+
+    def test_nothing_to_say_nothing_sent(self):
+        self.patch(type(self.alerts), "_weekly_text", lambda self: "")
+        self._run()
+        self.assertFalse(self._weekly(self.manager))
+        self.assertFalse(self.alerts.search([("mail_id", "!=", False)]))
+
+    def test_weekly_summary_by_mail(self):
+        self._move(self.key, issued_at=self.now)
+        self.env["ir.config_parameter"].set_param("auth_integration.weekly_summary_mail", "True")
+        self._run()
+        weekly = self.alerts.search([("user_id", "=", self.manager.id), ("week", "!=", False)])
+        self.assertIn("Weekly summary", weekly.mail_id.subject)
+        self.assertIn("New keys", weekly.mail_id.body_html)
+
+    # A test ----------------------------------------------------------------------------------
+
+    def test_send_test_alert(self):
+        self._with_webhook(self.env.company)
+        settings = self.env["res.config.settings"].with_user(self.system).create({})
+        self.patch(
+            type(self.env["mail.mail"]), "send", lambda mail, **_kw: mail.write({"state": "sent"})
+        )
+        action = settings.action_send_test_alert()
+        self.assertEqual(action["params"]["type"], "success")
+        self.assertIn("sys@example.com", action["params"]["message"])
+        self.assertEqual(len(self.posted), 1)
+        with self.assertRaises(AccessError):
+            self.alerts.with_user(self.manager)._send_test()
+
+    def test_a_test_that_fails_says_why(self):
+        settings = self.env["res.config.settings"].with_user(self.system).create({})
+        self.patch(
+            type(self.env["mail.mail"]), "send",
+            lambda mail, **_kw: mail.write(
+                {"state": "exception", "failure_reason": "Connection refused"}
+            ),
+        )
+        params = settings.action_send_test_alert()["params"]
+        self.assertEqual(params["type"], "danger")
+        self.assertIn("Connection refused", params["message"])
+
+
+@tagged("post_install", "-at_install")
+class TestDemoFindings(IntegrationCommon):
+    """One root cause is one issue."""
+
+    def test_the_demo_has_one_issue_for_the_expired_key(self):
+        pos = self.env.ref("auth_integration.auth_integration_demo_pos", raise_if_not_found=False)
+        if not pos:
+            self.skipTest("a database without demo data")
+        self.assertEqual(pos.finding_ids.mapped("code"), ["no_valid_key"])
+        [root] = pos.finding_ids
+        self.assertIn("expired on", root.message)
+        self.assertGreaterEqual(len(root.evidence.splitlines()), 2)
+        self.assertEqual(pos.health, "critical")
+        shown = self.env["auth.integration.finding"].search(
+            [("integration_id", "=", pos.id), ("folded", "=", False)]
+        )
+        self.assertEqual(shown, root)
