@@ -363,7 +363,7 @@ class AuthIntegrationKey(models.Model):
         )
         self.invalidate_model()
         ids = {digest: id_ for id_, digest in rows}
-        self._settle_with_rules(list(user_ids))
+        self._collide_with_issuing(list(user_ids))
         self.browse(ids.values())._write_native_scope()
         return [ids[digest] for digest in digests]
 
