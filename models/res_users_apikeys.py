@@ -473,13 +473,22 @@ class ResUsersApikeys(models.Model):
         return secrets
 
     def unlink(self):
-        """Extend ``unlink``: every way of removing a key by ORM passes here."""
-        if self._auth_integration_applies():
+        """Extend ``unlink``: every way of removing a key by ORM passes here.
+
+        It revokes the key: where no other one would work, an overlap is taken back.
+        """
+        if not self._auth_integration_applies():
+            return super().unlink()
+        revoked = self.env["auth.integration.key"].sudo()
+        with best_effort(self.env):
+            revoked = revoked._record_removal(
+                self, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
+            )
+        result = super().unlink()
+        if revoked:
             with best_effort(self.env):
-                self.env["auth.integration.key"]._record_removal(
-                    self, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
-                )
-        return super().unlink()
+                revoked._take_back_overlaps()
+        return result
 
     @api.autovacuum
     def _gc_user_apikeys(self):

@@ -472,7 +472,10 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _record_removal(self, natives, kind, reason):
-        """Write down that native rows are about to be deleted by the current user."""
+        """Write down that native rows are about to be deleted by the current user.
+
+        :return: the keys that this ends
+        """
         keys = self.sudo().search([("apikey_id", "in", natives.ids), ("ended_at", "=", False)])
         keys._follow_native_end()
         for key in keys:
@@ -486,6 +489,7 @@ class AuthIntegrationKey(models.Model):
                 }
             )
         self.flush_model()
+        return keys.filtered(lambda key: key.end_kind == kind)
 
     # Rotation --------------------------------------------------------------------------------
 

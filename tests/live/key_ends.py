@@ -250,7 +250,10 @@ class World:
 
     def remove(self, index):
         """As its user does on the preferences page."""
-        self._do("key.sudo().apikey_id.unlink()", self._key(index))
+        key, before = self._key(index), self._observe()
+        self._do("key.sudo().apikey_id.unlink()", key, check=False)
+        self._allow_overlaps_taken_back(before)
+        self.check()
 
     def change_policy(self, **values):
         self._do(f"integration.policy_id.write({values!r})")
