@@ -25,7 +25,7 @@ from ..tools.key import authenticated_key, key_in_use, stock_verification
 from ..tools.key.authenticated_key import AuthenticatedKey
 from ..tools.key.identity_cache import IdentityCache
 from ..tools.key.key_end import JOINED_STATE_SQL, STATE_SQL, Dates
-from ..tools.key.key_policy import KeyFacts, KeyIdentity, refusal_codes
+from ..tools.key.key_policy import END_CODES, KeyFacts, KeyIdentity, refusal_codes
 from ..tools.key.native_scope import HAS_RULES_SQL, RESTRICTED, RPC, KeyRulesUnreadable
 
 _logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ IMPORT_LOCK_TIMEOUT_MS = 5000
 # Milliseconds that a call may wait to write the scope of a key; the next one tries again.
 RESTRICTING_LOCK_TIMEOUT_MS = 500
 _unrestricted = LogLimit(per_minute=10)
+_unrecorded = LogLimit(per_minute=10)
 
 # The facts of :class:`KeyFacts`, asked on every call.
 _LIVE_FACTS = f"""
@@ -46,6 +47,7 @@ _LIVE_FACTS = f"""
            native.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
            k.id, {JOINED_STATE_SQL.format(k="k")},
            i.id, i.active, i.allowed_networks, i.allowed_channels,
+           k.ended_at IS NOT NULL,
            {HAS_RULES_SQL.format(i="i")} AND COALESCE(native.scope, '')
                NOT IN ('{RESTRICTED}', '{probe.SCOPE}')
     FROM res_users_apikeys native
@@ -59,19 +61,20 @@ _LIVE_FACTS = f"""
 _ENDED_FACTS = f"""
     SELECT k.user_id, k.login, u.active, k.scope, FALSE,
            k.id, {STATE_SQL.format(k="k")},
-           i.id, i.active, i.allowed_networks, i.allowed_channels
+           i.id, i.active, i.allowed_networks, i.allowed_channels,
+           k.ended_at IS NOT NULL
     FROM auth_integration_key k
     LEFT JOIN res_users u ON u.id = k.user_id
     LEFT JOIN auth_integration i ON i.id = k.integration_id
     WHERE k.id = %(record_id)s
 """
 
-# What a secret is verified against: native keys, and what we know of all that ever were.
+# What a secret is verified against: what we know of all keys that ever were, and native ones.
 _CANDIDATES = """
-    SELECT id, NULL, key, NULL FROM res_users_apikeys WHERE index = %(prefix)s
-    UNION ALL
-    SELECT NULL, id, hash, digest FROM auth_integration_key
+    SELECT apikey_id, id, hash, digest FROM auth_integration_key
     WHERE prefix = %(prefix)s AND hash IS NOT NULL
+    UNION ALL
+    SELECT id, NULL, key, NULL FROM res_users_apikeys WHERE index = %(prefix)s
 """
 
 
@@ -251,10 +254,12 @@ class ResUsersApikeys(models.Model):
         return bool(self._recall(secret) or self._identify(secret))
 
     def _identify(self, secret):
-        """Verify a secret against every key of its prefix, live ones first, then the ended.
+        """Verify a secret against every key of its prefix: recorded ones first, in the order in
+        which they were made, then the native rows that nobody has recorded.
 
         Mirrors how :meth:`res.users.apikeys._check_credentials` verifies, but for the conditions
-        that change with time; they are asked of the present facts.
+        that change with time; they are asked of the present facts.  What was the first key of a
+        secret stays it: a copy of its row, or another hash of it, is no other key.
 
         :rtype: KeyIdentity | None
         """
@@ -264,10 +269,11 @@ class ResUsersApikeys(models.Model):
         candidates = hook_queries.query(
             self.env, _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}
         )
+        natives = {(row[0], row[2]) for row in candidates if row[1] is None}
         # A live row and its record share their hash, which is then verified once.
         seen = set()
         for native_id, record_id, stored_hash, known_digest in sorted(
-            candidates, key=lambda row: (row[0] is None, -(row[0] or row[1]))
+            candidates, key=lambda row: (row[1] is None, row[1] or -row[0])
         ):
             if stored_hash in seen:
                 continue
@@ -275,6 +281,8 @@ class ResUsersApikeys(models.Model):
             if (digest and known_digest == digest) or KEY_CRYPT_CONTEXT.verify(
                 secret, stored_hash
             ):
+                if (native_id, stored_hash) not in natives:
+                    native_id = None
                 if native_id and digest:
                     _identities.set(self.env.cr.dbname, digest, native_id, stored_hash)
                     self._note_learned(digest, candidates)
@@ -322,9 +330,22 @@ class ResUsersApikeys(models.Model):
         if identity.native_id is None and not codes:
             codes = {"key_revoked"}  # stock has nothing by which it could accept this secret
         self._annotate(facts, codes)
+        if codes & END_CODES and facts.key_id and not facts.is_end_recorded:
+            self._record_end(facts.key_id)
         if probing and not codes and (attempt := attempt_context.current()):
             attempt.discarded = True  # no call of the integration's own
         return codes
+
+    def _record_end(self, key_id):
+        """Write the end of a key down before its caller learns of it: from then on nothing that is
+        done to the native row brings it back."""
+        try:
+            self.env["auth.integration.key"]._record_end_apart(key_id)
+        except Exception:
+            if (suppressed := _unrecorded.admit()) is not None:
+                _logger.exception(
+                    "Could not write down the end of an API key (%s more not shown)", suppressed
+                )
 
     def _may_probe(self):
         request = caller.current_request()
@@ -473,13 +494,22 @@ class ResUsersApikeys(models.Model):
         return secrets
 
     def unlink(self):
-        """Extend ``unlink``: every way of removing a key by ORM passes here."""
-        if self._auth_integration_applies():
+        """Extend ``unlink``: every way of removing a key by ORM passes here.
+
+        It revokes the key: where no other one would work, an overlap is taken back.
+        """
+        if not self._auth_integration_applies():
+            return super().unlink()
+        revoked = self.env["auth.integration.key"].sudo()
+        with best_effort(self.env):
+            revoked = revoked._record_removal(
+                self, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
+            )
+        result = super().unlink()
+        if revoked:
             with best_effort(self.env):
-                self.env["auth.integration.key"]._record_removal(
-                    self, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
-                )
-        return super().unlink()
+                revoked._take_back_overlaps()
+        return result
 
     @api.autovacuum
     def _gc_user_apikeys(self):

@@ -10,6 +10,7 @@ from .incident import test_incident_detection
 from .integration import test_integration
 from .key import test_key
 from .integration import test_revoke_all_keys
+from .screens import test_dialogs
 from .screens import test_marks
 from .key import test_key_end
 from .key import test_key_scope

@@ -237,6 +237,7 @@ class AuthIntegration(models.Model):
 
     @api.constrains("owner_ids", "active")
     def _check_owners(self):
+        self.sudo().with_context(active_test=False).owner_ids._collide_with_appointments()
         for integration in self:
             owners = integration.sudo().with_context(active_test=False).owner_ids
             if integration.active and not owners:
@@ -259,6 +260,7 @@ class AuthIntegration(models.Model):
 
     @api.constrains("user_id")
     def _check_user(self):
+        self.sudo().user_id._collide_with_appointments()
         for integration in self.sudo():
             user = integration.user_id
             if not user:

@@ -126,8 +126,18 @@ class AuthIntegrationPolicy(models.Model):
         """Extend ``write``: a policy rules the keys of all its integrations."""
         self.check_access("write")
         if vals.keys() - HARMLESS_FIELDS:
+            self._check_may_change()
             require_fresh_identity(self.env)
         return super().write(vals)
+
+    def _check_may_change(self):
+        """Leave the policies that integrations with a privileged user live by to Settings.
+
+        :raise AccessError: one does, and the current user is no Settings administrator
+        """
+        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
+        found = integrations.search([("policy_id", "in", self.ids)])
+        found.with_env(self.env)._check_may_change()
 
     def action_view_integrations(self):
         """Show the integrations that live by this policy."""

@@ -367,7 +367,7 @@ class AuthIntegrationKey(models.Model):
         )
         self.invalidate_model()
         ids = {digest: id_ for id_, digest in rows}
-        self._settle_with_rules(list(user_ids))
+        self._collide_with_issuing(list(user_ids))
         self.browse(ids.values())._write_native_scope()
         return [ids[digest] for digest in digests]
 
@@ -476,7 +476,10 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _record_removal(self, natives, kind, reason):
-        """Write down that native rows are about to be deleted by the current user."""
+        """Write down that native rows are about to be deleted by the current user.
+
+        :return: the keys that this ends
+        """
         keys = self.sudo().search([("apikey_id", "in", natives.ids), ("ended_at", "=", False)])
         keys._follow_native_end()
         for key in keys:
@@ -490,6 +493,7 @@ class AuthIntegrationKey(models.Model):
                 }
             )
         self.flush_model()
+        return keys.filtered(lambda key: key.end_kind == kind)
 
     # Rotation --------------------------------------------------------------------------------
 

@@ -75,16 +75,18 @@ class AuthIntegrationKey(models.Model):
         self.env.cr.execute(self._reconcile_missing_sql())
         self.invalidate_model()
 
-    def _settle_with_rules(self, user_ids):
-        """Let issuing a key collide with whoever changes the rules of its integration now.
+    def _collide_with_issuing(self, user_ids):
+        """Let issuing a key collide with whoever changes the rules of its integration now, or
+        revokes all of its keys.
 
-        Each would not see what the other one writes, and the key would have no rules natively.
-        The row is written, not only locked: so the later one of the two is tried again.
+        Each would not see what the other one writes: the key would have no rules natively, or
+        survive.  The row is written, not only locked: so the later one of the two is tried again.
         """
-        self.env.cr.execute(
-            SQL(
-                "UPDATE auth_integration SET user_id = user_id WHERE user_id IN %s",
-                tuple(set(user_ids)),
-            ),
-            log_exceptions=False,  # being tried again is no error
-        )
+        if user_ids:
+            self.env.cr.execute(
+                SQL(
+                    "UPDATE auth_integration SET user_id = user_id WHERE user_id IN %s",
+                    tuple(set(user_ids)),
+                ),
+                log_exceptions=False,  # being tried again is no error
+            )

@@ -43,6 +43,20 @@ class AuthIntegrationKey(models.Model):
             return then(env) if then else changed
 
     @api.model
+    def _record_end_apart(self, key_id):
+        """Write the end of one key down if it has come, in a transaction of its own.
+
+        :return: whether it was written
+        """
+        with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
+            keys = self.with_env(self.env(cr=cr, su=True))
+            cr.execute(
+                keys._reconcile_ended_sql(SQL("k.id = %s", key_id)),
+                log_exceptions=False,  # whoever has it locked may keep it for longer than we wait
+            )
+            return bool(cr.rowcount)
+
+    @api.model
     def _reconcile(self):
         """Give every native key exactly one live record, and every end its date.
 
@@ -73,10 +87,12 @@ class AuthIntegrationKey(models.Model):
         return changed
 
     def _expire_resurrected(self):
-        """End native keys again that are alive although their records have ended.
+        """End native keys again that are alive although their records have ended, and copies of
+        keys under another id.
 
-        So they are in a table restored from a backup.  Our verification refuses them anyway;
-        stock Odoo alone would not.  The history of each says what happened.
+        So they are in a table restored from a backup.  Our verification refuses them anyway, or
+        takes a copy for what it was copied from; stock Odoo alone would not.  The history of each
+        says what happened.
 
         :return: their number
         """
@@ -84,20 +100,35 @@ class AuthIntegrationKey(models.Model):
             SQL(
                 """
                 UPDATE res_users_apikeys n
-                SET expiration_date = k.ended_at
+                SET expiration_date = COALESCE(k.ended_at, %(now)s)
                 FROM auth_integration_key k
-                WHERE k.ended_at IS NOT NULL AND n.id = k.apikey_id AND n.key = k.hash
-                  AND (n.expiration_date IS NULL OR n.expiration_date > k.ended_at)
-                  AND NOT EXISTS (
-                      SELECT FROM auth_integration_key live
-                      WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
+                WHERE n.key = k.hash
+                  AND COALESCE(n.expiration_date, 'infinity') > COALESCE(k.ended_at, %(now)s)
+                  AND CASE WHEN n.id = k.apikey_id
+                      THEN k.ended_at IS NOT NULL AND NOT EXISTS (
+                          SELECT FROM auth_integration_key live
+                          WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
+                      ELSE NOT EXISTS (
+                          SELECT FROM auth_integration_key first
+                          WHERE first.prefix = k.prefix AND first.hash = k.hash
+                            AND first.id < k.id)
+                      END
                 RETURNING k.id
-                """
+                """,
+                now=UTC_NOW,
             )
         )
-        risen = self.browse({id_ for (id_,) in self.env.cr.fetchall()})
-        risen.invalidate_recordset()
+        found = self.browse({id_ for (id_,) in self.env.cr.fetchall()})
+        found.invalidate_recordset()
+        risen = found.filtered("ended_at")
         prefixes = sorted(set(risen.mapped("prefix")))
+        for key in found - risen:
+            key._add_to_history(
+                self.env._(
+                    "Odoo's own table had a copy of this key. The copy was ended: it would have"
+                    " outlived the key."
+                )
+            )
         for key in risen:
             key._add_to_history(
                 self.env._(
@@ -112,9 +143,9 @@ class AuthIntegrationKey(models.Model):
                 len(prefixes),
                 ", ".join(prefixes[:20]),
             )
-        return len(prefixes)
+        return len(found)
 
-    def _reconcile_ended_sql(self):
+    def _reconcile_ended_sql(self, condition=SQL("TRUE")):
         """Write down the ends that came by date, or by a native row that is no more."""
         return SQL(
             """
@@ -126,8 +157,9 @@ class AuthIntegrationKey(models.Model):
                     ELSE k.end_reason
                 END,
                 write_date = %(now)s
-            WHERE k.ended_at IS NULL AND NOT %(live)s
+            WHERE k.ended_at IS NULL AND NOT %(live)s AND %(condition)s
             """,
+            condition=condition,
             state=self._state_sql("k"),
             end=self._effective_end_sql("k"),
             live=self._is_live_sql("k"),
@@ -136,7 +168,8 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _reconcile_missing_sql(self):
-        """Adopt the native keys that have no live record and have not ended."""
+        """Import the native keys that nobody has a record of, be it under another id: whoever
+        copies a row makes no new key."""
         return SQL(
             """
             INSERT INTO auth_integration_key (
@@ -151,7 +184,7 @@ class AuthIntegrationKey(models.Model):
             JOIN res_users u ON u.id = n.user_id
             LEFT JOIN auth_integration i ON i.user_id = n.user_id
             WHERE NOT EXISTS (
-                SELECT FROM auth_integration_key k WHERE k.apikey_id = n.id AND k.hash = n.key
+                SELECT FROM auth_integration_key k WHERE k.hash = n.key
             )
             ON CONFLICT DO NOTHING
             """,

@@ -230,6 +230,34 @@ class TestPrivilegedUser(IntegrationCommon):
             self.env["auth.integration"].with_user(self.manager).create(values)
         self.env["auth.integration"].with_user(self.system).create(values)
 
+    def test_defaults_in_the_context_do_not_reach_its_user(self):
+        """A manager gets neither a password for it nor the partner of an administrator, whose
+        e-mail address the holder of its key could then change."""
+        integrations = self.env["auth.integration"].with_user(self.manager).with_context(
+            default_partner_id=self.system.partner_id.id, default_password="known to the manager"
+        )
+        user = integrations.create({"name": "Defaults", "code": "defaults"}).sudo().user_id
+        self.assertNotEqual(user.partner_id, self.system.partner_id)
+        self.assertEqual(self.system.name, "Sys Administrator")
+        self.assertFalse(user._is_person())
+
+    def test_only_administrators_change_its_policy(self):
+        """Its keys would live longer, or be sent elsewhere. Other policies are the manager's."""
+        policy = self.env["auth.integration.policy"].create({"name": "Strict"})
+        self.integration.policy_id = policy
+        policy.with_user(self.manager).max_age_days = 360
+        self.privileged.policy_id = policy
+        self.privileged.active = False
+        for values in (
+            {"max_age_days": 365},
+            {"on_deadline": "extend", "max_extension_days": 365},
+            {"delivery": "webhook"},
+        ):
+            with self.subTest(values), self.assertRaises(AccessError):
+                policy.with_user(self.manager).write(values)
+        policy.with_user(self.manager).write({"name": "Strict one", "window_start": 3})
+        policy.with_user(self.system).max_age_days = 365
+
     def test_rights_cannot_be_slipped_under_an_owner(self):
         """An access-rights administrator cannot make an owner a Settings administrator."""
         administrator = new_test_user(self.env, "erp", "base.group_user,base.group_erp_manager")

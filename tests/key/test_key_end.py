@@ -98,6 +98,29 @@ class TestKeyEndIsFinal(KeyEndCommon):
         self._assert_ended(self.key, self.secret, "superseded")
         self.assertEqual(self._rotation().state, "done")
 
+    def test_removing_the_only_new_key(self):
+        """By Odoo's own button, which knows nothing of rotations: it revokes like ours."""
+        _secret, new = self._rotate(self.key)
+        self.assertEqual(self.key.state, "retiring")
+        new.apikey_id.unlink()
+        self.assertEqual((new.state, self.key.state), ("revoked", "active"))
+        self.assertEqual(self._native(self.key), (self.key.expires_at,))
+        self._pass_days(self.key, 8)
+        self.assertEqual(self._check(self.secret), self.integration.user_id.id)
+
+    def test_removing_one_of_two_keys(self):
+        _secret, new = self._rotate(self.key)
+        retire_at = self.key.retire_at
+        self._issue(self.integration)
+        new.apikey_id.unlink()
+        self.assertEqual((self.key.state, self.key.retire_at), ("retiring", retire_at))
+
+    def test_removing_all_keys(self):
+        _secret, new = self._rotate(self.key)
+        (new + self.key).apikey_id.unlink()
+        self.assertEqual((new.state, self.key.state), ("revoked", "revoked"))
+        self.assertIsNone(self._check(self.secret))
+
     def test_a_stopped_scheduler_ends_no_key(self):
         """Nothing ran from the day a key was issued until long after it should be replaced."""
         self._pass_days(self.key, 90 + self.policy.overlap_days + 1)

@@ -10,6 +10,8 @@ _CODE_OF_STATE = {
     "superseded": "key_superseded",
     "expired": "key_expired",
 }
+END_CODES = frozenset(_CODE_OF_STATE.values())
+"""The causes that hold for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class KeyFacts(NamedTuple):
     """What the database says of a key right now, in the order of the query's columns.
 
     :ivar scope: its own; what is in the native row of a key with rules is not it
+    :ivar is_end_recorded: its record says that it has ended, not only its dates or a missing row
     :ivar lacks_native_rules: it has rules, and its native row does not bear their scope
     """
 
@@ -40,6 +43,7 @@ class KeyFacts(NamedTuple):
     integration_active: bool | None
     allowed_networks: str | None
     allowed_channels: str | None
+    is_end_recorded: bool = False
     lacks_native_rules: bool = False
 
 

@@ -136,7 +136,7 @@ ACTS = {
         {"integration_ids": [[4, "$open"]]},
     ),
     "loosen the policy": (
-        "manager", "auth.integration.policy", "write", ["$default_policy"], {"max_age_days": 999},
+        "manager", "auth.integration.policy", "write", ["$policy"], {"max_age_days": 999},
     ),
     "set a target": ("manager", INTEGRATION, "write", ["$open"], {"webhook_url": EVIL}),
     "set a target, from the policy": (

@@ -136,7 +136,7 @@ class KeyEnds(RuleBasedStateMachine):
         for job in JOBS:
             self.world.run(job)
 
-    @rule(index=indexes, change=st.sampled_from([*NATIVE_CHANGES, "restored"]))
+    @rule(index=indexes, change=st.sampled_from([*NATIVE_CHANGES, "restored", "copied"]))
     def change_native(self, index, change):
         self.world.change_native(index, change)
 
@@ -189,6 +189,20 @@ SEQUENCES = {
         ("change_native", 0, "restored"),
         ("run", RECONCILING),
     ],
+    "deleted_refused_and_restored": [
+        ("change_native", 0, "deleted"),
+        ("change_native", 0, "restored"),
+    ],
+    "past_refused_and_endless": [("change_native", 0, "past"), ("change_native", 0, "never")],
+    "revoked_and_copied": [
+        ("revoke", 0),
+        ("change_native", 0, "copied"),
+        ("run", RECONCILING),
+        ("change_native", 0, "copied"),
+        ("run", ROTATION),
+    ],
+    "copied_and_revoked": [("change_native", 0, "copied"), ("revoke", 0), ("run", RECONCILING)],
+    "only_new_key_removed": [("replace", 0), ("remove", 1), ("run", ROTATION), ("use", 0)],
     "looser_policy_after_the_end": [
         ("pass_time", 2000),
         ("change_policy",),

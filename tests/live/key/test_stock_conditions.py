@@ -107,6 +107,8 @@ DEVIATIONS = {
     # The key of Diagnose, which may authenticate and learn what it is, and do nothing else.
     "scope of ours": dict.fromkeys(("xmlrpc", "jsonrpc", "json2"), "not accepted")
     | {"authenticate": "its user's"},
+    # A key whose row is gone has ended, and a copy of the row is no key.
+    "moved": dict.fromkeys(("xmlrpc", "jsonrpc", "json2", "authenticate"), "not accepted"),
     # Stock leaves it to the database which of two equal rows counts; we keep to the one we know.
     "copied to another user": dict.fromkeys(
         ("xmlrpc", "jsonrpc", "json2", "authenticate"), "its user's"
