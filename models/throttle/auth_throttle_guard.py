@@ -163,7 +163,9 @@ class AuthThrottle(models.AbstractModel):
             stored = rows[0][0] or 0 if rows else 0
         if stored < wanted and not dummy_hash.spend(secret, wanted - stored):
             guess.looked_at = False
-            attempt_context.note("throttled")
+            attempt = attempt_context.current()
+            if attempt and not attempt.codes:
+                attempt.note("throttled")
 
     def _password_rounds(self):
         """Rounds of the hash of a new password; mirrors :meth:`res.users._crypt_context`."""
