@@ -11,6 +11,8 @@ _logger = logging.getLogger(__name__)
 # Milliseconds that the scheduled job may wait for a call that records the same key.
 CRON_LOCK_TIMEOUT_MS = 60_000
 
+EVERY_KEY = SQL("TRUE")
+
 
 class AuthIntegrationKey(models.Model):
     """Finding what did not pass through our hooks."""
@@ -145,7 +147,7 @@ class AuthIntegrationKey(models.Model):
             )
         return len(found)
 
-    def _reconcile_ended_sql(self, condition=SQL("TRUE")):
+    def _reconcile_ended_sql(self, condition=EVERY_KEY):
         """Write down the ends that came by date, or by a native row that is no more."""
         return SQL(
             """
