@@ -13,6 +13,7 @@ MAINTAINED_FIELDS = {
     "totp_locked_until",
     "user_archived_along",
     "webhook_secret_set_at",
+    "alert_secret_set_at",
 }
 
 
@@ -45,7 +46,7 @@ class AuthIntegration(models.Model):
         for integration, takes_over in zip(integrations, takeovers, strict=True):
             if takes_over:
                 integration._check_may_take_over()
-            if takes_over or integration.webhook_url:
+            if takes_over or integration.webhook_url or integration.alert_url:
                 require_fresh_identity(self.env)
         return integrations.with_env(self.env)
 
@@ -146,7 +147,7 @@ class AuthIntegration(models.Model):
                 "networks": integration.allowed_networks or "",
                 "channels": integration._allowed_channel_set(),
                 "policy": integration.policy_id,
-                "target": integration.webhook_url,
+                "targets": {integration.webhook_url, integration.alert_url} - {False},
             }
             for integration in self.sudo()
         ]
@@ -161,7 +162,7 @@ class AuthIntegration(models.Model):
             or (old["channels"] and not new["channels"])
             or (old["channels"] and new["channels"] - old["channels"])
             or new["policy"] != old["policy"]
-            or (new["target"] and new["target"] != old["target"])
+            or new["targets"] - old["targets"]
         )
 
     @api.model
