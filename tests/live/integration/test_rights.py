@@ -60,8 +60,8 @@ MAKE_WORLD = """
     result = {"people": people, "ids": ids}
 """
 STATE = (
-    "SELECT id, name, code, active, user_id, webhook_url, allowed_networks, allowed_channels,"
-    " totp_enrolled_at, totp_locked_until, policy_id FROM auth_integration ORDER BY id",
+    "SELECT id, name, code, active, user_id, webhook_url, alert_url, allowed_networks,"
+    " allowed_channels, totp_enrolled_at, totp_locked_until, policy_id FROM auth_integration ORDER BY id",
     "SELECT * FROM auth_integration_owner_rel ORDER BY 1, 2",
     "SELECT id, ended_at, expires_at, end_reason FROM auth_integration_key ORDER BY id",
     "SELECT id, user_id FROM res_users_apikeys ORDER BY id",
@@ -139,6 +139,7 @@ ACTS = {
         "manager", "auth.integration.policy", "write", ["$policy"], {"max_age_days": 999},
     ),
     "set a target": ("manager", INTEGRATION, "write", ["$open"], {"webhook_url": EVIL}),
+    "set an alert target": ("manager", INTEGRATION, "write", ["$open"], {"alert_url": EVIL}),
     "set a target, from the policy": (
         "manager", "auth.integration.policy", "write", ["$default_policy"],
         {"integration_ids": [[1, "$open", {"webhook_url": EVIL}]]},
