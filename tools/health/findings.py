@@ -207,12 +207,12 @@ KINDS = (
         ),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, last.id AS key_id, i.user_id,
-                   COALESCE(last.expires_at, i.create_date) AS since
+                   COALESCE(last.ends_at, i.create_date) AS since
             FROM auth_integration i
             LEFT JOIN LATERAL (
-                SELECT k.id, k.expires_at FROM present_key k
+                SELECT k.id, k.ends_at FROM present_key k
                 WHERE k.integration_id = i.id AND k.state = 'expired'
-                ORDER BY k.expires_at DESC LIMIT 1
+                ORDER BY k.ends_at DESC LIMIT 1
             ) last ON TRUE
             WHERE i.active AND NOT EXISTS (
                 SELECT FROM present_key k
