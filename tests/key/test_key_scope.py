@@ -6,7 +6,8 @@ from odoo.addons.base.models.res_users import ResUsersApikeys as StockApikeys
 from odoo.fields import Command
 from odoo.tests import tagged
 
-from ...tools.key import native_scope, stock_verification
+from ...tools.attempt import request_state
+from ...tools.key import native_scope
 from ..common import IntegrationCommon
 
 RESTRICTED = native_scope.RESTRICTED
@@ -166,7 +167,7 @@ class TestKeyScope(IntegrationCommon):
         """Another module between stock and us sees the scope that was asked for."""
         self.integration.write(NETWORKS)
         other, _key = self._issue(self.integration)
-        with stock_verification.vouched_for(self.env.cr.dbname, "rpc", self.secret):
+        with request_state.vouching_for(self.env.cr.dbname, "rpc", self.secret):
             self.assertEqual(self._by_stock(self.secret), self.integration.user_id.id)
             self.assertFalse(self._by_stock(other))
             self.assertFalse(self._by_stock(self.secret, scope="odoo.plugin.outlook"))

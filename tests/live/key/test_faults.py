@@ -41,24 +41,29 @@ PLACES = (
     "models.res_users:ResUsers._acceptance_epoch",
     "models.res_users:ResUsers._remember_acceptance",
     "models.res_users:ResUsers._is_accepted_key",
-    "models.res_users:ResUsers._is_key_over_rpc",
+    "models.res_users:ResUsers._recognize_key",
     "models.res_users:ResUsers._refusal_codes",
+    "models.res_users:ResUsers._note_login",
+    "models.res_users:ResUsers._note_rpc_credential",
+    "models.res_users:ResUsers._note_checked_user",
+    "models.res_users:ResUsers._refuse_interactive",
+    "models.res_users:ResUsers._requires_api_key",
     "models.res_users:ResUsers._require_api_key",
-    "models.res_users:ResUsers._session_token_with_integration",
+    "models.res_users:ResUsers._session_token_of_integration",
     "models.res_users:is_key_shaped",
-    "models.res_users_apikeys:ResUsersApikeys._check_and_note",
-    "models.res_users_apikeys:ResUsersApikeys._check_narrowed",
     "models.res_users_apikeys:ResUsersApikeys._is_only_core_below",
     "models.res_users_apikeys:ResUsersApikeys._authorize_secret",
     "models.res_users_apikeys:ResUsersApikeys._recall",
     "models.res_users_apikeys:ResUsersApikeys._identify",
     "models.res_users_apikeys:ResUsersApikeys._authorize",
     "models.res_users_apikeys:ResUsersApikeys._refusal_codes",
+    "models.res_users_apikeys:ResUsersApikeys._is_known_to_be_none",
     "models.res_users_apikeys:ResUsersApikeys._annotate",
     "models.res_users_apikeys:ResUsersApikeys._live_facts",
     "models.res_users_apikeys:is_key_shaped",
     "models.res_users_apikeys:refusal_codes",
     "models.ir_http:IrHttp._note_bearer_header",
+    "models.ir_http:IrHttp._note_refusal",
     "models.attempt.auth_attempt_recorder:AuthAttempt._open",
     "models.attempt.auth_attempt_recorder:AuthAttempt._new_attempt",
     "models.attempt.auth_attempt_recorder:AuthAttempt._emit_in",
@@ -73,23 +78,20 @@ PLACES = (
     "models.attempt.auth_attempt_recorder:_was_emitted",
     "models.health.auth_integration_server:AuthIntegrationServer._detect_untrusted_proxy",
     "models.key.auth_integration_key_usage:AuthIntegrationKey._record_use",
-    "tools.attempt.attempt:current",
-    "tools.attempt.attempt:note",
-    "tools.attempt.attempt:of_caller",
-    "tools.attempt.attempt:opened",
-    "tools.attempt.attempt:answer_with",
-    "tools.attempt.attempt:mark_decided",
-    "tools.attempt.attempt:Attempt.note",
+    "tools.attempt.request_state:attempt",
+    "tools.attempt.request_state:note",
+    "tools.attempt.request_state:opened",
+    "tools.attempt.request_state:serving",
+    "tools.attempt.request_state:dispatching",
+    "tools.attempt.request_state:Attempt.note",
+    "tools.attempt.request_state:Attempt.attribute",
     "tools.attempt.caller:current",
-    "tools.key.authenticated_key:set",
+    "tools.attempt.caller:new_attempt",
     "tools.key.identity_cache:IdentityCache.get",
     "tools.key.identity_cache:IdentityCache.set",
     "tools.key.identity_cache:IdentityCache.digest",
     "tools.key.identity_cache:PasswordMemo.get",
     "tools.key.identity_cache:PasswordMemo.set",
-    "tools.key.key_in_use:presented",
-    "tools.key.key_in_use:is_presented",
-    "tools.key.key_in_use:verdict",
     "tools.hook_queries:query",
     "tools.hook_queries:_query_on",
     "tools.hook_queries:_query_first",
@@ -106,9 +108,7 @@ PLACES = (
     "tools.attempt.user_agent:describe",
     "tools.key.usage_writer:UsageWriter.add",
     "tools.attempt.log_redaction:_describe",
-    "tools.attempt.service_calls:report_refusal",
-    "tools.health.probe:enter_service",
-    "tools.health.probe:leave_service",
+    "tools.attempt.rpc_failures:report_refusal",
 )
 
 
@@ -135,7 +135,8 @@ class FaultyLine(Line):
 
     def request(self, method, path, body=None, headers=()):
         headers = {**dict(headers), "X-Fault": self.place}
-        if self.place.endswith("_detect_untrusted_proxy"):  # as through a proxy that Odoo was not told of
+        # As through a proxy that Odoo was not told of.
+        if self.place.endswith("_detect_untrusted_proxy"):
             headers["X-Forwarded-For"] = "203.0.113.1"
         status, answered, answer = super().request(method, path, body, headers)
         self.reached += int(answered["X-Fault-Reached"])
@@ -307,7 +308,10 @@ def test_what_core_alone_accepted_is_not_taken_for_a_password(server):
         """
     )
     uid, key = made
-    for place in ("models.res_users_apikeys:ResUsersApikeys._check_and_note",):
+    for place in (
+        "models.res_users_apikeys:ResUsersApikeys._authorize_secret",
+        "models.attempt.auth_attempt_recorder:AuthAttempt._open",
+    ):
         client = Xmlrpc(server, uid, key, FaultyLine(server, place))
         assert accepted(context_of(client))
     server.sql("DELETE FROM res_users_apikeys WHERE user_id = %s", [uid])
