@@ -146,7 +146,8 @@ class ResUsersApikeys(models.Model):
         with self._vouching(allowed, scope, key):
             uid = super()._check_credentials(scope=scope, key=key)
         with core_fallback():
-            uid = self._narrowed(uid, allowed, key)
+            return self._accepted(self._narrowed(uid, allowed, key))
+        self._require_primary()
         return self._accepted(uid)
 
     @staticmethod

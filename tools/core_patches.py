@@ -20,7 +20,7 @@ patched                                   why
 (stock's own)                             it and us verifies keys too, see :mod:`native_scope`
 ``_check_apikey_credentials`` of          to see the keys that are verified past every model; newer
 ``base.models.res_users``                 builds only, in every module that holds it by name
-log filters                               core logs what callers type, see :mod:`log_filters`
+log filters                               core logs what callers type, see :mod:`log_redaction`
 ========================================  ====================================================
 """
 
