@@ -1,5 +1,4 @@
 import re
-import traceback
 from collections.abc import Mapping
 
 from odoo import models
@@ -8,10 +7,10 @@ from odoo.http import SessionExpiredException, request
 from psycopg2.errors import ReadOnlySqlTransaction
 from werkzeug.exceptions import HTTPException
 
-from ..tools.attempt import attempt as attempt_context
+from ..tools.attempt import caller
 from ..tools.attempt.redaction import is_key_shaped
 from ..tools.attempt.tracebacks import strip_addon_frames, without_hooks
-from ..tools.fallback import CoreDecision
+from ..tools.fallback import observed_by, observing
 from .attempt.auth_attempt_recorder import REFUSALS
 
 # Methods that look at no credential of an API caller, but at most at the session of a browser.
@@ -39,63 +38,42 @@ class IrHttp(models.AbstractModel):
 
         :param auth: the name of the method; since 19.4 what is known of the route, a dictionary
         """
-        core = CoreDecision(super()._authenticate_explicit, auth, *args)
-        auth = auth_method_name(auth)
-        if not getattr(request.env.registry, "auth_integration_ready", False):
-            return core()
-        if auth == "none":
-            return core()
-        if auth in _OF_SESSIONS:
-            return core.with_our_part(cls._authenticate_session, auth)
-        return core.with_our_part(cls._authenticate_in_attempt, auth)
-
-    @classmethod
-    def _handle_error(cls, exception):
-        """Extend :meth:`ir.http._handle_error`: the answer to a refusal tells nothing of us."""
-        core = CoreDecision(super()._handle_error, exception)
-        return core.with_our_part(cls._answer_like_core, exception)
-
-    @classmethod
-    def _answer_like_core(cls, core, exception):
-        if isinstance(exception, REFUSALS):
-            strip_addon_frames(exception)
-        else:
-            without_hooks(exception)
-        return core()
-
-    @classmethod
-    def _authenticate_in_attempt(cls, core, auth):
-        with request.env["auth.attempt"]._open(auth_type=auth) as attempt:
-            if auth == "bearer":
+        name = auth_method_name(auth)
+        if name == "none" or not getattr(request.env.registry, "auth_integration_ready", False):
+            return super()._authenticate_explicit(auth, *args)
+        if name in _OF_SESSIONS:
+            owner_id = request.session.uid
+            try:
+                return super()._authenticate_explicit(auth, *args)
+            except SessionExpiredException:
+                with observing():
+                    cls._record_ended_session(name, owner_id)
+                raise
+        with observed_by(request.env["auth.attempt"]._open, auth_type=name) as attempt:
+            with observing():
                 cls._note_bearer_header(attempt)
             try:
-                result = core()
-            except AccessDenied as error:
-                if isinstance(error.__context__, ReadOnlySqlTransaction):
+                result = super()._authenticate_explicit(auth, *args)
+            except (AccessDenied, HTTPException) as error:
+                replaced = error.__context__
+                if isinstance(error, AccessDenied) and isinstance(replaced, ReadOnlySqlTransaction):
                     # Core takes it for a refusal, and it asks for the primary.
-                    raise error.__context__ from None
-                if auth == "bearer" and attempt.key_user_id:
-                    attempt.note("session_mismatch")
-                cls._note_unexplained(attempt, error)
-                raise
-            except HTTPException as error:
-                # Not a refusal: a ready-made answer, such as a redirect.
-                attempt.discarded = error.code is None
-                cls._note_unexplained(attempt, error)
+                    raise replaced from None
+                with observing():
+                    cls._note_refusal(attempt, error)
                 raise
             attempt.user_id = attempt.user_id or request.env.uid
             return result
 
     @classmethod
-    def _authenticate_session(cls, core, auth):
-        owner_id = request.session.uid
-        try:
-            return core()
-        except SessionExpiredException:
-            # A page just sends the browser to the login.
-            if request.dispatcher.routing_type == "jsonrpc":
-                cls._record_ended_session(auth, owner_id)
-            raise
+    def _handle_error(cls, exception):
+        """Extend :meth:`ir.http._handle_error`: the answer to a refusal tells nothing of us."""
+        with observing():
+            if isinstance(exception, REFUSALS):
+                strip_addon_frames(exception)
+            else:
+                without_hooks(exception)
+        return super()._handle_error(exception)
 
     @classmethod
     def _record_ended_session(cls, auth, owner_id):
@@ -103,7 +81,9 @@ class IrHttp(models.AbstractModel):
 
         :param owner_id: whose session it was, if the server still knows
         """
-        attempt = attempt_context.of_caller(request.db, auth_type=auth, channel="session")
+        if request.dispatcher.routing_type != "jsonrpc":
+            return  # a page, which just sends the browser to the login
+        attempt = caller.new_attempt(request.db, auth_type=auth, channel="session")
         attempt.user_id = owner_id or None
         attempt.outcome = "failure"
         had_session = owner_id or request.httprequest.cookies.get("session_id")
@@ -111,17 +91,18 @@ class IrHttp(models.AbstractModel):
         request.env["auth.attempt"]._emit(attempt)
 
     @classmethod
-    def _note_unexplained(cls, attempt, error):
-        """Find a cause for a refusal by an authentication method that we know nothing of."""
+    def _note_refusal(cls, attempt, error):
+        """Note why an authentication method refused, also one that we know nothing of."""
+        if isinstance(error, HTTPException):
+            # Not a refusal: a ready-made answer, such as a redirect.
+            attempt.discarded = error.code is None
+        elif attempt.auth_type == "bearer" and attempt.key_user_id:
+            attempt.note("session_mismatch")
         if attempt.codes:
             return
         if attempt.accepted_key_of:
             attempt.note("provider_error")  # a module above ours has its own opinion
-            return
-        frame = traceback.extract_tb(error.__traceback__, limit=-1)[0]
-        # Core makes an AccessDenied of whatever else was raised; many methods refuse that way.
-        replaced = error.__context__ if frame.name == "_authenticate_explicit" else None
-        if replaced and not isinstance(replaced, UserError):
+        elif cls._is_replaced(error):
             attempt.note("internal_error")
         elif any(
             value and _CREDENTIAL_HEADER.search(name)
@@ -132,8 +113,25 @@ class IrHttp(models.AbstractModel):
             attempt.note("header_missing")
 
     @classmethod
+    def _is_replaced(cls, error):
+        """Whether core has put a refusal in the place of some failure.
+
+        Many methods refuse by a ``UserError``, of which core makes an AccessDenied, too.  What a
+        method raises itself has a text or tells its cause.
+        """
+        replaced = error.__context__
+        return (
+            type(error) is AccessDenied
+            and error.args == AccessDenied().args
+            and replaced is not None
+            and not isinstance(replaced, (UserError, HTTPException, SessionExpiredException))
+        )
+
+    @classmethod
     def _note_bearer_header(cls, attempt):
         """Note what is wrong with the Authorization header, as core reads it."""
+        if attempt.auth_type != "bearer":
+            return
         header = request.httprequest.headers.get("Authorization")
         if not header:
             attempt.note("header_missing")

@@ -2,7 +2,7 @@ import binascii
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import timedelta
 
@@ -15,13 +15,12 @@ from passlib.utils import MAX_PASSWORD_SIZE
 from psycopg2.errors import ReadOnlySqlTransaction
 
 from ..tools import hook_queries
-from ..tools.attempt import attempt as attempt_context
-from ..tools.attempt import caller
+from ..tools.attempt import caller, request_state
 from ..tools.attempt.limits import LogLimit
 from ..tools.attempt.redaction import is_key_shaped, is_storable, remove_keys
-from ..tools.fallback import CoreDecision
+from ..tools.fallback import core_fallback, observing
 from ..tools.health import probe
-from ..tools.key import authenticated_key, key_in_use, stock_verification
+from ..tools.key import stock_verification
 from ..tools.key.authenticated_key import AuthenticatedKey
 from ..tools.key.identity_cache import IdentityCache
 from ..tools.key.key_end import JOINED_STATE_SQL, STATE_SQL, Dates
@@ -102,55 +101,6 @@ def _hash_all(secrets):
         return list(pool.map(KEY_CRYPT_CONTEXT.hash, secrets))
 
 
-class KeyDecision(CoreDecision):
-    """What is decided below us about a key, by stock Odoo and by other modules."""
-
-    __slots__ = ("_key", "_keys", "_scope")
-
-    def __init__(self, method, keys, scope, key):
-        super().__init__(method, scope=scope, key=key)
-        self._keys, self._scope, self._key = keys, scope, key
-
-    def vouched(self):
-        """Let others decide about a key that we accept: stock sees past its native scope."""
-        dbname = self._keys.env.cr.dbname
-        with stock_verification.vouched_for(dbname, self._scope, self._key):
-            return self()
-
-    def alone(self):
-        """Extend :meth:`CoreDecision.alone`: a key with rules is refused, whatever a replica that
-        lags behind says."""
-        if self._keys.env.cr.readonly:
-            # Makes Odoo serve the whole request again, on the primary.
-            raise ReadOnlySqlTransaction("API keys are verified on the primary")
-        uid = self.refuse_unreadable(self())
-        with suppress(Exception):  # which may be what has failed
-            if attempt := attempt_context.current():
-                attempt.accepted_key_of = uid
-        return uid
-
-    def refuse_unreadable(self, uid):
-        """Pass an answer of stock's on, unless it refused a good key only for having rules.
-
-        :param uid: the answer
-        :raise KeyRulesUnreadable: it did; whoever calls may try again
-        """
-        if uid is None and self._has_rules():
-            with suppress(Exception):  # which may be what has failed
-                attempt_context.note("internal_error")
-            raise KeyRulesUnreadable()
-        return uid
-
-    def _has_rules(self):
-        """Whether this is the secret of a key with rules, good but for these."""
-        try:
-            return bool(
-                BaseApikeys._check_credentials(self._keys, scope=RESTRICTED, key=self._key)
-            )
-        except Exception:
-            return False
-
-
 class IssuingContext:
     """Says to :meth:`ResUsersApikeys._generate` that the end is settled and the key recorded.
 
@@ -181,36 +131,83 @@ class ResUsersApikeys(models.Model):
 
         :return: the user's id, or None
         """
-        below = KeyDecision(super()._check_credentials, self, scope, key)
         if self._name != stock_verification.MODEL or not (scope and key):
-            return below()
+            return super()._check_credentials(scope=scope, key=key)
         if not self._auth_integration_applies():
-            return below.refuse_unreadable(below())
-        return below.with_our_part(self._check_and_note, scope, key)
+            uid = super()._check_credentials(scope=scope, key=key)
+            return self._refuse_unreadable(uid, key)
+        is_decided = False
+        with core_fallback():
+            allowed = self._authorize_secret(scope, key)
+            if self._is_only_core_below():
+                return self._accepted(allowed)
+            is_decided = True
+        if not is_decided:
+            self._require_primary()
+            uid = super()._check_credentials(scope=scope, key=key)
+            return self._accepted(self._refuse_unreadable(uid, key))
+        with self._vouching(allowed, scope, key):
+            uid = super()._check_credentials(scope=scope, key=key)
+        with core_fallback():
+            return self._accepted(self._narrowed(uid, allowed, key))
+        self._require_primary()
+        return self._accepted(uid)
 
-    def _check_and_note(self, below, scope, key):
-        uid = below.with_our_part(self._check_narrowed, scope, key)
-        if attempt := attempt_context.current():
-            attempt.accepted_key_of = uid
+    @staticmethod
+    def _accepted(uid):
+        """Note whose the key was that is accepted, if any, and return the user's id."""
+        with observing():
+            if attempt := request_state.attempt():
+                attempt.accepted_key_of = uid
         return uid
 
-    def _check_narrowed(self, below, scope, key):
-        """Decide alone where only core is below us, else narrow what is decided there.
+    def _vouching(self, allowed, scope, key):
+        """Have others decide about a key that we accept: stock sees past its native scope."""
+        if not allowed:
+            return nullcontext()
+        return request_state.vouching_for(self.env.cr.dbname, scope, key)
 
-        :param below: the verification below us
-        :type below: CoreDecision
+    def _narrowed(self, uid, allowed, key):
+        """What remains of the answer of another module.
+
+        :param uid: that answer
+        :param allowed: ours
         """
-        allowed = self._authorize_secret(scope, key)
-        if self._is_only_core_below():
-            return allowed
-        uid = below.vouched() if allowed else below()
         # A credential that only the other module knows is the other module's business.
         if allowed == uid or not self._is_known(key):
             return uid
         if allowed:
-            authenticated_key.forget()
-            attempt_context.note("provider_error")
+            request_state.current().authenticated_key = None
+            request_state.note("provider_error")
         return None
+
+    def _require_primary(self):
+        """Have nobody verify a key on a replica that lags behind: it may not know yet of its end
+        or of its rules.
+
+        :raise ReadOnlySqlTransaction: makes Odoo serve the whole request again, on the primary
+        """
+        if self.env.cr.readonly:
+            raise ReadOnlySqlTransaction("API keys are verified on the primary")
+
+    def _refuse_unreadable(self, uid, key):
+        """Pass an answer of stock's on, unless it refused a good key only for having rules.
+
+        :param uid: the answer
+        :raise KeyRulesUnreadable: it did; whoever calls may try again
+        """
+        if uid is None and self._has_native_rules(key):
+            with observing():
+                request_state.note("internal_error")
+            raise KeyRulesUnreadable()
+        return uid
+
+    def _has_native_rules(self, key):
+        """Whether this is the secret of a key with rules, good but for these."""
+        try:
+            return bool(BaseApikeys._check_credentials(self, scope=RESTRICTED, key=key))
+        except Exception:
+            return False
 
     def _is_only_core_below(self):
         """Whether no other module overrides the verification below us; above us it runs anyway."""
@@ -224,7 +221,7 @@ class ResUsersApikeys(models.Model):
 
         :return: the user's id, or None
         """
-        if attempt := attempt_context.current():
+        if attempt := request_state.attempt():
             attempt.key_shaped = is_key_shaped(secret)
         identity = self._recall(secret)
         if identity:
@@ -233,14 +230,20 @@ class ResUsersApikeys(models.Model):
                 return uid
             # Its native row is gone or holds another key now.
             _identities.discard(self.env.cr.dbname, IdentityCache.digest(secret))
-        # Looked for a moment ago, before it was tried as a password: no need to look again.
-        identity = None if key_in_use.verdict(secret) is False else self._identify(secret)
+        identity = None if self._is_known_to_be_none(attempt, secret) else self._identify(secret)
         if identity:
             decided, uid = self._authorize(identity, scope)
             if decided:
                 return uid
-        attempt_context.note("key_unknown")
+        request_state.note("key_unknown")
         return None
+
+    @staticmethod
+    def _is_known_to_be_none(attempt, secret):
+        """Whether this secret was looked for a moment ago, before it was tried as a password."""
+        if attempt is None or attempt.secret_is_key is not False:
+            return False
+        return is_key_shaped(secret) and attempt.secret_digest == IdentityCache.digest(secret)
 
     def _recall(self, secret):
         """The identity of a key this process has fully verified before, or None."""
@@ -292,7 +295,7 @@ class ResUsersApikeys(models.Model):
     @staticmethod
     def _note_learned(digest, candidates):
         """Have the SHA-256 of a key that was made elsewhere written to its record, with its use."""
-        attempt = attempt_context.current()
+        attempt = request_state.attempt()
         if attempt and all(known_digest != digest for *_facts, known_digest in candidates):
             attempt.learned_digest = digest
 
@@ -309,15 +312,13 @@ class ResUsersApikeys(models.Model):
         if self._refusal_codes(facts, scope, who, identity):
             return True, None
         if facts.key_id:
-            authenticated_key.set(
-                AuthenticatedKey(
-                    dbname=self.env.cr.dbname,
-                    uid=facts.user_id,
-                    key_id=facts.key_id,
-                    channel=who.channel,
-                    remote_addr=who.remote_addr,
-                    address_trusted=who.address_trusted,
-                )
+            request_state.current().authenticated_key = AuthenticatedKey(
+                dbname=self.env.cr.dbname,
+                uid=facts.user_id,
+                key_id=facts.key_id,
+                channel=who.channel,
+                remote_addr=who.remote_addr,
+                address_trusted=who.address_trusted,
             )
         return True, facts.user_id
 
@@ -332,7 +333,7 @@ class ResUsersApikeys(models.Model):
         self._annotate(facts, codes)
         if codes & END_CODES and facts.key_id and not facts.is_end_recorded:
             self._record_end(facts.key_id)
-        if probing and not codes and (attempt := attempt_context.current()):
+        if probing and not codes and (attempt := request_state.attempt()):
             attempt.discarded = True  # no call of the integration's own
         return codes
 
@@ -364,7 +365,7 @@ class ResUsersApikeys(models.Model):
         return self._refusal_codes(facts, "rpc", caller.current(), identity)
 
     def _annotate(self, facts, codes):
-        attempt = attempt_context.current()
+        attempt = request_state.attempt()
         if not attempt:
             return
         attempt.key_shaped = True
@@ -374,9 +375,8 @@ class ResUsersApikeys(models.Model):
             attempt.user_id, attempt.known_login = facts.user_id, facts.login
         if facts.user_id and facts.user_id != attempt.user_id:
             attempt.note("key_user_mismatch")
-        elif facts.integration_id:
-            attempt.integration_id = facts.integration_id
-            attempt.attribution = "key"
+        else:
+            attempt.attribute(facts.integration_id, "key")
         attempt.note(*codes)
 
     def _live_facts(self, identity):

@@ -20,13 +20,12 @@ patched                                   why
 (stock's own)                             it and us verifies keys too, see :mod:`native_scope`
 ``_check_apikey_credentials`` of          to see the keys that are verified past every model; newer
 ``base.models.res_users``                 builds only, in every module that holds it by name
-log filters                               core logs what callers type, see :mod:`log_filters`
+log filters                               core logs what callers type, see :mod:`log_redaction`
 ========================================  ====================================================
 """
 
 import functools
 import inspect
-import logging
 import sys
 import threading
 
@@ -37,21 +36,11 @@ import odoo.service.model
 import werkzeug.wrappers
 from odoo.addons.base.models import res_users as base_users
 
-from .attempt import (
-    attempt,
-    caller,
-    http_failures,
-    log_redaction,
-    rpc_failures,
-    service_calls,
-    tracebacks,
-)
-from .fallback import CoreDecision
-from .health import probe
-from .key import authenticated_key, cursor_verification, stock_verification
+from .attempt import http_failures, log_redaction, request_state, rpc_failures, tracebacks
+from .attempt.request_state import REFERENCE_HEADER
+from .fallback import core_fallback, observed_by, observing
+from .key import cursor_verification, stock_verification
 from .key.native_scope import RESTRICTED
-
-_logger = logging.getLogger(__name__)
 
 _MARK = "_auth_integration_patch"
 
@@ -94,21 +83,20 @@ class _BorrowedRequest:
     """
 
     def __init__(self, core):
-        self._core, self._token = core, None
+        self._core, self._outer = core, None
 
     def __enter__(self):
         request = self._core.__enter__()
-        self._token = caller.borrow(request)
+        state = request_state.current()
+        self._outer, state.hidden_request = state.hidden_request, request
         return request
 
     def __exit__(self, kind, error, trace):
-        caller.give_back(self._token)
+        request_state.current().hidden_request = self._outer
         handled = self._core.__exit__(kind, error, trace)
         if error is not None:
-            try:
+            with observing():
                 tracebacks.without_hooks(error)
-            except Exception:  # the error counts, and not how it looks
-                _logger.exception("Could not shorten a traceback")
         return handled
 
 
@@ -117,30 +105,17 @@ def _application_call(original):
 
     def __call__(self, environ, start_response):
         def start_response_with_reference(status, headers, *exc_info):
-            if not attempt.was_decided():
-                try:
+            with observing():
+                if not request_state.current().is_decided:
                     http_failures.report(status, headers)
-                except Exception:
-                    _logger.exception("Could not record a refused request")
-            reference = attempt.answered_reference()
-            if reference:
-                headers = [*headers, (attempt.REFERENCE_HEADER, reference)]
+            if reference := request_state.current().reference:
+                headers = [*headers, (REFERENCE_HEADER, reference)]
             return start_response(status, headers, *exc_info)
 
-        core = CoreDecision(original, self, environ, start_response_with_reference)
-        return core.with_our_part(_serve_without_a_trace)
+        with observed_by(request_state.serving):
+            return original(self, environ, start_response_with_reference)
 
     return __call__
-
-
-def _serve_without_a_trace(core):
-    _forget_everything()
-    caller.enter_call()
-    try:
-        return core()
-    finally:
-        caller.leave_call()
-        _forget_everything()
 
 
 def _wsgi_headers(original):
@@ -148,8 +123,9 @@ def _wsgi_headers(original):
 
     def get_wsgi_headers(self, environ):
         headers = original(self, environ)
-        if not caller.in_wrapped_call() and (reference := attempt.answered_reference()):
-            headers[attempt.REFERENCE_HEADER] = reference
+        state = request_state.current()
+        if state.reference and not state.is_wrapped:
+            headers[REFERENCE_HEADER] = state.reference
         return headers
 
     return get_wsgi_headers
@@ -162,35 +138,20 @@ def _forget_database_name():
         thread.dbname = None
 
 
-def _forget_everything():
-    attempt.forget()
-    authenticated_key.forget()
-
-
 def _dispatch(service, original):
     """Mirror ``dispatch(method, params)`` of an RPC service and report what it refuses early."""
 
     def dispatch(method, params):
-        core = CoreDecision(original, method, params)
-        return core.with_our_part(_dispatch_and_report, service, method, params)
+        with observed_by(request_state.dispatching, service, method, params):
+            try:
+                return original(method, params)
+            except Exception:
+                with observing():
+                    _forget_database_name()
+                    rpc_failures.report_refusal(service, method, params)
+                raise
 
     return dispatch
-
-
-def _dispatch_and_report(core, service, method, params):
-    attempt.forget()
-    attempt.mark_service_reached()
-    authenticated_key.forget()
-    token = probe.enter_service(service, method, params)
-    try:
-        return core()
-    except Exception:
-        _forget_database_name()
-        service_calls.report_refusal(service, method, params)
-        raise
-    finally:
-        probe.leave_service(token)
-        authenticated_key.forget()
 
 
 def _stock_verification(original):
@@ -198,7 +159,7 @@ def _stock_verification(original):
     we know, this very moment, that they allow the call."""
 
     def _check_credentials(self, *, scope, key):
-        with stock_verification.by_model():
+        with request_state.verifying_by_model():
             uid = original(self, scope=scope, key=key)
             if uid is None and stock_verification.is_vouched_for(self, scope, key):
                 return original(self, scope=RESTRICTED, key=key)
@@ -229,13 +190,13 @@ def _key_function(original):
     signature = inspect.signature(original)
 
     def _check_apikey_credentials(*args, **kwargs):
-        core = CoreDecision(original, *args, **kwargs)
-        return core.with_our_part(_verify_with_cursor, signature, args, kwargs)
+        presented = None
+        with core_fallback():
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            presented = cursor_verification.presented(given.arguments)
+        if presented:
+            return cursor_verification.verify(*presented)
+        return original(*args, **kwargs)
 
     return _check_apikey_credentials
-
-
-def _verify_with_cursor(core, signature, args, kwargs):
-    given = signature.bind(*args, **kwargs)
-    given.apply_defaults()
-    return cursor_verification.verify(core, given.arguments)

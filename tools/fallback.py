@@ -1,8 +1,19 @@
-"""Core's own decision about a call: final whenever our part in it fails.
+"""What of ours stands around core's own code: it observes or it decides, and core outlives both.
 
-This code stands in the way of everybody who logs in.  Each of our hooks runs its part through
-:meth:`CoreDecision.with_our_part`, so that an error of ours neither keeps anybody out nor lets
-anybody in: core's method is called if it was not yet, and its answer stands.
+This code stands in the way of everybody who logs in.  A hook calls core once, outside of every
+block of ours: so an error of core's is never taken for ours, and an error of ours neither keeps
+anybody out nor lets anybody in.  It reads from top to bottom::
+
+    def _check_credentials(self, credential, env):
+        with observed_by(self.env["auth.attempt"]._open, uid=self.env.uid) as attempt:
+            with core_fallback():            # decides: it may return, or refuse
+                self._require_a_key(credential)
+            try:
+                return super()._check_credentials(credential, env)
+            except AccessDenied:
+                with observing():            # only looks on
+                    attempt.note("password_wrong")
+                raise
 """
 
 import logging
@@ -12,13 +23,14 @@ from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from psycopg2.errors import ReadOnlySqlTransaction
 
 from .attempt.limits import LogLimit
+from .attempt.request_state import Attempt
 from .key.native_scope import KeyRulesUnreadable
 
 _logger = logging.getLogger(__name__)
 _failures = LogLimit(per_minute=60)
 
-# Not errors: what our part refuses itself, and what makes Odoo try the whole request again.
-_PASSED_ON = (
+# No errors of a part that decides: what it refuses, and what makes Odoo serve the request again.
+_DECISIONS = (
     AccessDenied,
     KeyRulesUnreadable,
     *PG_CONCURRENCY_EXCEPTIONS_TO_RETRY,
@@ -26,68 +38,85 @@ _PASSED_ON = (
 )
 
 
-class CoreDecision:
-    """A method of core below one of our hooks; called once at most by our part.
+class _Block:
+    """A block of ours whose failures are logged and go no further."""
 
-    Example::
+    __slots__ = ("_passed_on",)
 
-        def _check_credentials(self, credential, env):
-            core = CoreDecision(super()._check_credentials, credential, env)
-            return core.with_our_part(self._check_credentials_and_note, credential)
+    def __init__(self, passed_on=()):
+        self._passed_on = passed_on
 
-        def _check_credentials_and_note(self, core, credential):
-            ...
-            return core()
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if not isinstance(error, Exception) or isinstance(error, self._passed_on):
+            return False
+        _log_failure(error)
+        return True
+
+
+_deciding, _observing = _Block(_DECISIONS), _Block()
+
+
+def core_fallback():
+    """Decide in the block; when that fails, what follows it decides: core.
+
+    It may return, refuse by ``AccessDenied``, or have Odoo try the whole request again.
+    """
+    return _deciding
+
+
+def observing():
+    """Only observe in the block: it raises nothing and changes no outcome."""
+    return _observing
+
+
+class observed_by:
+    """Run core in the block, observed by a context manager of ours.
+
+    Whatever becomes of that, it raises nothing and changes no outcome.
+
+    :param make: returns the context manager
     """
 
-    __slots__ = ("_arguments", "_error", "_is_made", "_keywords", "_method", "_result")
+    __slots__ = ("_arguments", "_keywords", "_make", "_observer")
 
-    def __init__(self, method, *arguments, **keywords):
-        self._method, self._arguments, self._keywords = method, arguments, keywords
-        self._is_made, self._result, self._error = False, None, None
+    # What its entering may raise, and what the block is given when ours fails.
+    _entering, _stand_in = _observing, staticmethod(lambda: Attempt(channel="http", database=""))
 
-    def __call__(self):
-        """Let core decide, once; its result and its error are remembered."""
-        if not self._is_made:
-            self._is_made = True
-            try:
-                self._result = self._method(*self._arguments, **self._keywords)
-            except BaseException as error:
-                self._error = error
-                raise
-        if self._error is not None:
-            raise self._error
-        return self._result
+    def __init__(self, make, *arguments, **keywords):
+        self._make, self._arguments, self._keywords = make, arguments, keywords
+        self._observer = None
 
-    def instead(self, method, *arguments):
-        """Let a method decide in core's place: its answer and its error stand as core's would."""
-        self._method, self._arguments, self._keywords = method, arguments, {}
-        return self()
+    def __enter__(self):
+        with self._entering:
+            observer = self._make(*self._arguments, **self._keywords)
+            entered = observer.__enter__()
+            self._observer = observer
+            return entered
+        return self._stand_in()
 
-    def with_our_part(self, part, *arguments):
-        """Return what our part returns, or what core does when our part fails.
+    def __exit__(self, kind, error, trace):
+        if self._observer is not None:
+            with _observing:
+                self._observer.__exit__(kind, error, trace)
+        return False
 
-        :param part: called with this object and ``arguments``; it may refuse by ``AccessDenied``
-        """
-        try:
-            return part(self, *arguments)
-        except _PASSED_ON:
-            raise
-        except Exception as error:
-            if error is self._error:
-                raise
-            self._log_failure(part)
-            return self.alone()
 
-    def alone(self):
-        """Return core's answer, since our part has failed."""
-        return self()
+class limited_by(observed_by):
+    """Run core in the block, unless a context manager of ours refuses to enter it.
 
-    @staticmethod
-    def _log_failure(part):
-        if (suppressed := _failures.admit()) is not None:
-            _logger.exception(
-                "Our part in %s failed; core decides alone (%s more not shown)",
-                getattr(part, "__qualname__", part),
-                suppressed,
-            )
+    When that fails, core decides alone; after core has decided, it changes no outcome.
+    """
+
+    _entering, _stand_in = _deciding, staticmethod(lambda: None)
+
+
+def _log_failure(error):
+    if (suppressed := _failures.admit()) is not None:
+        _logger.error(
+            "Our part in an authentication failed; core decides alone (%s more not shown)",
+            suppressed,
+            exc_info=error,
+        )

@@ -13,19 +13,19 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from werkzeug.exceptions import HTTPException
 
 from ...tools import settings
-from ...tools.attempt import attempt as attempt_context
 from ...tools.attempt import (
     attempt_logging,
     buckets,
     caller,
     limits,
     references,
+    request_state,
 )
 from ...tools.attempt import (
     user_agent as user_agents,
 )
-from ...tools.attempt.attempt import Attempt
 from ...tools.attempt.redaction import clean
+from ...tools.attempt.request_state import Attempt
 from ...tools.hook_queries import LOCK_TIMEOUT_MS
 from ...tools.key.usage_writer import Batch, SuccessfulUse, usage_writer
 from ...tools.throttle.refused_guesses import key_of, refused_guesses
@@ -77,7 +77,7 @@ class AuthAttempt(models.Model):
     @api.model
     def _new_attempt(self, **facts):
         """An attempt of the current caller, with what the HTTP request tells."""
-        return attempt_context.of_caller(self.env.cr.dbname, **facts)
+        return caller.new_attempt(self.env.cr.dbname, **facts)
 
     @contextmanager
     def _open(self, **facts):
@@ -85,9 +85,9 @@ class AuthAttempt(models.Model):
 
         Any exception is passed on unchanged, and nothing of ours adds one.
 
-        :param facts: fields of :class:`~odoo.addons.auth_integration.tools.attempt.attempt.Attempt`
+        :param facts: fields of :class:`Attempt`
         """
-        if joined := attempt_context.current():
+        if joined := request_state.attempt():
             yield joined
             return
         try:
@@ -95,7 +95,7 @@ class AuthAttempt(models.Model):
         except Exception:
             _logger.exception("The caller of an attempt could not be read")
             opened = Attempt(channel="http", database=self.env.cr.dbname, **facts)
-        with attempt_context.opened(opened):
+        with request_state.opened(opened):
             try:
                 yield opened
             except RETRIED_ERRORS:
@@ -125,7 +125,7 @@ class AuthAttempt(models.Model):
         minute; the others follow within a minute (:mod:`usage_writer`).
         """
         try:
-            attempt_context.mark_decided()
+            request_state.current().is_decided = True
             if attempt.discarded or _was_emitted(attempt):
                 return
             if not attempt.address_trusted:
@@ -165,7 +165,7 @@ class AuthAttempt(models.Model):
             channel=attempt.channel,
             identity=attempt.presented_identity,
         )
-        attempt_context.answer_with(attempt.reference)
+        request_state.current().reference = attempt.reference
         attempt.described_agent = user_agents.describe(attempt.user_agent)
         with cls._log_cursor(registry) as cr:
             attempts = api.Environment(cr, api.SUPERUSER_ID, {})[cls._name]

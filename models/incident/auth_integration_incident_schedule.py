@@ -30,7 +30,7 @@ class AuthIntegrationIncident(models.Model):
     def _refused(cls, registry, attempt):
         """Wake the job after a refusal was committed, where it may be about an incident.
 
-        :param attempt: :class:`~odoo.addons.auth_integration.tools.attempt.attempt.Attempt`
+        :param attempt: :class:`~odoo.addons.auth_integration.tools.attempt.request_state.Attempt`
         """
         concerned = attempt.integration_id or attempt.key_id or attempt.cause == "throttled"
         if concerned and attempt.auth_type != probe.VERIFY:

@@ -1,7 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-from ...tools.attempt import attempt as attempt_context
+from ...tools.attempt import request_state
 from ...tools.health import probe
 from ...tools.key import authenticated_key
 
@@ -63,7 +63,7 @@ class AuthIntegrationKey(models.Model):
             return None
         attempts = self.env["auth.attempt"]
         attempt = attempts._new_attempt(auth_type=probe.VERIFY)
-        with attempt_context.opened(attempt):
+        with request_state.opened(attempt):
             codes = natives._denial_causes(secret)
         if codes is None:
             attempt.note("key_unknown" if secret else "header_missing")

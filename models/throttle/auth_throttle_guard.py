@@ -8,8 +8,7 @@ from odoo.addons.base.models import res_users as base_users
 from odoo.exceptions import AccessDenied
 
 from ...tools import hook_queries
-from ...tools.attempt import attempt as attempt_context
-from ...tools.attempt import caller
+from ...tools.attempt import caller, request_state
 from ...tools.attempt.limits import LogLimit
 from ...tools.throttle import dummy_hash
 from ...tools.throttle import guess as guesses
@@ -116,7 +115,7 @@ class AuthThrottle(models.AbstractModel):
             admitted, guess = False, None
         if admitted:
             return guess
-        attempt_context.note("throttled")
+        request_state.note("throttled")
         if guess and guess.counters.login.key in guess.keys:
             self._trigger_notice()
         refuse(login)
@@ -163,7 +162,7 @@ class AuthThrottle(models.AbstractModel):
             stored = rows[0][0] or 0 if rows else 0
         if stored < wanted and not dummy_hash.spend(secret, wanted - stored):
             guess.looked_at = False
-            attempt = attempt_context.current()
+            attempt = request_state.attempt()
             if attempt and not attempt.codes:
                 attempt.note("throttled")
 

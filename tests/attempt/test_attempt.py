@@ -13,8 +13,7 @@ from psycopg2.pool import PoolError
 
 from ...models.attempt import auth_attempt, auth_attempt_enrichment, auth_attempt_retention
 from ...tools import hook_queries, settings
-from ...tools.attempt import attempt as attempt_context
-from ...tools.attempt import attempt_logging, references
+from ...tools.attempt import attempt_logging, caller, references
 from ...tools.attempt import user_agent as user_agents
 from ...tools.attempt.limits import LogLimit
 
@@ -184,8 +183,7 @@ class TestEmission(AttemptCase):
             (type(self.attempts), "_enrich"),
             (type(self.attempts), "_write_failure"),
             (type(self.attempts), "_upsert"),
-            (attempt_context, "of_caller"),
-            (attempt_context, "mark_decided"),
+            (caller, "new_attempt"),
             (references, "reference"),
             (user_agents, "describe"),
         ):

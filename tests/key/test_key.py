@@ -7,7 +7,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
 from ...models.attempt.auth_attempt import IDENTIFYING_COLUMNS
-from ...tools.key import authenticated_key
+from ...tools.attempt import request_state
 from ...tools.key.authenticated_key import AuthenticatedKey
 from ..common import IntegrationCommon
 
@@ -291,16 +291,15 @@ class TestKeyAccess(IntegrationCommon):
 
     def test_whoami_tells_of_no_other_users_key(self):
         """Should anything within this call have looked at one."""
-        authenticated_key.set(
-            AuthenticatedKey(
-                dbname=self.env.cr.dbname,
-                uid=self.stranger.id,
-                key_id=self.foreign_key.id,
-                channel="xmlrpc",
-                remote_addr=None,
-            )
+        state = request_state.current()
+        self.addCleanup(setattr, state, "authenticated_key", None)
+        state.authenticated_key = AuthenticatedKey(
+            dbname=self.env.cr.dbname,
+            uid=self.stranger.id,
+            key_id=self.foreign_key.id,
+            channel="xmlrpc",
+            remote_addr=None,
         )
-        self.addCleanup(authenticated_key.forget)
         keys = self.env["auth.integration.key"]
         self.assertEqual(
             keys.with_user(self.stranger).whoami()["prefix"], self.foreign_key.prefix

@@ -5,8 +5,10 @@ from unittest.mock import patch
 from odoo.addons.base.models.res_users import ResUsersApikeys as StockApikeys
 from odoo.fields import Command
 from odoo.tests import tagged
+from psycopg2.errors import ReadOnlySqlTransaction
 
-from ...tools.key import native_scope, stock_verification
+from ...tools.attempt import request_state
+from ...tools.key import native_scope
 from ..common import IntegrationCommon
 
 RESTRICTED = native_scope.RESTRICTED
@@ -166,11 +168,39 @@ class TestKeyScope(IntegrationCommon):
         """Another module between stock and us sees the scope that was asked for."""
         self.integration.write(NETWORKS)
         other, _key = self._issue(self.integration)
-        with stock_verification.vouched_for(self.env.cr.dbname, "rpc", self.secret):
+        with request_state.vouching_for(self.env.cr.dbname, "rpc", self.secret):
             self.assertEqual(self._by_stock(self.secret), self.integration.user_id.id)
             self.assertFalse(self._by_stock(other))
             self.assertFalse(self._by_stock(self.secret, scope="odoo.plugin.outlook"))
         self.assertFalse(self._by_stock(self.secret))
+
+    def test_an_error_of_others_is_theirs(self):
+        """Another module that fails between stock and us is asked once, and its error stands."""
+        natives = type(self.env["res.users.apikeys"])
+        error = TypeError("theirs")
+        with (
+            patch.object(natives, "_is_only_core_below", return_value=False),
+            patch.object(StockApikeys, "_check_credentials", side_effect=error) as stock,
+            self.assertNoLogs("odoo.addons.auth_integration.tools.fallback"),
+            self.assertRaises(TypeError) as raised,
+        ):
+            self._check(self.secret)
+        self.assertIs(raised.exception, error)
+        self.assertEqual(stock.call_count, 1)
+
+    def test_a_replica_alone_decides_nothing(self):
+        """Where ours fails, before or after others were asked, the primary is asked."""
+        natives = type(self.env["res.users.apikeys"])
+        for name in ("_authorize_secret", "_narrowed"):
+            with (
+                self.subTest(name),
+                patch.object(natives, "_is_only_core_below", return_value=False),
+                patch.object(natives, name, side_effect=ZeroDivisionError),
+                patch.object(self.env.cr, "readonly", True),
+                self.assertLogs("odoo.addons.auth_integration.tools.fallback", "ERROR"),
+                self.assertRaises(ReadOnlySqlTransaction),
+            ):
+                self._check(self.secret)
 
     def test_the_hooks_asleep(self):
         """The database behind the code: no key with rules is accepted; it may be tried again."""

@@ -12,7 +12,8 @@ from odoo.tools import mute_logger
 
 from ...models.rotation import auth_integration_delivery_self_service as self_service
 from ...models.rotation.auth_integration_rotation import MAX_UNUSED
-from ...tools.key import authenticated_key
+from ...tools.attempt import request_state
+from ...tools.key.authenticated_key import AuthenticatedKey
 from ...tools.rotation.secret_box import ENVIRONMENT_VARIABLE
 from .test_rotation import RotationCommon
 
@@ -28,7 +29,7 @@ class SelfServiceCommon(RotationCommon):
 
     def setUp(self):
         super().setUp()
-        self.addCleanup(authenticated_key.forget)
+        self.addCleanup(setattr, request_state.current(), "authenticated_key", None)
         self._know(HOME)
 
     def _know(self, address, days=30):
@@ -44,15 +45,13 @@ class SelfServiceCommon(RotationCommon):
         key = key or self.key
         self.env.flush_all()
         self.env.invalidate_all()
-        authenticated_key.set(
-            authenticated_key.AuthenticatedKey(
-                self.env.cr.dbname, key.user_id.id, key.id, "json2", address, trusted
-            )
+        request_state.current().authenticated_key = AuthenticatedKey(
+            self.env.cr.dbname, key.user_id.id, key.id, "json2", address, trusted
         )
         try:
             return self.keys.with_user(key.user_id).sudo(False).rotate(totp=totp)
         finally:
-            authenticated_key.forget()
+            request_state.current().authenticated_key = None
             self.env.flush_all()
             self.env.invalidate_all()
 
@@ -137,8 +136,8 @@ class TestRotationSelfService(SelfServiceCommon):
         self._set_due_in(self.key, 20)
         user, name = self.key.user_id, self.env.cr.dbname
         for dbname, uid in ((name, self.owner.id), (f"{name}_other", user.id)):
-            authenticated_key.set(
-                authenticated_key.AuthenticatedKey(dbname, uid, self.key.id, "json2", HOME, True)
+            request_state.current().authenticated_key = AuthenticatedKey(
+                dbname, uid, self.key.id, "json2", HOME, True
             )
             with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
                 self.keys.with_user(user).sudo(False).rotate()

@@ -1,103 +1,131 @@
-"""Core is asked once at most, and its answer stands when our part fails."""
+"""An error of ours goes no further, and one of core's is never taken for ours."""
+
+import logging
 
 import pytest
 from odoo.exceptions import AccessDenied
+from psycopg2.errors import SerializationFailure
 
-from odoo.addons.auth_integration.tools.fallback import CoreDecision
+from odoo.addons.auth_integration.tools import fallback
+from odoo.addons.auth_integration.tools.attempt.limits import LogLimit
+from odoo.addons.auth_integration.tools.fallback import core_fallback, observed_by, observing
+from odoo.addons.auth_integration.tools.key.native_scope import KeyRulesUnreadable
+
+DECISIONS = [AccessDenied, KeyRulesUnreadable, SerializationFailure]
+
+
+class Observer:
+    """A context manager of ours, of which some steps fail."""
+
+    def __init__(self, failing=()):
+        self.failing, self.seen = failing, []
+        self._step("make")
+
+    def _step(self, step):
+        if step in self.failing:
+            raise AccessDenied  # not even a refusal is an observer's to make
+        self.seen.append(step)
+
+    def __enter__(self):
+        self._step("enter")
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._step("exit")
+        return True  # nor is it to swallow core's error
+
+
+def hook(core, observers=(), failing=(), before=lambda: None, decide=lambda: None):
+    """A hook as ours are: observed, with parts that note and decide, and one call of core."""
+
+    def make():
+        observers.append(Observer(failing))
+        return observers[-1]
+
+    with observed_by(make):
+        with observing():
+            before()
+        with core_fallback():
+            if (decided := decide()) is not None:
+                return decided
+        return core()
 
 
 class Core:
     """A method of core: accepts user 7, or refuses."""
 
-    def __init__(self, refusal=None):
-        self.refusal, self.calls = refusal, 0
+    def __init__(self, error=None):
+        self.error, self.calls = error, 0
 
-    def __call__(self, login, *, interactive):
+    def __call__(self):
         self.calls += 1
-        assert (login, interactive) == ("person", False)
-        if self.refusal:
-            raise self.refusal
+        if self.error:
+            raise self.error
         return 7
 
 
-def decide(part, refusal=None):
-    """Return what comes of our part above such a core, and how often core was asked."""
-    core = Core(refusal)
+def outcome(core, **parts):
     try:
-        result = CoreDecision(core, "person", interactive=False).with_our_part(part)
+        return hook(core, observers=[], **parts)
     except Exception as error:
-        result = error
-    return result, core.calls
+        return error
 
 
-def fails_before(core):
+def fail():
     raise ZeroDivisionError
 
 
-def fails_after(core):
-    core()
-    raise ZeroDivisionError
+def refuse():
+    raise AccessDenied("ours")
 
 
-def fails_at_a_refusal(core):
-    try:
-        return core()
-    except AccessDenied:
-        raise ZeroDivisionError from None
+@pytest.mark.parametrize("error", [None, AccessDenied("core's"), TypeError(), ValueError()])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"before": fail},
+        {"before": refuse},
+        {"decide": fail},
+        {"failing": ("make",)},
+        {"failing": ("enter",)},
+        {"failing": ("exit",)},
+        {"failing": ("exit",), "before": fail, "decide": fail},
+    ],
+)
+def test_core_decides_once_whatever_of_ours_fails(parts, error):
+    core = Core(error)
+    assert outcome(core, **parts) == (error or 7)
+    assert core.calls == 1
 
 
-@pytest.mark.parametrize("part", [fails_before, fails_after, fails_at_a_refusal])
-def test_core_decides_when_our_part_fails(part):
-    refusal = AccessDenied()
-    assert decide(part) == (7, 1)
-    assert decide(part, refusal) == (refusal, 1)
+@pytest.mark.parametrize("error", [kind() for kind in DECISIONS])
+def test_our_part_may_decide(error):
+    def raises():
+        raise error
+
+    core = Core()
+    assert outcome(core, decide=raises) is error
+    assert outcome(core, decide=lambda: 5) == 5
+    assert core.calls == 0
 
 
-@pytest.mark.parametrize("outcome", [8, AccessDenied(), ValueError()])
-def test_what_decides_instead_of_core_is_not_asked_twice(outcome):
-    """Its error is no failure of ours, and its answer stands when ours fails later."""
-    calls = []
-
-    def instead(login):
-        calls.append(login)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    def decides(core):
-        return core.instead(instead, "person")
-
-    def fails_later(core):
-        core.instead(instead, "person")
-        raise ZeroDivisionError
-
-    for part in (decides, fails_later):
-        assert decide(part) == (outcome, 0)
-    assert calls == ["person"] * 2
+def test_the_end_of_a_process_is_no_failure_of_ours():
+    with pytest.raises(KeyboardInterrupt), observing():
+        raise KeyboardInterrupt
 
 
-def test_our_part_may_refuse():
-    """What core has accepted, too."""
-
-    def refuse(core):
-        core()
-        raise AccessDenied
-
-    result, calls = decide(refuse)
-    assert isinstance(result, AccessDenied) and calls == 1
+def test_what_could_not_be_opened_can_be_annotated_all_the_same():
+    with observed_by(Observer, failing=("make",)) as attempt:
+        attempt.note("password_wrong")
+    assert attempt.codes == {"password_wrong"}
 
 
-def test_our_part_may_decide_alone():
-    assert decide(lambda core: 5) == (5, 0)
-
-
-def test_an_error_of_core_is_passed_on():
-    error = TypeError("secret must be unicode")
-    assert decide(lambda core: core(), error) == (error, 1)
-
-
-def test_parts_within_parts():
-    """An outer part knows core's error by an inner one's call."""
-    error = TypeError("secret must be unicode")
-    assert decide(lambda core: core.with_our_part(lambda inner: inner()), error) == (error, 1)
-    assert decide(lambda core: core.with_our_part(fails_before), error) == (error, 1)
+def test_lines_are_limited(monkeypatch, caplog):
+    monkeypatch.setattr(fallback, "_failures", LogLimit(2, clock=lambda: 0))
+    with caplog.at_level(logging.ERROR):
+        for _failure in range(5):
+            with core_fallback():
+                fail()
+    assert len(caplog.records) == 2
+    assert caplog.records[0].exc_info[0] is ZeroDivisionError

@@ -2,17 +2,17 @@
 
 ``odoo.http.dispatch_rpc`` runs XML-RPC and /jsonrpc services with the request popped from the
 stack (``borrow_request``), so that core's login cooldown never applies to RPC.  We only read it:
-``core_patches`` keeps the popped request here and nothing is ever pushed back.
+``core_patches`` keeps the popped request and nothing is ever pushed back.
 """
 
 import re
-import sys
-from contextvars import ContextVar
 from dataclasses import dataclass
 
-from ..integration import networks
+from odoo.http import request
 
-_borrowed: ContextVar[object | None] = ContextVar("auth_integration_borrowed_request")
+from ..integration import networks
+from . import first_call, request_state
+from .request_state import Attempt
 
 _CHANNEL_OF_PATH = tuple(
     (re.compile(rf"/{path}(?:/|\Z)"), channel)
@@ -52,83 +52,50 @@ class Caller:
     is_http: bool = False
 
 
-def borrow(request: object | None) -> object:
-    """Remember the request that Odoo hides during RPC; :func:`give_back` takes the token."""
-    return _borrowed.set(request)
-
-
-def give_back(token) -> None:
-    _borrowed.reset(token)
-
-
-def forget() -> None:
-    _borrowed.set(None)
-
-
 def current_request():
-    """The HTTP request being served, hidden or not, or None.
-
-    The very first call into a database that this process has not loaded yet imports the add-on
-    while the request is already borrowed; then it is found up the call stack.
-    """
-    from odoo.http import request
-
+    """The HTTP request being served, hidden or not, or None."""
     if request:
         return request._get_current_object()
-    borrowed = _borrowed.get(None)
-    return borrowed if borrowed is not None else _request_up_the_stack()
-
-
-def _request_up_the_stack():
-    from odoo.http import Request
-
-    if in_wrapped_call():
-        return None
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name in ("_serve_nodb", "_serve_db"):
-            candidate = frame.f_locals.get("self")
-            if isinstance(candidate, Request):
-                return candidate
-        frame = frame.f_back
-    return None
-
-
-_wrapped_call: ContextVar[bool] = ContextVar("auth_integration_wrapped_call")
-
-
-def enter_call() -> None:
-    """Note that this HTTP request passes through our wrapper: no need to search the stack."""
-    _wrapped_call.set(True)
-    forget()
-
-
-def leave_call() -> None:
-    _wrapped_call.set(False)
-    forget()
-
-
-def in_wrapped_call() -> bool:
-    """Whether this code runs for an HTTP request that passes through our wrapper.
-
-    Without one there is no request at all, or it is the one during which the add-on was imported.
-    """
-    return _wrapped_call.get(False)
+    state = request_state.current()
+    if state.hidden_request is None and not state.is_wrapped:
+        return first_call.request()
+    return state.hidden_request
 
 
 def current() -> Caller:
     """The caller of the code being run; all None when there is no HTTP request."""
-    request = current_request()
-    if request is None:
+    served = current_request()
+    if served is None:
         return Caller()
-    http = request.httprequest
+    http = served.httprequest
     return Caller(
         channel=channel_of_path(http.path),
-        remote_addr=networks.normalize(http.remote_addr) or None,
+        remote_addr=_address(http.remote_addr),
         address_trusted=_is_own_address(http.environ),
         user_agent=http.headers.get("User-Agent"),
         is_http=True,
     )
+
+
+def new_attempt(database: str, **facts) -> Attempt:
+    """Begin an attempt of the current caller, with what the HTTP request tells.
+
+    :param facts: further fields of :class:`Attempt`
+    """
+    who = current()
+    facts.setdefault("channel", who.channel or "http")
+    return Attempt(
+        database=database,
+        remote_addr=who.remote_addr,
+        address_trusted=who.address_trusted,
+        user_agent=who.user_agent,
+        **facts,
+    )
+
+
+def _address(text):
+    # What is longer than any address is none, and not to be remembered.
+    return (networks.normalize_cached(text) or None) if text and len(text) <= 64 else None
 
 
 def _is_own_address(environ):

@@ -11,7 +11,7 @@ import re
 
 from odoo.http import request
 
-from . import attempt, caller, rpc_failures
+from . import caller, request_state, rpc_failures
 
 _API_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "webhook")
 _RPC_SERVICES = ("common", "object", "db")
@@ -53,7 +53,7 @@ def _refusal(status, headers):
     if path == "/web/login/totp" and is_post and request.session.get("pre_uid"):
         # The form's text could not even be read as a code, or the login limit refused it.
         facts["uid"] = request.session["pre_uid"]
-        return {*(attempt.unclaimed_codes() or ["malformed_request"])}, dbname, facts
+        return {*(request_state.current().unclaimed_codes or ["malformed_request"])}, dbname, facts
     if dbname is None and http.headers.get("X-Odoo-Database") and status == 404:
         return {"database_unknown"}, _named(dbname), facts
     return set(), dbname, facts
@@ -66,7 +66,7 @@ def _named(dbname):
 def _rpc_causes(channel, path, status, is_post):
     if status == 404:
         return {"endpoint_unknown"}
-    if not is_post or attempt.service_was_reached():
+    if not is_post or request_state.current().is_service_reached:
         return set()
     service = _XMLRPC_SERVICE.match(path)
     if channel == "xmlrpc" and (not service or service[1] not in _RPC_SERVICES):

@@ -11,7 +11,7 @@ import threading
 
 from odoo.exceptions import UserError
 
-from . import attempt, rpc_failures
+from . import request_state, rpc_failures
 from .redaction import escape, scrub
 
 _LOGIN_LINES = {
@@ -57,7 +57,7 @@ def _harmless(log_filter):
 @_harmless
 def describe_login(record: logging.LogRecord) -> bool:
     """Put the name of the existing login, or the length of an unknown one, in place of the text."""
-    opened = attempt.current()
+    opened = request_state.attempt()
     if opened and isinstance(record.args, tuple) and isinstance(record.msg, str):
         for beginning, place in _LOGIN_LINES.items():
             if record.msg.startswith(beginning) and len(record.args) > place:
@@ -81,7 +81,7 @@ def _describe(opened, typed):
 def drop_text_of_refusal(record: logging.LogRecord) -> bool:
     """Take the text out of what an authentication method raised: OCA's echoes the wrong key."""
     if record.exc_info and issubclass(record.exc_info[0] or object, UserError):
-        if attempt.current() and record.msg == "Exception during request Authentication.":
+        if request_state.attempt() and record.msg == "Exception during request Authentication.":
             record.msg += f" {record.exc_info[0].__name__}, its text is left out"
             record.exc_info = None
     return True
@@ -94,7 +94,7 @@ def forget_database_name(record: logging.LogRecord) -> bool:
     Core has made what the caller named as the database part of every line by then.
     """
     thread = threading.current_thread()
-    if attempt.service_was_reached() and not rpc_failures.is_loaded(
+    if request_state.current().is_service_reached and not rpc_failures.is_loaded(
         getattr(thread, "dbname", None)
     ):
         if record.levelno == logging.INFO and record.msg.startswith("Connection to the database"):
@@ -105,7 +105,7 @@ def forget_database_name(record: logging.LogRecord) -> bool:
 @_harmless
 def drop_text_of_malformed_call(record: logging.LogRecord) -> bool:
     """Take the traceback out that quotes what stood in place of the database or the user id."""
-    if record.exc_info and attempt.typed_text_was_raised():
+    if record.exc_info and request_state.current().quotes_caller:
         name = getattr(record.exc_info[0], "__name__", "exception")
         record.msg = f"{record.msg} {name}, its text is left out; see the refusal before this line"
         record.exc_info = None
@@ -133,7 +133,7 @@ def note_provider_error(record: logging.LogRecord) -> bool:
     ``auth_ldap`` logs that as an error and goes on as if the password had been wrong, of which it
     logs nothing.
     """
-    opened = attempt.current()
+    opened = request_state.attempt()
     if opened and record.levelno >= logging.ERROR:
         opened.note("provider_error")
     return True

@@ -1,4 +1,8 @@
-"""Refusals that no model of ours gets to see: whose log they belong to, if anybody's.
+"""Refusals that no model of ours gets to see: what caused them, and whose log they belong to.
+
+``odoo.service.model.dispatch`` and ``odoo.service.common.dispatch`` refuse an empty secret, a bad
+uid, an unknown method or database before any ORM environment exists; other refusals show in the
+HTTP answer only (:mod:`http_failures`).
 
 Without a database there is nobody to tell but the reader of the server log. A name that is not
 served is never written to several databases, nor is any database named to the caller.
@@ -13,8 +17,7 @@ import odoo.service.db
 from odoo.modules.registry import Registry
 from psycopg2 import InterfaceError, OperationalError
 
-from . import attempt as attempt_context
-from . import caller, causes, redaction, references
+from . import caller, causes, redaction, references, request_state
 from . import user_agent as user_agents
 
 _logger = logging.getLogger(__name__)
@@ -22,6 +25,9 @@ _logger = logging.getLogger(__name__)
 # There is no database whose secret could be the key.
 _reference_key = secrets.token_bytes(32)
 _SEEMING = {"database_unknown", "endpoint_unknown", "malformed_request", "webhook_unknown"}
+_LOGIN_METHODS = ("login", "authenticate")
+_CALL_METHODS = {"execute": (5, None), "execute_kw": (6, 7)}  # numbers of parameters
+_UNAUTHENTICATED_METHODS = ("version", "about", "set_loglevel")
 
 
 def is_loaded(dbname: object) -> bool:
@@ -75,7 +81,7 @@ def record(dbname: object, codes: set[str], **facts) -> None:
         if not is_loaded(dbname):
             _log_only(dbname, codes, facts)
         return
-    refused = attempt_context.of_caller(home.db_name, **facts)
+    refused = caller.new_attempt(home.db_name, **facts)
     refused.outcome = "failure"
     refused.note(*codes)
     home["auth.attempt"]._emit_in(home, refused)
@@ -95,24 +101,24 @@ def _target_registry(dbname, codes):
 
 
 def _log_only(dbname, codes, facts):
-    attempt_context.mark_decided()
+    state = request_state.current()
+    state.is_decided = True
     who = caller.current()
     channel = facts.get("channel") or who.channel or "http"
     identity = facts.get("login")
-    reference = references.reference(
+    state.reference = references.reference(
         _reference_key,
         minute=datetime.now(timezone.utc),
         address=who.remote_addr,
         channel=channel,
         identity=facts.get("uid") if identity is None else identity,
     )
-    attempt_context.answer_with(reference)
     _logger.info(
         "Authentication refused: address=%s cause=%s channel=%s reference=%s database=%s agent=%s",
         who.remote_addr or "n/a",
         causes.first(codes, key_shaped=False),
         channel,
-        reference,
+        state.reference,
         _describe_database(dbname),
         user_agents.describe(who.user_agent) or "-",
     )
@@ -135,3 +141,65 @@ def _describe_database(dbname):
     near = redaction.nearest(dbname, existing, min(len(dbname) // 3, 4))
     hint = f',nearest="{redaction.escape(near[0], 64)}"' if near else ""
     return f"unknown({len(dbname)}_characters{hint})"
+
+
+# RPC services -------------------------------------------------------------------------------------
+
+
+def early_causes(service: str, method: object, params: object) -> set[str]:
+    """Causes, readable from the call itself, of a refusal that came before any model was asked.
+
+    :param service: ``common`` or ``object``
+    """
+    params = tuple(params) if isinstance(params, (list, tuple)) else ()
+    found = _login_causes(method, params) if service == "common" else _call_causes(method, params)
+    if not params or not isinstance(params[0], str):
+        found.add("malformed_request")
+    elif not exists(params[0]):
+        found.add("database_unknown")
+    return found
+
+
+def _login_causes(method, params):
+    if method not in _LOGIN_METHODS or not 3 <= len(params) <= 4:
+        return {"malformed_request"}
+    return set()
+
+
+def _call_causes(method, params):
+    least, most = _CALL_METHODS.get(method if isinstance(method, str) else None, (None, None))
+    found = set()
+    if least is None or len(params) < least or (most and len(params) > most):
+        found.add("malformed_request")
+    if len(params) < 3:
+        return found
+    uid, secret = params[1:3]
+    if not uid:
+        found.add("authenticate_skipped")
+    else:
+        try:
+            int(uid)
+        except (TypeError, ValueError, OverflowError):
+            found.add("malformed_request")
+    if not secret:
+        found.add("secret_missing")
+    return found
+
+
+def report_refusal(service: str, method: object, params: object) -> None:
+    """Record a service call that raised, unless a model has already decided about it."""
+    if request_state.current().is_decided or service not in ("common", "object"):
+        return
+    if service == "common" and method in _UNAUTHENTICATED_METHODS:
+        return
+    params = params if isinstance(params, (list, tuple)) else ()
+    dbname = params[0] if params else None
+    if is_loaded(dbname) and not is_ready(dbname):
+        return
+    found = early_causes(service, method, params) or {"internal_error"}
+    if found != {"internal_error"}:
+        request_state.current().quotes_caller = True
+    identity = params[1] if len(params) > 1 else None
+    record(
+        dbname, found, **({"login": identity} if service == "common" else {"uid": identity})
+    )

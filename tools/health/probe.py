@@ -4,7 +4,7 @@ Its native row has a scope of its own, so stock Odoo refuses it for everything; 
 lets it pass for the calls named here.  So it opens nothing should our code be out of action.
 """
 
-from contextvars import ContextVar
+from ..attempt import request_state
 
 SCOPE = "auth_integration.probe"
 LIFETIME_SECONDS = 60
@@ -18,16 +18,6 @@ VERIFY = "verify"
 
 _PATHS = ("/json/2/auth.integration.key/whoami", "/auth_integration/verify")
 _CALL = ("auth.integration.key", "whoami")
-_called: ContextVar[tuple | None] = ContextVar("auth_integration_rpc_call", default=None)
-
-
-def enter_service(service: str, method: object, params: object):
-    """Remember which service call is being dispatched; :func:`leave_service` takes the token."""
-    return _called.set((service, method, params))
-
-
-def leave_service(token) -> None:
-    _called.reset(token)
 
 
 def is_question(agent: str | None, cause: str | None) -> bool:
@@ -51,7 +41,7 @@ def may_pass(path: str | None) -> bool:
 
     :param path: of the HTTP request
     """
-    called = _called.get()
+    called = request_state.current().service_call
     if called is None:
         return path in _PATHS
     service, method, params = called

@@ -114,6 +114,12 @@ def normalize(address: str | None) -> str:
     return "" if parsed is None else str(parsed)
 
 
+@lru_cache(maxsize=1024)
+def normalize_cached(address: str) -> str:
+    """Do as :func:`normalize`, remembering the last 1,024 addresses: of every call it is asked."""
+    return normalize(address)
+
+
 def _read_entry(line: int, entry: str) -> Network:
     if "%" in entry:
         raise NetworkError(line, entry, "has a zone id: write it without '%' and what follows")

@@ -11,7 +11,8 @@ from odoo.exceptions import AccessDenied
 from odoo.modules.registry import Registry
 from psycopg2.errors import ReadOnlySqlTransaction
 
-from ..attempt import rpc_failures
+from ..attempt import request_state, rpc_failures
+from ..fallback import observed_by
 from . import stock_verification
 from .native_scope import KeyRulesUnreadable
 
@@ -20,35 +21,28 @@ _TABLE = "res_users_apikeys"
 _numbers = itertools.count(1)
 
 
-def verify(core, arguments: dict):
-    """Verify a key as the model does: its rules and its end hold, and it is one attempt.
+def presented(arguments: dict) -> tuple | None:
+    """The cursor, the scope and the key that the model verifies in place of stock's function.
 
-    :param core: what stock decides
-    :type core: CoreDecision
     :param arguments: of the function, by name: a cursor first, ``scope``, ``key`` and others
-    :return: the user's id, or None
+    :return: None when it is stock's business alone
     """
     others = dict(arguments)
     cr = others.pop(next(iter(others)))
     scope, key = others.pop("scope"), others.pop("key")
-    if stock_verification.is_by_model() or not (scope and key):
-        return core()
+    if request_state.current().is_verified_by_model or not (scope and key):
+        return None
     if any(value not in (None, _TABLE) for value in others.values()):
-        return core()  # what is sought is something else, such as a trusted device
-    registry = _registry(cr)
-    if registry is None:
-        return core()
-    return _verify_by_model(cr, scope, key)
+        return None  # what is sought is something else, such as a trusted device
+    return (cr, scope, key) if _is_served(cr) else None
 
 
-def _registry(cr):
-    """The registry of a database that has the add-on in working order, or None."""
+def _is_served(cr):
+    """Whether a database has the add-on in working order."""
     if not rpc_failures.is_loaded(cr.dbname) and _is_installed(cr):
         # Any other call with a key would load it too.
         Registry(cr.dbname)
-    if not rpc_failures.is_ready(cr.dbname):
-        return None
-    return Registry.registries[cr.dbname]
+    return rpc_failures.is_ready(cr.dbname)
 
 
 def _is_installed(cr):
@@ -60,12 +54,16 @@ def _is_installed(cr):
         return bool(cr.rowcount)
 
 
-def _verify_by_model(cr, scope, key):
+def verify(cr, scope: str, key: str) -> int | None:
+    """Verify a key as the model does: its rules and its end hold, and it is one attempt.
+
+    :return: the user's id, or None
+    """
     env = api.Environment(cr, SUPERUSER_ID, {})
     try:
         # One request may ask for many keys, and each that is refused counts.
-        with env["auth.attempt"]._open(number=next(_numbers)) as attempt:
-            with stock_verification.by_model():
+        with observed_by(env["auth.attempt"]._open, number=next(_numbers)) as attempt:
+            with request_state.verifying_by_model():
                 uid = env[stock_verification.MODEL]._check_credentials(scope=scope, key=key)
             if not uid:
                 raise AccessDenied()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from ..attempt import request_state
 from .counters import Counters
-
-_current: ContextVar[Guess | None] = ContextVar("auth_integration_guess", default=None)
 
 
 @dataclass(slots=True)
@@ -41,17 +39,18 @@ class Guess:
 
 def current() -> Guess | None:
     """The guess that is being checked, or None."""
-    return _current.get()
+    return request_state.current().guess
 
 
 @contextmanager
 def being_checked(guess: Guess):
     """Have a guess be the current one for the block."""
-    token = _current.set(guess)
+    state = request_state.current()
+    outer, state.guess = state.guess, guess
     try:
         yield guess
     finally:
-        _current.reset(token)
+        state.guess = outer
 
 
 def note_comparison(user_id: int) -> None:

@@ -154,6 +154,23 @@ def test_second_factor(world):
     assert {row["user_id"] for row in [*steps.rows(), *again.rows()]} == {world.uids["factor"]}
 
 
+def test_limit_of_second_factors(world):
+    """After five codes within an hour none is looked at, not even the right one."""
+    world.server.sql("DELETE FROM auth_totp_rate_limit_log")
+    person = world.calls()
+    code = pyotp.TOTP(TOTP_SECRET).now()
+    wrong = f"{(int(code) + 1) % 1000000:06}"
+    person.web_login("factor", PASSWORD)
+    for typed in (*[wrong] * 5, code):
+        person.form("/web/login/totp", totp_token=typed)
+    world.server.sql("DELETE FROM auth_totp_rate_limit_log")
+    assert sorted(totals(person.rows()), key=str) == [
+        ("totp", "cooldown", 1),
+        ("totp", "second_factor_wrong", 5),
+        ("web", None, 1),
+    ]
+
+
 def test_ended_session_names_its_user(world):
     """An API call on a session that a change of password has ended."""
     person = world.calls()

@@ -61,7 +61,8 @@ MAKE_WORLD = """
 """
 STATE = (
     "SELECT id, name, code, active, user_id, webhook_url, alert_url, allowed_networks,"
-    " allowed_channels, totp_enrolled_at, totp_locked_until, policy_id FROM auth_integration ORDER BY id",
+    " allowed_channels, totp_enrolled_at, totp_locked_until, policy_id FROM auth_integration"
+    " ORDER BY id",
     "SELECT * FROM auth_integration_owner_rel ORDER BY 1, 2",
     "SELECT id, ended_at, expires_at, end_reason FROM auth_integration_key ORDER BY id",
     "SELECT id, user_id FROM res_users_apikeys ORDER BY id",

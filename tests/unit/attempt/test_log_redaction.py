@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odoo.exceptions import AccessDenied, UserError
 
-from odoo.addons.auth_integration.tools.attempt import attempt, log_redaction
+from odoo.addons.auth_integration.tools.attempt import log_redaction, request_state
+from odoo.addons.auth_integration.tools.attempt.request_state import Attempt
 
 texts = st.text(st.characters(exclude_categories=()), max_size=300)
 # So long that it cannot be part of the rest of a line by chance.
@@ -21,7 +22,7 @@ def record(msg, *args, exc_info=None):
 
 
 def open_attempt(**facts):
-    return attempt.opened(attempt.Attempt(channel="xmlrpc", database="db", **facts))
+    return request_state.opened(Attempt(channel="xmlrpc", database="db", **facts))
 
 
 @given(secrets)
@@ -110,8 +111,8 @@ def test_directory_that_cannot_be_asked_is_noted(level):
 )
 def test_a_filter_that_fails_shows_nothing_and_fails_nobody(log_filter, monkeypatch):
     """Of the line nothing is left: nobody has looked whether it holds a secret."""
-    monkeypatch.delattr(attempt, "current")
-    monkeypatch.delattr(attempt, "service_was_reached")
+    monkeypatch.delattr(request_state, "attempt")
+    monkeypatch.delattr(request_state, "current")
     line = record("Login failed for login:%s from %s", "a typed password", "192.0.2.1")
     assert log_filter(line)
     left = f"A line of the log is left out: AttributeError in {log_filter.__name__}"

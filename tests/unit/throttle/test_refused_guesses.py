@@ -1,6 +1,6 @@
 """What the log says of a refused guess is found out once in a minute."""
 
-from odoo.addons.auth_integration.tools.attempt.attempt import Attempt
+from odoo.addons.auth_integration.tools.attempt.request_state import Attempt
 from odoo.addons.auth_integration.tools.throttle.refused_guesses import (
     MAX_KEPT,
     RefusedGuesses,

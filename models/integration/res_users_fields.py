@@ -1,0 +1,107 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.fields import Domain
+
+
+class ResUsers(models.Model):
+    """What the form and the list of users show of integrations and of API keys."""
+
+    _inherit = "res.users"
+
+    # Employees read users without any right on integrations: the groups keep that working. And
+    # core compares such a field with an id or with nothing as superuser: whoever may filter by it
+    # finds out whose the hidden records are.
+    integration_ids = fields.One2many(
+        "auth.integration",
+        "user_id",
+        context={"active_test": False},
+        groups="auth_integration.auth_integration_group_manager",
+    )
+    # Computed: owners are named on the integration only, where it is checked who may.
+    owned_integration_ids = fields.Many2many(
+        "auth.integration",
+        string="Owned integrations",
+        compute="_compute_owned_integration_ids",
+        search="_search_owned_integration_ids",
+        groups="auth_integration.auth_integration_group_owner",
+    )
+    # Everybody reads their own: see SELF_READABLE_FIELDS.
+    api_key_record_ids = fields.One2many(
+        "auth.integration.key",
+        "user_id",
+        "API key records",
+        groups="auth_integration.auth_integration_group_manager",
+    )
+    has_live_api_key = fields.Boolean(
+        "Live API key",
+        compute="_compute_has_live_api_key",
+        compute_sudo=True,
+        search="_search_has_live_api_key",
+        groups="base.group_erp_manager",
+        help="Holds an API key that has not ended. While the user is archived it is refused.",
+    )
+    api_key_flag = fields.Selection(
+        [("live", "Live key"), ("refused", "Archived with a live key")],
+        "API key",
+        compute="_compute_has_live_api_key",
+        compute_sudo=True,
+        groups="base.group_erp_manager",
+    )
+    archive_warning = fields.Text(
+        compute="_compute_archive_warning",
+        compute_sudo=True,
+        groups="base.group_erp_manager",
+        help="Which systems are refused once this user is archived.",
+    )
+
+    def _compute_owned_integration_ids(self):
+        integrations = self.env["auth.integration"].search([("owner_ids", "in", self.ids)])
+        for user in self:
+            user.owned_integration_ids = integrations.filtered(
+                lambda integration, owner=user._origin: owner in integration.owner_ids
+            )
+
+    def _search_owned_integration_ids(self, operator, value):
+        if operator not in ("in", "any"):
+            return NotImplemented
+        integrations = self.env["auth.integration"]
+        if operator == "in" and False in value:  # those who own none
+            owned = integrations.search([("owner_ids", "!=", False)])
+            return ~Domain("id", "in", owned.owner_ids.ids)
+        found = integrations.search(value if operator == "any" else [("id", "in", list(value))])
+        return Domain("id", "in", found.owner_ids.ids)
+
+    @api.depends("api_key_record_ids", "active")
+    def _compute_has_live_api_key(self):
+        groups = self.env["auth.integration.key"]._read_group(
+            [("user_id", "in", self.ids), ("is_live", "=", True)], ["user_id"]
+        )
+        holders = {user.id for [user] in groups}
+        for user in self:
+            user.has_live_api_key = user._origin.id in holders
+            user.api_key_flag = user.has_live_api_key and ("live" if user.active else "refused")
+
+    def _search_has_live_api_key(self, operator, value):
+        # Core does not ask for the groups of a field that is searched by a method; and a path
+        # through other models may come here as superuser.
+        as_user = self.with_env(self.env(su=False))
+        as_user._check_field_access(self._fields["has_live_api_key"], "read")
+        if operator not in ("in", "not in"):
+            return NotImplemented
+        live = self.env["auth.integration.key"].sudo()._search([("is_live", "=", True)])
+        holders = Domain("id", "in", live.subselect("user_id"))
+        wanted = (holders if True in value else Domain.FALSE) | (
+            ~holders if False in value else Domain.FALSE
+        )
+        return wanted if operator == "in" else ~wanted
+
+    @api.depends("api_key_record_ids")
+    def _compute_archive_warning(self):
+        for user in self:
+            user.archive_warning = user.api_key_record_ids._impact_warning()
+
+    def action_restore_archived(self):
+        """Unarchive, from the list of archived users who still hold live keys."""
+        if not self.env.user.has_group("base.group_erp_manager"):
+            raise UserError(self.env._("Only an administrator may restore a user."))
+        return self.action_unarchive()

@@ -1,0 +1,117 @@
+from odoo import models
+from odoo.fields import Command
+from odoo.tools import SQL
+
+
+class ResUsers(models.Model):
+    """Integration users: whose they are, who may become one, and what that ends."""
+
+    _inherit = "res.users"
+
+    def _integration(self):
+        """The integration whose technical user this is, archived ones included; or none."""
+        return (
+            self.env["auth.integration"]
+            .sudo()
+            .with_context(active_test=False)
+            .search([("user_id", "in", self.ids)], limit=1)
+        )
+
+    def _integration_users(self):
+        """Those of these users that are technical users of an integration."""
+        return (
+            self.env["auth.integration"]
+            .sudo()
+            .with_context(active_test=False)
+            .search([("user_id", "in", self.ids)])
+            .user_id
+        )
+
+    def _takeover_blocking_reason(self):
+        """Why this user can never be an integration's technical user, or False.
+
+        :rtype: str | bool
+        """
+        self.ensure_one()
+        protected = self.browse(self.env.ref("base.user_root").id)
+        for xml_id in ("base.public_user", "base.template_portal_user_id", "base.default_user"):
+            protected |= self.env.ref(xml_id, raise_if_not_found=False) or self.browse()
+        if self in protected:
+            return self.env._(
+                "%(user)s belongs to Odoo itself and cannot be an integration's user.",
+                user=self.name,
+            )
+        if owned := self._owned_integrations():
+            return self.env._(
+                "%(user)s is an owner of %(integrations)s. An owner cannot be an integration user:"
+                " replace this owner first.",
+                user=self.name,
+                integrations=", ".join(owned.mapped("name")),
+            )
+        if not self._other_interactive_administrators():
+            return self.env._(
+                "%(user)s is the last administrator who can log in. An integration user cannot"
+                " log in: make another administrator first.",
+                user=self.name,
+            )
+        return False
+
+    def _owned_integrations(self):
+        """The integrations that these users are owners of, archived ones included."""
+        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
+        return integrations.search([("owner_ids", "in", self.ids)])
+
+    def _is_person(self):
+        """Whether somebody may log in as this user, or has done so: not only an integration."""
+        self.ensure_one()
+        self.env.flush_all()
+        return bool(
+            self.env.execute_query(
+                SQL(
+                    "SELECT FROM res_users u WHERE u.id = %s AND (COALESCE(u.password, '') <> ''"
+                    " OR EXISTS (SELECT FROM res_users_log l WHERE l.create_uid = u.id))",
+                    self.id,
+                )
+            )
+        )
+
+    def _end_sessions(self):
+        """End the sessions of these users for good: see :meth:`_session_token_get_values`."""
+        self.env.cr.execute(
+            SQL(
+                "INSERT INTO auth_integration_session_end (user_id, ends)"
+                " SELECT unnest(%s::integer[]), 1 ON CONFLICT (user_id)"
+                " DO UPDATE SET ends = auth_integration_session_end.ends + 1",
+                self.ids,
+            )
+        )
+        self.env.registry.clear_cache()
+
+    def _other_interactive_administrators(self):
+        """Active administrators besides these users who are no integration's users."""
+        administrators = (
+            self.env.ref("base.group_system").sudo().all_user_ids.filtered("active")
+            - self.browse(self.env.ref("base.user_root").id)
+            - self
+        )
+        return administrators - administrators._integration_users()
+
+    def _remove_owner_group(self):
+        """Take the owners' group from those who own no integration any more."""
+        group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
+        for user in self.sudo() - self._owned_integrations().owner_ids:
+            if group in user.group_ids:
+                user.group_ids = [Command.unlink(group.id)]
+
+    def _archived_integrations(self):
+        """The archived integrations whose users these are, as superuser."""
+        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
+        return integrations.search([("user_id", "in", self.ids), ("active", "=", False)])
+
+    def _integration_if(self, wanted):
+        """The integrations of these users, when wanted; read as the current user would be."""
+        integrations = self.env["auth.integration"]
+        if not wanted or self.env.su:
+            return integrations
+        found = integrations.sudo().with_context(active_test=False)
+        return found.search([("user_id", "in", self.ids)]).with_env(self.env)

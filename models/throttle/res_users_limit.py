@@ -1,0 +1,95 @@
+from contextlib import nullcontext
+
+from odoo import models
+from odoo.exceptions import AccessDenied
+from odoo.http import request
+from odoo.tools.translate import get_translation
+
+from ...tools.fallback import core_fallback, limited_by
+from ...tools.throttle import guess as guesses
+
+_SECOND_FACTORS = ("totp", "totp_mail")
+
+
+class ResUsers(models.Model):
+    """What the hooks of a login have limited: a guess, and no API key.
+
+    Each method returns a context manager, see :meth:`auth.throttle._guarded`; when ours fails,
+    nothing is limited.
+    """
+
+    _inherit = "res.users"
+
+    def _limit_login(self, attempt, credential):
+        """Limit guesses of a password."""
+        with core_fallback():
+            if self._may_be_guess(attempt, credential):
+                login = credential["login"]
+                if not isinstance(login, str):
+                    login = "\0no text"  # core finds the user whose login is one of a list, say
+                secret, refuse = credential["password"], self._refuse_like_core
+                return limited_by(self.env["auth.throttle"]._guarded, login, secret, refuse=refuse)
+        return nullcontext()
+
+    def _limit_user_id(self, attempt, uid, secret):
+        """Limit guesses of the password of a user id, as those of its login."""
+        login = attempt.known_login or f"user id {uid}"
+        credential = {"type": "password", "login": login, "password": secret}
+        with core_fallback():
+            self._recognize_key(attempt, credential, interactive=False)
+        return self._limit_login(attempt, credential)
+
+    def _limit_check(self, attempt, user, credential, interactive):
+        """Limit guesses where no login has: at identity checks, and of second factors."""
+        with core_fallback():
+            if guesses.current() is not None:
+                if not interactive and attempt.key_shaped and user._rpc_api_keys_only():
+                    guesses.do_not_count()  # never compared with a password
+                return nullcontext()
+            login = user.sudo().login
+            if credential.get("type") not in _SECOND_FACTORS:
+                return self._limit_login(attempt, {**credential, "login": login})
+            return limited_by(
+                self.env["auth.throttle"]._guarded,
+                login,
+                credential.get("token"),
+                is_password=False,
+                refuse=self._refuse_second_factor,
+            )
+        return nullcontext()
+
+    def _limit_second_factor(self):
+        """Limit guesses at the page that asks for a second factor."""
+        with core_fallback():
+            return limited_by(
+                self.env["auth.throttle"]._guarded,
+                self.sudo().login,
+                request.params.get("totp_token") if request else None,
+                is_password=False,
+                refuse=self._refuse_second_factor,
+            )
+        return nullcontext()
+
+    def _may_be_guess(self, attempt, credential):
+        """Whether a password is about to be checked that somebody may have guessed."""
+        if attempt.secret_is_key or credential.get("type") != "password":
+            return False
+        if not (credential.get("login") and credential.get("password")):
+            return False
+        _user_id, integration_id = attempt.integration_user or (None, None)
+        return not (attempt.key_shaped and integration_id)  # that user takes no password
+
+    def _note_second_factor(self, guess, interactive, auth_info):
+        """Note that a second factor follows, whose success makes the address known."""
+        if guess and interactive and auth_info.get("mfa") != "skip":
+            guess.complete = not self.sudo().browse(auth_info["uid"])._mfa_type()
+
+    def _refuse_like_core(self, login):
+        """Refuse as core refuses a wrong password: its own cooldown goes first, and counts it."""
+        with self._assert_can_auth(user=login):
+            raise AccessDenied
+
+    def _refuse_second_factor(self, _login):
+        """Refuse as core refuses a wrong code."""
+        text = "Verification failed, please double-check the 6-digit code"
+        raise AccessDenied(get_translation("auth_totp", self.env.lang or "en_US", text, ()))

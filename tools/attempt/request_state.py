@@ -1,0 +1,214 @@
+"""What is known of the request being served, in one object for one ContextVar.
+
+The attempt to authenticate is part of it: opened once, annotated on the way, emitted once.  Its
+outermost opener owns it; those within it find it open and only annotate.  Nothing here touches a
+database; :meth:`auth.attempt._open` brings both together.
+
+Threads, and the workers of a prefork server, serve many callers one after another: every HTTP
+request begins with a new state and leaves none behind, every RPC call clears what belongs to a
+call (``core_patches``).  A cron or a shell has a state too, which it never shares.
+
+Which key authenticated the call is kept apart from the attempt, which may be none or another's.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from . import causes
+
+if TYPE_CHECKING:
+    from ..key.authenticated_key import AuthenticatedKey
+
+REFERENCE_HEADER = "X-Auth-Reference"
+
+_state: ContextVar[RequestState | None] = ContextVar("auth_integration_request", default=None)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try to authenticate, as far as it is known.
+
+    The secret is never part of it.  ``login`` and ``uid`` are as the caller sent them, of any
+    type; ``number`` tells the tries of one request from each other, where it makes many;
+    ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
+    ended; ``accepted_key_of`` is set only when it was good, and ``learned_digest`` is its SHA-256,
+    when that is not in its record yet.
+
+    Some things are kept to be asked once: ``secret_is_key``, whether the key-shaped secret being
+    checked, of which ``secret_digest`` is the SHA-256, is an API key, live or ended (None when
+    nobody has looked); ``integration_user``, a user's id and that of the integration whose
+    technical user it is, or None; ``described_agent``, what the log may hold of the agent;
+    ``rows_of_minute`` and ``rows_of_source``, how many rows were made in this minute, by all and by
+    this source (:mod:`limits`).
+    """
+
+    channel: str
+    database: str
+    remote_addr: str | None = None
+    address_trusted: bool = False
+    user_agent: str | None = None
+    auth_type: str | None = None
+    login: object = None
+    uid: object = None
+    number: int | None = None
+    user_id: int | None = None
+    known_login: str | None = None
+    integration_id: int | None = None
+    attribution: str | None = None
+    key_id: int | None = None
+    key_user_id: int | None = None
+    accepted_key_of: int | None = None
+    learned_digest: str | None = None
+    secret_digest: str | None = None
+    secret_is_key: bool | None = None
+    integration_user: tuple[int, int | None] | None = None
+    rows_of_minute: int | None = None
+    rows_of_source: int | None = None
+    key_shaped: bool = False
+    outcome: str | None = None
+    reference: str | None = None
+    described_agent: str | None = None
+    discarded: bool = False
+    completed: bool = False
+    codes: set[str] = field(default_factory=set)
+
+    def note(self, *codes: str) -> None:
+        """Add causes that hold; the design's order decides which of them is the cause."""
+        self.codes.update(codes)
+
+    def attribute(self, integration_id: int | None, how: str) -> None:
+        """Note the integration that the attempt belongs to, if any, and how it was found."""
+        if integration_id:
+            self.integration_id, self.attribution = integration_id, how
+
+    @property
+    def cause(self) -> str | None:
+        if self.outcome == "success":
+            return None
+        return causes.first(self.codes, key_shaped=self.key_shaped) or "internal_error"
+
+    @property
+    def presented_identity(self) -> object:
+        """Login or uid as sent, for the reference; never what we found."""
+        return self.login if self.login is not None else self.uid
+
+
+@dataclass(slots=True)
+class RequestState:
+    """One HTTP request, with the RPC call that it carries.
+
+    :ivar is_wrapped: whether it passes through our wrapper of ``Application.__call__``; if not,
+        there is no request at all, or it is the one during which the add-on was imported
+    :ivar hidden_request: the request that Odoo hides during RPC
+    :ivar service_call: service, method and parameters of the RPC call that runs now
+    :ivar is_service_reached: whether there was one: the request could be read that far
+    :ivar attempt: the open attempt; its outermost opener owns it
+    :ivar unclaimed_codes: causes noted while no attempt was open
+    :ivar is_decided: whether a model has accepted or refused the credentials of this call
+    :ivar quotes_caller: whether the exception under way may quote arguments: a name, a secret
+    :ivar reference: what the answer is to carry
+    :ivar authenticated_key: which key made this call
+    :ivar vouched_key: database, scope and secret of a key that we accept, see
+        :mod:`stock_verification`
+    :ivar is_verified_by_model: whether a model verifies a key right now
+    :ivar guess: the password or second factor that is being checked, see :mod:`guess`
+    """
+
+    is_wrapped: bool = False
+    hidden_request: object | None = None
+    service_call: tuple | None = None
+    is_service_reached: bool = False
+    attempt: Attempt | None = None
+    unclaimed_codes: set[str] = field(default_factory=set)
+    is_decided: bool = False
+    quotes_caller: bool = False
+    reference: str | None = None
+    authenticated_key: AuthenticatedKey | None = None
+    vouched_key: tuple[str, str, str] | None = None
+    is_verified_by_model: bool = False
+    guess: object | None = None
+
+
+def current() -> RequestState:
+    """The state of the request being served."""
+    state = _state.get()
+    if state is None:
+        state = RequestState()
+        _state.set(state)
+    return state
+
+
+def attempt() -> Attempt | None:
+    """The open attempt of this call, or None."""
+    return current().attempt
+
+
+def note(*codes: str) -> None:
+    """Annotate the open attempt; without one, keep the causes for whoever opens one later."""
+    state = current()
+    if state.attempt:
+        state.attempt.note(*codes)
+    else:
+        state.unclaimed_codes.update(codes)
+
+
+@contextmanager
+def serving():
+    """Serve one HTTP request in the block, without a trace of the one before."""
+    _state.set(RequestState(is_wrapped=True))
+    try:
+        yield
+    finally:
+        _state.set(None)
+
+
+@contextmanager
+def dispatching(service: str, method: object, params: object):
+    """Serve one RPC call in the block; what the answer needs of it stays known."""
+    state = current()
+    state.attempt = state.reference = state.authenticated_key = None
+    state.unclaimed_codes = set()
+    state.is_decided = state.quotes_caller = False
+    state.is_service_reached = True
+    outer, state.service_call = state.service_call, (service, method, params)
+    try:
+        yield
+    finally:
+        state.service_call, state.authenticated_key = outer, None
+
+
+@contextmanager
+def opened(new: Attempt):
+    """Have an attempt be the open one in the block."""
+    state = current()
+    outer, state.attempt = state.attempt, new
+    try:
+        yield new
+    finally:
+        state.attempt = outer
+
+
+@contextmanager
+def vouching_for(dbname: str, scope: str, key: str):
+    """Have others verify in the block a key that we accept for a scope, whatever its native one."""
+    state = current()
+    outer, state.vouched_key = state.vouched_key, (dbname, scope, key)
+    try:
+        yield
+    finally:
+        state.vouched_key = outer
+
+
+@contextmanager
+def verifying_by_model():
+    """Have a key be verified by :meth:`res.users.apikeys._check_credentials` in the block."""
+    state = current()
+    outer, state.is_verified_by_model = state.is_verified_by_model, True
+    try:
+        yield
+    finally:
+        state.is_verified_by_model = outer
