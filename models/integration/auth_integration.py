@@ -360,6 +360,7 @@ class AuthIntegration(models.Model):
     def unlink(self):
         """Delete integrations; their keys end, their technical users are archived and stay."""
         owners = self.sudo().with_context(active_test=False).owner_ids
+        self.env["auth.integration.key"].sudo()._find_unrecorded()
         self.sudo().key_ids._end_live(self.env._("Its integration was deleted"))
         users = self.sudo().user_id
         result = super().unlink()

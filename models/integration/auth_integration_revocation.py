@@ -23,7 +23,9 @@ class AuthIntegration(models.Model):
     def _revoke_all_keys(self, reason, compromised):
         self.check_access("read")
         self._check_is_responsible()
-        self.env["auth.integration.key"]._collide_with_issuing(self.sudo().user_id.ids)
+        every_key = self.env["auth.integration.key"].sudo()
+        every_key._collide_with_issuing(self.sudo().user_id.ids)
+        every_key._find_unrecorded()
         keys = self.sudo().with_context(active_test=False).key_ids.filtered("is_live")
         return keys.with_env(self.env)._revoke(reason, compromised)
 

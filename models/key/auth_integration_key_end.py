@@ -176,6 +176,7 @@ class AuthIntegrationKey(models.Model):
                 self.env._("Only an administrator of integrations can make a key work longer.")
             )
         self._check_may_end()
+        self.sudo().integration_id.with_env(self.env)._check_may_operate()
 
     @api.model
     def _checked_reason(self, reason):

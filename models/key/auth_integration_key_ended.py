@@ -145,7 +145,6 @@ class AuthIntegrationKey(models.Model):
         self._check_may_prolong()
         reason = self._checked_reason(reason)
         key = self.sudo()
-        key.integration_id.with_env(self.env)._check_may_operate()
         wait_and_lock(key)
         if blocked := key._undo_blocking_reason():
             raise UserError(blocked)

@@ -88,6 +88,14 @@ class AuthIntegrationKey(models.Model):
         self.invalidate_model()
         return changed
 
+    @api.model
+    def _find_unrecorded(self):
+        """Record the native keys that did not pass through our hooks, and whose they are now:
+        before every key of an integration is ended."""
+        self._import_missing()
+        self.env.cr.execute(self._reconcile_owner_sql())
+        self.invalidate_model()
+
     def _expire_resurrected(self):
         """End native keys again that are alive although their records have ended, and copies of
         keys under another id.

@@ -105,19 +105,11 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         if not self.totp_seed:
             return False
-        if self.totp_locked_until and self.totp_locked_until > fields.Datetime.now():
-            raise UserError(
-                self.env._(
-                    "Too many wrong codes. Try again after %(until)s UTC.",
-                    until=fields.Datetime.to_string(self.totp_locked_until),
-                )
-            )
-        step = self._matching_step(self._decrypt(self.totp_seed, "totp"), code)
+        self.flush_recordset()
+        step = self._check_code_apart(code)
         if step is None:
-            self._count_wrong_code()
             return False
         # One statement: of two calls with the same code, one finds the other's step.
-        self.flush_recordset()
         self.env.cr.execute(
             SQL(
                 "UPDATE auth_integration SET totp_last_step = %(step)s, totp_wrong_codes = 0"
@@ -132,41 +124,77 @@ class AuthIntegration(models.Model):
             raise UserError(self.env._("This code was used before. Wait for the next one."))
         return True
 
-    def _count_wrong_code(self):
-        """Count a wrong code for good, whatever becomes of the caller's transaction."""
+    def _check_code_apart(self, code):
+        """Count and limit wrong codes for good, whatever becomes of the caller's transaction.
+
+        One caller after the other, each of whom sees what the others have counted: else as many
+        codes could be tried at once as the server has workers.
+
+        :return: the time step whose code this is, or None
+        :raise UserError: too many wrong codes
+        """
         with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
             cr.execute(
-                SQL(
-                    """
-                    UPDATE auth_integration
-                    SET totp_wrong_codes = (COALESCE(totp_wrong_codes, 0) + 1) %% %(limit)s,
-                        totp_locked_until = CASE
-                            WHEN COALESCE(totp_wrong_codes, 0) + 1 >= %(limit)s
-                            THEN %(now)s + %(duration)s ELSE totp_locked_until END
-                    WHERE id = %(id)s RETURNING totp_wrong_codes
-                    """,
-                    limit=MAX_WRONG_CODES,
-                    now=UTC_NOW,
-                    duration=LOCKED_FOR,
-                    id=self.id,
-                ),
+                "SELECT pg_advisory_xact_lock(hashtext('auth_integration.totp'), %s)",
+                [self.id],
                 log_exceptions=False,  # one that waits too long for another is called again
             )
-            if cr.fetchone() == (0,):
-                integration = self.with_env(api.Environment(cr, SUPERUSER_ID, {}))
-                _logger.warning(
-                    "Integration %s: %s wrong codes of its second factor", self.id, MAX_WRONG_CODES
+            self._check_not_locked(cr)
+            step = self._matching_step(self._decrypt(self.totp_seed, "totp"), code)
+            if step is None:
+                self._count_wrong_code(cr)
+            return step
+
+    def _check_not_locked(self, cr):
+        cr.execute(
+            SQL(
+                "SELECT totp_locked_until FROM auth_integration"
+                " WHERE id = %s AND totp_locked_until > %s",
+                self.id,
+                UTC_NOW,
+            )
+        )
+        if found := cr.fetchone():
+            raise UserError(
+                self.env._(
+                    "Too many wrong codes. Try again after %(until)s UTC.",
+                    until=fields.Datetime.to_string(found[0]),
                 )
-                self.env["auth.integration.rotation"].with_env(integration.env)._notify_about(
-                    integration,
-                    integration.env._(
-                        "Somebody with a valid API key gave %(count)s wrong codes of the second"
-                        " factor. If this was not your system, revoke the key and look at the"
-                        " attempts for the address.",
-                        count=MAX_WRONG_CODES,
-                    ),
-                    integration.owner_ids,
-                )
+            )
+
+    def _count_wrong_code(self, cr):
+        cr.execute(
+            SQL(
+                """
+                UPDATE auth_integration
+                SET totp_wrong_codes = (COALESCE(totp_wrong_codes, 0) + 1) %% %(limit)s,
+                    totp_locked_until = CASE
+                        WHEN COALESCE(totp_wrong_codes, 0) + 1 >= %(limit)s
+                        THEN %(now)s + %(duration)s ELSE totp_locked_until END
+                WHERE id = %(id)s RETURNING totp_wrong_codes
+                """,
+                limit=MAX_WRONG_CODES,
+                now=UTC_NOW,
+                duration=LOCKED_FOR,
+                id=self.id,
+            ),
+            log_exceptions=False,  # one that waits too long for another is called again
+        )
+        if cr.fetchone() == (0,):
+            integration = self.with_env(api.Environment(cr, SUPERUSER_ID, {}))
+            _logger.warning(
+                "Integration %s: %s wrong codes of its second factor", self.id, MAX_WRONG_CODES
+            )
+            self.env["auth.integration.rotation"].with_env(integration.env)._notify_about(
+                integration,
+                integration.env._(
+                    "Somebody with a valid API key gave %(count)s wrong codes of the second"
+                    " factor. If this was not your system, revoke the key and look at the"
+                    " attempts for the address.",
+                    count=MAX_WRONG_CODES,
+                ),
+                integration.owner_ids,
+            )
 
 
 class AuthIntegrationDeliverySelfService(models.AbstractModel):

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 from odoo.exceptions import AccessDenied, AccessError, UserError, ValidationError
 from odoo.fields import Command
 from odoo.tests import Form, new_test_user, tagged
@@ -218,6 +220,16 @@ class TestPrivilegedUser(IntegrationCommon):
             with self.subTest(user.login), self.assertRaises(AccessError):
                 self.privileged.with_user(user).issue_key()
         self.assertTrue(self.privileged.with_user(self.system).issue_key()["key"])
+
+    def test_only_administrators_let_its_keys_work_longer(self):
+        _secret, key = self._issue(self.privileged)
+        later = key.effective_end + timedelta(days=1)
+        with self.assertRaises(AccessError):
+            key.with_user(self.manager)._extend(later, "no time")
+        with self.assertRaises(AccessError):
+            key.with_user(self.manager).action_extend()
+        key.with_user(self.system)._extend(later, "no time")
+        self.assertEqual(key.effective_end, later)
 
     def test_only_administrators_appoint_its_owners(self):
         with self.assertRaises(AccessError):

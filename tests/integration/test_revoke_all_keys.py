@@ -1,3 +1,4 @@
+from odoo.addons.base.models.res_users import KEY_CRYPT_CONTEXT
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
@@ -27,6 +28,29 @@ class TestRevokeAllKeys(IntegrationCommon):
         self.assertFalse(any(map(self._check, self.secrets)))
         self.assertFalse(any(map(self._native, self.keys)))
         self.assertTrue(self._check(self.other_secret))
+
+    def _insert_key(self):
+        """A key that is made by SQL, which no job has found yet."""
+        secret = "0123456789abcdef0123456789abcdef01234567"
+        self.env.cr.execute(
+            "INSERT INTO res_users_apikeys (name, user_id, scope, index, key)"
+            " VALUES ('by SQL', %s, NULL, %s, %s)",
+            (self.integration.user_id.id, secret[:8], KEY_CRYPT_CONTEXT.hash(secret)),
+        )
+        return secret
+
+    def test_a_key_that_nobody_has_found_yet(self):
+        secret = self._insert_key()
+        self.integration.with_user(self.owner).revoke_all_keys("The host was lost")
+        self.assertIsNone(self._check(secret))
+        self._assert_all_refused()
+
+    def test_deletion_ends_a_key_that_nobody_has_found_yet(self):
+        """Else it would work again, without any rule, once the user is restored."""
+        secret, user = self._insert_key(), self.integration.user_id
+        self.integration.unlink()
+        user.active = True
+        self.assertIsNone(self._check(secret))
 
     def test_owner_and_manager_may(self):
         for user in (self.owner, self.manager):

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-_ADDON = str(Path(__file__).resolve().parents[2]) + os.sep
+# As Python has it in its frames: a folder of add-ons may hold a link to this one.
+_ADDON = str(Path(__file__).parents[2]) + os.sep
 # Where core is patched or extended: whatever a caller does passes through here.
 _HOOKS = tuple(
     os.path.join(_ADDON, *path)

@@ -60,8 +60,6 @@ PLACES = (
     "models.res_users_apikeys:ResUsersApikeys._refusal_codes",
     "models.res_users_apikeys:ResUsersApikeys._is_known_to_be_none",
     "models.res_users_apikeys:ResUsersApikeys._annotate",
-    "models.res_users_apikeys:ResUsersApikeys._record_end",
-    "models.key.auth_integration_key_sync:AuthIntegrationKey._record_end_apart",
     "models.res_users_apikeys:ResUsersApikeys._live_facts",
     "models.res_users_apikeys:is_key_shaped",
     "models.res_users_apikeys:refusal_codes",

@@ -322,3 +322,30 @@ def test_one_code_presented_with_two_keys_at_once(server):
                 assert not late.done(), late.result()
         assert late.result() is None
     assert len(system.keys()) == 3
+
+
+def test_wrong_codes_at_once(server):
+    """However many are tried at the same moment, no more are looked at than one after another."""
+    system = System(server, enrolled=True)
+    server.expect_log("wrong codes of its second factor")
+    one_is_left = "UPDATE auth_integration SET totp_wrong_codes = 4 WHERE id = %s"
+    server.sql(one_is_left, [system.id])
+
+    def attempt(channel):
+        with pytest.raises((RuntimeError, xmlrpc.client.Fault)) as error:
+            system.rotate(channel, totp="no code")
+        return "Too many" in str(error.value)
+
+    with (
+        quiet_log(server, "wrong codes", "Too many", "is wrong"),
+        contextlib.closing(postgres.connect(server.db)) as holder,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        cursor = holder.cursor()
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT FROM auth_integration WHERE id = %s FOR UPDATE", [system.id])
+        attempts = [pool.submit(attempt, channel) for channel in CHANNELS[:2]]
+        while waiting_for_locks(server) < 2:
+            assert not all(found.done() for found in attempts)
+        cursor.execute("ROLLBACK")
+        assert sorted(found.result() for found in attempts) == [False, True]
