@@ -153,7 +153,7 @@ class AuthIntegrationKey(models.Model):
             )
         return len(found)
 
-    def _reconcile_ended_sql(self, condition=SQL("TRUE")):
+    def _reconcile_ended_sql(self, condition=None):
         """Write down the ends that came by date, or by a native row that is no more."""
         return SQL(
             """
@@ -167,7 +167,7 @@ class AuthIntegrationKey(models.Model):
                 write_date = %(now)s
             WHERE k.ended_at IS NULL AND NOT %(live)s AND %(condition)s
             """,
-            condition=condition,
+            condition=condition or SQL("TRUE"),
             state=self._state_sql("k"),
             end=self._effective_end_sql("k"),
             live=self._is_live_sql("k"),
