@@ -11,8 +11,6 @@ _logger = logging.getLogger(__name__)
 # Milliseconds that the scheduled job may wait for a call that records the same key.
 CRON_LOCK_TIMEOUT_MS = 60_000
 
-EVERY_KEY = SQL("TRUE")
-
 
 class AuthIntegrationKey(models.Model):
     """Finding what did not pass through our hooks."""
@@ -155,7 +153,7 @@ class AuthIntegrationKey(models.Model):
             )
         return len(found)
 
-    def _reconcile_ended_sql(self, condition=EVERY_KEY):
+    def _reconcile_ended_sql(self, condition=None):
         """Write down the ends that came by date, or by a native row that is no more."""
         return SQL(
             """
@@ -169,7 +167,7 @@ class AuthIntegrationKey(models.Model):
                 write_date = %(now)s
             WHERE k.ended_at IS NULL AND NOT %(live)s AND %(condition)s
             """,
-            condition=condition,
+            condition=condition or SQL("TRUE"),
             state=self._state_sql("k"),
             end=self._effective_end_sql("k"),
             live=self._is_live_sql("k"),

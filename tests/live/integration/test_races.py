@@ -1,4 +1,4 @@
-"""What two transactions do at once that cannot see each other: nothing slips through."""
+"""Two transactions at once that cannot see each other: no key and no right slips through."""
 
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
