@@ -146,7 +146,7 @@ class TestAttemptExplanation(IntegrationCommon):
     def test_nearest_login_is_named_with_its_integration(self):
         nobody = self.env["auth.integration"]
         described = nobody.env["auth.attempt"]._describe_login(
-            SimpleNamespace(user_id=None, login="warehuose")
+            SimpleNamespace(user_id=None, login="warehuose", codes=set())
         )
         attempt = self._attempt("user_unknown", integration=nobody, login=described)
         self.assertIn("“warehouse”", attempt.case_explanation)
