@@ -13,6 +13,7 @@ from .key import test_key_end
 from .key import test_key_scope
 from .rotation import test_rotation
 from .rotation import test_rotation_after
+from .rotation import test_rotation_finds
 from .rotation import test_rotation_overlap
 from .rotation import test_rotation_self_service
 from .rotation import test_rotation_webhook

@@ -15,11 +15,12 @@ class AuthIntegrationKey(models.Model):
         if self:
             self._write_native_scopes(SQL("k.id IN %s", tuple(self.ids)))
 
-    def _write_native_scopes(self, condition=None):
+    def _write_native_scopes(self, condition=None, limit=SQL()):  # noqa: B008  immutable
         """Write to native rows the scope that the rules of this moment ask for.
 
         :param condition: SQL about ``n`` (the native row), ``k`` (its record) and ``i`` (the
             integration of its user); all of them without it
+        :param SQL limit: of the rows to change
         :return: the number of rows changed
         """
         self.env["auth.integration"].flush_model([*native_scope.RULE_FIELDS, "user_id"])
@@ -30,14 +31,19 @@ class AuthIntegrationKey(models.Model):
                 UPDATE res_users_apikeys n
                 SET scope = wanted.scope
                 FROM (
-                    SELECT DISTINCT ON (n.id) n.id,
-                        CASE WHEN %(has_rules)s AND k.scope IS DISTINCT FROM %(probe)s
-                             THEN %(restricted)s ELSE k.scope END AS scope
-                    FROM res_users_apikeys n
-                    JOIN auth_integration_key k ON k.apikey_id = n.id AND k.hash = n.key
-                    LEFT JOIN auth_integration i ON i.user_id = n.user_id
-                    WHERE %(condition)s
-                    ORDER BY n.id, k.id DESC
+                    SELECT id, scope FROM (
+                        SELECT DISTINCT ON (n.id) n.id, n.scope AS present,
+                            CASE WHEN %(has_rules)s AND k.scope IS DISTINCT FROM %(probe)s
+                                 THEN %(restricted)s ELSE k.scope END AS scope
+                        FROM res_users_apikeys n
+                        JOIN auth_integration_key k
+                            ON k.apikey_id = n.id AND CASE WHEN k.hash = n.key THEN TRUE END
+                        LEFT JOIN auth_integration i ON i.user_id = n.user_id
+                        WHERE %(condition)s
+                        ORDER BY n.id, k.id DESC
+                    ) newest
+                    WHERE present IS DISTINCT FROM scope
+                    %(limit)s
                 ) wanted
                 WHERE wanted.id = n.id AND n.scope IS DISTINCT FROM wanted.scope
                 """,
@@ -45,6 +51,7 @@ class AuthIntegrationKey(models.Model):
                 probe=probe.SCOPE,  # which stock refuses as it is
                 restricted=native_scope.RESTRICTED,
                 condition=condition or SQL("TRUE"),
+                limit=limit,
             ),
             log_exceptions=False,  # a call waits for no lock for long, and tries again
         )
@@ -53,7 +60,7 @@ class AuthIntegrationKey(models.Model):
             self.env["res.users.apikeys"].invalidate_model(["scope"])
         return changed
 
-    def _follow_native_scope_sql(self):
+    def _follow_native_scope_sql(self, limit):
         """Follow a native scope that somebody set by SQL; that none was set tells nothing.
 
         Such a scope covers less than none does.
@@ -61,12 +68,18 @@ class AuthIntegrationKey(models.Model):
         return SQL(
             """
             UPDATE auth_integration_key k
-            SET scope = n.scope
-            FROM res_users_apikeys n
-            WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
-              AND n.scope <> %s AND k.scope IS DISTINCT FROM n.scope
+            SET scope = narrowed.scope
+            FROM (
+                SELECT k.id, n.scope
+                FROM auth_integration_key k JOIN res_users_apikeys n ON n.id = k.apikey_id
+                WHERE k.ended_at IS NULL AND CASE WHEN n.key = k.hash THEN TRUE END
+                  AND n.scope <> %s AND k.scope IS DISTINCT FROM n.scope
+                %s
+            ) narrowed
+            WHERE narrowed.id = k.id AND k.ended_at IS NULL
             """,
             native_scope.RESTRICTED,
+            limit,
         )
 
     def _import_missing(self):

@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 
 from odoo import api, fields, models
 from odoo.tools import SQL
@@ -10,6 +11,8 @@ _logger = logging.getLogger(__name__)
 
 # Milliseconds that the scheduled job may wait for a call that records the same key.
 CRON_LOCK_TIMEOUT_MS = 60_000
+# Rows that a scheduled job changes in one transaction.
+SYNC_BATCH = 2000
 
 
 class AuthIntegrationKey(models.Model):
@@ -22,7 +25,18 @@ class AuthIntegrationKey(models.Model):
         """Run :meth:`_reconcile` from the scheduled job, unless the schema is behind the code."""
         if not getattr(self.env.registry, "auth_integration_ready", False):
             return
-        processed = self._reconcile_apart(CRON_LOCK_TIMEOUT_MS)
+        with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
+
+            def begin():
+                cr.execute("SET LOCAL lock_timeout = %s", [f"{CRON_LOCK_TIMEOUT_MS}ms"])
+
+            def commit():
+                cr.commit()  # pylint: disable=invalid-commit  a cursor of our own
+                begin()
+
+            begin()
+            keys = self.with_env(self.env(cr=cr, su=True))
+            processed = keys._reconcile_in_batches(commit)
         self.env["ir.cron"]._commit_progress(processed, remaining=0)
 
     @api.model
@@ -54,25 +68,55 @@ class AuthIntegrationKey(models.Model):
         :return: number of rows changed
         :rtype: int
         """
-        changed = 0
-        self.flush_model()
-        for statement in (
-            self._reconcile_ended_sql(),
-            self._reconcile_missing_sql(),
-            self._reconcile_owner_sql(),
-            self._follow_native_scope_sql(),
-            self._follow_native_end_sql(SQL("TRUE")),
-            self._reconcile_policy_sql(),
-            self._reconcile_native_end_sql(),
-        ):
-            self.env.cr.execute(statement)
-            changed += self.env.cr.rowcount
-        changed += self._write_native_scopes()
-        changed += self._expire_resurrected()
+        changed = sum(repair() for repair in self._repairs())
         self.invalidate_model()
         return changed
 
-    def _expire_resurrected(self):
+    @api.model
+    def _reconcile_in_batches(self, commit=None):
+        """Run :meth:`_reconcile` for a scheduled job: what it has changed is committed in batches.
+
+        Each repair looks for what is wrong as it is, so the next run goes on where this one died.
+
+        :param commit: called after each batch; by default, the progress of the job is committed
+        """
+        commit = commit or self.env["ir.cron"]._commit_progress
+        changed = 0
+        for repair in self._repairs(SQL("LIMIT %s", SYNC_BATCH)):
+            count = SYNC_BATCH
+            while count >= SYNC_BATCH:
+                changed += (count := repair())
+                if count:
+                    self.flush_model()
+                    commit()
+        self.invalidate_model()
+        return changed
+
+    def _repairs(self, limit=SQL()):  # noqa: B008  immutable
+        """The steps of :meth:`_reconcile`: each changes some rows and returns their number.
+
+        :param SQL limit: of the rows that one call changes
+        """
+        self.flush_model()
+        statements = (
+            self._reconcile_ended_sql,
+            self._reconcile_missing_sql,
+            self._reconcile_owner_sql,
+            self._follow_native_scope_sql,
+            self._follow_later_native_ends_sql,
+            self._reconcile_policy_sql,
+            self._reconcile_native_end_sql,
+        )
+        for statement in statements:
+            yield partial(self._row_count, statement(limit))
+        yield partial(self._write_native_scopes, limit=limit)
+        yield partial(self._expire_resurrected, limit)
+
+    def _row_count(self, statement):
+        self.env.cr.execute(statement)
+        return self.env.cr.rowcount
+
+    def _expire_resurrected(self, limit):
         """End native keys again that are alive although their records have ended.
 
         So they are in a table restored from a backup.  Our verification refuses them anyway;
@@ -84,15 +128,21 @@ class AuthIntegrationKey(models.Model):
             SQL(
                 """
                 UPDATE res_users_apikeys n
-                SET expiration_date = k.ended_at
-                FROM auth_integration_key k
-                WHERE k.ended_at IS NOT NULL AND n.id = k.apikey_id AND n.key = k.hash
-                  AND (n.expiration_date IS NULL OR n.expiration_date > k.ended_at)
-                  AND NOT EXISTS (
-                      SELECT FROM auth_integration_key live
-                      WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
-                RETURNING k.id
-                """
+                SET expiration_date = risen.ended_at
+                FROM (
+                    SELECT k.id, k.apikey_id, k.ended_at
+                    FROM auth_integration_key k JOIN res_users_apikeys n ON n.id = k.apikey_id
+                    WHERE k.ended_at IS NOT NULL AND n.key = k.hash
+                      AND (n.expiration_date IS NULL OR n.expiration_date > k.ended_at)
+                      AND NOT EXISTS (
+                          SELECT FROM auth_integration_key live
+                          WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
+                    %s
+                ) risen
+                WHERE n.id = risen.apikey_id
+                RETURNING risen.id
+                """,
+                limit,
             )
         )
         risen = self.browse({id_ for (id_,) in self.env.cr.fetchall()})
@@ -114,7 +164,7 @@ class AuthIntegrationKey(models.Model):
             )
         return len(prefixes)
 
-    def _reconcile_ended_sql(self):
+    def _reconcile_ended_sql(self, limit):
         """Write down the ends that came by date, or by a native row that is no more."""
         return SQL(
             """
@@ -126,8 +176,11 @@ class AuthIntegrationKey(models.Model):
                     ELSE k.end_reason
                 END,
                 write_date = %(now)s
-            WHERE k.ended_at IS NULL AND NOT %(live)s
+            WHERE k.ended_at IS NULL AND NOT %(live)s AND k.id IN (
+                SELECT k.id FROM auth_integration_key k
+                WHERE k.ended_at IS NULL AND NOT %(live)s %(limit)s)
             """,
+            limit=limit,
             state=self._state_sql("k"),
             end=self._effective_end_sql("k"),
             live=self._is_live_sql("k"),
@@ -135,7 +188,7 @@ class AuthIntegrationKey(models.Model):
             removed=self.env._("Removed outside of the integrations screens"),
         )
 
-    def _reconcile_missing_sql(self):
+    def _reconcile_missing_sql(self, limit=SQL()):  # noqa: B008  immutable
         """Adopt the native keys that have no live record and have not ended."""
         return SQL(
             """
@@ -151,31 +204,57 @@ class AuthIntegrationKey(models.Model):
             JOIN res_users u ON u.id = n.user_id
             LEFT JOIN auth_integration i ON i.user_id = n.user_id
             WHERE NOT EXISTS (
-                SELECT FROM auth_integration_key k WHERE k.apikey_id = n.id AND k.hash = n.key
+                SELECT FROM auth_integration_key k
+                WHERE k.apikey_id = n.id AND CASE WHEN k.hash = n.key THEN TRUE END
             )
+            %(limit)s
             ON CONFLICT DO NOTHING
             """,
+            limit=limit,
             uid=self.env.uid,
             now=UTC_NOW,
         )
 
-    def _reconcile_owner_sql(self):
+    def _reconcile_owner_sql(self, limit):
         """Follow the native row's user and that user's integration."""
         return SQL(
             """
             UPDATE auth_integration_key k
-            SET user_id = n.user_id, login = u.login, integration_id = i.id, write_date = %(now)s
-            FROM res_users_apikeys n
-            JOIN res_users u ON u.id = n.user_id
-            LEFT JOIN auth_integration i ON i.user_id = n.user_id
-            WHERE k.ended_at IS NULL AND n.id = k.apikey_id
-              AND (k.user_id, k.login, k.integration_id)
-                  IS DISTINCT FROM (n.user_id, u.login, i.id)
+            SET user_id = owner.user_id, login = owner.login,
+                integration_id = owner.integration_id, write_date = %(now)s
+            FROM (
+                SELECT k.id, n.user_id, u.login, i.id AS integration_id
+                FROM auth_integration_key k
+                JOIN res_users_apikeys n ON n.id = k.apikey_id
+                JOIN res_users u ON u.id = n.user_id
+                LEFT JOIN auth_integration i ON i.user_id = n.user_id
+                WHERE k.ended_at IS NULL
+                  AND (k.user_id, k.login, k.integration_id)
+                      IS DISTINCT FROM (n.user_id, u.login, i.id)
+                %(limit)s
+            ) owner
+            WHERE owner.id = k.id AND k.ended_at IS NULL
             """,
+            limit=limit,
             now=UTC_NOW,
         )
 
-    def _reconcile_policy_sql(self):
+    def _follow_later_native_ends_sql(self, limit):
+        """Take the earlier ends in Odoo's own table over."""
+        own_end = self._key_sql(key_end.OWN_END_SQL)
+        return self._follow_native_end_sql(
+            SQL(
+                """k.id IN (
+                    SELECT k.id FROM auth_integration_key k
+                    JOIN res_users_apikeys n ON n.id = k.apikey_id
+                    WHERE k.ended_at IS NULL AND CASE WHEN n.key = k.hash THEN TRUE END
+                      AND n.expiration_date < COALESCE(%s, 'infinity') %s)""",
+                own_end,
+                limit,
+            )
+        )
+
+    def _reconcile_policy_sql(self, limit):
         """Give the live keys that integrations have from elsewhere the two dates of a key.
 
         An end within the policy stays. Where there is none, or a later one, the key gets the
@@ -207,9 +286,11 @@ class AuthIntegrationKey(models.Model):
                                AS has_end
                 ) policy
                 WHERE k.ended_at IS NULL AND (k.replace_by IS NULL OR k.expires_at IS NULL)
+                %(limit)s
             ) dates
             WHERE dates.id = k.id AND k.ended_at IS NULL
             """,
+            limit=limit,
             now=UTC_NOW,
             moment=SQL("%s::timestamp", fields.Datetime.now()),
             extension=SQL(key_end.EXTENSION_DAYS_SQL),
@@ -219,14 +300,21 @@ class AuthIntegrationKey(models.Model):
             ),
         )
 
-    def _reconcile_native_end_sql(self):
+    def _reconcile_native_end_sql(self, limit):
         """Write our end to the native rows that have a later one, or none."""
         return SQL(
             """
-            UPDATE res_users_apikeys n SET expiration_date = %(end)s
-            FROM auth_integration_key k
-            WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
-              AND COALESCE(n.expiration_date, 'infinity') > %(end)s
+            UPDATE res_users_apikeys n SET expiration_date = late.expiration_date
+            FROM (
+                SELECT n.id, %(end)s AS expiration_date
+                FROM auth_integration_key k JOIN res_users_apikeys n ON n.id = k.apikey_id
+                WHERE k.ended_at IS NULL AND CASE WHEN n.key = k.hash THEN TRUE END
+                  AND COALESCE(n.expiration_date, 'infinity') > %(end)s
+                %(limit)s
+            ) late
+            WHERE late.id = n.id
+              AND COALESCE(n.expiration_date, 'infinity') > late.expiration_date
             """,
+            limit=limit,
             end=self._key_sql(key_end.OWN_END_SQL),
         )
