@@ -12,8 +12,7 @@ from odoo.exceptions import AccessError
 from odoo.tests import new_test_user, tagged
 
 from ...models.attempt import auth_attempt_retention
-from ...tools.key.usage_writer import SuccessfulUse
-from ...tools.usage import Batch
+from ...tools.key.usage_writer import Batch, SuccessfulUse
 from ..common import MANAGER, OWNER
 from .test_attempt import AttemptCase
 
@@ -220,18 +219,17 @@ class TestAttemptReport(ReportCase):
         for hours in (30, 29.9, 3):
             used = fields.Datetime.now() - timedelta(hours=hours)
             seconds = (used - datetime(1970, 1, 1)).total_seconds()
-            self.attempts._write_uses([Batch(SuccessfulUse(**facts), 3, seconds, seconds)])
+            self.attempts._write_use(Batch(SuccessfulUse(**facts), 3, seconds, seconds))
             self.assertExact()
         self.rollup()
         self.assertEqual(self.stored(), (before[0] + 9, before[1] + 2))
         self.assertExact()
 
     def test_a_batch_in_time_invalidates_nothing(self):
-        self.attempts._write_uses([])
         facts = dict.fromkeys(item.name for item in dataclasses.fields(SuccessfulUse))
         facts |= {"dbname": self.env.cr.dbname, "channel": "json2", "login": "in time"}
         seconds = (datetime.fromisoformat(NOW) - datetime(1970, 1, 1)).total_seconds()
-        self.attempts._write_uses([Batch(SuccessfulUse(**facts), 3, seconds - 60, seconds - 60)])
+        self.attempts._write_use(Batch(SuccessfulUse(**facts), 3, seconds - 60, seconds - 60))
         self.env.cr.execute("SELECT count(*) FROM auth_attempt_report_invalid")
         self.assertEqual(self.env.cr.fetchone(), (0,))
 

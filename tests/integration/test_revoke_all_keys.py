@@ -61,7 +61,7 @@ class TestRevokeAllKeys(IntegrationCommon):
         self.assertTrue(all(self.keys.mapped("compromised")))
         for key in self.keys:
             with self.assertRaisesRegex(UserError, "compromised"):
-                key.with_user(self.manager)._undo_revocation()
+                key.with_user(self.manager)._undo_revocation("a mistake")
         self._assert_all_refused()
 
     def test_keys_of_an_open_rotation(self):

@@ -124,7 +124,7 @@ class TestKeyScope(IntegrationCommon):
         """A key that comes back has the rules of now, not of when it went."""
         self.key.revoke("by mistake")
         self.integration.write(NETWORKS)
-        self.key.with_user(self.manager)._undo_revocation()
+        self.key.with_user(self.manager)._undo_revocation("a mistake")
         self.assertEqual([self._scope(), self.key.scope], [RESTRICTED, "rpc"])
 
     def test_drift_is_repaired_both_ways(self):

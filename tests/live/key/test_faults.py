@@ -135,7 +135,8 @@ class FaultyLine(Line):
 
     def request(self, method, path, body=None, headers=()):
         headers = {**dict(headers), "X-Fault": self.place}
-        if self.place.endswith("_detect_untrusted_proxy"):  # as through a proxy that Odoo was not told of
+        if self.place.endswith("_detect_untrusted_proxy"):
+            # As through a proxy that Odoo was not told of.
             headers["X-Forwarded-For"] = "203.0.113.1"
         status, answered, answer = super().request(method, path, body, headers)
         self.reached += int(answered["X-Fault-Reached"])
