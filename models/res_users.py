@@ -86,6 +86,12 @@ class ResUsers(models.Model):
         groups="base.group_erp_manager",
         help="Which systems are refused once this user is archived.",
     )
+    needs_handover = fields.Boolean(
+        compute="_compute_needs_handover",
+        compute_sudo=True,
+        groups="auth_integration.auth_integration_group_manager",
+        help="This user is the only active owner of an integration.",
+    )
 
     @property
     def SELF_READABLE_FIELDS(self):
@@ -136,6 +142,15 @@ class ResUsers(models.Model):
     def _compute_archive_warning(self):
         for user in self:
             user.archive_warning = user.api_key_record_ids._impact_warning()
+
+    @api.depends("active")
+    def _compute_needs_handover(self):
+        """Whether some integration would have no active owner without this user."""
+        owned = self.env["auth.integration"].sudo().search([("owner_ids", "in", self.ids)])
+        owners = [integration.owner_ids.filtered("active") for integration in owned]
+        alone = self.browse().union(*(users for users in owners if len(users) == 1))
+        for user in self:
+            user.needs_handover = user.active and user._origin in alone
 
     # Integration users -----------------------------------------------------------------------
 
@@ -203,6 +218,13 @@ class ResUsers(models.Model):
         """The integrations that these users are owners of, archived ones included."""
         integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
         return integrations.search([("owner_ids", "in", self.ids)])
+
+    def _integrations_left_behind(self):
+        """Active integrations that have no active owner besides these users, as superuser."""
+        integrations = self.env["auth.integration"].sudo().search([("owner_ids", "in", self.ids)])
+        return integrations.filtered(
+            lambda integration: not integration.owner_ids.filtered("active") - self
+        )
 
     def _is_person(self):
         """Whether somebody may log in as this user, or has done so: not only an integration."""
