@@ -31,7 +31,8 @@ class AuthIntegrationKey(models.Model):
                 cr.execute("SET LOCAL lock_timeout = %s", [f"{CRON_LOCK_TIMEOUT_MS}ms"])
 
             def commit():
-                cr.commit()  # pylint: disable=invalid-commit  a cursor of our own
+                # A cursor of our own.
+                cr.commit()  # pylint: disable=invalid-commit
                 begin()
 
             begin()

@@ -10,7 +10,7 @@ from ...models.key.auth_integration_key import LIVE_STATES
 from ..common import IntegrationCommon
 
 DAYS = (-6, 0.1, 6, 6, 9, 40, None)
-INTEGRATIONS, KEYS_OF_EACH = 20, 7
+INTEGRATIONS, KEYS_OF_EACH = 80, 7
 
 
 @tagged("post_install", "-at_install")
@@ -38,19 +38,19 @@ class TestRotationFinds(IntegrationCommon):
         )
         return self.env.cr.fetchone()[0]
 
-    def _make_anything(self, seed):
+    def _make_anything(self):
         """Integrations with keys and rotations in any mixture of dates, possible or not."""
-        dice = random.Random(seed)
+        dice = random.Random(11)
         policies = self.env["auth.integration.policy"].create(
             [
-                {"name": f"Policy {seed} {n}", "auto_rotate": n != 1,
+                {"name": f"Policy {n}", "auto_rotate": n != 1,
                  "notice_days": ("30,7,0", "10,5", "40,20,10,0")[n]}
                 for n in range(3)
             ]
         )
         for place in range(INTEGRATIONS):
             integration = self._create_integration(
-                f"any_{seed}_{place}", self.owner | dice.choice([self.owner, self.stranger]),
+                f"any_{place}", self.owner | dice.choice([self.owner, self.stranger]),
                 policy_id=dice.choice(policies.ids),
             )
             keys = []
@@ -80,7 +80,7 @@ class TestRotationFinds(IntegrationCommon):
                 },
             )
         ended = dice.random() < 0.3
-        old = dice.choice(earlier) if earlier and dice.random() < 0.7 else None
+        old = dice.choice(earlier[:3]) if earlier and dice.random() < 0.7 else None
         key = self._insert(
             "auth_integration_key",
             {
@@ -90,8 +90,8 @@ class TestRotationFinds(IntegrationCommon):
                 "issued_at": self.now - timedelta(days=60),
                 "replace_by": self._some_day(dice),
                 "expires_at": self._some_day(dice),
-                "retire_at": dice.choice([None, None, self._some_day(dice)]),
-                "first_used_at": dice.choice([None, self.now - timedelta(days=7)]),
+                "retire_at": dice.choice([None, self._some_day(dice)]),
+                "first_used_at": dice.choice([None, *[self.now - timedelta(days=7)] * 2]),
                 "imported": dice.random() < 0.2,
                 "replaces_id": old,
                 "ended_at": self.now - timedelta(days=1) if ended else None,
@@ -102,7 +102,7 @@ class TestRotationFinds(IntegrationCommon):
             self.env.cr.execute(
                 "UPDATE auth_integration_key SET replaced_by_id = %s WHERE id = %s", (key, old)
             )
-        if dice.random() < 0.3:
+        if dice.random() < 0.8:
             self._insert(
                 "auth_integration_key_address",
                 {"key_id": key, "address": "192.0.2.1", "use_count": 1,
@@ -160,20 +160,20 @@ class TestRotationFinds(IntegrationCommon):
             return self._find_all()
 
     def test_same_rows(self):
-        self._make_anything(1)
+        self._make_anything()
         found, expected = self._find_all(), self._find_by_states()
         for name, rows in found.items():
             self.assertEqual(rows, expected[name], name)
             self.assertTrue(rows, f"{name}: nothing to compare")
 
     def test_live_is_a_state(self):
-        self._make_anything(2)
+        self._make_anything()
         for key in self.keys.search([]):
             self.assertEqual(key.is_live, key.state in LIVE_STATES, key)
 
     def test_open_states(self):
         """The join finds each rotation in the state that the rotation itself reads."""
-        self._make_anything(3)
+        self._make_anything()
         for state in ("due", "delivering", "delivered"):
             rows = self.env.execute_query(
                 SQL("SELECT r.id %s", self.rotations._open_sql((state,)))

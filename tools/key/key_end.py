@@ -21,8 +21,8 @@ _NATIVE_IS_OURS = (
     "native.id = {k}.apikey_id AND native.key = {k}.hash AND native.index = {k}.prefix"
 )
 # The same for many keys at once. PostgreSQL takes three equal columns for three coincidences,
-# expects no row, and then compares every row with every other one; of a CASE, it expects half of the
-# rows.
+# expects no row, and then compares every row with every other one. Of a CASE it expects half of
+# the rows.
 JOIN_NATIVES_SQL = (
     "LEFT JOIN res_users_apikeys native ON native.id = {k}.apikey_id"
     " AND CASE WHEN native.key = {k}.hash AND native.index = {k}.prefix THEN TRUE END"
