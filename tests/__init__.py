@@ -7,6 +7,8 @@ from .health import test_diagnosis
 from .health import test_finding
 from .integration import test_integration
 from .key import test_key
+from .integration import test_handover
+from .integration import test_provision
 from .integration import test_revoke_all_keys
 from .screens import test_marks
 from .key import test_key_end

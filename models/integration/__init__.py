@@ -5,3 +5,4 @@ from . import auth_integration_revocation
 from . import auth_integration_rights
 from . import auth_integration_encryption
 from . import auth_integration_connection_sheet
+from . import auth_integration_provision
