@@ -13,7 +13,7 @@ help:
 	@echo "make test LIVE='-k story'   some live-server tests (arguments of pytest)"
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
 	@echo "make soak                   100 stops of a server in mixed traffic, 300 random sequences of what happens to keys"
-	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | findings | rotation | guessing; WORKERS=2"
+	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | findings | jobs | rotation | guessing; WORKERS=2"
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
 	@echo "make shell                  an Odoo shell on the database of make run"
 	@echo "make pot                    write i18n/auth_integration.pot"

@@ -2,7 +2,7 @@
 
 Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
 missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``,
-``parallel``, ``size``, ``log``, ``findings``, ``rotation``, ``guessing`` or
+``parallel``, ``size``, ``log``, ``findings``, ``jobs``, ``rotation``, ``guessing`` or
 ``oracle``) and ``WORKERS`` (0).
 """
 
@@ -32,6 +32,7 @@ import parallel  # noqa: E402, F401  declares a check
 import postgres  # noqa: E402
 import report  # noqa: E402
 import rotation  # noqa: E402, F401  declares a check
+import scheduled_jobs  # noqa: E402, F401  declares a check
 from checks import CHECKS  # noqa: E402
 from common import die, say, state_dir  # noqa: E402
 from odoo_command import check_addon  # noqa: E402

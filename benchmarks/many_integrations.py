@@ -11,6 +11,7 @@ from statistics import median
 import postgres
 from checks import Finding, check
 from common import say
+from copies import COPY
 
 INTEGRATIONS = 5_000
 ATTEMPTS = 1_000_000
@@ -18,7 +19,7 @@ PROMISE_MS = 150
 
 # One of each is made by the ORM; the others are copies of its rows, some of them with something
 # wrong: what a finding of each kind needs is there a few hundred times.
-GENERATE = r"""
+GENERATE = COPY + r"""
     from odoo import fields
     admin = env.ref("base.user_admin")
     owner = env["res.users"].create({"name": "Olivia", "login": "olivia"})
@@ -28,24 +29,11 @@ GENERATE = r"""
     _secret, key = env["auth.integration.key"]._issue(first, "System 0")
     env.flush_all()
 
-    def copy(table, source, base, **changes):
-        cr.execute("SELECT column_name FROM information_schema.columns WHERE table_name = %s"
-                   " AND table_schema = current_schema AND is_generated = 'NEVER'", [table])
-        columns = [name for [name] in cr.fetchall()]
-        values = [changes.get(name, f'"{name}"') for name in columns if name != "id"]
-        names = [f'"{name}"' for name in columns if name != "id"]
-        chosen = ", ".join(values).replace("%", "%%")
-        cr.execute(
-            f"INSERT INTO {table} (id, {', '.join(names)}) SELECT {base} + n, {chosen}"
-            f" FROM {table}, generate_series(1, %s) n WHERE {table}.id = %s", [number, source])
-        cr.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {base} + %s)",
-                   [number])
-
     number = integrations - 1
     day = "interval '1 day'"
-    copy("res_partner", first.user_id.partner_id.id, 1000000, name="'System ' || n",
+    copy("res_partner", first.user_id.partner_id.id, 1000000, number, name="'System ' || n",
          complete_name="'System ' || n")
-    copy("res_users", first.user_id.id, 1000000, login="'system_' || n",
+    copy("res_users", first.user_id.id, 1000000, number, login="'system_' || n",
          partner_id="1000000 + n", active="n % 20 <> 1",
          password="CASE WHEN n % 50 = 2 THEN 'x' END")
     cr.execute("INSERT INTO res_groups_users_rel (gid, uid) SELECT gid, 1000000 + n"
@@ -57,7 +45,8 @@ GENERATE = r"""
     cr.execute("INSERT INTO res_company_users_rel (cid, user_id) SELECT cid, 1000000 + n"
                " FROM res_company_users_rel, generate_series(1, %s) n WHERE user_id = %s",
                [number, first.user_id.id])
-    copy("auth_integration", first.id, 1000000, name="'System ' || n", code="'system_' || n",
+    copy("auth_integration", first.id, 1000000, number, name="'System ' || n",
+         code="'system_' || n",
          user_id="1000000 + n")
     cr.execute("INSERT INTO auth_integration_owner_rel (integration_id, user_id)"
                " SELECT 1000000 + n, CASE WHEN n < 10 THEN %s WHEN n %% 20 = 4 THEN %s ELSE %s END"
@@ -68,9 +57,9 @@ GENERATE = r"""
         base = 1000000 * (place + 1)
         ended = place < 4
         if not ended:  # core's vacuum has removed the others
-            copy("res_users_apikeys", key.apikey_id.id, base, user_id="1000000 + n",
+            copy("res_users_apikeys", key.apikey_id.id, base, number, user_id="1000000 + n",
                  name="'System ' || n", expiration_date="now() + interval '60 days'")
-        copy("auth_integration_key", key.id, base,
+        copy("auth_integration_key", key.id, base, number,
              name="'System ' || n", login="'system_' || n", prefix="substr(md5(n::text), 1, 8)",
              digest="NULL", apikey_id=f"{base} + n", user_id="1000000 + n",
              integration_id="1000000 + n",

@@ -9,6 +9,8 @@ from .incident import test_incident_alert
 from .incident import test_incident_detection
 from .integration import test_integration
 from .key import test_key
+from .integration import test_handover
+from .integration import test_provision
 from .integration import test_revoke_all_keys
 from .screens import test_dialogs
 from .screens import test_marks
@@ -16,6 +18,7 @@ from .key import test_key_end
 from .key import test_key_scope
 from .rotation import test_rotation
 from .rotation import test_rotation_after
+from .rotation import test_rotation_finds
 from .rotation import test_rotation_overlap
 from .rotation import test_rotation_self_service
 from .rotation import test_rotation_webhook

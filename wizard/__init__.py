@@ -8,5 +8,6 @@ from . import auth_integration_postpone
 from . import auth_integration_extend
 from . import auth_integration_undo_revocation
 from . import auth_integration_shorten
+from . import auth_integration_handover
 from . import base_module_uninstall
 from . import auth_integration_alert_secret

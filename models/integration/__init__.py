@@ -7,3 +7,4 @@ from . import auth_integration_encryption
 from . import auth_integration_connection_sheet
 from . import res_users_fields
 from . import res_users_integration
+from . import auth_integration_provision

@@ -53,6 +53,12 @@ class ResUsers(models.Model):
         groups="base.group_erp_manager",
         help="Which systems are refused once this user is archived.",
     )
+    needs_handover = fields.Boolean(
+        compute="_compute_needs_handover",
+        compute_sudo=True,
+        groups="auth_integration.auth_integration_group_manager",
+        help="This user is the only active owner of an integration.",
+    )
 
     def _compute_owned_integration_ids(self):
         integrations = self.env["auth.integration"].search([("owner_ids", "in", self.ids)])
@@ -105,3 +111,12 @@ class ResUsers(models.Model):
         if not self.env.user.has_group("base.group_erp_manager"):
             raise UserError(self.env._("Only an administrator may restore a user."))
         return self.action_unarchive()
+
+    @api.depends("active")
+    def _compute_needs_handover(self):
+        """Whether some integration would have no active owner without this user."""
+        owned = self.env["auth.integration"].sudo().search([("owner_ids", "in", self.ids)])
+        owners = [integration.owner_ids.filtered("active") for integration in owned]
+        alone = self.browse().union(*(users for users in owners if len(users) == 1))
+        for user in self:
+            user.needs_handover = user.active and user._origin in alone

@@ -127,3 +127,10 @@ class ResUsers(models.Model):
             return integrations
         found = integrations.sudo().with_context(active_test=False)
         return found.search([("user_id", "in", self.ids)]).with_env(self.env)
+
+    def _integrations_left_behind(self):
+        """Active integrations that have no active owner besides these users, as superuser."""
+        integrations = self.env["auth.integration"].sudo().search([("owner_ids", "in", self.ids)])
+        return integrations.filtered(
+            lambda integration: not integration.owner_ids.filtered("active") - self
+        )

@@ -8,7 +8,7 @@ from odoo.tools import SQL
 
 from ...tools.key import key_end
 from ...tools.key.identity_cache import IdentityCache
-from ...tools.key.key_end import NOW_SQL, Dates
+from ...tools.key.key_end import NOW_SQL, STATEMENT_NOW_SQL, Dates
 from ..mixins.fresh_identity import fresh_identity
 
 _logger = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ ENDED_STATES = tuple(kind for kind, _label in END_KINDS)
 LIVE_STATES = ("pending", "active", "retiring")
 
 UTC_NOW = SQL(NOW_SQL)
+STATEMENT_NOW = SQL(STATEMENT_NOW_SQL)
 
 
 class KeyRequest(NamedTuple):
@@ -137,7 +138,11 @@ class AuthIntegrationKey(models.Model):
         "auth.integration.key", ondelete="set null", readonly=True, index=True
     )
     replaced_by_id = fields.Many2one(
-        "auth.integration.key", "Replaced by", ondelete="set null", readonly=True
+        "auth.integration.key",
+        "Replaced by",
+        ondelete="set null",
+        readonly=True,
+        index="btree_not_null",  # to delete a key, PostgreSQL looks for those it has replaced
     )
     ended_at = fields.Datetime(readonly=True)
     ended_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
@@ -158,6 +163,7 @@ class AuthIntegrationKey(models.Model):
     _live_end_idx = models.Index("(expires_at) WHERE ended_at IS NULL")
     _live_replace_by_idx = models.Index("(replace_by) WHERE ended_at IS NULL")
     _dormant_idx = models.Index("(dormant_since) WHERE dormant_since IS NOT NULL")
+    _live_retire_idx = models.Index("(retire_at) WHERE ended_at IS NULL AND retire_at IS NOT NULL")
 
     def init(self):
         """Add the columns that are no fields: no ORM call can ever read or write them."""
@@ -184,7 +190,7 @@ class AuthIntegrationKey(models.Model):
         return SQL(template.format(k=SQL.identifier(alias).code))
 
     def _is_live_sql(self, alias):
-        return SQL("(%s IN %s)", self._state_sql(alias), LIVE_STATES)
+        return self._key_sql(key_end.LIVE_SQL, alias)
 
     def _effective_end_sql(self, alias):
         return self._key_sql(key_end.END_SQL, alias)

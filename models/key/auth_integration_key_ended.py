@@ -6,7 +6,7 @@ from odoo.tools import SQL
 
 from ...tools.key import key_end
 from ...tools.row_locks import wait_and_lock
-from .auth_integration_key import UTC_NOW
+from .auth_integration_key import STATEMENT_NOW
 from .auth_integration_key_end import MANAGER
 
 UNDO_PERIOD = timedelta(hours=1)
@@ -50,7 +50,7 @@ class AuthIntegrationKey(models.Model):
                         AND n.opened_at > COALESCE(k.reuse_told_at, '-infinity'))
                 ORDER BY k.id
                 """,
-                now=UTC_NOW,
+                now=STATEMENT_NOW,
             )
         )
         return [row[0] for row in rows]

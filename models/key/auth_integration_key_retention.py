@@ -5,7 +5,7 @@ from odoo.tools import SQL
 
 from ...tools import settings
 
-GC_BATCH = 1000
+GC_BATCH = 200
 
 
 class AuthIntegrationKey(models.Model):
@@ -27,7 +27,8 @@ class AuthIntegrationKey(models.Model):
                 """
                 SELECT k.id FROM auth_integration_key k
                 WHERE k.ended_at < %s AND NOT EXISTS (
-                    SELECT FROM res_users_apikeys n WHERE n.id = k.apikey_id AND n.key = k.hash)
+                    SELECT FROM res_users_apikeys n
+                    WHERE n.id = k.apikey_id AND CASE WHEN n.key = k.hash THEN TRUE END)
                 ORDER BY k.ended_at, k.id LIMIT %s
                 """,
                 fields.Datetime.now() - timedelta(days=days),

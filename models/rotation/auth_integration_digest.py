@@ -4,9 +4,15 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ...tools.key import key_end
-from ..key.auth_integration_key import UTC_NOW
+from ..key.auth_integration_key import STATEMENT_NOW
 
 KEPT_DAYS = 400
+# Keys that one mail describes; the others are behind its link.
+MAX_SHOWN = 50
+# Characters of a text that somebody has entered, or that a receiver has answered.
+MAX_TEXT = 80
+MAX_ERROR = 200
+GC_BATCH = 20  # each may have thousands of lines
 
 
 class AuthIntegrationDigest(models.Model):
@@ -25,9 +31,31 @@ class AuthIntegrationDigest(models.Model):
 
     user_id = fields.Many2one("res.users", required=True, readonly=True, ondelete="cascade")
     day = fields.Date(required=True, readonly=True, help="UTC.")
-    line_ids = fields.One2many("auth.integration.digest.line", "digest_id", "Keys", readonly=True)
+    notice_ids = fields.One2many("auth.integration.digest.line", "digest_id", "Keys", readonly=True)
+    line_ids = fields.Many2many(
+        "auth.integration.digest.line",
+        compute="_compute_line_ids",
+        help="The most urgent ones, which the mail describes.",
+    )
+    more_count = fields.Integer(compute="_compute_line_ids", help="How many others there are.")
+    keys_url = fields.Char(compute="_compute_keys_url")
 
     _user_day_uniq = models.UniqueIndex("(user_id, day)", "One digest per person and day.")
+
+    @api.depends("notice_ids")
+    def _compute_line_ids(self):
+        lines = self.env["auth.integration.digest.line"]
+        for digest in self:
+            ours = [("digest_id", "=", digest.id)]
+            digest.line_ids = lines.search(ours, limit=MAX_SHOWN)
+            digest.more_count = lines.search_count(ours) - len(digest.line_ids)
+
+    def _compute_keys_url(self):
+        path = self.env["ir.actions.act_window"]._for_xml_id(
+            "auth_integration.auth_integration_key_action"
+        )["path"]
+        for digest in self:
+            digest.keys_url = f"{digest.get_base_url()}/odoo/{path}"
 
     @api.model
     def _pending(self, users=None):
@@ -40,63 +68,82 @@ class AuthIntegrationDigest(models.Model):
         :return: rows of user, key, the date to replace it by, its end, the notice's days
             (negative: after that date), and whether the date has passed
         """
-        self.env.flush_all()
-        keys = self.env["auth.integration.key"]
-        managers = self.env.ref("auth_integration.auth_integration_group_manager").sudo()
         return self.env.execute_query(
             SQL(
-                """
-                WITH noticed AS (
-                    SELECT k.id, k.replace_by, %(end)s AS ends_at, i.id AS integration_id,
-                           min(notice.days) AS days, k.replace_by <= %(now)s AS overdue
-                    FROM auth_integration_key k
-                    JOIN auth_integration i ON i.id = k.integration_id AND i.active
-                    JOIN auth_integration_policy p ON p.id = i.policy_id
-                    JOIN LATERAL %(notices)s notice
-                        ON k.replace_by::date - %(now)s::date <= notice.days
-                    LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
-                    WHERE k.ended_at IS NULL AND k.retire_at IS NULL AND %(live)s
-                      AND k.replace_by <= %(now)s + make_interval(days => p.rotation_lead_days + 1)
-                      AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
-                               AND older.ended_at IS NULL)
-                      AND NOT EXISTS (
-                          SELECT FROM auth_integration_rotation r
-                          WHERE r.old_key_id = k.id AND r.cancelled_at IS NULL
-                            AND r.postponed_until > %(now)s)
-                    GROUP BY k.id, i.id
+                "%s ORDER BY told.user_id, told.replace_by, told.id",
+                self._pending_sql(
+                    SQL("told.user_id, told.id, told.replace_by, told.ends_at, told.days,"
+                        " told.overdue"),
+                    users,
                 ),
-                told AS (
-                    SELECT o.user_id, noticed.* FROM noticed
-                    JOIN auth_integration_owner_rel o USING (integration_id)
-                    UNION
-                    SELECT m.id, noticed.* FROM noticed
-                    JOIN res_users m ON m.id = ANY(%(managers)s) WHERE noticed.overdue
-                )
-                SELECT told.user_id, told.id, told.replace_by, told.ends_at, told.days,
-                       told.overdue
-                FROM told JOIN res_users u ON u.id = told.user_id AND u.active
-                WHERE NOT EXISTS (
-                    SELECT FROM auth_integration_digest_line l
-                    WHERE l.key_id = told.id AND l.user_id = told.user_id
-                      AND l.replace_by = told.replace_by AND l.days <= told.days)
-                  AND NOT EXISTS (
-                    SELECT FROM auth_integration_digest today
-                    WHERE today.user_id = told.user_id AND today.day = %(now)s::date)
-                  AND %(users)s
-                ORDER BY told.user_id, told.replace_by, told.id
-                """,
-                now=UTC_NOW,
-                end=keys._effective_end_sql("k"),
-                live=keys._is_live_sql("k"),
-                notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
-                managers=list(managers.all_user_ids.ids),
-                users=SQL("told.user_id IN %s", tuple(users.ids)) if users else SQL("TRUE"),
             )
         )
 
     @api.model
+    def _pending_sql(self, columns, users=None):
+        """The query of :meth:`_pending` for some columns of ``told``, in any order."""
+        self.env.flush_all()
+        keys = self.env["auth.integration.key"]
+        managers = self.env.ref("auth_integration.auth_integration_group_manager").sudo()
+        longest = (
+            self.env["auth.integration.policy"]
+            .with_context(active_test=False)
+            .search([], order="rotation_lead_days desc", limit=1)
+        )
+        return SQL(
+            """
+            WITH noticed AS (
+                SELECT k.id, k.replace_by, %(end)s AS ends_at, i.id AS integration_id,
+                       min(notice.days) AS days, k.replace_by <= %(now)s AS overdue
+                FROM auth_integration_key k
+                JOIN auth_integration i ON i.id = k.integration_id AND i.active
+                JOIN auth_integration_policy p ON p.id = i.policy_id
+                JOIN LATERAL %(notices)s notice
+                    ON k.replace_by::date - %(now)s::date <= notice.days
+                LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
+                WHERE k.ended_at IS NULL AND k.retire_at IS NULL AND %(live)s
+                  AND k.replace_by <= %(now)s + make_interval(days => %(longest_lead)s + 1)
+                  AND k.replace_by <= %(now)s + make_interval(days => p.rotation_lead_days + 1)
+                  AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
+                           AND older.ended_at IS NULL)
+                  AND NOT EXISTS (
+                      SELECT FROM auth_integration_rotation r
+                      WHERE r.old_key_id = k.id AND r.cancelled_at IS NULL
+                        AND r.postponed_until > %(now)s)
+                GROUP BY k.id, i.id
+            ),
+            told AS (
+                SELECT o.user_id, noticed.* FROM noticed
+                JOIN auth_integration_owner_rel o USING (integration_id)
+                UNION
+                SELECT m.id, noticed.* FROM noticed
+                JOIN res_users m ON m.id = ANY(%(managers)s) WHERE noticed.overdue
+            )
+            SELECT %(columns)s
+            FROM told JOIN res_users u ON u.id = told.user_id AND u.active
+            WHERE NOT EXISTS (
+                SELECT FROM auth_integration_digest_line l
+                WHERE l.key_id = told.id AND l.user_id = told.user_id
+                  AND l.replace_by = told.replace_by AND l.days <= told.days)
+              AND NOT EXISTS (
+                SELECT FROM auth_integration_digest today
+                WHERE today.user_id = told.user_id AND today.day = %(now)s::date)
+              AND %(users)s
+            """,
+            columns=columns,
+            now=STATEMENT_NOW,
+            longest_lead=longest.rotation_lead_days,
+            end=keys._effective_end_sql("k"),
+            live=keys._is_live_sql("k"),
+            notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
+            managers=list(managers.all_user_ids.ids),
+            users=SQL("told.user_id IN %s", tuple(users.ids)) if users else SQL("TRUE"),
+        )
+
+    @api.model
     def _people_to_notify(self):
-        return list(dict.fromkeys(row[0] for row in self._pending()))
+        rows = self.env.execute_query(self._pending_sql(SQL("DISTINCT told.user_id")))
+        return sorted(user_id for [user_id] in rows)
 
     @api.model
     def _send(self, user):
@@ -111,22 +158,39 @@ class AuthIntegrationDigest(models.Model):
         digest = self._begin(user)
         if not digest:
             return
-        self.env["auth.integration.digest.line"].create(
-            [
-                {
-                    "digest_id": digest.id,
-                    "user_id": user.id,
-                    "key_id": key_id,
-                    "replace_by": replace_by,
-                    "ends_at": ends_at,
-                    "days": days,
-                    "extended": overdue,
-                }
-                for _user_id, key_id, replace_by, ends_at, days, overdue in rows
-            ]
-        )
-        self.env.flush_all()
+        digest._add_lines(rows)
         self.env.ref("auth_integration.mail_template_digest").send_mail(digest.id)
+
+    def _add_lines(self, rows):
+        """Write down what :meth:`_pending` has found for one person, in one statement."""
+        _users, keys, replace_by, ends_at, days, overdue = map(list, zip(*rows, strict=True))
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_digest_line (
+                    digest_id, user_id, key_id, replace_by, ends_at, days, extended,
+                    create_uid, create_date, write_uid, write_date
+                )
+                SELECT %(digest)s, %(user)s, line.*, %(uid)s, %(now)s, %(uid)s, %(now)s
+                FROM unnest(
+                    %(keys)s::integer[], %(replace_by)s::timestamp[], %(ends_at)s::timestamp[],
+                    %(days)s::integer[], %(overdue)s::boolean[]
+                ) line
+                """,
+                digest=self.id,
+                user=self.user_id.id,
+                keys=keys,
+                replace_by=replace_by,
+                ends_at=ends_at,
+                days=days,
+                overdue=overdue,
+                uid=self.env.uid,
+                now=fields.Datetime.now(),
+            ),
+            log_exceptions=False,  # another run may have just done so
+        )
+        self.env["auth.integration.digest.line"].invalidate_model()
+        self.invalidate_recordset()
 
     @api.model
     def _begin(self, user):
@@ -156,9 +220,9 @@ class AuthIntegrationDigest(models.Model):
     def _gc_digests(self):
         """Forget old digests; the keys they were about have ended long ago."""
         limit = fields.Date.today() - timedelta(days=KEPT_DAYS)
-        old = self.search([("day", "<", limit)], limit=1000)
+        old = self.search([("day", "<", limit)], limit=GC_BATCH)
         old.unlink()
-        return len(old), len(old) == 1000
+        return len(old), len(old) == GC_BATCH
 
 
 class AuthIntegrationDigestLine(models.Model):
@@ -189,10 +253,21 @@ class AuthIntegrationDigestLine(models.Model):
         readonly=True, help="The Replace By date had passed, and the key still worked."
     )
     advice = fields.Char(compute="_compute_advice")
+    integration_title = fields.Char(compute="_compute_titles")
+    key_title = fields.Char(compute="_compute_titles")
 
     _notice_uniq = models.UniqueIndex(
         "(key_id, user_id, replace_by, days)", "Each notice is given once."
     )
+
+    @api.depends("key_id")
+    def _compute_titles(self):
+        """Names as a mail has room for them."""
+        for line in self:
+            line.integration_title = _shortened(line.integration_id.name, MAX_TEXT)
+            label = f"{line.key_id.prefix}…"
+            name = _shortened(line.key_id.name, MAX_TEXT)
+            line.key_title = f"{name} ({label})" if name else label
 
     @api.depends("key_id")
     def _compute_advice(self):
@@ -217,7 +292,16 @@ class AuthIntegrationDigestLine(models.Model):
         if rotation.delivery == "claim":
             return self.env._("Claim the new key and install it; the old one works meanwhile.")
         if rotation.last_error:
-            return self.env._("The new key could not be delivered: %s", rotation.last_error)
+            return self.env._(
+                "The new key could not be delivered: %s",
+                _shortened(rotation.last_error, MAX_ERROR),
+            )
         if rotation.is_sent:
             return self.env._("The new key has not been sent yet.")
         return self.env._("The integration has not fetched its new key yet.")
+
+
+def _shortened(text, length):
+    """A text with no more than so many characters; the last one says that there were more."""
+    text = text or ""
+    return text if len(text) <= length else f"{text[:length - 1]}…"

@@ -1,8 +1,9 @@
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ...tools.rotation import rotation_states
 from ...tools.row_locks import wait_and_lock
-from ..key.auth_integration_key import UTC_NOW
+from ..key.auth_integration_key import STATEMENT_NOW
 from .auth_integration_rotation import CLAIM_ACTIVITY
 
 
@@ -19,17 +20,14 @@ class AuthIntegrationRotation(models.Model):
         """
         return SQL(
             """
-            SELECT r.integration_id, min(k.replace_by) AS replace_by
-            FROM auth_integration_rotation r
-            JOIN auth_integration_key k ON k.id = r.old_key_id
-            WHERE r.cancelled_at IS NULL AND r.delivery IN %s
-              AND (r.postponed_until IS NULL OR r.postponed_until <= %s) AND %s = 'due'
+            SELECT r.integration_id, min(old_key.replace_by) AS replace_by
+            %s AND r.delivery IN %s AND (r.postponed_until IS NULL OR r.postponed_until <= %s)
               AND %s
             GROUP BY r.integration_id
             """,
+            self._open_sql((rotation_states.DUE,)),
             self.env["auth.integration.delivery"]._codes("_asks_owners"),
-            UTC_NOW,
-            self._state_sql("r"),
+            STATEMENT_NOW,
             SQL("r.integration_id IN %s", tuple(among)) if among else SQL("TRUE"),
         )
 
@@ -57,13 +55,13 @@ class AuthIntegrationRotation(models.Model):
                 JOIN auth_integration i ON i.id = due.integration_id AND i.active
                 JOIN auth_integration_owner_rel o ON o.integration_id = due.integration_id
                 JOIN res_users u ON u.id = o.user_id AND u.active
-                WHERE (due.integration_id, u.id) NOT IN (SELECT a.res_id, a.user_id %(asked)s
-                                                         AND a.user_id IS NOT NULL)
+                WHERE NOT EXISTS (
+                    SELECT %(asked)s AND a.res_id = due.integration_id AND a.user_id = u.id)
                 ORDER BY due.replace_by, due.integration_id, u.id
                 """,
                 due=self._claimable_sql(among),
                 asked=self._claim_activities_sql(),
-                now=UTC_NOW,
+                now=STATEMENT_NOW,
             )
         )
 
@@ -103,16 +101,19 @@ class AuthIntegrationRotation(models.Model):
         rotations.asked_at = fields.Datetime.now()
         requests = self._missing_activities(integrations.ids)
         names = {integration.id: integration.name for integration in integrations}
+        # Once for all: each translation looks up whose language it is.
+        summary = self.env._("Claim the new API key of %s")
+        note = self.env._(
+            "Open the integration and press Claim New Key. You will only see the key once: put it"
+            " into the external system. The old key keeps working for some days after the new key"
+            " is first used."
+        )
         activities.create(
             [
                 {
                     "activity_type_id": self.env.ref(CLAIM_ACTIVITY).id,
-                    "summary": self.env._("Claim the new API key of %s", names[integration_id]),
-                    "note": self.env._(
-                        "Open the integration and press Claim New Key. You will only see the key"
-                        " once: put it into the external system. The old key keeps working for some"
-                        " days after the new key is first used."
-                    ),
+                    "summary": summary % names[integration_id],
+                    "note": note,
                     "automated": True,
                     "date_deadline": day,
                     "res_model_id": self.env["ir.model"]._get_id("auth.integration"),
@@ -128,9 +129,13 @@ class AuthIntegrationRotation(models.Model):
         """Requests to claim on integrations where nothing waits for an owner any more."""
         return self._ids_of(
             SQL(
-                "SELECT a.id %s AND a.res_id NOT IN (SELECT due.integration_id FROM (%s) due)",
-                self._claim_activities_sql(),
+                """
+                WITH due AS MATERIALIZED (%s)
+                SELECT a.id %s
+                  AND NOT EXISTS (SELECT FROM due WHERE due.integration_id = a.res_id)
+                """,
                 self._claimable_sql(),
+                self._claim_activities_sql(),
             )
         )
 

@@ -4,8 +4,11 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from odoo import api, fields, models
+from odoo.tools import SQL
 
+from ...tools.rotation import rotation_states
 from ...tools.row_locks import wait_and_lock
+from ..key.auth_integration_key import STATEMENT_NOW
 from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
 
 _logger = logging.getLogger(__name__)
@@ -43,26 +46,23 @@ class AuthIntegrationRotation(models.Model):
     @api.model
     def _rotations_to_deliver(self):
         """Rotations whose new key is to be sent now, inside the window of their policy."""
-        sending = self.env["auth.integration.delivery"]._codes("_sends")
-        now = fields.Datetime.now()
-        rotations = self.search(
-            [
-                ("cancelled_at", "=", False),
-                ("delivery", "in", sending),
-                ("integration_id.active", "=", True),
-                "|",
-                ("next_try_at", "=", False),
-                ("next_try_at", "<=", now),
-                "|",
-                ("postponed_until", "=", False),
-                ("postponed_until", "<=", now),
-                ("state", "in", ("due", "delivering")),
-            ],
-            order="next_try_at, id",
+        return self._ids_of(
+            SQL(
+                """
+                SELECT r.id %(open)s AND r.delivery IN %(sending)s
+                  AND (r.next_try_at IS NULL OR r.next_try_at <= %(now)s)
+                  AND (r.postponed_until IS NULL OR r.postponed_until <= %(now)s)
+                  AND EXISTS (
+                      SELECT FROM auth_integration i WHERE i.id = r.integration_id AND i.active
+                      AND (r.opened_by IS NOT NULL OR i.policy_id = ANY(%(policies)s)))
+                ORDER BY r.next_try_at, r.id
+                """,
+                open=self._open_sql((rotation_states.DUE, rotation_states.DELIVERING)),
+                sending=self.env["auth.integration.delivery"]._codes("_sends"),
+                policies=self._policies_in_window().ids,
+                now=STATEMENT_NOW,
+            )
         )
-        return rotations.filtered(
-            lambda r: r.opened_by or r.integration_id.policy_id._is_in_window(now)
-        ).ids
 
     def _deliver(self, rotation_ids):
         """Make the new keys of some rotations, commit them all, and send them one by one.

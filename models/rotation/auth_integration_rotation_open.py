@@ -2,7 +2,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ...tools.key import key_end
-from ..key.auth_integration_key import UTC_NOW
+from ..key.auth_integration_key import STATEMENT_NOW
 
 
 class AuthIntegrationRotation(models.Model):
@@ -19,12 +19,7 @@ class AuthIntegrationRotation(models.Model):
 
         :param among: only these ids
         """
-        policies = (
-            self.env["auth.integration.policy"]
-            .with_context(active_test=False)
-            .search([("auto_rotate", "=", True)])
-            .filtered(lambda policy: policy._is_in_window(fields.Datetime.now()))
-        )
+        policies = self._policies_in_window().filtered("auto_rotate")
         if not policies:
             return []
         keys = self.env["auth.integration.key"]
@@ -38,6 +33,7 @@ class AuthIntegrationRotation(models.Model):
                 JOIN auth_integration_policy p ON p.id = i.policy_id
                 LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
                 WHERE p.id IN %(policies)s AND k.ended_at IS NULL
+                  AND k.replace_by <= %(now)s + make_interval(days => %(longest_lead)s)
                   AND k.replace_by <= %(now)s + make_interval(days => p.rotation_lead_days)
                   AND %(live)s
                   AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
@@ -54,12 +50,23 @@ class AuthIntegrationRotation(models.Model):
                 ORDER BY k.replace_by, k.id
                 """,
                 policies=tuple(policies.ids),
-                now=UTC_NOW,
+                now=STATEMENT_NOW,
+                longest_lead=max(policies.mapped("rotation_lead_days")),
                 live=keys._is_live_sql("k"),
                 notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
                 among=self._among("k", among),
             )
         )
+
+    @api.model
+    def _policies_in_window(self):
+        """The policies in use by which rotation may act at this moment, archived ones included."""
+        policies = (
+            self.env["auth.integration.policy"]
+            .with_context(active_test=False)
+            .search([("integration_ids.active", "=", True)])
+        )
+        return policies.filtered(lambda policy: policy._is_in_window(fields.Datetime.now()))
 
     def _open_batch(self, key_ids):
         """Open the rotations of keys that are still due: others may have opened some meanwhile."""

@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ...tools.row_locks import wait_and_lock
-from ..key.auth_integration_key import UTC_NOW
+from ..key.auth_integration_key import STATEMENT_NOW
 
 # A system that has taken the new key may finish for so long what it began with the old one.
 GRACE = timedelta(hours=1)
@@ -83,7 +83,7 @@ class AuthIntegrationRotation(models.Model):
                 GROUP BY r.id ORDER BY r.id
                 """,
                 grace=GRACE,
-                now=UTC_NOW,
+                now=STATEMENT_NOW,
                 condition=condition,
             )
         )
@@ -94,7 +94,7 @@ class AuthIntegrationRotation(models.Model):
         half_over = SQL(
             "r.stragglers_told_at IS NULL"
             " AND %s >= n.first_used_at + (o.retire_at - n.first_used_at) / 2",
-            UTC_NOW,
+            STATEMENT_NOW,
         )
         return [rotation_id for rotation_id, _addresses in self._stragglers(half_over)]
 

@@ -19,7 +19,7 @@ class AuthIntegrationRotation(models.Model):
                 JOIN auth_integration_key k ON k.id = n.replaces_id
                 WHERE n.first_used_at IS NOT NULL AND k.retire_at IS NULL AND k.ended_at IS NULL
                   AND %s AND %s
-                ORDER BY n.first_used_at
+                ORDER BY n.first_used_at, n.id
                 """,
                 self.env["auth.integration.key"]._is_live_sql("n"),
                 self.env["auth.integration.key"]._is_live_sql("k"),
@@ -57,6 +57,7 @@ class AuthIntegrationRotation(models.Model):
                 JOIN auth_integration_key used ON used.id = k.replaced_by_id
                 WHERE n.ended_at IS NULL AND n.first_used_at IS NULL AND n.id != used.id
                   AND used.first_used_at IS NOT NULL AND %s AND %s AND %s
+                ORDER BY n.id
                 """,
                 self.env["auth.integration.key"]._is_live_sql("used"),
                 self.env["auth.integration.key"]._is_live_sql("n"),

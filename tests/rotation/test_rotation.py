@@ -748,6 +748,39 @@ class TestRotationNotices(RotationCommon):
         self.assertIn(keys[2].prefix, others.body_html)
         self.assertNotIn(self.key.prefix, others.body_html)
 
+    def test_mail_of_many_keys_is_short(self):
+        """The most urgent ones and a link, however many there are and however long their names."""
+        self.integration.name = "☃" * 200
+        count = 300
+        self.env.cr.execute(
+            """
+            INSERT INTO res_users_apikeys (name, user_id, key, index, expiration_date)
+            SELECT repeat('☃', 200), %(user)s, 'x' || n, lpad(n::text, 8, '0'),
+                   localtimestamp + interval '40 days'
+            FROM generate_series(1, %(count)s) n;
+            INSERT INTO auth_integration_key (apikey_id, name, user_id, integration_id, hash,
+                prefix, issued_at, first_used_at, expires_at, replace_by)
+            SELECT id, name, user_id, %(integration)s, key, index, create_date, create_date,
+                   expiration_date,
+                   localtimestamp + interval '20 days' - interval '1 minute' * index::integer
+            FROM res_users_apikeys WHERE key LIKE 'x%%'
+            """,
+            {"user": self.integration.user_id.id, "integration": self.integration.id,
+             "count": count},
+        )
+        self.env.invalidate_all()
+        self._run()
+        mail = self._mails(self.owner)
+        self.assertEqual(len(mail), 1)
+        self.assertLess(len(mail.body_html.encode()), 100_000)
+        self.assertIn(f"{count:08d}…", mail.body_html, "the most urgent")
+        self.assertNotIn("00000100…", mail.body_html)
+        self.assertIn(str(count - 50), mail.body_html)
+        self.assertIn("/odoo/api-keys", mail.body_html)
+        digest = self.env["auth.integration.digest"].search([("user_id", "=", self.owner.id)])
+        self.assertEqual(len(digest.notice_ids), count, "each notice is given once")
+        self.assertLess(len(mail.subject), 400)
+
     def test_one_mail_a_day(self):
         """What falls due after it waits for tomorrow's."""
         self._due()

@@ -75,6 +75,15 @@ class TestTours(HttpCase):
         self.start_tour(address, "auth_integration_widen", login="admin")
         self.assertEqual(integration.allowed_networks, "0.0.0.0/0, 2001:db8::/32")
 
+    def test_archiving_an_owner_asks_who_follows(self):
+        integration = self._integration()
+        self.start_tour(
+            f"/odoo/users/{self.owner.id}", "auth_integration_handover", login="admin"
+        )
+        self.assertFalse(self.owner.active)
+        admin = self.env.ref("base.user_admin")
+        self.assertEqual(integration.owner_ids.filtered("active"), admin)
+
     def test_archiving_says_who_breaks(self):
         integration = self._integration()
         self._key_in_use(integration)

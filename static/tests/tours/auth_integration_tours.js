@@ -259,3 +259,40 @@ tours.add("auth_integration_archive", {
         },
     ],
 });
+
+tours.add("auth_integration_handover", {
+    steps: () => [
+        {
+            trigger: ".o_form_view .o_field_widget[name=login]",
+        },
+        {
+            trigger: ".o_cp_action_menus .dropdown-toggle",
+            run: "click",
+        },
+        {
+            trigger: ".o-dropdown--menu .o_menu_item:contains(Archive)",
+            run: "click",
+        },
+        {
+            trigger: ".modal button:contains(Archive)",
+            run: "click",
+        },
+        {
+            content: "The dialog asks who owns the integration from then on",
+            trigger: ".modal:contains(Archive Owner):contains(Tour Shop) .o_field_widget[name=owner_id] input",
+            run: "edit Mitchell Admin",
+        },
+        {
+            trigger: ".o-autocomplete--dropdown-menu .o-autocomplete--dropdown-item:contains(Mitchell Admin)",
+            run: "click",
+        },
+        {
+            trigger: ".modal button[name=action_hand_over]",
+            run: "click",
+        },
+        ...confirmIdentity("admin"),
+        {
+            trigger: "body:not(:has(.modal)) .o_form_view",
+        },
+    ],
+});

@@ -172,7 +172,7 @@ def run_python(server, example, uid, key, **names):
 def test_readme_examples_are_all_run():
     """One that is added has to be run below."""
     assert len(readme_examples("curl")) == 6
-    assert len(readme_examples("execute_kw(")) == 4  # rotate has tests of its own
+    assert len(readme_examples("execute_kw(")) == 5  # rotate has tests of its own
 
 
 @pytest.mark.parametrize("path", ["res.partner/search_count", "/verify"])
@@ -193,6 +193,18 @@ def test_readme_whoami(server, issued, words):
         told, _names = run_python(server, example, uid, secret)
     assert told["integration"] == code
     assert set(told) == WHOAMI
+
+
+def test_readme_provision(server, admin):
+    """Run twice as printed: the second time nothing is left to change."""
+    [example] = readme_examples("execute_kw(", "provision")
+    admin_key = administrator(server).secret
+    made, _names = run_python(server, example, 2, admin_key)
+    assert [one["created"] for one in made] == [True, True]
+    again, _names = run_python(server, example, 2, admin_key)
+    assert [(one["id"], one["created"], one["changed"]) for one in again] == [
+        (one["id"], False, []) for one in made
+    ]
 
 
 def test_readme_issue_and_revoke(server, admin, issued):

@@ -1,0 +1,20 @@
+"""Code for ``LiveServer.shell`` that makes many rows quickly: copies of one that the ORM has made.
+
+It defines ``copy(table, source, base, number, **changes)``: ``number`` copies of the row ``source``
+with the ids ``base + 1`` and following; a change is the SQL of a column, over ``n`` from 1.
+"""
+
+COPY = r"""
+    def copy(table, source, base, number, **changes):
+        cr.execute("SELECT column_name FROM information_schema.columns WHERE table_name = %s"
+                   " AND table_schema = current_schema AND is_generated = 'NEVER'", [table])
+        columns = [name for [name] in cr.fetchall()]
+        values = [changes.get(name, f'"{name}"') for name in columns if name != "id"]
+        names = [f'"{name}"' for name in columns if name != "id"]
+        chosen = ", ".join(values).replace("%", "%%")
+        cr.execute(
+            f"INSERT INTO {table} (id, {', '.join(names)}) SELECT {base} + n, {chosen}"
+            f" FROM {table}, generate_series(1, %s) n WHERE {table}.id = %s", [number, source])
+        cr.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {base} + %s)",
+                   [number])
+"""
