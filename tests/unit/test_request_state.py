@@ -1,4 +1,4 @@
-"""What is known of a request is in one place, is left to nobody else, and is no function's local."""
+"""What is known of a request is in one place, and left to nobody else."""
 
 import re
 from pathlib import Path
