@@ -399,6 +399,8 @@ class ResUsers(models.Model):
 
     def _remember_acceptance(self, attempt, uid, secret, state, auth_info):
         """Remember that every module's :meth:`_check_credentials` has accepted a secret."""
+        if attempt is not request_state.attempt():
+            return  # see :meth:`_require_api_key`: what nobody has decided is decided anew
         dbname = self.env.cr.dbname
         if attempt.accepted_key_of:
             if attempt.key_shaped:

@@ -5,6 +5,7 @@ from unittest.mock import patch
 
 from freezegun import freeze_time
 from odoo import fields
+from odoo.addons.base.models.res_users import ResUsers as StockUsers
 from odoo.exceptions import AccessDenied, AccessError
 from odoo.fields import Command
 from odoo.tests import TransactionCase, new_test_user, tagged
@@ -195,6 +196,23 @@ class TestEmission(AttemptCase):
             ):
                 self.try_to_log_in()
                 self.try_to_log_in("admin")
+
+    def test_nothing_is_remembered_that_nobody_saw(self):
+        """A password that another module took for an integration's, while ours failed, is refused
+        as soon as ours works."""
+        user = self.env["auth.integration"].create(
+            {"name": "Shop", "code": "shop", "owner_ids": [Command.link(self.env.uid)]}
+        ).user_id
+        accepted = {"uid": user.id, "auth_method": "ldap", "mfa": "default"}
+        call = self.env["res.users"]._check_uid_passwd
+        with patch.object(StockUsers, "_check_credentials", return_value=accepted):
+            with (
+                patch.object(type(self.attempts), "_open", side_effect=PoolError),
+                self.assertLogs("odoo.addons.auth_integration.tools.fallback", "ERROR"),
+            ):
+                call(user.id, "a password")
+            with self.assertRaises(AccessDenied):
+                call(user.id, "a password")
 
     def test_lines_of_unwritten_attempts_are_limited_and_counted(self):
         """A database that is gone must not fill the disk with lines about it."""

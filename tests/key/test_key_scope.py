@@ -196,7 +196,7 @@ class TestKeyScope(IntegrationCommon):
                 self.subTest(name),
                 patch.object(natives, "_is_only_core_below", return_value=False),
                 patch.object(natives, name, side_effect=ZeroDivisionError),
-                patch.object(self.env.cr, "readonly", True),
+                patch.object(type(self.env.cr), "readonly", True),
                 self.assertLogs("odoo.addons.auth_integration.tools.fallback", "ERROR"),
                 self.assertRaises(ReadOnlySqlTransaction),
             ):
