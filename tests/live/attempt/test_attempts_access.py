@@ -34,6 +34,7 @@ REMOVAL = """
 """
 OUTSIDERS = ("reader_internal", "reader_portal")
 EVERYBODY = ("reader_owner", *OUTSIDERS, "reader_administrator")
+IDENTITY_CHECK = "res.users.identitycheck"
 LOGS = ("auth.attempt", "auth.attempt.removal", "auth.attempt.report")
 
 
@@ -223,7 +224,9 @@ def test_others_read_nothing_and_the_administrator_everything(readers, call):
                 assert read and read != "refused", (model, method)
     for fix in ("open", "restore_user", "issue_key", "rotate", "view_rotation", "add_network"):
         for login in OUTSIDERS:
-            assert call(login, f"action_fix_{fix}", [readers.own]) == "refused", fix
+            answer = call(login, f"action_fix_{fix}", [readers.own])
+            # Over a session the password is asked for first; nothing is told or done before.
+            assert answer == "refused" or answer.get("res_model") == IDENTITY_CHECK, fix
     assert call("reader_internal", "explain_reference", reference="AAAA-AAAA") == []
     assert call("reader_portal", "explain_reference", reference="AAAA-AAAA") == "refused"
     everything = [readers.own, readers.other, readers.nobodys]
