@@ -11,7 +11,7 @@ from passlib.exc import PasswordSizeError
 from ..tools import hook_queries
 from ..tools.attempt import request_state
 from ..tools.attempt.redaction import is_key_shaped
-from ..tools.fallback import core_fallback, observed_by, observing
+from ..tools.fallback import core_fallback, limited_by, observed_by, observing
 from ..tools.key.identity_cache import IdentityCache, PasswordMemo
 from ..tools.throttle import guess as guesses
 from .integration.auth_integration import FOLLOWING, Following
@@ -49,7 +49,7 @@ class ResUsers(models.Model):
                 self._recognize_key(attempt, credential, interactive)
             try:
                 # Before anybody looks whose login it is.
-                with self._limit_login(attempt, credential) as guess:
+                with limited_by(self._limit_login, attempt, credential) as guess:
                     auth_info = super().authenticate(credential, user_agent_env)
                     with observing():
                         self._note_second_factor(guess, interactive, auth_info)
@@ -98,10 +98,10 @@ class ResUsers(models.Model):
                     if user is None:
                         user, login, state = self._rpc_user_of_core(uid)
                 except AccessDenied:
-                    with self._limit_user_id(attempt, uid, passwd):
+                    with limited_by(self._limit_user_id, attempt, uid, passwd):
                         raise
                 credential = {"login": login, "password": passwd, "type": "password"}
-                with self._limit_user_id(attempt, uid, passwd):
+                with limited_by(self._limit_user_id, attempt, uid, passwd):
                     auth_info = user._check_credentials(credential, {"interactive": False})
                     with core_fallback():
                         self._require_api_key(attempt, user)
@@ -128,7 +128,7 @@ class ResUsers(models.Model):
             with core_fallback():
                 self._refuse_interactive(attempt, user, interactive)
             try:
-                with self._limit_check(attempt, user, credential, interactive):
+                with limited_by(self._limit_check, attempt, user, credential, interactive):
                     return super()._check_credentials(credential, env)
             except (AccessDenied, PasswordSizeError, UnicodeEncodeError) as error:
                 with observing():
@@ -149,7 +149,7 @@ class ResUsers(models.Model):
             if len(self) != 1 or user != self.id or not self._auth_integration_ready():
                 yield
                 return
-            with self._limit_second_factor():
+            with limited_by(self._limit_second_factor):
                 yield
 
     def _crypt_context(self):

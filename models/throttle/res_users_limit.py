@@ -5,7 +5,6 @@ from odoo.exceptions import AccessDenied
 from odoo.http import request
 from odoo.tools.translate import get_translation
 
-from ...tools.fallback import core_fallback, limited_by
 from ...tools.throttle import guess as guesses
 
 _SECOND_FACTORS = ("totp", "totp_mail")
@@ -14,61 +13,51 @@ _SECOND_FACTORS = ("totp", "totp_mail")
 class ResUsers(models.Model):
     """What the hooks of a login have limited: a guess, and no API key.
 
-    Each method returns a context manager, see :meth:`auth.throttle._guarded`; when ours fails,
-    nothing is limited.
+    Each ``_limit_*`` returns a context manager for ``tools.fallback.limited_by``, see
+    :meth:`auth.throttle._guarded`.
     """
 
     _inherit = "res.users"
 
     def _limit_login(self, attempt, credential):
         """Limit guesses of a password."""
-        with core_fallback():
-            if self._may_be_guess(attempt, credential):
-                login = credential["login"]
-                if not isinstance(login, str):
-                    login = "\0no text"  # core finds the user whose login is one of a list, say
-                secret, refuse = credential["password"], self._refuse_like_core
-                return limited_by(self.env["auth.throttle"]._guarded, login, secret, refuse=refuse)
-        return nullcontext()
+        if not self._may_be_guess(attempt, credential):
+            return nullcontext()
+        login = credential["login"]
+        if not isinstance(login, str):
+            login = "\0no text"  # core finds the user whose login is one of a list, for instance
+        return self.env["auth.throttle"]._guarded(
+            login, credential["password"], refuse=self._refuse_like_core
+        )
 
     def _limit_user_id(self, attempt, uid, secret):
         """Limit guesses of the password of a user id, as those of its login."""
         login = attempt.known_login or f"user id {uid}"
         credential = {"type": "password", "login": login, "password": secret}
-        with core_fallback():
-            self._recognize_key(attempt, credential, interactive=False)
+        self._recognize_key(attempt, credential, interactive=False)
         return self._limit_login(attempt, credential)
 
     def _limit_check(self, attempt, user, credential, interactive):
         """Limit guesses where no login has: at identity checks, and of second factors."""
-        with core_fallback():
-            if guesses.current() is not None:
-                if not interactive and attempt.key_shaped and user._rpc_api_keys_only():
-                    guesses.do_not_count()  # never compared with a password
-                return nullcontext()
-            login = user.sudo().login
-            if credential.get("type") not in _SECOND_FACTORS:
-                return self._limit_login(attempt, {**credential, "login": login})
-            return limited_by(
-                self.env["auth.throttle"]._guarded,
-                login,
-                credential.get("token"),
-                is_password=False,
-                refuse=self._refuse_second_factor,
-            )
-        return nullcontext()
+        if guesses.current() is not None:
+            if not interactive and attempt.key_shaped and user._rpc_api_keys_only():
+                guesses.do_not_count()  # never compared with a password
+            return nullcontext()
+        login = user.sudo().login
+        if credential.get("type") in _SECOND_FACTORS:
+            return self._limit_code(login, credential.get("token"))
+        return self._limit_login(attempt, {**credential, "login": login})
 
     def _limit_second_factor(self):
         """Limit guesses at the page that asks for a second factor."""
-        with core_fallback():
-            return limited_by(
-                self.env["auth.throttle"]._guarded,
-                self.sudo().login,
-                request.params.get("totp_token") if request else None,
-                is_password=False,
-                refuse=self._refuse_second_factor,
-            )
-        return nullcontext()
+        return self._limit_code(
+            self.sudo().login, request.params.get("totp_token") if request else None
+        )
+
+    def _limit_code(self, login, code):
+        return self.env["auth.throttle"]._guarded(
+            login, code, is_password=False, refuse=self._refuse_second_factor
+        )
 
     def _may_be_guess(self, attempt, credential):
         """Whether a password is about to be checked that somebody may have guessed."""

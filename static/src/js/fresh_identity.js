@@ -4,7 +4,7 @@ import { registry } from "@web/core/registry";
 import { ORM } from "@web/core/orm_service";
 import { patch } from "@web/core/utils/patch";
 
-const REQUIRED = "odoo.addons.auth_integration.models.fresh_identity.IdentityCheckRequired";
+const REQUIRED = "odoo.addons.auth_integration.models.mixins.fresh_identity.IdentityCheckRequired";
 
 /**
  * Some changes are saved only after an identity check: ask for it in core's dialog, then save again.

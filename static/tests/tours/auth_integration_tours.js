@@ -70,7 +70,7 @@ tours.add("auth_integration_issue", {
         {
             content: "It has its user, and no key yet",
             trigger:
-                ".o_auth_integration_findings .alert-danger:contains(Tour Shop has no key that works)",
+                ".o_auth_integration_findings .alert-danger:contains(Tour Shop has no valid key)",
         },
         {
             trigger: ".o_statusbar_buttons button[name=action_issue_key]",

@@ -32,6 +32,15 @@ SERVER = {"config": {"http_interface": "::"}}
 NOW = "(now() AT TIME ZONE 'UTC')"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def room_in_the_log(server):
+    """All of these tests call from one address: none of their attempts is to share a row."""
+    server.shell(
+        "env['ir.config_parameter'].set_param("
+        "'auth_integration.attempt_new_rows_per_minute', '100000')"
+    )
+
+
 @pytest.fixture(scope="module")
 def admin(server):
     """The administrator, over XML-RPC."""
