@@ -122,14 +122,11 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         self._check_may_operate()
         self._check_can_encrypt()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Create Signing Secret"),
-            "res_model": "auth.integration.alert.secret",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_integration_id": self.id},
-        }
+        return self.env["auth.integration.alert.secret"]._get_records_action(
+            name=self.env._("Create Signing Secret"),
+            target="new",
+            context={"default_integration_id": self.id},
+        )
 
 
 class ResCompany(models.Model):

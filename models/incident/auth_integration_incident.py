@@ -197,13 +197,7 @@ class AuthIntegrationIncident(models.Model):
         """Open the integration, or the key of a person."""
         self.ensure_one()
         record = self.integration_id or self.key_id or self.user_id
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": record._name or "auth.attempt",
-            "res_id": record.id,
-            "view_mode": "form",
-            "views": [(False, "form")],
-        }
+        return record._get_records_action()
 
     def action_view_attempts(self):
         """Show the rejected calls of this incident."""

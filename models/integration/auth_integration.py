@@ -484,14 +484,11 @@ class AuthIntegration(models.Model):
         """Open the wizard that issues a key and shows it once."""
         self.ensure_one()
         self._check_may_operate()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Issue API Key"),
-            "res_model": "auth.integration.issue",
-            "view_mode": "form",
-            "target": "new",
-            "context": {"default_integration_id": self.id},
-        }
+        return self.env["auth.integration.issue"]._get_records_action(
+            name=self.env._("Issue API Key"),
+            target="new",
+            context={"default_integration_id": self.id},
+        )
 
     def action_claim_key(self):
         """Open the dialogue that claims the new key which is needed first."""

@@ -142,26 +142,21 @@ class AuthIntegrationPolicy(models.Model):
     def action_view_integrations(self):
         """Show the integrations that live by this policy."""
         self.ensure_one()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Integrations"),
-            "res_model": "auth.integration",
-            "views": [(False, "list"), (False, "kanban"), (False, "form")],
-            "domain": [("policy_id", "=", self.id)],
-        }
+        return self.env["auth.integration"]._get_records_action(
+            name=self.env._("Integrations"),
+            views=[(False, "list"), (False, "kanban"), (False, "form")],
+            domain=[("policy_id", "=", self.id)],
+        )
 
     def action_shorten_existing_keys(self):
         """Open the dialog that applies this policy to the keys that there are."""
         self.ensure_one()
         self.check_access("write")
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Shorten Existing Keys"),
-            "res_model": "auth.integration.shorten",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_policy_id": self.id},
-        }
+        return self.env["auth.integration.shorten"]._get_records_action(
+            name=self.env._("Shorten Existing Keys"),
+            target="new",
+            context={"default_policy_id": self.id},
+        )
 
     def _shorten_existing_keys(self):
         """Have the keys of these policies' integrations end no later than the policies allow.

@@ -33,11 +33,8 @@ class AuthIntegration(models.Model):
         """Open the dialog that asks for the reason and lists who will be rejected."""
         self.ensure_one()
         self._check_may_operate()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Revoke All Keys"),
-            "res_model": "auth.integration.revoke.all",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_integration_id": self.id},
-        }
+        return self.env["auth.integration.revoke.all"]._get_records_action(
+            name=self.env._("Revoke All Keys"),
+            target="new",
+            context={"default_integration_id": self.id},
+        )

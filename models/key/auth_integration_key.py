@@ -545,23 +545,16 @@ class AuthIntegrationKey(models.Model):
         rotation = self.env["auth.integration.rotation"].search(
             [("old_key_id", "=", self.id), ("cancelled_at", "=", False)], limit=1
         )
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": rotation._name,
-            "res_id": rotation.id,
-            "views": [(False, "form")],
-        }
+        return rotation._get_records_action()
 
     def action_view_attempts(self):
         """Show what the log knows about this key, accepted and refused."""
         self.ensure_one()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Attempts"),
-            "res_model": "auth.attempt",
-            "views": [(False, "list"), (False, "graph"), (False, "form")],
-            "domain": [("key_id", "=", self.id)],
-        }
+        return self.env["auth.attempt"]._get_records_action(
+            name=self.env._("Attempts"),
+            views=[(False, "list"), (False, "form")],
+            domain=[("key_id", "=", self.id)],
+        )
 
     def _impact_warning(self):
         """Say who is refused when these keys end, or return False when nobody is."""

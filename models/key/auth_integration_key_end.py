@@ -213,14 +213,11 @@ class AuthIntegrationKey(models.Model):
         """Open the dialog that moves the end of this key later."""
         self.ensure_one()
         self._check_may_prolong()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Extend Key"),
-            "res_model": "auth.integration.extend",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_key_id": self.id},
-        }
+        return self.env["auth.integration.extend"]._get_records_action(
+            name=self.env._("Extend Key"),
+            target="new",
+            context={"default_key_id": self.id},
+        )
 
     def _extend(self, expires_at, reason):
         """Let a key that works go on working until ``expires_at``, because a person wants it.

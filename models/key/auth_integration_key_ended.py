@@ -126,14 +126,11 @@ class AuthIntegrationKey(models.Model):
         """Open the dialog that undoes a mistaken revocation, within the hour."""
         self.ensure_one()
         self._check_may_prolong()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Undo Revocation"),
-            "res_model": "auth.integration.undo.revocation",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_key_id": self.id},
-        }
+        return self.env["auth.integration.undo.revocation"]._get_records_action(
+            name=self.env._("Undo Revocation"),
+            target="new",
+            context={"default_key_id": self.id},
+        )
 
     def _undo_revocation(self, reason):
         """Let a key that was revoked by mistake work again, to the end that it had.

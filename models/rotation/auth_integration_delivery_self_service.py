@@ -65,14 +65,9 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         self._check_may_operate()
         wizard = self.env["auth.integration.second.factor"].create({"integration_id": self.id})
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Set Up Second Factor"),
-            "res_model": wizard._name,
-            "res_id": wizard.id,
-            "views": [(False, "form")],
-            "target": "new",
-        }
+        return wizard._get_records_action(
+            name=self.env._("Set Up Second Factor"), target="new"
+        )
 
     @fresh_identity
     def action_remove_totp(self):

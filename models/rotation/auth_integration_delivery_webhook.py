@@ -49,14 +49,11 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         self._check_may_operate()
         self._check_can_encrypt()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("New Signing Secret"),
-            "res_model": "auth.integration.signing.secret",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_integration_id": self.id},
-        }
+        return self.env["auth.integration.signing.secret"]._get_records_action(
+            name=self.env._("New Signing Secret"),
+            target="new",
+            context={"default_integration_id": self.id},
+        )
 
     def _set_webhook_secret(self, secret):
         """Set the secret that signs what is sent.

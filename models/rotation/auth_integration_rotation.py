@@ -219,14 +219,11 @@ class AuthIntegrationRotation(models.Model):
         self.ensure_one()
         self.integration_id._check_may_operate()
         by_hand = self.env._("Install a New Key by Hand")
-        return {
-            "type": "ir.actions.act_window",
-            "name": by_hand if self.is_sent else self.env._("Claim API Key"),
-            "res_model": "auth.integration.claim",
-            "view_mode": "form",
-            "target": "new",
-            "context": {"default_rotation_id": self.id},
-        }
+        return self.env["auth.integration.claim"]._get_records_action(
+            name=by_hand if self.is_sent else self.env._("Claim API Key"),
+            target="new",
+            context={"default_rotation_id": self.id},
+        )
 
     def _claim(self):
         """Make the new key and hand it to the current user; no secret exists before.
@@ -348,14 +345,11 @@ class AuthIntegrationRotation(models.Model):
         """Open the dialogue that puts this rotation off."""
         self.ensure_one()
         self.integration_id._check_may_operate()
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Put Rotation Off"),
-            "res_model": "auth.integration.postpone",
-            "views": [(False, "form")],
-            "target": "new",
-            "context": {"default_rotation_id": self.id},
-        }
+        return self.env["auth.integration.postpone"]._get_records_action(
+            name=self.env._("Put Rotation Off"),
+            target="new",
+            context={"default_rotation_id": self.id},
+        )
 
     def postpone(self, until, reason):
         """Put rotations off: no activity, notice or delivery until then.
