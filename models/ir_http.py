@@ -27,6 +27,11 @@ def auth_method_name(auth):
 
 
 class IrHttp(models.AbstractModel):
+    """Calls over HTTP routes as attempts.
+
+    A bearer key itself is verified by :meth:`res.users.apikeys._check_credentials`.
+    """
+
     _inherit = "ir.http"
 
     @classmethod

@@ -47,8 +47,8 @@ class AuthAttempt(models.Model):
     its exact ``count``.  The table is made by hand: wide ids, no foreign keys, so that a deleted
     user neither blocks nor blanks the log.
 
-    How rows get here is in ``auth_attempt_emission.py``, what they hold of a refused attempt in
-    ``auth_attempt_completion.py``, how they leave in ``auth_attempt_retention.py``, and how they
+    How rows get here is in ``auth_attempt_recorder.py``, what they hold of a refused attempt in
+    ``auth_attempt_enrichment.py``, how they leave in ``auth_attempt_retention.py``, and how they
     are counted in ``auth_attempt_report.py``.
     """
 
@@ -133,7 +133,7 @@ class AuthAttempt(models.Model):
                 day date NOT NULL,
                 value varchar NOT NULL
             );
-            -- How many rows were made, see tools/limits.py. A crash may empty it.
+            -- How many rows were made, see tools/attempt/limits.py. A crash may empty it.
             CREATE UNLOGGED TABLE IF NOT EXISTS auth_attempt_budget (
                 name varchar PRIMARY KEY,
                 start timestamp NOT NULL,

@@ -9,7 +9,7 @@ GC_BATCH = 20_000
 
 
 class AuthAttempt(models.Model):
-    """How long attempts are kept."""
+    """Removing what was kept long enough; how long that is says ``tools/settings.py``."""
 
     _inherit = "auth.attempt"
 

@@ -16,8 +16,8 @@ class AuthIntegrationDiagnosis(models.Model):
     """The checks that an experienced consultant walks through, made for real.
 
     It runs as a scheduled job: a single HTTP worker could not call itself.  What is checked in
-    Odoo is in ``auth_integration_diagnosis_inside.py``, and what is called from outside in
-    ``auth_integration_diagnosis_outside.py``.
+    Odoo is in ``auth_integration_diagnosis_config.py``, and what is called from outside in
+    ``auth_integration_diagnosis_http.py``.
     """
 
     _name = "auth.integration.diagnosis"

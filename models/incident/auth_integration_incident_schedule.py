@@ -9,6 +9,7 @@ from odoo import SUPERUSER_ID, api, fields, models
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from psycopg2.errors import UniqueViolation
 
+from ...tools import settings
 from ...tools.health import probe
 from ...tools.incident.trigger_gate import TriggerGate
 
@@ -160,12 +161,7 @@ class AuthIntegrationIncident(models.Model):
     @api.autovacuum
     def _gc_incidents(self):
         """Forget what was closed as long ago as the log remembers refusals."""
-        days = int(
-            self.env["ir.config_parameter"].sudo().get_param(
-                "auth_integration.attempt_keep_failures_days"
-            )
-            or 365
-        )
+        days = settings.number(self.env, "attempt_keep_failures_days")
         old = self.search(
             [
                 ("state", "!=", "open"),

@@ -41,7 +41,7 @@ FOLLOWING = {"auth_integration_following": Following()}
 class AuthIntegration(models.Model):
     """One external system, the technical user it authenticates as, and who answers for it.
 
-    What is known of it at this moment is in ``auth_integration_live.py``.
+    What is known of it at this moment is in ``auth_integration_status.py``.
     """
 
     _name = "auth.integration"

@@ -12,10 +12,10 @@ MANAGER = "auth_integration.auth_integration_group_manager"
 
 
 class AuthIntegrationKey(models.Model):
-    """Every change of a key's dates; what they mean is in :mod:`..tools.key_end`.
+    """Every change of a key's dates; what they mean is in ``tools/key/key_end.py``.
 
     Jobs and policies move an end earlier only. Three acts of people move one later: *Extend*,
-    *Undo Revocation* (in ``auth_integration_key_after.py``), and the revocation of a new key that
+    *Undo Revocation* (in ``auth_integration_key_ended.py``), and the revocation of a new key that
     nothing else could stand in for, which takes back the overlap of the key it had replaced.
     """
 

@@ -69,12 +69,6 @@ class AuthIntegrationKey(models.Model):
             native_scope.RESTRICTED,
         )
 
-    def _import_missing(self):
-        """Give native keys that have no record one, while their own scope can still be read."""
-        self.flush_model()
-        self.env.cr.execute(self._reconcile_missing_sql())
-        self.invalidate_model()
-
     def _collide_with_issuing(self, user_ids):
         """Let issuing a key collide with whoever changes the rules of its integration now, or
         revokes all of its keys.

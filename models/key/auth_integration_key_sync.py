@@ -175,6 +175,12 @@ class AuthIntegrationKey(models.Model):
             removed=self.env._("Removed outside of the integrations screens"),
         )
 
+    def _import_missing(self):
+        """Give native keys that have no record one, while their own scope can still be read."""
+        self.flush_model()
+        self.env.cr.execute(self._reconcile_missing_sql())
+        self.invalidate_model()
+
     def _reconcile_missing_sql(self):
         """Import the native keys that nobody has a record of, be it under another id: whoever
         copies a row makes no new key."""

@@ -30,7 +30,7 @@ class AuthIntegration(models.Model):
     _inherit = "auth.integration"
 
     totp_seed = fields.Char(
-        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/secret_box.py."
+        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/rotation/secret_box.py."
     )
     totp_enrolled_at = fields.Datetime("Second factor since", readonly=True, copy=False)
     totp_last_step = fields.Integer(groups=fields.NO_ACCESS, copy=False)

@@ -26,7 +26,7 @@ class AuthIntegration(models.Model):
         help="https://… New keys are sent there, signed, if the policy says so.",
     )
     webhook_secret = fields.Char(
-        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/secret_box.py."
+        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/rotation/secret_box.py."
     )
     webhook_secret_set_at = fields.Datetime("Signing secret since", readonly=True, copy=False)
 

@@ -18,7 +18,7 @@ class AuthIntegrationRotation(models.Model):
     Its state follows from the two keys (``tools/rotation/rotation_states.py``
     has the table): a process that dies leaves keys, and two state machines would drift apart.
 
-    The schedule is in ``auth_integration_rotation_run.py``, and each of its steps in a file
+    The schedule is in ``auth_integration_rotation_schedule.py``, and each of its steps in a file
     ``auth_integration_rotation_*.py`` of its own.
     """
 

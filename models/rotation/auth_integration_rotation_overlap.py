@@ -11,7 +11,10 @@ GRACE = timedelta(hours=1)
 
 
 class AuthIntegrationRotation(models.Model):
-    """What people are told of an overlap: that it has begun, and who will be refused after it."""
+    """What people are told of an overlap: that it has begun, and who will be refused after it.
+
+    A key's first use begins it: :meth:`auth.integration.key._confirm_first_use`.
+    """
 
     _inherit = "auth.integration.rotation"
 

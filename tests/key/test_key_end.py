@@ -174,7 +174,7 @@ class TestKeyVacuum(KeyEndCommon):
 
 @tagged("post_install", "-at_install")
 class TestKeyEndSql(KeyEndCommon):
-    """The SQL of :mod:`tools.key_end` gives what its Python gives, for every combination."""
+    """The SQL of ``tools/key/key_end.py`` gives what its Python gives, for every combination."""
 
     def test_end_and_state(self):
         moments = (None, self.now - DAY, self.now + DAY)
