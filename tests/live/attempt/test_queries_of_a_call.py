@@ -24,7 +24,7 @@ CALLS = {
     "authenticate unknown": lambda world, calls: calls.authenticate("nobody", "no"),
     "session password": lambda world, calls: calls.session_login("person", PASSWORD),
 }
-BOUNDS = dict(zip(CALLS, (3, 5, 4, 9, 4, 10, 9, 9, 10, 7, 30), strict=True))
+BOUNDS = dict(zip(CALLS, (3, 5, 4, 10, 4, 18, 9, 16, 17, 13, 36), strict=True))
 
 
 @pytest.mark.parametrize("name", CALLS)
