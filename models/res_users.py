@@ -28,6 +28,20 @@ _password_memo = PasswordMemo()
 _accepted_keys = IdentityCache()
 
 
+class CoreValues(tuple):
+    """What the token of a session is made of when our part could not be read."""
+
+    __slots__ = ()
+
+
+class TokenNotKept(Exception):
+    """Carries a session token past core's cache, which keeps nothing of a call that raises."""
+
+    def __init__(self, token):
+        super().__init__()
+        self.token = token
+
+
 class ResUsers(models.Model):
     _inherit = "res.users"
 
@@ -174,10 +188,26 @@ class ResUsers(models.Model):
         Core keeps what it makes of them until the caches are cleared: taking a user over does so.
         """
         values = super()._session_token_get_values()
+        if not (values and self._auth_integration_ready()):
+            return values
         with core_fallback():
-            if values and self._auth_integration_ready():
-                return (*values, *self._session_token_of_integration())
-        return values
+            return (*values, *self._session_token_of_integration())
+        return CoreValues(values)
+
+    def _session_token_hash_compute(self, sid, field_values):
+        """Extend :meth:`res.users._session_token_hash_compute`, which core calls within a cache."""
+        token = super()._session_token_hash_compute(sid, field_values)
+        if isinstance(field_values, CoreValues):
+            raise TokenNotKept(token)
+        return token
+
+    def _compute_session_token(self, sid):
+        """Extend :meth:`res.users._compute_session_token`: what core makes without our part is good
+        for this call. Kept, it would let a session in that a takeover has ended, long after."""
+        try:
+            return super()._compute_session_token(sid)
+        except TokenNotKept as made:
+            return made.token
 
     def _on_login_cooldown(self, failures, previous):
         """Extend :meth:`res.users._on_login_cooldown` to name the cause."""

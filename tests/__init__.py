@@ -12,6 +12,7 @@ from .key import test_key
 from .integration import test_handover
 from .integration import test_provision
 from .integration import test_revoke_all_keys
+from .integration import test_session_end
 from .screens import test_dialogs
 from .screens import test_marks
 from .key import test_key_end
