@@ -9,7 +9,7 @@ from clients import Json2, Refused, odoo
 
 from common import ADDON, ROOT
 
-OLD = "19.0.1.2.0"
+OLD, NEW = "19.0.1.2.0", "19.0.1.3.0"
 
 MAKE = """
     import datetime
@@ -89,16 +89,17 @@ def old_addons(tmp_path_factory):
     """A folder with the last version before this one, from the history of the repository."""
     git = ["git", "-C", str(ROOT)]
     wanted = f'"version": "{OLD}"'
+    # Several lines of work went into this version: the one before is what the first began with.
     found = subprocess.run(
-        [*git, "log", "--format=%H", "-S", wanted, "--", "__manifest__.py"],
+        [*git, "log", "--format=%H", "--diff-filter=A", "--", f"migrations/{NEW}"],
         capture_output=True, text=True,
     )
     commits = found.stdout.split() if found.returncode == 0 else []
-    if len(commits) < 2:
+    if not commits:
         pytest.skip("the history of the repository does not reach back to it")
     folder = tmp_path_factory.mktemp("old") / ADDON
     archive = subprocess.run(
-        [*git, "archive", f"{commits[0]}^"], capture_output=True, check=True
+        [*git, "archive", f"{commits[-1]}^"], capture_output=True, check=True
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")

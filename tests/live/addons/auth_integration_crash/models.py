@@ -75,7 +75,7 @@ def _step(cls, name):
     "_commit",
     "_note_arrival",
     "_note_failure",
-    "_withdraw",
+    "_reject",
     "_confirm",
     "_confirm_late",
     "_announce",
