@@ -9,7 +9,11 @@ from odoo.tools import ormcache
 
 OURS = "odoo.addons.auth_integration."
 # A cached answer would outlive the key or password it was given for: ours is not cached.
-UNCACHED = {"res.users._check_uid_passwd": {"__cache__"}}
+# Where ours only looks at what core's cached method answers, that one still is.
+UNCACHED = {
+    "res.users._check_uid_passwd": {"__cache__"},
+    "res.users._compute_session_token": {"__cache__"},
+}
 # Core looks for it in every class of a model (odoo.service.model.get_public_method).
 INHERITED = {"_api_private"}
 
