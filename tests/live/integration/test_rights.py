@@ -57,7 +57,8 @@ MAKE_WORLD = """
     rotating.key_ids.action_rotate_now()
     ids["rotation"] = env["auth.integration.rotation"].search(
         [("integration_id", "=", rotating.id)]).id
-    ids.update(policy=policy.id, company=env.company.id, default_policy=shop.policy_id.id, spare=spare.id,
+    ids.update(policy=policy.id, company=env.company.id, default_policy=shop.policy_id.id,
+               spare=spare.id,
                **{"me_" + login: uid for login, (uid, secret) in people.items()},
                system=env.ref("base.group_system").id)
     env["auth.integration.key.address"].sudo().create({
