@@ -5,9 +5,17 @@ from odoo.exceptions import AccessDenied
 from odoo.http import request
 from odoo.tools.translate import get_translation
 
+from ...tools import hook_queries
+from ...tools.attempt.redaction import is_storable
 from ...tools.throttle import guess as guesses
 
 _SECOND_FACTORS = ("totp", "totp_mail")
+# Users of several websites may share a login: then each of them.
+_TAKES_KEYS_ONLY = """
+    SELECT bool_and(i.id IS NOT NULL)
+    FROM res_users u LEFT JOIN auth_integration i ON i.user_id = u.id
+    WHERE u.login = %(login)s
+"""
 
 
 class ResUsers(models.Model):
@@ -65,8 +73,18 @@ class ResUsers(models.Model):
             return False
         if not (credential.get("login") and credential.get("password")):
             return False
-        _user_id, integration_id = attempt.integration_user or (None, None)
-        return not (attempt.key_shaped and integration_id)  # that user takes no password
+        if not attempt.key_shaped:
+            return True
+        if attempt.integration_user:
+            return not attempt.integration_user[1]
+        return not self._takes_keys_only(credential["login"])
+
+    def _takes_keys_only(self, login):
+        """Whether a login is an integration user's, whose password nobody can guess: it has none."""
+        if not is_storable(login):
+            return False
+        [(takes_keys_only,)] = hook_queries.query(self.env, _TAKES_KEYS_ONLY, {"login": login})
+        return bool(takes_keys_only)
 
     def _note_second_factor(self, guess, interactive, auth_info):
         """Note that a second factor follows, whose success makes the address known."""

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..health import probe
 from ..integration import networks
+from .native_scope import RESTRICTED
 
 _CODE_OF_STATE = {
     "revoked": "key_revoked",
@@ -25,7 +27,7 @@ class KeyIdentity:
 
 
 class KeyFacts(NamedTuple):
-    """What the database says of a key right now, in the order of the query's columns.
+    """What the database says of a key right now.
 
     :ivar scope: its own; what is in the native row of a key with rules is not it
     :ivar is_end_recorded: its record says that it has ended, not only its dates or a missing row
@@ -45,6 +47,31 @@ class KeyFacts(NamedTuple):
     allowed_channels: str | None
     is_end_recorded: bool = False
     lacks_native_rules: bool = False
+
+
+def live_facts(row: tuple) -> KeyFacts:
+    """Return the facts of a key whose native row is there.
+
+    :param row: its user's id, its scope and whether it has expired; then, each a list or None, of
+        the user login and active; of our record id, scope, state and whether its end is recorded;
+        of the integration id, active, networks and channels
+    """
+    user_id, native_scope, natively_expired, user, record, integration = row
+    login, user_active = user or (None, None)
+    key_id, scope, state, is_end_recorded = record or (None, None, None, False)
+    has_rules = bool(integration and (integration[2] or integration[3]))
+    return KeyFacts(
+        user_id,
+        login,
+        user_active,
+        scope if native_scope == RESTRICTED and record else native_scope,
+        natively_expired,
+        key_id,
+        state,
+        *(integration or (None, None, None, None)),
+        is_end_recorded,
+        has_rules and native_scope not in (RESTRICTED, probe.SCOPE),
+    )
 
 
 def refusal_codes(
