@@ -51,3 +51,18 @@ class TestHostileNames(IncidentCommon):
         message = self.integration.message_ids[0]
         self.assertEqual(len(message.subject.splitlines()), 1, message.subject)
         self.assertNotIn("<img", message.body)
+
+    def test_daily_notice(self):
+        """Names are in its subject as they are in its lines."""
+        digest = self.env["auth.integration.digest"].create(
+            {"user_id": self.owner.id, "day": self.now.date()}
+        )
+        digest._add_lines([(self.owner.id, self.key.id, self.now, self.now, 1, False)])
+        self.env["auth.integration.key"].flush_model()
+        self.env.cr.execute(
+            "UPDATE auth_integration_key SET name = %s WHERE id = %s",
+            [self.integration.name, self.key.id],
+        )
+        self.env.invalidate_all()
+        mail_id = self.env.ref("auth_integration.mail_template_digest").send_mail(digest.id)
+        self._check(self.env["mail.mail"].browse(mail_id))
