@@ -4,7 +4,6 @@
     "version": "19.0.1.3.0",
     "category": "Administration",
     "author": "Auth Integration Contributors",
-    "support": "Issues and security advisories of this add-on's repository; see SECURITY.md",
     "license": "LGPL-3",
     "development_status": "Beta",
     "depends": ["mail", "rpc"],
