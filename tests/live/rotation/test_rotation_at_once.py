@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from clients import administrator, halted_at_commit, waiting_for_locks
+from clients import Json2, Session, administrator, halted_at_commit, waiting_for_locks
 from rotating_system import ANSWER, CHANNELS, HOME, System
 
 import postgres
@@ -350,3 +350,31 @@ def test_wrong_codes_at_once(server):
             assert not all(found.done() for found in attempts)
         cursor.execute("ROLLBACK")
         assert sorted(found.result() for found in attempts) == [False, True]
+
+
+def test_owners_claim_at_once(server):
+    """Each gets a key of their own that works, and no more than may wait unused are made."""
+    system = System(server, "claim", known=True)
+    open_rotation(server, system)
+    [rotation] = rotations(system)
+    sessions = [Session(server, "admin", "admin") for _number in range(8)]
+    for session in sessions:
+        session.call_checked("auth.integration", "confirm_identity")
+
+    def claim(session):
+        model = "auth.integration.claim"
+        [wizard] = session.call(model, "create", [{"rotation_id": rotation["id"]}])
+        try:
+            return session.call(model, "action_claim", [wizard])["context"]["default_key"]
+        except RuntimeError as error:
+            assert "none has been used" in str(error), error
+            return None
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        keys = [key for key in pool.map(claim, sessions) if key]
+    [made] = server.sql(
+        "SELECT count(*) FROM auth_integration_key n JOIN auth_integration_key o"
+        " ON o.id = n.replaces_id WHERE o.prefix = %s", [system.key[:8]],
+    )
+    assert len(set(keys)) == len(keys) == made["count"] == 5
+    assert Json2(server, keys[-1]).call("auth.integration.key", "whoami")["prefix"] == keys[-1][:8]
