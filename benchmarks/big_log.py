@@ -11,6 +11,7 @@ from statistics import median
 import postgres
 from checks import Finding, check
 from common import say
+from copies import TIME_EACH
 
 ROWS = 10_000_000
 PROMISE_MS = 150
@@ -157,18 +158,7 @@ OPEN_EVERYTHING = r"""
         todo[f"search {name}, equal"] = listed([(name, "=", value)])
         if log._fields[name].type == "char":
             todo[f"search {name}, prefix"] = listed([(name, "=like", value[:6] + "%")])
-    result = []
-    for name, work in todo.items():
-        spent = []
-        for _run in range(runs):
-            env.invalidate_all()
-            started = time.perf_counter()
-            work()
-            spent.append((time.perf_counter() - started) * 1e3)
-            if spent[-1] > 20 * promise:
-                break
-        result.append([name, spent])
-"""
+""" + TIME_EACH
 OPENED = (
     ("log", "auth.attempt", ["search", "list", "form"], "auth_attempt_action"),
     ("report", "auth.attempt.report", ["search", "list", "graph", "pivot"],

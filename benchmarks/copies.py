@@ -1,7 +1,8 @@
-"""Code for ``LiveServer.shell`` that makes many rows quickly: copies of one that the ORM has made.
+"""Code for ``LiveServer.shell`` that several checks need.
 
-It defines ``copy(table, source, base, number, **changes)``: ``number`` copies of the row ``source``
-with the ids ``base + 1`` and following; a change is the SQL of a column, over ``n`` from 1.
+:data:`COPY` makes many rows quickly: copies of one that the ORM has made. It defines
+``copy(table, source, base, number, **changes)``: ``number`` copies of the row ``source`` with the
+ids ``base + 1`` and following; a change is the SQL of a column, over ``n`` from 1.
 """
 
 COPY = r"""
@@ -17,4 +18,19 @@ COPY = r"""
             f" FROM {table}, generate_series(1, %s) n WHERE {table}.id = %s", [number, source])
         cr.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {base} + %s)",
                    [number])
+"""
+
+# ``result``: each name of ``todo`` with the milliseconds of its ``runs``, fewer when it takes long.
+TIME_EACH = """
+    result = []
+    for name, work in todo.items():
+        spent = []
+        for _run in range(runs):
+            env.invalidate_all()
+            started = time.perf_counter()
+            work()
+            spent.append((time.perf_counter() - started) * 1e3)
+            if spent[-1] > 20 * promise:
+                break
+        result.append([name, spent])
 """

@@ -11,7 +11,7 @@ from statistics import median
 import postgres
 from checks import Finding, check
 from common import say
-from copies import COPY
+from copies import COPY, TIME_EACH
 
 INTEGRATIONS = 5_000
 ATTEMPTS = 1_000_000
@@ -208,19 +208,7 @@ OPEN_EVERYTHING = r"""
         env.flush_all()
 
     todo["Diagnose: all checks in Odoo"] = checks_inside
-    result = []
-    for name, work in todo.items():
-        spent = []
-        for _run in range(runs):
-            env.invalidate_all()
-            started = time.perf_counter()
-            work()
-            spent.append((time.perf_counter() - started) * 1e3)
-            if spent[-1] > 20 * promise:
-                break
-        result.append([name, spent])
-    cr.rollback()
-"""
+""" + TIME_EACH + "    cr.rollback()\n"
 
 
 @check("findings")
