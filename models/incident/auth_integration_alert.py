@@ -125,13 +125,13 @@ class AuthIntegrationAlert(models.Model):
             ]
         )
         if alert.user_id:
-            self._note_told(news)
+            self._set_notified_at(news)
             alert._schedule_activities()
             alert._write_mail()
         return alert
 
     @api.model
-    def _note_told(self, news):
+    def _set_notified_at(self, news):
         now = fields.Datetime.now()
         for event, column in (("opened", "notified_at"), ("recovered", "recovery_notified_at")):
             incidents = self.env["auth.integration.incident"].union(
