@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 export TAGS LIVE UNIT PORT DB ODOO_PATH
 export ROWS WORKERS LOG_ROWS
 
-.PHONY: help run test soak bench lint shell pot catalogue screenshot clean
+.PHONY: help run test test-core soak bench lint shell pot catalogue screenshot clean
 
 help:
 	@echo "make run                    an Odoo 19 with the add-on and demo data, on PORT (8069)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test TAGS=/auth_integration:TestX   some Odoo tests, on a kept database"
 	@echo "make test LIVE='-k story'   some live-server tests (arguments of pytest)"
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
+	@echo "make test-core              all of Odoo's own tests of authentication, with the add-on; make test has most"
 	@echo "make soak                   15 minutes of mixed traffic, 100 stops of a server in it, 300 random lives of keys"
 	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | findings | jobs | rotation | guessing; WORKERS=2"
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
@@ -26,6 +27,9 @@ run:
 
 test:
 	@$(PYTHON) dev/run_tests.py
+
+test-core:
+	@$(PYTHON) dev/core_tests.py
 
 soak:
 	@STOPS=$${STOPS:-100} SOAK=$${SOAK:-300} SOAK_MINUTES=$${SOAK_MINUTES:-15} \

@@ -9,7 +9,7 @@ def post_init_hook(env):
 def uninstall_hook(env):
     """Remove what the ORM does not know of: hand-made tables, parameters and views.
 
-    Technical users and native API keys stay: integrations go on working without the add-on, but
+    Integration users and native API keys stay: integrations go on working without the add-on, but
     for those whose keys have rules, which nobody could hold them to.  Their native scope says so.
     """
     env.cr.execute(

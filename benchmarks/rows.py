@@ -96,7 +96,7 @@ def execute_kw_wrong_key(side, number):
     return side.execute_kw(side.uid, wrong_key(number))
 
 
-# A technical user has none, so here nothing hides it.
+# An integration user has none, so here nothing hides it.
 @row("execute_kw, wrong key of an integration", promise=1.20, pairs=400, accepted=False)
 def execute_kw_integration_wrong_key(side, number):
     return side.execute_kw(side.bot_uid, wrong_key(number))

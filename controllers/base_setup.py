@@ -9,7 +9,7 @@ SHOWN = 10  # as in core
 class BaseSetupController(BaseSetup):
     @http.route()
     def base_setup_data(self, **kw):
-        """Extend the data of the settings page: technical users never log in, nor were invited.
+        """Extend the data of the settings page: integration users never log in, nor were invited.
 
         Core takes whoever has never logged in for a pending invitation.
         """

@@ -63,6 +63,7 @@ class LiveServer:
         self.config = dict(config or {})
         self.log_level = log_level
         self.port = free_port()
+        self.websocket_port = free_port() if workers else self.port
         self.folder = state_dir("test", "servers", name or db)
         self.log_path = self.folder / "server.log"
         self.log_path.write_text("")
@@ -250,7 +251,7 @@ class LiveServer:
             "dbfilter": f"^{self.db}$",
             "http_interface": "127.0.0.1",
             "http_port": self.port,
-            "gevent_port": free_port(),
+            "gevent_port": self.websocket_port if self.workers else free_port(),
             "workers": self.workers,
             # Scheduled jobs would run whenever they like; a test that wants one calls it.
             "max_cron_threads": 0,

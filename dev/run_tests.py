@@ -1,4 +1,4 @@
-"""``make test``: the unit tests, Odoo's own tests with browser tours, and the live-server tests.
+"""``make test``: unit tests, our tests in Odoo with browser tours, core's tests, live-server tests.
 
 Without arguments all suites run and must pass the gate in ``test-gate.json``: at least so many
 tests, no skip without a listed reason, no warning or error of ours in a server log. ``TAGS``,
@@ -7,40 +7,24 @@ tests, no skip without a listed reason, no warning or error of ours in a server 
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import chromium
+import core_tests
 import postgres
 import pot
-import server_log
 import templates
 import virtualenv
 from common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, lock, say, state_dir
 from odoo_command import addons_path, check_addon, environment, run_to_end
+from test_results import Result, odoo_result, report
 
 # Each waits for its servers for about half of its time.
 LIVE_PROCESSES = max(2, min(4, os.cpu_count() or 1))
-ODOO_RESULT = re.compile(
-    r"odoo\.tests\.result: (\d+) failed, (\d+) error\(s\) of (\d+) tests when loading"
-)
-ODOO_SKIP = re.compile(r"odoo\.addons\.\w+\.tests\.\S+: skipped (\S+) : (.*)$", re.M)
-
-
-@dataclass
-class Result:
-    """What a runner says about one suite."""
-
-    suite: str
-    passed: int = 0
-    failed: int = 0
-    skips: dict = field(default_factory=dict)  # test: reason
-    complaints: list = field(default_factory=list)  # unexpected entries of server logs
 
 
 def run_pytest(suite, arguments=""):
@@ -97,18 +81,7 @@ def run_odoo(tags=None):
             task = ("-i", ADDON, "--with-demo")
         say(f"Odoo tests {tags or ''} (log: {log})")
         code = _run_odoo(database, task, tags or f"/{ADDON}", log)
-    text = log.read_text(errors="replace")
-    result = Result("odoo", skips=dict(ODOO_SKIP.findall(text)))
-    for failures, errors, total in ODOO_RESULT.findall(text):
-        result.failed += int(failures) + int(errors)
-        result.passed += int(total) - int(failures) - int(errors)
-    result.passed -= len(result.skips)
-    result.complaints = server_log.complaints(text)
-    if code and not result.failed:
-        result.failed = 1  # it never came to the tests
-    if result.failed:
-        _print_failures(text)
-    return result
+    return odoo_result("odoo", log, code)
 
 
 def _run_odoo(database, task, tags, log):
@@ -122,12 +95,6 @@ def _run_odoo(database, task, tags, log):
         ],
         log,
     )
-
-
-def _print_failures(text):
-    for record in server_log.records(text):
-        if record.level in ("ERROR", "CRITICAL"):
-            print(record.text, file=sys.stderr)
 
 
 def gate(results, limits):
@@ -149,22 +116,6 @@ def gate(results, limits):
                 yield f"{test} was skipped without a reason in dev/test-gate.json: {reason}"
 
 
-def report(results, problems):
-    """Print the closing lines and return the exit code."""
-    print(file=sys.stderr)
-    for result in results:
-        skipped = f", {len(result.skips)} skipped" if result.skips else ""
-        say(f"{result.suite}: {result.passed} passed, {result.failed} failed{skipped}")
-        for entry in result.complaints:
-            problems.append(f"unexpected in the server log of suite {result.suite}: {entry}")
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    failed = sum(result.failed for result in results) + len(problems)
-    sys.stderr.flush()
-    print(f"{sum(result.passed for result in results)} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
-
-
 def run_everything():
     """Run all suites; return their results.
 
@@ -173,7 +124,7 @@ def run_everything():
     chromium.executable()  # what cannot be had is better said before anything runs
     with ThreadPoolExecutor() as pool:
         live = pool.submit(run_pytest, "live", f"-n {LIVE_PROCESSES} --dist loadfile")
-        return [run_pytest("unit"), run_odoo(), live.result()]
+        return [run_pytest("unit"), run_odoo(), core_tests.run(), live.result()]
 
 
 def run_chosen(UNIT="", TAGS="", LIVE=""):

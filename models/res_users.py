@@ -362,7 +362,7 @@ class ResUsers(models.Model):
     # What they ask, once a call ---------------------------------------------------------------
 
     def _integration_id(self):
-        """Id of the integration whose technical user this is, or None; asked on every login."""
+        """Id of the integration whose integration user this is, or None; asked on every login."""
         self.ensure_one()
         attempt = request_state.attempt()
         if attempt and attempt.integration_user and attempt.integration_user[0] == self.id:
@@ -453,7 +453,7 @@ class ResUsers(models.Model):
         return [*super().SELF_READABLE_FIELDS, "api_key_record_ids"]
 
     def write(self, vals):
-        """Extend :meth:`res.users.write`: an integration follows its technical user's archiving,
+        """Extend :meth:`res.users.write`: an integration follows its integration user's archiving,
         and the groups of an owned integration's user are an administrator's business."""
         if not self._auth_integration_ready():
             return super().write(vals)
@@ -462,7 +462,7 @@ class ResUsers(models.Model):
         following = "active" in vals and not Following.is_said_in(self.env)
         archived = self._archived_integrations() if following else self.env["auth.integration"]
         if following and vals["active"]:
-            self.check_access("write")  # before anything is told of an integration
+            self.check_access("write")  # before anything is shown of an integration
             archived.with_env(self.env)._check_may_restore_integration()
         result = super().write(vals)
         appointed._check_may_change()
@@ -477,7 +477,7 @@ class ResUsers(models.Model):
         if self._auth_integration_ready() and (technical := self._integration_users()):
             raise UserError(
                 self.env._(
-                    "%(users)s: technical user of an integration. Archive it, or delete the"
+                    "%(users)s: integration user of an integration. Archive it, or delete the"
                     " integration first.",
                     users=", ".join(technical.mapped("name")),
                 )

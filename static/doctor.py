@@ -125,7 +125,7 @@ CAUSES = {
     "login_missing": Cause(
         23,
         _lt("No login was given"),
-        _lt("XML-RPC and JSON-RPC need the login of the technical user."),
+        _lt("XML-RPC and JSON-RPC need the login of the integration user."),
     ),
     "login_is_a_key": Cause(
         24,
@@ -447,8 +447,8 @@ class Answer:
     @property
     def message(self):
         """What an answer of /json/2 says went wrong, or ''."""
-        told = self.json
-        return str(told.get("message", "")) if isinstance(told, dict) else ""
+        reply = self.json
+        return str(reply.get("message", "")) if isinstance(reply, dict) else ""
 
     @property
     def summary(self):
@@ -762,9 +762,9 @@ class Doctor:
             self.fatal("connection", "http_instead_of_https", answer.summary)
         if answer.status in (502, 503, 504):
             self.fatal("connection", "server_unavailable", answer.summary)
-        told = answer.json
-        if answer.status == 200 and isinstance(told, dict) and "version" in told:
-            self.good("connection", "Odoo {} answers".format(str(told["version"])[:40]))
+        reply = answer.json
+        if answer.status == 200 and isinstance(reply, dict) and "version" in reply:
+            self.good("connection", "Odoo {} answers".format(str(reply["version"])[:40]))
             self.identified = True
         # Else the API's own answers tell: a proxy may let nothing but them through.
         self.check_clock(answer, before)
@@ -823,9 +823,9 @@ class Doctor:
         self.fatal(check, "redirect_to_other_path", seen)
 
     def check_clock(self, answer, before):
-        told = answer.headers.get("Date")
+        reply = answer.headers.get("Date")
         try:
-            server = email.utils.parsedate_to_datetime(told).timestamp()
+            server = email.utils.parsedate_to_datetime(reply).timestamp()
         except (TypeError, ValueError):
             return
         here = (before + time.time()) / 2
@@ -887,11 +887,11 @@ class Doctor:
     def is_odoos(self, protocol, answer):
         if protocol == "xmlrpc":
             return answer.status == 200 and "<methodResponse>" in answer.text
-        told = answer.json
+        reply = answer.json
         if protocol in ("jsonrpc", "session"):
-            return answer.status == 200 and isinstance(told, dict) and "jsonrpc" in told
+            return answer.status == 200 and isinstance(reply, dict) and "jsonrpc" in reply
         return is_without_database(answer) or (
-            isinstance(told, dict) and "message" in told and "name" in told
+            isinstance(reply, dict) and "message" in reply and "name" in reply
         )
 
     def check_post_redirect(self, protocol, answer):
@@ -1042,8 +1042,8 @@ class Doctor:
         if not self.may_send():
             self.fatal("session", "plain_http", "http:// to another machine")
         answer = self.call_in_session(self.session_id)
-        told = answer.json
-        if isinstance(told, dict) and "result" in told:
+        reply = answer.json
+        if isinstance(reply, dict) and "result" in reply:
             self.good("session", "the session is good")
         elif is_without_database(answer) or error_of(answer).get("code") == SESSION_EXPIRED:
             self.bad("session", "session_expired", answer_line(answer))
@@ -1059,32 +1059,32 @@ class Doctor:
             return False
 
     def check_key_state(self):
-        """Ask what has become of the key; only whoever has the right one is told."""
+        """Ask what has become of the key; only the holder of the right one gets an answer."""
         headers = {"Authorization": "Bearer " + self.secret}
         if self.db:
             headers["X-Odoo-Database"] = self.db
         answer = self.line.send("POST", "/auth_integration/verify", b"", headers)
-        told = answer.json
-        if answer.status == 200 and isinstance(told, dict) and "valid" in told:
-            self.valid_key = told
-            if told["valid"]:
-                self.good("key", "it is {}".format(told["state"]))
-                self.check_key_end(told.get("expires_at"))
-            elif told["cause"] == "channel_not_allowed":
+        reply = answer.json
+        if answer.status == 200 and isinstance(reply, dict) and "valid" in reply:
+            self.valid_key = reply
+            if reply["valid"]:
+                self.good("key", "it is {}".format(reply["state"]))
+                self.check_key_end(reply.get("expires_at"))
+            elif reply["cause"] == "channel_not_allowed":
                 pass  # verify is a protocol of its own: the others may be allowed
             else:
-                cause = told["cause"] if told["cause"] in CAUSES else "refused"
-                seen = "verify says {} (reference {})".format(told["cause"], told["reference"])
-                self.fatal("key", cause, seen, self.end_meaning(told, cause))
+                cause = reply["cause"] if reply["cause"] in CAUSES else "refused"
+                seen = "verify says {} (reference {})".format(reply["cause"], reply["reference"])
+                self.fatal("key", cause, seen, self.end_meaning(reply, cause))
         elif answer.status == 429:
             self.warn("key", "throttled", answer.summary)
         elif answer.status == 401:
             self.valid_key = False
             self.unknown = answer
 
-    def end_meaning(self, told, cause):
-        if cause in ("key_expired", "key_revoked", "key_superseded") and told.get("expires_at"):
-            return "{}, on {} UTC".format(CAUSES[cause].title, told["expires_at"])
+    def end_meaning(self, reply, cause):
+        if cause in ("key_expired", "key_revoked", "key_superseded") and reply.get("expires_at"):
+            return "{}, on {} UTC".format(CAUSES[cause].title, reply["expires_at"])
         return None
 
     def check_key_end(self, expires_at):
@@ -1188,8 +1188,8 @@ class Doctor:
             self.bad("session", "session_cookie_lost", "the answer to the login sets no cookie")
             return
         answer = self.call_in_session(self.opened_session)
-        told = answer.json
-        if isinstance(told, dict) and "result" in told:
+        reply = answer.json
+        if isinstance(reply, dict) and "result" in reply:
             self.good("session", "accepted, user id {}".format(uid))
         elif error_of(answer).get("code") == SESSION_EXPIRED:
             self.bad("session", "session_cookie_lost", answer_line(answer))
@@ -1222,9 +1222,9 @@ class Doctor:
                 return
         self.bad(protocol, "password_wrong", seen)
 
-    def check_address(self, told):
+    def check_address(self, reply):
         """Compare the address that Odoo sees with the one this machine called from."""
-        seen = isinstance(told, dict) and told.get("remote_addr")
+        seen = isinstance(reply, dict) and reply.get("remote_addr")
         if not seen or self.address_checked:
             return
         self.address_checked = True
@@ -1257,14 +1257,14 @@ class Doctor:
         """
         params = {"db": database, "login": login, "password": secret}
         answer = self.call_route("/web/session/authenticate", params)
-        told = answer.json
-        if isinstance(told, dict) and isinstance(told.get("result"), dict):
+        reply = answer.json
+        if isinstance(reply, dict) and isinstance(reply.get("result"), dict):
             cookies = answer.headers.get_all("Set-Cookie") or []
             found = re.search(r"\bsession_id=([^;,\s]+)", ", ".join(cookies))
             self.opened_session = found and found.group(1)
             if self.opened_session:
                 self.raw_secrets.add(self.opened_session)
-            return told["result"].get("uid")
+            return reply["result"].get("uid")
         name = str((error_of(answer).get("data") or {}).get("name", ""))
         if name.endswith(".AccessDenied"):
             return "refused: " + answer_line(answer)
@@ -1288,13 +1288,13 @@ class Doctor:
                 if isinstance(error, Unreachable):
                     raise
                 return "an answer that is no XML-RPC"
-        told = self.call_jsonrpc(service, method, args).json
-        if not isinstance(told, dict):
+        reply = self.call_jsonrpc(service, method, args).json
+        if not isinstance(reply, dict):
             return "an answer that is no JSON"
-        if "error" in told:
-            data = told["error"].get("data") or {}
+        if "error" in reply:
+            data = reply["error"].get("data") or {}
             return "error {}".format(last_line(str(data.get("message", ""))))
-        return told.get("result", False)
+        return reply.get("result", False)
 
 
 def is_key(text):
@@ -1313,8 +1313,8 @@ def last_line(text):
 
 def error_of(answer):
     """The error in a JSON-RPC answer, or {}."""
-    told = answer.json
-    error = told.get("error") if isinstance(told, dict) else None
+    reply = answer.json
+    error = reply.get("error") if isinstance(reply, dict) else None
     return error if isinstance(error, dict) else {}
 
 

@@ -4,7 +4,8 @@ import io
 import pyotp
 import qrcode
 from odoo import api, fields, models
-from odoo.addons.base.models.res_users import check_identity
+
+from ..models.mixins.fresh_identity import fresh_identity, has_fresh_identity
 
 PURPOSE = "totp-enrolment"
 
@@ -12,7 +13,8 @@ PURPOSE = "totp-enrolment"
 class AuthIntegrationSecondFactor(models.TransientModel):
     """Set up the second factor of an integration that fetches its own keys.
 
-    A transient record is a row in the database: the seed is in it encrypted only.
+    A transient record is a row in the database: the seed is in it encrypted only, and the code,
+    which comes with the button's context, not at all.
     """
 
     _name = "auth.integration.second.factor"
@@ -25,7 +27,7 @@ class AuthIntegrationSecondFactor(models.TransientModel):
     seed = fields.Char(compute="_compute_seed")
     url = fields.Char("otpauth address", compute="_compute_seed")
     qr_code = fields.Binary("QR code", compute="_compute_seed", attachment=False)
-    code = fields.Char(size=6)
+    code = fields.Char(size=6, store=False)
 
     @api.model_create_multi
     def create(self, vals_list):
@@ -54,18 +56,25 @@ class AuthIntegrationSecondFactor(models.TransientModel):
         qrcode.make(text, box_size=4).save(data, format="PNG")
         return base64.b64encode(data.getvalue())
 
-    @check_identity
     def action_confirm(self):
         """Take the seed into use, if the code shows that the other side has it."""
-        self._confirm()
+        if not has_fresh_identity(self.env):
+            # The identity check stores the context, and the code is out of date after it.
+            return self.with_context(code=False)._action_open()
+        self._confirm(self.env.context.get("code"))
         return {"type": "ir.actions.act_window_close"}
 
-    def _confirm(self):
+    @fresh_identity
+    def _action_open(self):
+        """Show this dialog, after an identity check: a code is good for half a minute only."""
+        return self._get_records_action(name=self.env._("Set Up Second Factor"), target="new")
+
+    def _confirm(self, code):
         self.ensure_one()
         integration = self.integration_id
         integration._check_may_operate()
-        integration.sudo()._set_totp_seed(self.seed, (self.code or "").strip())
+        integration.sudo()._set_totp_seed(self.seed, code.strip() if isinstance(code, str) else "")
         integration.sudo().message_post(
             body=self.env._("%(user)s set the second factor up.", user=self.env.user.name)
         )
-        self.sudo().write({"seed_encrypted": False, "code": False})
+        self.sudo().seed_encrypted = False

@@ -1,8 +1,14 @@
+from odoo.tools.sql import column_exists, rename_column
+
+RENAMED = (
+    ("auth_integration_key", "adopted", "imported"),
+    ("auth_integration_key", "reuse_told_at", "reuse_notified_at"),
+    ("auth_integration_rotation", "stragglers_told_at", "late_callers_notified_at"),
+)
+
+
 def migrate(cr, version):
-    """Rename the column by which a key is known to have been made elsewhere."""
-    cr.execute(
-        "SELECT FROM information_schema.columns"
-        " WHERE table_name = 'auth_integration_key' AND column_name = 'adopted'"
-    )
-    if cr.rowcount:
-        cr.execute("ALTER TABLE auth_integration_key RENAME COLUMN adopted TO imported")
+    """Rename columns as their fields are called now."""
+    for table, old, new in RENAMED:
+        if column_exists(cr, table, old) and not column_exists(cr, table, new):
+            rename_column(cr, table, old, new)

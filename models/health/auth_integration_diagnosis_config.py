@@ -192,7 +192,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
         So is what came from an address of this integration and names it in no method.
         """
-        # Whoever asked is told of no attempt that he may not see.
+        # Whoever asked is shown no attempt that they may not see.
         attempts = self.env["auth.attempt"].with_user(self.requested_by or self.env.user)
         integration = self.integration_id
         nobodys = Domain("integration_id", "=", False)
@@ -203,7 +203,7 @@ class AuthIntegrationDiagnosis(models.Model):
             Domain("remote_addr", "in", integration.key_ids.address_ids.mapped("address"))
             & Domain("channel", "not in", INTERACTIVE_CHANNELS)
         )
-        told = [
+        shown = [
             self._attempt_line(attempts.browse(last_id), count, last_seen, certain)
             for domain, certain in ((mine, True), (nearby, False))
             for _cause, count, last_seen, last_id in attempts._read_group(
@@ -212,7 +212,7 @@ class AuthIntegrationDiagnosis(models.Model):
                 ["cause"], ["count:sum", "last_seen:max", "id:max"], order="last_seen:max desc",
             )
         ]
-        if not told:
+        if not shown:
             self._line(
                 "ok", self.env._("Attempts"), self.env._("none was refused in the last 24 hours"),
                 record=integration,

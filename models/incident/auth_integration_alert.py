@@ -12,9 +12,9 @@ ACTIVITY = "auth_integration.mail_activity_type_incident"
 
 
 class AuthIntegrationAlert(models.Model):
-    """One message to one person or webhook: which incidents it told of, and what became of it.
+    """One message to one person or webhook: which incidents it reported, and what became of it.
 
-    Its lines keep a second run from telling the same again. They are written in one transaction
+    Its lines keep a second run from sending the same again. They are written in one transaction
     with the mail and with ``notified_at``, so there is neither a mail without a row nor a row
     without a mail; sending comes after the commit, and what was not sent is found again.
     """
@@ -100,7 +100,7 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _write_alerts(self):
-        """Write one message for each person who is to be told of something."""
+        """Write one message for each person who is to be notified of something."""
         for user, news in self._news_by_user().items():
             self._write_alert({"recipient": f"user:{user.id}", "user_id": user.id}, news)
 
@@ -200,7 +200,7 @@ class AuthIntegrationAlert(models.Model):
 
     @api.autovacuum
     def _gc_alerts(self):
-        """Forget old messages; nothing of the incidents they were about is told again."""
+        """Forget old messages; nothing of the incidents they were about is sent again."""
         limit = fields.Datetime.now() - timedelta(days=KEPT_DAYS)
         old = self.search([("create_date", "<", limit)], limit=1000)
         old.unlink()
@@ -208,7 +208,7 @@ class AuthIntegrationAlert(models.Model):
 
 
 class AuthIntegrationAlertLine(models.Model):
-    """That an incident opened, or ended, was told to somebody: once."""
+    """That an incident opened, or ended, was reported to somebody: once."""
 
     _name = "auth.integration.alert.line"
     _description = "Incident in an Alert"
@@ -229,7 +229,7 @@ class AuthIntegrationAlertLine(models.Model):
     alert_round = fields.Integer(required=True, readonly=True, default=0)
 
     _once_uniq = models.UniqueIndex(
-        "(incident_id, recipient, event, alert_round)", "Each incident is told once."
+        "(incident_id, recipient, event, alert_round)", "Each incident is reported once."
     )
 
 

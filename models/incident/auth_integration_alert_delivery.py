@@ -15,6 +15,39 @@ ALLOWED_NETWORKS = "auth_integration.webhook_allowed_networks"
 MAX_FAILURES = 3  # one after the other; the rest is left to the next run
 MAX_SENT = 20  # incidents that one webhook message lists
 
+_WEBHOOKS = """
+    SELECT n.id, n.state, n.kind, n.alert_round,
+           CASE WHEN i.alert_url IS NOT NULL THEN 'integration:' || i.id
+                WHEN c.alert_url IS NOT NULL THEN 'company:' || c.id END AS recipient,
+           CASE WHEN i.alert_url IS NOT NULL THEN i.id END AS integration_id,
+           CASE WHEN i.alert_url IS NULL THEN c.id END AS company_id
+    FROM auth_integration_incident n
+    LEFT JOIN auth_integration i ON i.id = n.integration_id
+    LEFT JOIN res_company c ON c.id = COALESCE(i.company_id, %(company)s)
+    WHERE n.kind = ANY(%(kinds)s) AND (i.id IS NULL OR i.active)
+      AND (i.alerts_muted_until IS NULL OR i.alerts_muted_until <= %(now)s)
+      AND (n.state = 'open'
+           OR n.state = 'recovered' AND n.closed_at > %(now)s - interval '2 days')
+"""
+_PENDING_WEBHOOKS = f"""
+    WITH target AS ({_WEBHOOKS}), notice AS (
+        SELECT target.*, 'opened' AS event FROM target WHERE state = 'open'
+        UNION ALL
+        SELECT target.*, 'recovered' FROM target
+        WHERE state = 'recovered' AND EXISTS (
+            SELECT FROM auth_integration_alert_line l
+            WHERE l.incident_id = target.id AND l.recipient = target.recipient
+              AND l.event = 'opened' AND l.alert_round = target.alert_round)
+    )
+    SELECT notice.id, notice.event, notice.recipient, notice.integration_id, notice.company_id
+    FROM notice
+    WHERE notice.recipient IS NOT NULL AND NOT EXISTS (
+        SELECT FROM auth_integration_alert_line l
+        WHERE l.incident_id = notice.id AND l.recipient = notice.recipient
+          AND l.event = notice.event AND l.alert_round = notice.alert_round)
+    ORDER BY notice.recipient, notice.id
+"""
+
 
 class AuthIntegrationAlert(models.Model):
     """How messages leave: mail by this very job, webhooks signed, each tried a few times."""
@@ -25,42 +58,11 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _write_webhook_alerts(self):
-        """Write one message for each webhook that is to be told of something."""
+        """Write one message for each webhook that is to be notified of something."""
         self.env.flush_all()
         rules = self.env["auth.integration.alert.rule"]._by_kind()
         rows = self.env["auth.integration.incident"]._run_sql(
-            """
-            WITH target AS (
-                SELECT n.id, n.state, n.kind, n.alert_round,
-                       CASE WHEN i.alert_url IS NOT NULL THEN 'integration:' || i.id
-                            WHEN c.alert_url IS NOT NULL THEN 'company:' || c.id END AS recipient,
-                       CASE WHEN i.alert_url IS NOT NULL THEN i.id END AS integration_id,
-                       CASE WHEN i.alert_url IS NULL THEN c.id END AS company_id
-                FROM auth_integration_incident n
-                LEFT JOIN auth_integration i ON i.id = n.integration_id
-                LEFT JOIN res_company c ON c.id = COALESCE(i.company_id, %(company)s)
-                WHERE n.kind = ANY(%(kinds)s) AND (i.id IS NULL OR i.active)
-                  AND (i.alerts_muted_until IS NULL OR i.alerts_muted_until <= %(now)s)
-                  AND (n.state = 'open'
-                       OR n.state = 'recovered' AND n.closed_at > %(now)s - interval '2 days')
-            ),
-            told AS (
-                SELECT target.*, 'opened' AS event FROM target WHERE state = 'open'
-                UNION ALL
-                SELECT target.*, 'recovered' FROM target
-                WHERE state = 'recovered' AND EXISTS (
-                    SELECT FROM auth_integration_alert_line l
-                    WHERE l.incident_id = target.id AND l.recipient = target.recipient
-                      AND l.event = 'opened' AND l.alert_round = target.alert_round)
-            )
-            SELECT told.id, told.event, told.recipient, told.integration_id, told.company_id
-            FROM told
-            WHERE told.recipient IS NOT NULL AND NOT EXISTS (
-                SELECT FROM auth_integration_alert_line l
-                WHERE l.incident_id = told.id AND l.recipient = told.recipient
-                  AND l.event = told.event AND l.alert_round = told.alert_round)
-            ORDER BY told.recipient, told.id
-            """,
+            _PENDING_WEBHOOKS,
             now=fields.Datetime.now(),
             kinds=list(rules),
             company=self.env["res.company"].sudo().search([], order="id", limit=1).id,
@@ -228,7 +230,7 @@ class AuthIntegrationAlert(models.Model):
 
 
 class AuthIntegrationAlertLine(models.Model):
-    """What a webhook is told of one incident."""
+    """What a webhook gets of one incident."""
 
     _inherit = "auth.integration.alert.line"
 

@@ -8,18 +8,66 @@ from ...tools.incident import kinds, quiet_hours
 MANAGER = "auth_integration.auth_integration_group_manager"
 QUIET_PARAMETER = "auth_integration.alert_quiet_hours"
 QUIET_DEFAULT = "20-7"
-# A recovery that could not be told for so long is no news.
+# A recovery that could not be sent for so long is no news.
 NEWS_PERIOD = timedelta(days=2)
+
+_OWNERS = """
+    SELECT r.integration_id, u.id AS user_id, COALESCE(p.email, '') LIKE '%%_@_%%' AS reachable
+    FROM auth_integration_owner_rel r
+    JOIN res_users u ON u.id = r.user_id AND u.active
+    JOIN res_partner p ON p.id = u.partner_id
+"""
+_OPEN_INCIDENTS = """
+    SELECT n.id, n.kind, n.integration_id, n.alert_round, n.opened_at
+    FROM auth_integration_incident n
+    LEFT JOIN auth_integration i ON i.id = n.integration_id
+    WHERE n.state = 'open' AND n.kind = ANY(%(kinds)s)
+      AND (i.alerts_muted_until IS NULL OR i.alerts_muted_until <= %(now)s)
+      AND (i.id IS NULL OR i.active)
+"""
+_OWNERS_TO_NOTIFY = """
+    SELECT news.id, 'opened' AS event, owner.user_id, news.alert_round
+    FROM news JOIN owner USING (integration_id)
+    WHERE news.kind = ANY(%(of_owners)s)
+"""
+_MANAGERS_TO_NOTIFY = """
+    SELECT news.id, 'opened', m.id, news.alert_round
+    FROM news CROSS JOIN unnest(%(managers)s) m(id)
+    WHERE news.kind = ANY(%(of_managers)s) OR news.opened_at <= %(escalate)s
+       OR NOT EXISTS (
+           SELECT FROM owner
+           WHERE owner.integration_id = news.integration_id AND owner.reachable)
+"""
+_RECIPIENTS_OF_RECOVERY = """
+    SELECT n.id, 'recovered', u.id, n.alert_round
+    FROM auth_integration_incident n
+    JOIN auth_integration_alert_line l ON l.incident_id = n.id AND l.event = 'opened'
+        AND l.alert_round = n.alert_round
+    JOIN auth_integration_alert first ON first.id = l.alert_id
+    JOIN res_users u ON u.id = first.user_id AND u.active
+    WHERE n.state = 'recovered' AND n.closed_at > %(news_since)s
+"""
+_PENDING_NOTICES = f"""
+    WITH owner AS ({_OWNERS}), news AS ({_OPEN_INCIDENTS}), notice AS (
+        {_OWNERS_TO_NOTIFY} UNION {_MANAGERS_TO_NOTIFY} UNION {_RECIPIENTS_OF_RECOVERY}
+    )
+    SELECT notice.id, notice.event, notice.user_id FROM notice
+    WHERE NOT EXISTS (
+        SELECT FROM auth_integration_alert_line l
+        WHERE l.incident_id = notice.id AND l.recipient = 'user:' || notice.user_id
+          AND l.event = notice.event AND l.alert_round = notice.alert_round)
+    ORDER BY notice.user_id, notice.id
+"""
 
 
 class AuthIntegrationAlert(models.Model):
-    """Who is to be told of what, and has not been."""
+    """Who is to be notified of what, and has not been."""
 
     _inherit = "auth.integration.alert"
 
     @api.model
     def _news_by_user(self):
-        """What each person is to be told now.
+        """What each person is to be notified of now.
 
         :return: users to lists of an incident and what happened, ``opened`` or ``recovered``
         :rtype: dict
@@ -29,7 +77,7 @@ class AuthIntegrationAlert(models.Model):
         quiet = self._quiet_hours()
         now = fields.Datetime.now()
         found = {}
-        for incident, event, user in self._untold():
+        for incident, event, user in self._pending_notices():
             if not self._is_urgent(incident) and quiet_hours.ends_at(now, user.tz, quiet):
                 continue
             found.setdefault(user, []).append((incident, event))
@@ -37,7 +85,7 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _begin_new_rounds(self):
-        """Tell anew of what goes on an hour after it was reopened: its end had been told."""
+        """Notify anew of what goes on an hour after it was reopened: its recovery was sent."""
         self.env["auth.integration.incident"]._run_sql(
             """
             UPDATE auth_integration_incident n SET alert_round = n.alert_round + 1
@@ -52,60 +100,18 @@ class AuthIntegrationAlert(models.Model):
         self.env["auth.integration.incident"].invalidate_model()
 
     @api.model
-    def _untold(self):
+    def _pending_notices(self):
         """Each incident, event and person that belong together and of which no line exists.
 
-        Owners are told at once. Administrators are when the rule of its kind says so, when it has
-        been open for long, when nobody owns what failed, and when no owner can be reached. That
-        something works again is told to whoever was told that it failed.
+        Owners are notified at once. Administrators are when the rule of its kind says so, when it
+        has been open for long, when nobody owns what failed, and when no owner can be reached. A
+        recovery goes to the recipients of the failure.
         """
         rules = self.env["auth.integration.alert.rule"]._by_kind()
         now = fields.Datetime.now()
         managers = self.env.ref(MANAGER).sudo().all_user_ids.filtered("active")
         rows = self.env["auth.integration.incident"]._run_sql(
-            """
-            WITH owner AS (
-                SELECT r.integration_id, u.id AS user_id,
-                       COALESCE(p.email, '') LIKE '%%_@_%%' AS reachable
-                FROM auth_integration_owner_rel r
-                JOIN res_users u ON u.id = r.user_id AND u.active
-                JOIN res_partner p ON p.id = u.partner_id
-            ),
-            news AS (
-                SELECT n.id, n.kind, n.integration_id, n.alert_round, n.opened_at
-                FROM auth_integration_incident n
-                LEFT JOIN auth_integration i ON i.id = n.integration_id
-                WHERE n.state = 'open' AND n.kind = ANY(%(kinds)s)
-                  AND (i.alerts_muted_until IS NULL OR i.alerts_muted_until <= %(now)s)
-                  AND (i.id IS NULL OR i.active)
-            ),
-            told AS (
-                SELECT news.id, 'opened' AS event, owner.user_id, news.alert_round
-                FROM news JOIN owner USING (integration_id)
-                WHERE news.kind = ANY(%(of_owners)s)
-                UNION
-                SELECT news.id, 'opened', m.id, news.alert_round
-                FROM news CROSS JOIN unnest(%(managers)s) m(id)
-                WHERE news.kind = ANY(%(of_managers)s) OR news.opened_at <= %(escalate)s
-                   OR NOT EXISTS (
-                       SELECT FROM owner
-                       WHERE owner.integration_id = news.integration_id AND owner.reachable)
-                UNION
-                SELECT n.id, 'recovered', u.id, n.alert_round
-                FROM auth_integration_incident n
-                JOIN auth_integration_alert_line l ON l.incident_id = n.id AND l.event = 'opened'
-                    AND l.alert_round = n.alert_round
-                JOIN auth_integration_alert told ON told.id = l.alert_id
-                JOIN res_users u ON u.id = told.user_id AND u.active
-                WHERE n.state = 'recovered' AND n.closed_at > %(news_since)s
-            )
-            SELECT told.id, told.event, told.user_id FROM told
-            WHERE NOT EXISTS (
-                SELECT FROM auth_integration_alert_line l
-                WHERE l.incident_id = told.id AND l.recipient = 'user:' || told.user_id
-                  AND l.event = told.event AND l.alert_round = told.alert_round)
-            ORDER BY told.user_id, told.id
-            """,
+            _PENDING_NOTICES,
             now=now,
             kinds=list(rules),
             of_owners=[kind for kind, who in rules.items() if who in ("owners", "both")],
@@ -131,7 +137,7 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _is_urgent(self, incident):
-        """Whether it is told in quiet hours too: production that fails, keys in wrong hands."""
+        """Whether it is sent in quiet hours too: production that fails, keys in wrong hands."""
         if incident.environment not in (False, "production"):
             return False
         return kinds.KINDS[incident.kind].urgent

@@ -3,6 +3,7 @@ from odoo.exceptions import UserError, ValidationError
 
 from ...tools.rotation import https_client, signatures
 from ...tools.rotation.secret_box import SecretBoxError, secret_box
+from ..mixins.fresh_identity import require_fresh_identity
 
 
 class AlertTarget(models.AbstractModel):
@@ -78,7 +79,7 @@ class AlertTarget(models.AbstractModel):
 
 
 class AuthIntegration(models.Model):
-    """Who is told of its incidents besides its owners, and when nobody is."""
+    """Who is notified of its incidents besides its owners, and when nobody is."""
 
     _name = "auth.integration"
     _inherit = ["auth.integration", "auth.integration.alert.target.mixin"]
@@ -137,3 +138,21 @@ class ResCompany(models.Model):
 
     alert_url = fields.Char(groups="base.group_system")
     alert_secret_set_at = fields.Datetime(groups="base.group_system")
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        companies = super().create(vals_list)
+        companies._check_new_alert_targets(set())
+        return companies
+
+    def write(self, vals):
+        before = set(self.sudo().mapped("alert_url")) if "alert_url" in vals else None
+        result = super().write(vals)
+        if before is not None:
+            self._check_new_alert_targets(before)
+        return result
+
+    def _check_new_alert_targets(self, before):
+        """Ask for an identity check when alerts go where they did not go before."""
+        if set(self.sudo().mapped("alert_url")) - before - {False}:
+            require_fresh_identity(self.env)

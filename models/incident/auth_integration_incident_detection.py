@@ -55,7 +55,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _set_seen_to(self, moment):
-        """Write it by SQL: caches of other workers need not be told, nobody reads it from there."""
+        """Write it by SQL: caches of other workers need no signal, nobody reads it from there."""
         self._run_sql(
             """
             INSERT INTO ir_config_parameter AS old
@@ -208,16 +208,12 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _detect_silence(self, now):
-        """Open and close incidents of integrations whose expected calls did not come.
+        """Open and close incidents of integrations whose expected calls did not come."""
+        self._close_silent(now)
+        self._open_silent(now)
 
-        One that fails is not silent: that is one incident, not two.
-        """
-        last_success = """
-            GREATEST(i.expected_since, (
-                SELECT s.last_seen FROM auth_attempt s
-                WHERE s.integration_id = i.id AND s.outcome = 'success'
-                ORDER BY s.last_seen DESC LIMIT 1))
-        """
+    def _close_silent(self, now):
+        """Close what was silent and has called, or is expected to call no more."""
         self._run_sql(
             f"""
             UPDATE auth_integration_incident n SET
@@ -236,6 +232,18 @@ class AuthIntegrationIncident(models.Model):
             """,
             now=now,
         )
+
+    def _open_silent(self, now):
+        """Open an incident of each integration whose call is overdue.
+
+        One that fails is not silent: that is one incident, not two.
+        """
+        last_success = """
+            GREATEST(i.expected_since, (
+                SELECT s.last_seen FROM auth_attempt s
+                WHERE s.integration_id = i.id AND s.outcome = 'success'
+                ORDER BY s.last_seen DESC LIMIT 1))
+        """
         self._run_sql(
             f"""
             INSERT INTO auth_integration_incident (

@@ -104,7 +104,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _cron_incidents(self):
-        """Find out what fails and what works again, and tell; entry point of ``ir_cron_incidents``.
+        """Find out what fails and what works again, and notify; called by ``ir_cron_incidents``.
 
         Each step begins with what is in the database and ends with a commit, so a run goes on where
         one before it died. One that fails is logged and left to the next run; the others go on.

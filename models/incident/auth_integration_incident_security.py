@@ -12,7 +12,7 @@ _COLUMNS = """
 
 
 def _event_sql(kind, found):
-    """An INSERT of one kind of event; ``source`` names it, and no event is ever told twice.
+    """An INSERT of one kind of event; ``source`` names it, and no event is ever reported twice.
 
     :param found: a SELECT of ``source``, ``integration_id``, ``key_id``, ``user_id``,
         ``remote_addr``, ``channel``, ``reference``, ``at`` and ``count``
@@ -120,7 +120,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _note_dormant_keys(self):
-        """Remember which keys are dormant: once one is used, its last use tells nothing of it."""
+        """Remember which keys are dormant: once one is used, its last use says nothing of it."""
         now = fields.Datetime.now()
         self._run_sql(
             f"""

@@ -25,7 +25,7 @@ PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")
 
 
 class Following:
-    """Says that an integration and its technical user are archived or restored together already.
+    """Says that an integration and its integration user are archived or restored together already.
 
     An object in the context, which no caller over RPC can send.
     """
@@ -39,7 +39,7 @@ FOLLOWING = {"auth_integration_following": Following()}
 
 
 class AuthIntegration(models.Model):
-    """One external system, the technical user it authenticates as, and who answers for it.
+    """One external system, the integration user it authenticates as, and who answers for it.
 
     What is known of it at this moment is in ``auth_integration_status.py``.
     """
@@ -71,12 +71,12 @@ class AuthIntegration(models.Model):
         copy=False,
         tracking=True,
         help="Short technical name: small letters, digits, “_”, “.” and “-”. It becomes the login"
-        " of the technical user made for it.",
+        " of the integration user made for it.",
     )
     active = fields.Boolean(default=True, tracking=True)
     user_id = fields.Many2one(
         "res.users",
-        "Technical user",
+        "Integration user",
         ondelete="restrict",
         copy=False,
         tracking=True,
@@ -84,12 +84,12 @@ class AuthIntegration(models.Model):
         help="The user this system authenticates as. Leave empty to have one made:"
         " without password, without interactive login, with the least rights.",
     )
-    user_active = fields.Boolean("Technical user active", related="user_id.active")
+    user_active = fields.Boolean("Integration user active", related="user_id.active")
     login = fields.Char(related="user_id.login")
     is_privileged = fields.Boolean(
         compute="_compute_is_privileged",
         compute_sudo=True,
-        help="The technical user has Settings or Access Rights groups.",
+        help="The integration user has Settings or Access Rights groups.",
     )
     owner_ids = fields.Many2many(
         "res.users",
@@ -100,7 +100,7 @@ class AuthIntegration(models.Model):
         tracking=True,
         default=lambda self: False if self.env.su else self.env.user,
         help="Internal users responsible for this integration. An owner can obtain its keys,"
-        " and with a key everything that the technical user may do.",
+        " and with a key everything that the integration user may do.",
     )
     company_id = fields.Many2one("res.company", tracking=True)
     environment = fields.Selection(
@@ -148,7 +148,7 @@ class AuthIntegration(models.Model):
 
     _code_uniq = models.Constraint("unique (code)", "Another integration has this code.")
     _user_uniq = models.Constraint(
-        "unique (user_id)", "This technical user already belongs to another integration."
+        "unique (user_id)", "This integration user already belongs to another integration."
     )
 
     @api.model
@@ -265,7 +265,7 @@ class AuthIntegration(models.Model):
             user = integration.user_id
             if not user:
                 raise ValidationError(
-                    self.env._("An integration needs a technical user to authenticate as.")
+                    self.env._("An integration needs an integration user to authenticate as.")
                 )
             if reason := user._takeover_blocking_reason():
                 raise ValidationError(reason)
@@ -303,21 +303,11 @@ class AuthIntegration(models.Model):
     def _check_may_operate(self):
         """Allow owners of all of these integrations, and managers; see the design.
 
-        :raise AccessError: the current user is neither, or the technical user has
+        :raise AccessError: the current user is neither, or the integration user has
             administration rights and the current user is no Settings administrator
         """
         self._check_is_responsible()
-        if self.env.su or self.env.is_system():
-            return
-        for integration in self.sudo():
-            if integration._is_privileged():
-                raise AccessError(
-                    self.env._(
-                        "The technical user of %(name)s has administration rights. Only a"
-                        " Settings administrator may handle its keys.",
-                        name=integration.name,
-                    )
-                )
+        self._check_may_change()
 
     # CRUD ------------------------------------------------------------------------------------
 
@@ -358,7 +348,7 @@ class AuthIntegration(models.Model):
         return result
 
     def unlink(self):
-        """Delete integrations; their keys end, their technical users are archived and stay."""
+        """Delete integrations; their keys end, their integration users are archived and stay."""
         owners = self.sudo().with_context(active_test=False).owner_ids
         self.env["auth.integration.key"].sudo()._find_unrecorded()
         self.sudo().key_ids._end_live(self.env._("Its integration was deleted"))
@@ -378,7 +368,7 @@ class AuthIntegration(models.Model):
         if users.search_count([("login", "=", code)], limit=1):
             raise UserError(
                 self.env._(
-                    "A user with the login %(login)s exists already. Choose it as technical user,"
+                    "A user with the login %(login)s exists already. Choose it as integration user,"
                     " or choose another code.",
                     login=code,
                 )
@@ -396,7 +386,7 @@ class AuthIntegration(models.Model):
     def _message_auto_subscribe_followers(self, updated_values, default_subtype_ids):
         """Replace the method of ``mail``, which has whoever is in ``user_id`` follow the record.
 
-        The technical user is nobody who reads; whoever has stolen its key would read along.
+        The integration user is nobody who reads; whoever has stolen its key would read along.
         """
         return []
 
@@ -408,8 +398,8 @@ class AuthIntegration(models.Model):
                 owner.group_ids = [Command.link(group.id)]
 
     def _take_users_over(self):
-        """Bring what a technical user has from before under its integration's rules: its keys, and
-        its sessions, which end (:meth:`res.users._session_token_get_values`)."""
+        """Bring what an integration user has from before under its integration's rules: its keys,
+        and its sessions, which end (:meth:`res.users._session_token_get_values`)."""
         users = self.sudo().user_id
         of_users = SQL("user_id IN %s", tuple(users.ids))
         self.env["auth.integration.key"].sudo()._reconcile(of_users)
@@ -423,7 +413,7 @@ class AuthIntegration(models.Model):
         keys._write_native_scopes(SQL("i.id IN %s", tuple(self.ids)))
 
     def _follow_active(self):
-        """Archive and restore the technical user with its integration.
+        """Archive and restore the integration user with its integration.
 
         The user's own flag is what stock Odoo looks at, so the end holds without our code too.
         """
@@ -501,7 +491,7 @@ class AuthIntegration(models.Model):
         return rotation.action_claim()
 
     def action_restore_user(self):
-        """Unarchive the technical user, the fix for ``user_archived``.
+        """Unarchive the integration user, the fix for ``user_archived``.
 
         :raise AccessError: the current user may not restore it on the user form
         """
@@ -509,7 +499,7 @@ class AuthIntegration(models.Model):
         for integration in self.sudo():
             integration.user_id.with_env(self.env).action_unarchive()
             integration.message_post(
-                body=self.env._("%(user)s restored the technical user.", user=self.env.user.name)
+                body=self.env._("%(user)s restored the integration user.", user=self.env.user.name)
             )
         return True
 

@@ -12,7 +12,7 @@ HARMLESS_FIELDS = {"name", "active", "window_start", "window_end", "window_tz", 
 
 
 class AuthIntegrationPolicy(models.Model):
-    """How long keys live, when they are replaced and how the new secret is handed over."""
+    """How long keys live, when they are replaced and how the new secret is delivered."""
 
     _name = "auth.integration.policy"
     _description = "API Key Policy"
@@ -103,7 +103,7 @@ class AuthIntegrationPolicy(models.Model):
 
     @api.model
     def _selection_delivery(self):
-        """How a new key can be handed over; see :class:`AuthIntegrationDelivery`."""
+        """How a new key can be delivered; see :class:`AuthIntegrationDelivery`."""
         methods = self.env["auth.integration.delivery"]._all()
         return [(code, method._label()) for code, method in sorted(methods.items())]
 

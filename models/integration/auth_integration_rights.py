@@ -97,7 +97,7 @@ class AuthIntegration(models.Model):
                 raise AccessError(
                     self.env._(
                         "The integration user of %(name)s has administration rights. Only a"
-                        " Settings administrator may change this integration.",
+                        " Settings administrator may change this integration or its keys.",
                         name=integration.name,
                     )
                 )

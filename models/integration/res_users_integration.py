@@ -9,7 +9,7 @@ class ResUsers(models.Model):
     _inherit = "res.users"
 
     def _integration(self):
-        """The integration whose technical user this is, archived ones included; or none."""
+        """The integration whose integration user this is, archived ones included; or none."""
         return (
             self.env["auth.integration"]
             .sudo()
@@ -18,7 +18,7 @@ class ResUsers(models.Model):
         )
 
     def _integration_users(self):
-        """Those of these users that are technical users of an integration."""
+        """Those of these users that are integration users of an integration."""
         return (
             self.env["auth.integration"]
             .sudo()
@@ -28,7 +28,7 @@ class ResUsers(models.Model):
         )
 
     def _takeover_blocking_reason(self):
-        """Why this user can never be an integration's technical user, or False.
+        """Why this user can never be an integration's integration user, or False.
 
         :rtype: str | bool
         """

@@ -21,6 +21,29 @@ LIVE_STATES = ("pending", "active", "retiring")
 UTC_NOW = SQL(NOW_SQL)
 STATEMENT_NOW = SQL(STATEMENT_NOW_SQL)
 
+_RECORD_GENERATED = """
+    INSERT INTO auth_integration_key (
+        apikey_id, name, user_id, login, integration_id, scope, prefix, hash, digest,
+        issued_at, issued_by, replace_by, expires_at, use_count, replaces_id,
+        create_uid, create_date, write_uid, write_date
+    )
+    SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key,
+           made.digest, n.create_date, %(uid)s, made.replace_by, n.expiration_date,
+           0, made.replaces_id, %(uid)s, %(now)s, %(uid)s, %(now)s
+    FROM unnest(
+        %(users)s::integer[], %(prefixes)s::varchar[], %(digests)s::varchar[],
+        %(replaced)s::integer[], %(replace_by)s::timestamp[]
+    ) AS made (user_id, prefix, digest, replaces_id, replace_by)
+    JOIN LATERAL (
+        SELECT * FROM res_users_apikeys
+        WHERE user_id = made.user_id AND index = made.prefix
+        ORDER BY id DESC LIMIT 1
+    ) n ON TRUE
+    JOIN res_users u ON u.id = n.user_id
+    LEFT JOIN auth_integration i ON i.user_id = n.user_id
+    RETURNING id, digest
+"""
+
 
 class KeyRequest(NamedTuple):
     """A key that :meth:`AuthIntegrationKey._issue_all` is to make."""
@@ -225,7 +248,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _issue(self, integration, name, expires_at=False):
-        """Issue a native key for an integration's technical user and record it.
+        """Issue a native key for an integration's integration user and record it.
 
         Mirrors what :meth:`res.users.apikeys.description.make_key` does for the current user;
         that one cannot make a key for anybody else.
@@ -263,7 +286,7 @@ class AuthIntegrationKey(models.Model):
         if not integration.active or not integration.user_id.active:
             raise UserError(
                 self.env._(
-                    "The technical user of %(name)s is archived: a new key would not work."
+                    "The integration user of %(name)s is archived: a new key would not work."
                     " Restore it first.",
                     name=integration.name,
                 )
@@ -340,28 +363,7 @@ class AuthIntegrationKey(models.Model):
         digests = [IdentityCache.digest(secret) for secret in secrets]
         rows = self.env.execute_query(
             SQL(
-                """
-                INSERT INTO auth_integration_key (
-                    apikey_id, name, user_id, login, integration_id, scope, prefix, hash, digest,
-                    issued_at, issued_by, replace_by, expires_at, use_count, replaces_id,
-                    create_uid, create_date, write_uid, write_date
-                )
-                SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key,
-                       made.digest, n.create_date, %(uid)s, made.replace_by, n.expiration_date,
-                       0, made.replaces_id, %(uid)s, %(now)s, %(uid)s, %(now)s
-                FROM unnest(
-                    %(users)s::integer[], %(prefixes)s::varchar[], %(digests)s::varchar[],
-                    %(replaced)s::integer[], %(replace_by)s::timestamp[]
-                ) AS made (user_id, prefix, digest, replaces_id, replace_by)
-                JOIN LATERAL (
-                    SELECT * FROM res_users_apikeys
-                    WHERE user_id = made.user_id AND index = made.prefix
-                    ORDER BY id DESC LIMIT 1
-                ) n ON TRUE
-                JOIN res_users u ON u.id = n.user_id
-                LEFT JOIN auth_integration i ON i.user_id = n.user_id
-                RETURNING id, digest
-                """,
+                _RECORD_GENERATED,
                 users=list(user_ids),
                 prefixes=[secret[:8] for secret in secrets],
                 digests=digests,
@@ -558,7 +560,7 @@ class AuthIntegrationKey(models.Model):
 
     def _impact_warning(self):
         """Say who is refused when these keys end, or return False when nobody is."""
-        # With the others of a list: what is told of the keys is read for all of them at once.
+        # With the others of a list: what is shown of the keys is read for all of them at once.
         live = self.filtered("is_live").with_prefetch(self._prefetch_ids)
         if not live:
             return False

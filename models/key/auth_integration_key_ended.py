@@ -10,7 +10,7 @@ from .auth_integration_key import STATEMENT_NOW
 from .auth_integration_key_end import MANAGER
 
 UNDO_PERIOD = timedelta(hours=1)
-# A caller whom nobody told of the new key is late for so long; later, nobody forgot it.
+# An external system that still has the old key is late for so long; after that it is suspicious.
 EXPECTED_REUSE_DAYS = 14
 
 
@@ -19,7 +19,7 @@ class AuthIntegrationKey(models.Model):
 
     _inherit = "auth.integration.key"
 
-    reuse_told_at = fields.Datetime(
+    reuse_notified_at = fields.Datetime(
         readonly=True, help="Uses after its end up to this moment were reported."
     )
 
@@ -38,16 +38,17 @@ class AuthIntegrationKey(models.Model):
                 """
                 SELECT k.id FROM auth_integration_key k
                 WHERE k.end_kind = 'superseded' AND k.integration_id IS NOT NULL
-                  AND (k.reuse_told_at IS NULL OR k.reuse_told_at < %(now)s - interval '1 day')
+                  AND (k.reuse_notified_at IS NULL
+                       OR k.reuse_notified_at < %(now)s - interval '1 day')
                   AND EXISTS (
                       SELECT FROM auth_attempt a
                       WHERE a.key_id = k.id AND a.cause = 'key_superseded'
-                        AND a.last_seen > COALESCE(k.reuse_told_at, k.ended_at))
-                  -- Not what an incident has told already.
+                        AND a.last_seen > COALESCE(k.reuse_notified_at, k.ended_at))
+                  -- Not what an alert has reported already.
                   AND NOT EXISTS (
                       SELECT FROM auth_integration_incident n
                       WHERE n.key_id = k.id AND n.last_failure_at >= k.ended_at
-                        AND n.opened_at > COALESCE(k.reuse_told_at, '-infinity'))
+                        AND n.opened_at > COALESCE(k.reuse_notified_at, '-infinity'))
                 ORDER BY k.id
                 """,
                 now=STATEMENT_NOW,
@@ -77,21 +78,21 @@ class AuthIntegrationKey(models.Model):
                 integration=self.integration_id.id,
                 end=self.ended_at,
                 key=self.id,
-                since=self.reuse_told_at or self.ended_at,
+                since=self.reuse_notified_at or self.ended_at,
             )
         )
         if not rows:
             return
         late_until = self.ended_at + timedelta(days=EXPECTED_REUSE_DAYS)
         unexpected_callers = [row for row in rows if not row[3] or row[2] > late_until]
-        self.reuse_told_at = max(row[2] for row in rows)
-        told = self.integration_id.owner_ids
+        self.reuse_notified_at = max(row[2] for row in rows)
+        recipients = self.integration_id.owner_ids
         if unexpected_callers:
-            told |= self.env.ref(MANAGER).sudo().all_user_ids
+            recipients |= self.env.ref(MANAGER).sudo().all_user_ids
         self.env["auth.integration.rotation"]._notify_about(
             self.integration_id,
             self._reuse_text(unexpected_callers or rows, bool(unexpected_callers)),
-            told,
+            recipients,
         )
 
     def _reuse_text(self, rows, suspicious):

@@ -54,7 +54,7 @@ class AuthIntegrationKey(models.Model):
         return changed
 
     def _follow_native_scope_sql(self, condition):
-        """Follow a native scope that somebody set by SQL; that none was set tells nothing.
+        """Follow a native scope that somebody set by SQL; that none was set means nothing.
 
         Such a scope covers less than none does.
         """

@@ -175,42 +175,18 @@ class AuthIntegrationKey(models.Model):
 
         :return: their number
         """
-        self.env.cr.execute(
-            SQL(
-                """
-                UPDATE res_users_apikeys n
-                SET expiration_date = COALESCE(k.ended_at, %(now)s)
-                FROM auth_integration_key k
-                WHERE n.key = k.hash
-                  AND COALESCE(n.expiration_date, 'infinity') > COALESCE(k.ended_at, %(now)s)
-                  AND CASE WHEN n.id = k.apikey_id
-                      THEN k.ended_at IS NOT NULL AND NOT EXISTS (
-                          SELECT FROM auth_integration_key live
-                          WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
-                      ELSE NOT EXISTS (
-                          SELECT FROM auth_integration_key first
-                          WHERE first.prefix = k.prefix AND first.hash = k.hash
-                            AND first.id < k.id)
-                      END
-                  AND %(condition)s
-                RETURNING k.id
-                """,
-                condition=condition,
-                now=UTC_NOW,
-            )
-        )
+        self.env.cr.execute(self._expire_resurrected_sql(condition))
         found = self.browse({id_ for (id_,) in self.env.cr.fetchall()})
         found.invalidate_recordset()
-        risen = found.filtered("ended_at")
-        prefixes = sorted(set(risen.mapped("prefix")))
-        for key in found - risen:
+        resurrected = found.filtered("ended_at")
+        for key in found - resurrected:
             key._add_to_history(
                 self.env._(
                     "Odoo's own table had a copy of this key. The copy was ended: it would have"
                     " outlived the key."
                 )
             )
-        for key in risen:
+        for key in resurrected:
             key._add_to_history(
                 self.env._(
                     "Odoo's own table accepted this key again, as after a restored backup. The"
@@ -218,13 +194,39 @@ class AuthIntegrationKey(models.Model):
                 )
             )
         self.flush_model()
-        if prefixes:
+        if resurrected:
+            prefixes = sorted(set(resurrected.mapped("prefix")))
             _logger.info(
                 "%s API keys that had ended were alive again in Odoo's own table: %s",
                 len(prefixes),
                 ", ".join(prefixes[:20]),
             )
         return len(found)
+
+    def _expire_resurrected_sql(self, condition):
+        """End the native keys whose record has ended, and all but the first copy of a key."""
+        return SQL(
+            """
+            UPDATE res_users_apikeys n
+            SET expiration_date = COALESCE(k.ended_at, %(now)s)
+            FROM auth_integration_key k
+            WHERE n.key = k.hash
+              AND COALESCE(n.expiration_date, 'infinity') > COALESCE(k.ended_at, %(now)s)
+              AND CASE WHEN n.id = k.apikey_id
+                  THEN k.ended_at IS NOT NULL AND NOT EXISTS (
+                      SELECT FROM auth_integration_key live
+                      WHERE live.apikey_id = n.id AND live.ended_at IS NULL)
+                  ELSE NOT EXISTS (
+                      SELECT FROM auth_integration_key first
+                      WHERE first.prefix = k.prefix AND first.hash = k.hash
+                        AND first.id < k.id)
+                  END
+              AND %(condition)s
+            RETURNING k.id
+            """,
+            condition=condition,
+            now=UTC_NOW,
+        )
 
     def _reconcile_ended_sql(self, condition=None):
         """Write down the ends that came by date, or by a native row that is no more."""

@@ -65,9 +65,7 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         self._check_may_operate()
         wizard = self.env["auth.integration.second.factor"].create({"integration_id": self.id})
-        return wizard._get_records_action(
-            name=self.env._("Set Up Second Factor"), target="new"
-        )
+        return wizard._action_open()
 
     @fresh_identity
     def action_remove_totp(self):

@@ -16,9 +16,9 @@ GC_BATCH = 20  # each may have thousands of lines
 
 
 class AuthIntegrationDigest(models.Model):
-    """What one person was told on one day of the keys that need to be replaced.
+    """What one person was notified of on one day: keys that need to be replaced.
 
-    Its rows are what keeps a second run from telling the same again: one digest per person and
+    Its rows are what keeps a second run from sending the same again: one digest per person and
     day, and each notice of a key once.  The mail is queued in the transaction that writes
     them, so there is neither a mail without a row nor a row without a mail.
     """
@@ -61,7 +61,7 @@ class AuthIntegrationDigest(models.Model):
     def _pending(self, users=None):
         """Notices that are due and were not given.
 
-        An owner hears of each of his integrations' keys; an administrator of integrations of
+        An owner hears of each key of their integrations; an administrator of integrations of
         those that are past their ``replace_by``, as often as an owner.
 
         :param users: only theirs
@@ -70,10 +70,10 @@ class AuthIntegrationDigest(models.Model):
         """
         return self.env.execute_query(
             SQL(
-                "%s ORDER BY told.user_id, told.replace_by, told.id",
+                "%s ORDER BY notice.user_id, notice.replace_by, notice.id",
                 self._pending_sql(
-                    SQL("told.user_id, told.id, told.replace_by, told.ends_at, told.days,"
-                        " told.overdue"),
+                    SQL("notice.user_id, notice.id, notice.replace_by, notice.ends_at, notice.days,"
+                        " notice.overdue"),
                     users,
                 ),
             )
@@ -81,73 +81,79 @@ class AuthIntegrationDigest(models.Model):
 
     @api.model
     def _pending_sql(self, columns, users=None):
-        """The query of :meth:`_pending` for some columns of ``told``, in any order."""
+        """The query of :meth:`_pending` for some columns of ``notice``, in any order."""
         self.env.flush_all()
-        keys = self.env["auth.integration.key"]
         managers = self.env.ref("auth_integration.auth_integration_group_manager").sudo()
-        longest = (
-            self.env["auth.integration.policy"]
-            .with_context(active_test=False)
-            .search([], order="rotation_lead_days desc", limit=1)
-        )
         return SQL(
             """
-            WITH noticed AS (
-                SELECT k.id, k.replace_by, %(end)s AS ends_at, i.id AS integration_id,
-                       min(notice.days) AS days, k.replace_by <= %(now)s AS overdue
-                FROM auth_integration_key k
-                JOIN auth_integration i ON i.id = k.integration_id AND i.active
-                JOIN auth_integration_policy p ON p.id = i.policy_id
-                JOIN LATERAL %(notices)s notice
-                    ON k.replace_by::date - %(now)s::date <= notice.days
-                LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
-                WHERE k.ended_at IS NULL AND k.retire_at IS NULL AND %(live)s
-                  AND k.replace_by <= %(now)s + make_interval(days => %(longest_lead)s + 1)
-                  AND k.replace_by <= %(now)s + make_interval(days => p.rotation_lead_days + 1)
-                  AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
-                           AND older.ended_at IS NULL)
-                  AND NOT EXISTS (
-                      SELECT FROM auth_integration_rotation r
-                      WHERE r.old_key_id = k.id AND r.cancelled_at IS NULL
-                        AND r.postponed_until > %(now)s)
-                GROUP BY k.id, i.id
-            ),
-            told AS (
-                SELECT o.user_id, noticed.* FROM noticed
+            WITH due AS (%(due)s),
+            notice AS (
+                SELECT o.user_id, due.* FROM due
                 JOIN auth_integration_owner_rel o USING (integration_id)
                 UNION
-                SELECT m.id, noticed.* FROM noticed
-                JOIN res_users m ON m.id = ANY(%(managers)s) WHERE noticed.overdue
+                SELECT m.id, due.* FROM due
+                JOIN res_users m ON m.id = ANY(%(managers)s) WHERE due.overdue
             )
             SELECT %(columns)s
-            FROM told JOIN res_users u ON u.id = told.user_id AND u.active
+            FROM notice JOIN res_users u ON u.id = notice.user_id AND u.active
             WHERE NOT EXISTS (
                 SELECT FROM auth_integration_digest_line l
-                WHERE l.key_id = told.id AND l.user_id = told.user_id
-                  AND l.replace_by = told.replace_by AND l.days <= told.days)
+                WHERE l.key_id = notice.id AND l.user_id = notice.user_id
+                  AND l.replace_by = notice.replace_by AND l.days <= notice.days)
               AND NOT EXISTS (
                 SELECT FROM auth_integration_digest today
-                WHERE today.user_id = told.user_id AND today.day = %(now)s::date)
+                WHERE today.user_id = notice.user_id AND today.day = %(now)s::date)
               AND %(users)s
             """,
             columns=columns,
+            due=self._due_notices_sql(),
+            now=STATEMENT_NOW,
+            managers=list(managers.all_user_ids.ids),
+            users=SQL("notice.user_id IN %s", tuple(users.ids)) if users else SQL("TRUE"),
+        )
+
+    @api.model
+    def _due_notices_sql(self):
+        """The keys that somebody is to be notified of, each with its latest notice."""
+        keys = self.env["auth.integration.key"]
+        policies = self.env["auth.integration.policy"].with_context(active_test=False)
+        longest = policies.search([], order="rotation_lead_days desc", limit=1)
+        return SQL(
+            """
+            SELECT k.id, k.replace_by, %(end)s AS ends_at, i.id AS integration_id,
+                   min(notice.days) AS days, k.replace_by <= %(now)s AS overdue
+            FROM auth_integration_key k
+            JOIN auth_integration i ON i.id = k.integration_id AND i.active
+            JOIN auth_integration_policy p ON p.id = i.policy_id
+            JOIN LATERAL %(notices)s notice
+                ON k.replace_by::date - %(now)s::date <= notice.days
+            LEFT JOIN auth_integration_key older ON older.id = k.replaces_id
+            WHERE k.ended_at IS NULL AND k.retire_at IS NULL AND %(live)s
+              AND k.replace_by <= %(now)s + make_interval(days => %(longest_lead)s + 1)
+              AND k.replace_by <= %(now)s + make_interval(days => p.rotation_lead_days + 1)
+              AND NOT (k.first_used_at IS NULL AND older.id IS NOT NULL
+                       AND older.ended_at IS NULL)
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_rotation r
+                  WHERE r.old_key_id = k.id AND r.cancelled_at IS NULL
+                    AND r.postponed_until > %(now)s)
+            GROUP BY k.id, i.id
+            """,
             now=STATEMENT_NOW,
             longest_lead=longest.rotation_lead_days,
             end=keys._effective_end_sql("k"),
             live=keys._is_live_sql("k"),
             notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
-            managers=list(managers.all_user_ids.ids),
-            users=SQL("told.user_id IN %s", tuple(users.ids)) if users else SQL("TRUE"),
         )
 
     @api.model
     def _people_to_notify(self):
-        rows = self.env.execute_query(self._pending_sql(SQL("DISTINCT told.user_id")))
+        rows = self.env.execute_query(self._pending_sql(SQL("DISTINCT notice.user_id")))
         return sorted(user_id for [user_id] in rows)
 
     @api.model
     def _send(self, user):
-        """Tell one person everything that is due, in one mail.
+        """Send one person everything that is due, in one mail.
 
         :raise SerializationFailure: (of psycopg2.errors) another run has just done so
         """

@@ -6,6 +6,7 @@ from ...tools.key import key_end
 from ...tools.rotation import rotation_states
 from ...tools.row_locks import wait_and_lock
 from ..key.auth_integration_key import ENDED_STATES, UTC_NOW, KeyRequest
+from ..mixins.fresh_identity import fresh_identity
 
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
 # Live new keys that nobody has used: beyond, somebody should look.
@@ -137,7 +138,7 @@ class AuthIntegrationRotation(models.Model):
                 WHEN rotation_new.used AND rotation_old.state IN %(ended)s THEN 'done'
                 WHEN rotation_new.used OR rotation_old.state = 'retiring' THEN 'overlap'
                 WHEN rotation_old.state = 'superseded' THEN 'done'
-                WHEN rotation_old.state IN %(ended)s AND rotation_old.taken_over THEN 'done'
+                WHEN rotation_old.state IN %(ended)s AND rotation_old.replaced THEN 'done'
                 WHEN rotation_new.pending AND %(r)s.delivered_at IS NULL THEN 'delivering'
                 WHEN rotation_new.pending THEN 'delivered'
                 WHEN rotation_old.state = 'revoked' THEN 'cancelled'
@@ -156,7 +157,7 @@ class AuthIntegrationRotation(models.Model):
         """
         return SQL(
             """LATERAL (
-                SELECT %(state)s AS state, %(old)s.replaced_by_id IS NOT NULL AS taken_over
+                SELECT %(state)s AS state, %(old)s.replaced_by_id IS NOT NULL AS replaced
             ) rotation_old, LATERAL (
                 SELECT bool_or(new_key.first_used_at IS NOT NULL) AS used, bool_or(TRUE) AS pending
                 FROM auth_integration_key new_key
@@ -229,7 +230,7 @@ class AuthIntegrationRotation(models.Model):
         """Make the new key and hand it to the current user; no secret exists before.
 
         Claiming again before the first use (the first answer was lost) gives a sibling, and the
-        owners are told.
+        owners are notified.
 
         :return: the secret, and the record of the new key
         :raise UserError: the rotation is over, or the database is a copy
@@ -317,7 +318,7 @@ class AuthIntegrationRotation(models.Model):
     def _notify(self, text, users=None):
         """Note something in the integration's history, and send it to some people.
 
-        In the name of the system: a technical user has no address to write from. A copy of the
+        In the name of the system: an integration user has no address to write from. A copy of the
         database sends nothing.
         """
         for rotation in self:
@@ -402,10 +403,12 @@ class AuthIntegrationRotation(models.Model):
                            " replace. Revoke a key instead.")
             )
 
+    @fresh_identity
     def action_cancel(self):
-        """Cancel rotations; new keys already handed over and never used end.
+        """Cancel rotations; new keys already delivered and never used end.
 
-        The old key goes on to its own end; its next notice opens another rotation.
+        The old key goes on to its own end; its next notice opens another rotation. It revokes
+        keys, so it takes the identity check that revoking takes.
         """
         for rotation in self:
             rotation.integration_id._check_may_operate()
@@ -433,7 +436,7 @@ class AuthIntegrationRotation(models.Model):
     def _check_unused_siblings(self):
         """Keep a rotation from giving new keys without end.
 
-        :raise UserError: several were handed over, and none was used
+        :raise UserError: several were delivered, and none was used
         """
         if (count := len(self._unused_new_keys())) >= MAX_UNUSED:
             raise UserError(

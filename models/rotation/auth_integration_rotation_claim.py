@@ -8,7 +8,7 @@ from .auth_integration_rotation import CLAIM_ACTIVITY
 
 
 class AuthIntegrationRotation(models.Model):
-    """How owners are asked to claim a new key, and told that nothing is left to claim."""
+    """How owners are asked to claim a new key, and notified that nothing is left to claim."""
 
     _inherit = "auth.integration.rotation"
 

@@ -174,7 +174,7 @@ class AuthIntegrationRotation(models.Model):
         self.write({"tries": self.tries - 1, "next_try_at": False})
 
     def _reject(self, new_key, reason):
-        """End a key that surely did not arrive, and tell the owners the first time."""
+        """End a key that surely did not arrive, and notify the owners the first time."""
         first = not self.last_error and self.tries <= 1
         self._end_unsent(new_key)
         self._note_failure(reason)

@@ -6,23 +6,23 @@ from odoo.tools import SQL
 from ...tools.row_locks import wait_and_lock
 from ..key.auth_integration_key import STATEMENT_NOW
 
-# A system that has taken the new key may finish for so long what it began with the old one.
+# A system that has the new key may finish for so long what it began with the old one.
 GRACE = timedelta(hours=1)
 
 
 class AuthIntegrationRotation(models.Model):
-    """What people are told of an overlap: that it has begun, and who will be refused after it.
+    """What people learn of an overlap: that it has begun, and who will be refused after it.
 
     A key's first use begins it: :meth:`auth.integration.key._confirm_first_use`.
     """
 
     _inherit = "auth.integration.rotation"
 
-    stragglers = fields.Char(
-        "Old key still used from", compute="_compute_stragglers", compute_sudo=True
+    late_callers = fields.Char(
+        "Old key still used from", compute="_compute_late_callers", compute_sudo=True
     )
-    stragglers_told_at = fields.Datetime(
-        readonly=True, help="When the owners were told who still calls with the old key."
+    late_callers_notified_at = fields.Datetime(
+        readonly=True, help="When the owners were notified who still calls with the old key."
     )
 
     @api.model
@@ -56,16 +56,16 @@ class AuthIntegrationRotation(models.Model):
             )
         rotations.announced_at = fields.Datetime.now()
 
-    # Stragglers: who still calls with the old key --------------------------------------------
+    # Late callers: who still calls with the old key --------------------------------------------
 
-    def _compute_stragglers(self):
+    def _compute_late_callers(self):
         """The addresses, the last to call first; empty outside of an overlap."""
-        found = dict(self._stragglers(SQL("r.id IN %s", tuple(self.ids)))) if self.ids else {}
+        found = dict(self._late_callers(SQL("r.id IN %s", tuple(self.ids)))) if self.ids else {}
         for rotation in self:
-            rotation.stragglers = found.get(rotation.id, False)
+            rotation.late_callers = found.get(rotation.id, False)
 
     @api.model
-    def _stragglers(self, condition):
+    def _late_callers(self, condition):
         """Find who still calls with the old key of rotations in their overlap.
 
         :param SQL condition: on the rotation ``r``, its old key ``o`` and the new one ``n``
@@ -92,20 +92,20 @@ class AuthIntegrationRotation(models.Model):
         )
 
     @api.model
-    def _rotations_with_stragglers(self):
-        """Rotations whose overlap is half over, with stragglers nobody was told of."""
+    def _rotations_with_late_callers(self):
+        """Rotations whose overlap is half over, with late callers that nobody was notified of."""
         half_over = SQL(
-            "r.stragglers_told_at IS NULL"
+            "r.late_callers_notified_at IS NULL"
             " AND %s >= n.first_used_at + (o.retire_at - n.first_used_at) / 2",
             STATEMENT_NOW,
         )
-        return [rotation_id for rotation_id, _addresses in self._stragglers(half_over)]
+        return [rotation_id for rotation_id, _addresses in self._late_callers(half_over)]
 
-    def _notify_of_stragglers(self, rotation_ids):
-        """Tell the owners, once in each overlap, while there is time to do something."""
+    def _notify_of_late_callers(self, rotation_ids):
+        """Notify the owners, once in each overlap, while there is time to do something."""
         rotations = self.browse(rotation_ids)
         wait_and_lock(rotations)
-        rotations = rotations.filtered(lambda rotation: not rotation.stragglers_told_at)
+        rotations = rotations.filtered(lambda rotation: not rotation.late_callers_notified_at)
         for rotation in rotations:
             rotation._notify(
                 self.env._(
@@ -114,9 +114,9 @@ class AuthIntegrationRotation(models.Model):
                     " from then on: install the new key there too.",
                     old=rotation.old_key_id.prefix,
                     new=rotation.new_key_id.prefix,
-                    addresses=rotation.stragglers,
+                    addresses=rotation.late_callers,
                     end=fields.Datetime.to_string(rotation.deadline),
                 ),
                 rotation.integration_id.owner_ids,
             )
-        rotations.stragglers_told_at = fields.Datetime.now()
+        rotations.late_callers_notified_at = fields.Datetime.now()

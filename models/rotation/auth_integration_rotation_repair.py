@@ -38,14 +38,14 @@ class AuthIntegrationRotation(models.Model):
             {
                 "delivered_at": False,
                 "announced_at": False,
-                "stragglers_told_at": False,
+                "late_callers_notified_at": False,
                 "new_key_id": False,
             }
         )
 
     @api.model
     def _unneeded_siblings(self, among=None):
-        """New keys never used although a sibling is: handed over while it was first used.
+        """New keys never used although a sibling is: delivered while it was first used.
 
         :param among: only these ids
         """

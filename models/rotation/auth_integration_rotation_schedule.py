@@ -44,7 +44,7 @@ class AuthIntegrationRotation(models.Model):
                 (integrations._secrets_of_old_keys, integrations._encrypt_again, 1),
                 (self._rotations_to_deliver, self._deliver, BATCH),
                 (self._rotations_to_announce, self._announce, BATCH),
-                (self._rotations_with_stragglers, self._notify_of_stragglers, BATCH),
+                (self._rotations_with_late_callers, self._notify_of_late_callers, BATCH),
                 (self._reused_keys, self._report_reuse, 1),
                 (self._missing_activities, self._ask_owners, BATCH),
                 (self._stale_activities, self._close_stale, BATCH),

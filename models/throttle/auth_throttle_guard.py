@@ -172,7 +172,7 @@ class AuthThrottle(models.AbstractModel):
         return max(base_users.MIN_ROUNDS, int(rounds))
 
     def _trigger_notice(self):
-        """Have the user of an attacked login told, soon; see :meth:`_notify_users`."""
+        """Have the user of an attacked login notified, soon; see :meth:`_notify_users`."""
         if _notices.admit() is None:
             return
         try:
@@ -180,7 +180,7 @@ class AuthThrottle(models.AbstractModel):
                 env = api.Environment(cr, SUPERUSER_ID, {})
                 env.ref("auth_integration.ir_cron_throttle_notice")._trigger()
         except Exception:
-            _logger.exception("The users of attacked logins are told later")
+            _logger.exception("The users of attacked logins are notified later")
 
 
 def _is_busy(error):

@@ -19,7 +19,7 @@ class AuthThrottle(models.AbstractModel):
     def _cron_notify(self):
         """Tell each user whose login is attacked from many addresses, once per window.
 
-        A copy of the database tells nobody.
+        A copy of the database notifies nobody.
         """
         if not self.env["auth.integration.database"]._is_copy():
             self._notify_users()

@@ -150,7 +150,7 @@ class TestAttemptExplanation(IntegrationCommon):
         )
         attempt = self._attempt("user_unknown", integration=nobody, login=described)
         self.assertIn("“warehouse”", attempt.case_explanation)
-        self.assertIn("technical user of Warehouse", attempt.case_explanation)
+        self.assertIn("integration user of Warehouse", attempt.case_explanation)
         self.assertEqual(self._fixes(attempt), {"open"})
         self.assertEqual(attempt.action_fix_open()["res_id"], self.foreign.id)
 

@@ -207,7 +207,7 @@ class TestDiagnosis(IntegrationCommon):
             line.action_fix()
         line.with_user(self.system).action_fix()
         self.assertTrue(self.integration.user_id.active)
-        self.assertIn("Sys Administrator restored the technical user", self._history())
+        self.assertIn("Sys Administrator restored the integration user", self._history())
 
     def test_issue_key(self):
         self.key.revoke("gone")

@@ -357,7 +357,7 @@ class TestFinding(IntegrationCommon):
             self.assertFalse(self.integration.user_id.active)
         self._finding("archived_user_live_key", self.system).action_restore_user()
         self.assertTrue(self.integration.user_id.active)
-        self.assertIn("Sys Administrator restored the technical user", self._history())
+        self.assertIn("Sys Administrator restored the integration user", self._history())
 
     def test_an_owner_who_is_an_integration_user(self):
         """From before that was refused."""

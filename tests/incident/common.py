@@ -87,7 +87,7 @@ class IncidentCommon(IntegrationCommon):
     def _open(self):
         return self.incidents.search([("state", "=", "open")])
 
-    def _told(self, user=None):
+    def _alerts_to(self, user=None):
         """The messages that people were sent, in order."""
         domain = [("user_id", "=", user.id)] if user else [("user_id", "!=", False)]
         return self.alerts.search([*domain, ("week", "=", False)], order="id")

@@ -16,7 +16,7 @@ class TestIncidentAlert(IncidentCommon):
     """Who is told, when, and once; what the message says; what happens when it cannot be sent."""
 
     def _mails(self, user):
-        return self._told(user).mail_id
+        return self._alerts_to(user).mail_id
 
     def test_owner_is_told_once(self):
         self._fail("key_expired")
@@ -28,7 +28,7 @@ class TestIncidentAlert(IncidentCommon):
         for text in ("What to do:", "203.0.113.7", "ABCDE-12345", "Production", "UTC"):
             self.assertIn(text, mail.body_html)
         self.assertEqual(self._open().notified_at, self.now)
-        self.assertEqual(self._told().user_id, self.owner)
+        self.assertEqual(self._alerts_to().user_id, self.owner)
         for _again in range(5):
             self._fail("key_expired")
             self._pass(minutes=10)
@@ -42,7 +42,7 @@ class TestIncidentAlert(IncidentCommon):
         self._succeed()
         self._run()
         self._run()
-        _failed, recovered = self._told(self.owner)
+        _failed, recovered = self._alerts_to(self.owner)
         self.assertIn("works again after 1 h 5 min", recovered.mail_id.subject)
         self.assertEqual(self.incidents.search([]).recovery_notified_at, self.now)
 
@@ -64,7 +64,7 @@ class TestIncidentAlert(IncidentCommon):
         self._pass(hours=5)
         self._run()
         self.assertFalse(self.integration.activity_ids)
-        self.assertEqual(len(self._told()), 1)
+        self.assertEqual(len(self._alerts_to()), 1)
 
     def test_a_hundred_failing_together_are_one_message(self):
         others = self.env["auth.integration"].create(
@@ -82,13 +82,13 @@ class TestIncidentAlert(IncidentCommon):
         self.assertIn("100 incidents", mail.subject)
         self.assertIn("more.", mail.body_html)
         self.assertLess(len(mail.body_html), 100_000)
-        self.assertEqual(len(self._told(self.owner).line_ids), 100)
+        self.assertEqual(len(self._alerts_to(self.owner).line_ids), 100)
         self._pass(minutes=1)
         for other in others:
             self._succeed(integration=other, key=None)
         self._run()
-        self.assertEqual(len(self._told(self.owner)), 2)
-        self.assertIn("100 API integrations work again", self._told(self.owner)[1].subject)
+        self.assertEqual(len(self._alerts_to(self.owner)), 2)
+        self.assertIn("100 API integrations work again", self._alerts_to(self.owner)[1].subject)
 
     def test_reopened_within_the_hour_nothing_new_is_sent(self):
         for _turn in range(3):
@@ -98,38 +98,38 @@ class TestIncidentAlert(IncidentCommon):
             self._succeed()
             self._run()
             self._pass(minutes=2)
-        self.assertEqual(len(self._told(self.owner)), 2)
+        self.assertEqual(len(self._alerts_to(self.owner)), 2)
         self._fail(count=3)
         self._run()
         self._pass(minutes=59)
         self._run()
-        self.assertEqual(len(self._told(self.owner)), 2)
+        self.assertEqual(len(self._alerts_to(self.owner)), 2)
         self._pass(minutes=2)
         self._run()
-        self.assertEqual(len(self._told(self.owner)), 3, "it has gone on for an hour")
+        self.assertEqual(len(self._alerts_to(self.owner)), 3, "it has gone on for an hour")
         self._succeed()
         self._run()
-        self.assertEqual(len(self._told(self.owner)), 4)
+        self.assertEqual(len(self._alerts_to(self.owner)), 4)
 
     def test_administrators_after_four_hours(self):
         self._fail("key_expired")
         self._run()
-        self.assertFalse(self._told(self.manager))
+        self.assertFalse(self._alerts_to(self.manager))
         self._pass(hours=4)
         self._run()
         self._run()
-        self.assertEqual(len(self._told(self.manager)), 1)
-        self.assertEqual(len(self._told(self.owner)), 1)
+        self.assertEqual(len(self._alerts_to(self.manager)), 1)
+        self.assertEqual(len(self._alerts_to(self.owner)), 1)
         self._succeed()
         self._run()
-        self.assertEqual(len(self._told(self.manager)), 2)
+        self.assertEqual(len(self._alerts_to(self.manager)), 2)
 
     def test_administrators_at_once_without_a_reachable_owner(self):
         self.owner.email = False
         self._fail("key_expired")
         self._run()
-        self.assertEqual(len(self._told(self.manager)), 1)
-        [to_owner] = self._told(self.owner)
+        self.assertEqual(len(self._alerts_to(self.manager)), 1)
+        [to_owner] = self._alerts_to(self.owner)
         self.assertRecordValues(to_owner, [{"state": "failed", "mail_id": False}])
         self.assertIn("email address", to_owner.error)
         codes = self.env["auth.integration.finding"].search(
@@ -141,27 +141,27 @@ class TestIncidentAlert(IncidentCommon):
         self.owner.active = False
         self._fail("key_expired")
         self._run()
-        self.assertEqual(len(self._told(self.manager)), 1)
-        self.assertFalse(self._told(self.owner))
+        self.assertEqual(len(self._alerts_to(self.manager)), 1)
+        self.assertFalse(self._alerts_to(self.owner))
 
     def test_quiet_hours_of_what_is_not_production(self):
         self.integration.environment = "staging"
         self.owner.tz = "Asia/Tokyo"  # nine hours ahead: nine in the evening
         self._fail("key_expired")
         self._run()
-        self.assertFalse(self._told(self.owner))
+        self.assertFalse(self._alerts_to(self.owner))
         self._pass(hours=9, minutes=59)
         self._run()
-        self.assertFalse(self._told(self.owner))
+        self.assertFalse(self._alerts_to(self.owner))
         self._pass(minutes=2)
         self._run()
-        self.assertEqual(len(self._told(self.owner)), 1)
+        self.assertEqual(len(self._alerts_to(self.owner)), 1)
 
     def test_production_that_fails_knows_no_quiet_hours(self):
         self.owner.tz = "Asia/Tokyo"
         self._fail("key_expired")
         self._run()
-        self.assertEqual(len(self._told(self.owner)), 1)
+        self.assertEqual(len(self._alerts_to(self.owner)), 1)
 
     def test_quiet_hours_can_be_turned_off(self):
         self.env["ir.config_parameter"].set_param("auth_integration.alert_quiet_hours", "off")
@@ -169,7 +169,7 @@ class TestIncidentAlert(IncidentCommon):
         self.owner.tz = "Asia/Tokyo"
         self._fail("key_expired")
         self._run()
-        self.assertEqual(len(self._told(self.owner)), 1)
+        self.assertEqual(len(self._alerts_to(self.owner)), 1)
         with self.assertRaises(ValidationError):
             self.env["res.config.settings"].create(
                 {"auth_integration_alert_quiet_hours": "at night"}
@@ -179,25 +179,25 @@ class TestIncidentAlert(IncidentCommon):
         self.integration.alerts_muted_until = self.now + timedelta(hours=2)
         self._fail("key_expired")
         self._run()
-        self.assertFalse(self._told())
+        self.assertFalse(self._alerts_to())
         self._pass(hours=2)
         self._run()
-        self.assertEqual(len(self._told(self.owner)), 1)
+        self.assertEqual(len(self._alerts_to(self.owner)), 1)
 
     def test_rules_say_which_and_to_whom(self):
         rule = self.env["auth.integration.alert.rule"].search([("kind", "=", "failing")])
         rule.muted_until = self.now + timedelta(hours=1)
         self._fail("key_expired")
         self._run()
-        self.assertFalse(self._told())
+        self.assertFalse(self._alerts_to())
         rule.write({"muted_until": False, "recipients": "managers"})
         self._run()
-        self.assertFalse(self._told(self.owner))
-        self.assertTrue(self._told(self.manager))
+        self.assertFalse(self._alerts_to(self.owner))
+        self.assertTrue(self._alerts_to(self.manager))
         rule.active = False
         self._fail("key_expired", integration=self.foreign, key=None)
         self._run()
-        self.assertFalse(self._told(self.stranger))
+        self.assertFalse(self._alerts_to(self.stranger))
         with self.assertRaises(AccessError):
             rule.with_user(self.manager).write({"recipients": "owners"})
 
@@ -228,7 +228,7 @@ class TestIncidentAlert(IncidentCommon):
         for _run in range(100):
             self._run()
             self._pass(minutes=10)
-        to_owner = self._told(self.owner)
+        to_owner = self._alerts_to(self.owner)
         self.assertRecordValues(
             to_owner, [{"state": "failed", "error": "Connection refused", "tries": 5}]
         )
@@ -252,9 +252,9 @@ class TestIncidentAlert(IncidentCommon):
 
         self.patch(mails, "send", send)
         self._run()
-        self.assertEqual(self._told(self.stranger).state, "sent")
-        self.assertEqual(self._told(self.owner).state, "pending")
-        self.assertIn("no such host", self._told(self.owner).error)
+        self.assertEqual(self._alerts_to(self.stranger).state, "sent")
+        self.assertEqual(self._alerts_to(self.owner).state, "pending")
+        self.assertIn("no such host", self._alerts_to(self.owner).error)
 
     def test_a_copied_database_tells_nobody(self):
         self.patch(
@@ -273,8 +273,8 @@ class TestIncidentAlert(IncidentCommon):
         self._fail("key_revoked", integration=self.env["auth.integration"], key=key,
                    user_id=self.stranger.id)
         self._run()
-        self.assertTrue(self._told(self.manager))
-        self.assertFalse(self._told(self.stranger))
+        self.assertTrue(self._alerts_to(self.manager))
+        self.assertFalse(self._alerts_to(self.stranger))
         self.assertIn("sam", self._mails(self.manager).subject)
 
     # Webhooks --------------------------------------------------------------------------------

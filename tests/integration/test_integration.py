@@ -158,8 +158,8 @@ class TestIntegration(IntegrationCommon):
         self.assertFalse(self._check(secret))
 
     def test_what_deletion_meets(self):
-        """Neither a technical user nor a policy in use can be deleted; an owner can be."""
-        with self.assertRaisesRegex(UserError, "technical user of an integration"):
+        """Neither an integration user nor a policy in use can be deleted; an owner can be."""
+        with self.assertRaisesRegex(UserError, "integration user of an integration"):
             self.integration.user_id.unlink()
         with self.assertRaises(IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
             self.integration.policy_id.unlink()

@@ -161,14 +161,14 @@ class TestRotation(RotationCommon):
             self._move(new, replaces_id=old.id)
             if facts.replacement == "used":
                 self._move(new, first_used_at=now)
-        if facts.taken_over:
+        if facts.replaced:
             self._move(old, replaced_by_id=new.id or other.id)
         return self.rotations.create(
             {
                 "old_key_id": old.id,
                 "new_key_id": new.id,
                 "delivery": "claim",
-                "delivered_at": now if facts.handed_over else False,
+                "delivered_at": now if facts.delivered else False,
                 "cancelled_at": now if facts.cancelled else False,
             }
         )

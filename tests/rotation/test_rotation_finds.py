@@ -131,7 +131,7 @@ class TestRotationFinds(IntegrationCommon):
             "confirm": self.rotations._keys_to_confirm(),
             "siblings": self.rotations._unneeded_siblings(),
             "deliver": self.rotations._rotations_to_deliver(),
-            "stragglers": self.rotations._rotations_with_stragglers(),
+            "late_callers": self.rotations._rotations_with_late_callers(),
             "ask": self.rotations._missing_activities(),
             "stale": sorted(self.rotations._stale_activities()),
             "digest": self.env["auth.integration.digest"]._pending(),

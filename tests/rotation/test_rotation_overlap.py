@@ -36,7 +36,7 @@ class TestRotationOverlap(RotationCommon):
         """Of the address that still uses the old key, while there is time; once."""
         self._let_pass(3)
         self._use(self.key, FORGOTTEN)
-        self.assertEqual(self.rotation.stragglers, FORGOTTEN)
+        self.assertEqual(self.rotation.late_callers, FORGOTTEN)
         self.assertFalse(self._told(), "it may be updated tomorrow")
         self._let_pass(1)
         message = self._told()
@@ -45,13 +45,13 @@ class TestRotationOverlap(RotationCommon):
         self.assertIn(fields.Datetime.to_string(self.key.retire_at), message.body)
         self.assertEqual(message.notified_partner_ids, self.owner.partner_id)
         self._use(self.key, "198.51.100.10")
-        self.rotations._notify_of_stragglers(self.rotation.ids)  # another run was faster
+        self.rotations._notify_of_late_callers(self.rotation.ids)  # another run was faster
         self.assertEqual(self._told(), message)
 
     def test_what_was_just_finished_counts_for_nothing(self):
         """The system that takes the new key has calls under way with the old one."""
         self._use(self.key, UPDATED)
-        self.assertFalse(self.rotation.stragglers)
+        self.assertFalse(self.rotation.late_callers)
         self._let_pass(5)
         self.assertFalse(self._told())
 
@@ -60,7 +60,7 @@ class TestRotationOverlap(RotationCommon):
         self._let_pass(1)
         self._use(self.key, FORGOTTEN)
         self._let_pass(7)
-        self.assertFalse(self.rotation.stragglers)
+        self.assertFalse(self.rotation.late_callers)
         self.assertFalse(self._told())
 
     def test_told_again_in_another_overlap(self):
@@ -79,8 +79,8 @@ class TestRotationOverlap(RotationCommon):
     def test_the_form_names_them(self):
         view = self.env.ref("auth_integration.auth_integration_rotation_view_form").id
         rotation = self.rotation.with_user(self.owner)
-        self.assertIn('name="stragglers"', rotation.get_view(view)["arch"])
+        self.assertIn('name="late_callers"', rotation.get_view(view)["arch"])
         self._let_pass(1)
         self._use(self.key, FORGOTTEN)
-        [shown] = rotation.read(["stragglers"])
-        self.assertEqual(shown["stragglers"], FORGOTTEN)
+        [shown] = rotation.read(["late_callers"])
+        self.assertEqual(shown["late_callers"], FORGOTTEN)

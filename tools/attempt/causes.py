@@ -124,7 +124,7 @@ _BEFORE_SECRET = (
         title=_lt("Login missing"),
         explanation=_lt("The caller sent an empty login."),
         remedy=_lt(
-            "Enter the login of the technical user in the external system. It is shown on the "
+            "Enter the login of the integration user in the external system. It is shown on the "
             "integration in Integrations ▸ Overview."
         ),
     ),
@@ -146,7 +146,7 @@ _BEFORE_SECRET = (
         title=_lt("Unknown user"),
         explanation=_lt("No user of this database has the login or the user id that was sent."),
         remedy=_lt(
-            "Compare the login in the external system with the technical user in Integrations ▸ "
+            "Compare the login in the external system with the integration user in Integrations ▸ "
             "Overview; the attempt names the most similar login. Check that the "
             "right database is called."
         ),
@@ -173,12 +173,12 @@ _PASSWORD = (
         code="interactive_not_allowed",
         title=_lt("Interactive login not allowed"),
         explanation=_lt(
-            "Somebody tried to log in at the web page as the technical user of an integration. "
+            "Somebody tried to log in at the web page as the integration user of an integration. "
             "Such users are for API calls only."
         ),
         remedy=_lt(
             "Log in with a personal user. If a program must use the web login, give it a user of "
-            "its own that is not the technical user of an integration."
+            "its own that is not the integration user of an integration."
         ),
     ),
     Cause(

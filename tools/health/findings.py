@@ -18,7 +18,7 @@ LIVE = "('pending', 'active', 'retiring')"
 # The time of the statement: an index can serve a limit that stands still while it runs.
 NOW = "(statement_timestamp() AT TIME ZONE 'UTC')"
 # Whoever asks at verify what has become of a key knows that something is wrong with it, and calls
-# nothing. doctor.py is no more told from a program: anybody can borrow its name. The indexes of
+# nothing. doctor.py is no exception: any program can borrow its name. The indexes of
 # refused calls in auth_attempt.py are of these rows only.
 CALLED = f"a.auth_type IS DISTINCT FROM '{VERIFY}'"
 # When the passwords of more logins are guessed, that is one finding.
@@ -308,7 +308,8 @@ KINDS = (
         number=12,
         severity="warning",
         title=_lt("Administration rights"),
-        message=_lt("The technical user of %(integration)s, %(login)s, has administration rights."),
+        message=_lt("The integration user of %(integration)s, %(login)s, has administration"
+                    " rights."),
         remedy=_lt("Give it only the groups that the external system needs."),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
@@ -330,7 +331,7 @@ KINDS = (
         number=13,
         severity="info",
         title=_lt("Password set"),
-        message=_lt("%(login)s, the technical user of %(integration)s, has a password."),
+        message=_lt("%(login)s, the integration user of %(integration)s, has a password."),
         remedy=_lt("It opens nothing while this add-on is installed. Remove it all the same."),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
@@ -348,7 +349,7 @@ KINDS = (
             "A system calls with the personal key %(prefix)s… of %(login)s. It stops when that"
             " person leaves."
         ),
-        remedy=_lt("Make an integration with a technical user of its own, and give it that key's"
+        remedy=_lt("Make an integration with an integration user of its own, and give it that key's"
                    " work."),
         sql=_key_sql(
             "k.last_used_at",

@@ -162,7 +162,6 @@ def failing_sources(since: str, now: str, threshold: str) -> str:
     :param now: SQL of the present
     :param threshold: SQL of a number
     """
-    latest = "ORDER BY a.last_seen DESC, a.id DESC"
     return f"""
         SELECT f.source, f.integration_id, f.key_id, sum(f.failure_count)::bigint AS failure_count,
                min(f.opened_at) AS opened_at, max(f.last_failure_at) AS last_failure_at,
@@ -172,43 +171,53 @@ def failing_sources(since: str, now: str, threshold: str) -> str:
                (array_agg(f.remote_addr ORDER BY f.last_failure_at DESC))[1] AS remote_addr,
                (array_agg(f.channel ORDER BY f.last_failure_at DESC))[1] AS channel,
                (array_agg(f.user_id ORDER BY f.last_failure_at DESC))[1] AS user_id
-        FROM (
-            SELECT line.source, line.integration_id, line.key_id, line.last_success_at, counted.*
-            FROM (
-                SELECT line.*, {last_success("line", now)} AS last_success_at
-                FROM (
-                    SELECT DISTINCT {LINE} FROM auth_attempt a
-                    WHERE a.first_seen >= {since} AND {COUNTS}
-                ) line
-                WHERE NOT EXISTS (
-                    SELECT FROM auth_integration_incident known
-                    WHERE known.source = line.source AND known.state = 'open')
-            ) line
-            CROSS JOIN LATERAL (
-                SELECT sum(CASE WHEN line.last_success_at >= a.first_seen THEN 1 ELSE a.count END)
-                           AS failure_count,
-                       min(GREATEST(a.first_seen, line.last_success_at)) AS opened_at,
-                       max(a.last_seen) AS last_failure_at,
-                       (array_agg(a.reference ORDER BY a.first_seen, a.id)
-                           FILTER (WHERE a.reference IS NOT NULL))[1] AS reference,
-                       (array_agg(a.cause {latest}))[1] AS cause,
-                       (array_agg(a.remote_addr {latest}))[1] AS remote_addr,
-                       (array_agg(a.channel {latest}))[1] AS channel,
-                       (array_agg(a.user_id {latest}))[1] AS user_id
-                FROM ({refusals(
-                    "line", f"GREATEST({now} - {LOOKBACK}, line.last_success_at)"
-                )}) a
-                WHERE {_HOST} IS NOT DISTINCT FROM line.host
-                  AND {_PROTOCOL} IS NOT DISTINCT FROM line.protocol
-            ) counted
-            WHERE counted.failure_count >= CASE WHEN counted.cause IN {_in(MUST_FAIL)} THEN 1
-                                                ELSE {threshold} END
-        ) f
+        FROM ({_failing_lines(since, now, threshold)}) f
         WHERE NOT EXISTS (
             SELECT FROM auth_integration_incident known
             WHERE known.source = f.source AND known.state = 'dismissed'
               AND known.closed_at > COALESCE(f.last_success_at, '-infinity'))
         GROUP BY f.source, f.integration_id, f.key_id
+    """
+
+
+def _failing_lines(since: str, now: str, threshold: str) -> str:
+    """A SELECT of the lines that fail, with what is counted of each."""
+    return f"""
+        SELECT line.source, line.integration_id, line.key_id, line.last_success_at, counted.*
+        FROM (
+            SELECT line.*, {last_success("line", now)} AS last_success_at
+            FROM (
+                SELECT DISTINCT {LINE} FROM auth_attempt a
+                WHERE a.first_seen >= {since} AND {COUNTS}
+            ) line
+            WHERE NOT EXISTS (
+                SELECT FROM auth_integration_incident known
+                WHERE known.source = line.source AND known.state = 'open')
+        ) line
+        CROSS JOIN LATERAL ({_counted_refusals(now)}) counted
+        WHERE counted.failure_count >= CASE WHEN counted.cause IN {_in(MUST_FAIL)} THEN 1
+                                            ELSE {threshold} END
+    """
+
+
+def _counted_refusals(now: str) -> str:
+    """A SELECT of one row: the refusals of a ``line`` since its last success, first and latest."""
+    latest = "ORDER BY a.last_seen DESC, a.id DESC"
+    since = f"GREATEST({now} - {LOOKBACK}, line.last_success_at)"
+    return f"""
+        SELECT sum(CASE WHEN line.last_success_at >= a.first_seen THEN 1 ELSE a.count END)
+                   AS failure_count,
+               min(GREATEST(a.first_seen, line.last_success_at)) AS opened_at,
+               max(a.last_seen) AS last_failure_at,
+               (array_agg(a.reference ORDER BY a.first_seen, a.id)
+                   FILTER (WHERE a.reference IS NOT NULL))[1] AS reference,
+               (array_agg(a.cause {latest}))[1] AS cause,
+               (array_agg(a.remote_addr {latest}))[1] AS remote_addr,
+               (array_agg(a.channel {latest}))[1] AS channel,
+               (array_agg(a.user_id {latest}))[1] AS user_id
+        FROM ({refusals("line", since)}) a
+        WHERE {_HOST} IS NOT DISTINCT FROM line.host
+          AND {_PROTOCOL} IS NOT DISTINCT FROM line.protocol
     """
 
 

@@ -86,10 +86,10 @@ def call(service, method, *args):
         url + "/jsonrpc", body.encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request) as answer:
-        told = json.load(answer)
-    if "error" in told:
-        raise SystemExit(told["error"]["data"]["message"])
-    return told["result"]
+        reply = json.load(answer)
+    if "error" in reply:
+        raise SystemExit(reply["error"]["data"]["message"])
+    return reply["result"]
 
 
 uid = call("common", "authenticate", db, login, key, {})

@@ -52,6 +52,8 @@ def check_url(url: str) -> None:
         raise ValueError("The address must not contain a user name or password.")
     if any(character <= " " for character in url):
         raise ValueError("The address contains a space or control character.")
+    if not (parts.path + parts.query).isascii():
+        raise ValueError("The address contains a letter that must be written as %xx.")
     parts.port  # noqa: B018  # raises ValueError when it is no number
 
 

@@ -6,8 +6,8 @@ this table, and the next run goes on from there. ``auth.integration.rotation`` s
 SQL, and a test compares both over every combination of facts.
 
 :data:`TABLE` has every event in every state: the state that follows, what is done and who is
-told. No event that the outside world can cause is left to chance; an event that means nothing in
-a state is :data:`IGNORED` there.
+notified. No event that the outside world can cause is left to chance; an event that means nothing
+in a state is :data:`IGNORED` there.
 """
 
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ from itertools import product
 
 DUE = "due"  # the old key should be replaced; no new key is on its way
 DELIVERING = "delivering"  # a new key was made and sent; nobody knows whether it arrived
-DELIVERED = "delivered"  # the new key was handed over and has not been used
+DELIVERED = "delivered"  # the new key has reached somebody and has not been used
 OVERLAP = "overlap"  # the new key is in use, the old one works until its overlap ends
-DONE = "done"  # the old key has ended, the new one took over
+DONE = "done"  # the old key has ended, the new one replaces it
 CANCELLED = "cancelled"  # nothing is to be replaced any more
 STATES = (DUE, DELIVERING, DELIVERED, OVERLAP, DONE, CANCELLED)
 
@@ -34,15 +34,15 @@ class Facts:
 
     :ivar old: state of the old key
     :ivar replacement: the best live key that replaces it
-    :ivar handed_over: whether the present new key is known to have reached somebody
-    :ivar taken_over: whether a new key was used, live or not by now (``replaced_by_id``)
+    :ivar delivered: whether the present new key is known to have reached somebody
+    :ivar replaced: whether a new key was used, live or not by now (``replaced_by_id``)
     :ivar cancelled: whether a person cancelled the rotation
     """
 
     old: str = "active"
     replacement: str = "none"
-    handed_over: bool = False
-    taken_over: bool = False
+    delivered: bool = False
+    replaced: bool = False
     cancelled: bool = False
 
 
@@ -63,17 +63,17 @@ def state_of(facts: Facts) -> str:
     if facts.old == "retiring":
         # The new key was revoked while another key of the integration worked.
         return OVERLAP
-    if ended and (facts.taken_over or facts.old == "superseded"):
+    if ended and (facts.replaced or facts.old == "superseded"):
         return DONE
     if facts.replacement == "pending":
-        return DELIVERED if facts.handed_over else DELIVERING
+        return DELIVERED if facts.delivered else DELIVERING
     if facts.old == "revoked":
         return CANCELLED
     # Expired included: the integration still needs a key, and an owner can still claim one.
     return DUE
 
 
-# Who is told -------------------------------------------------------------------------------------
+# Who is notified ---------------------------------------------------------------------------------
 
 NOBODY = ()
 CHATTER = ("chatter",)  # a note on the integration, no message
@@ -89,12 +89,12 @@ class Step:
 
     :ivar to: the state that follows
     :ivar effect: what is done, in words; empty for nothing
-    :ivar told: who is told
+    :ivar recipients: who is notified
     """
 
     to: str
     effect: str = ""
-    told: tuple = NOBODY
+    recipients: tuple = NOBODY
 
 
 IGNORED = None
@@ -124,29 +124,29 @@ EVENTS = {
     # A secret was made and committed; sending it begins. Only deliveries that send have this.
     "send": Event(
         lambda f: f.replacement != "used",
-        lambda f: replace(f, replacement="pending", handed_over=False),
+        lambda f: replace(f, replacement="pending", delivered=False),
     ),
     # A person saw the new key, the integration fetched it, or its endpoint took it.
-    "hand_over": Event(
+    "deliver": Event(
         lambda f: f.replacement != "used",
-        lambda f: replace(f, replacement="pending", handed_over=True),
+        lambda f: replace(f, replacement="pending", delivered=True),
     ),
     # The integration's endpoint refused the key that was sent.
     "refuse": Event(
-        lambda f: _pending(f) and not f.handed_over and f.old != "revoked",
+        lambda f: _pending(f) and not f.delivered and f.old != "revoked",
         lambda f: replace(f, replacement="none"),
     ),
     # No answer, a broken connection or a server error: the endpoint may have the key.
-    "no_answer": Event(lambda f: _pending(f) and not f.handed_over, lambda f: f),
+    "no_answer": Event(lambda f: _pending(f) and not f.delivered, lambda f: f),
     # First successful use of a new key over HTTP, while the old one lives.
     "first_use": Event(
         lambda f: _pending(f) and _live(f),
-        lambda f: replace(f, replacement="used", old="retiring", taken_over=True),
+        lambda f: replace(f, replacement="used", old="retiring", replaced=True),
     ),
     # The same after the old one has ended.
     "late_first_use": Event(
         lambda f: _pending(f) and not _live(f),
-        lambda f: replace(f, replacement="used", taken_over=True),
+        lambda f: replace(f, replacement="used", replaced=True),
     ),
     # Every new key ended (revoked, expired) before it was used.
     "unused_end": Event(
@@ -159,7 +159,7 @@ EVENTS = {
     # The new key was revoked in the overlap, and no other key of the integration works.
     "last_used_end": Event(
         lambda f: f.replacement == "used" and f.old == "retiring",
-        lambda f: replace(f, replacement="none", taken_over=False, old="active"),
+        lambda f: replace(f, replacement="none", replaced=False, old="active"),
     ),
     # The new key ended in the overlap: another key works, or no person revoked it.
     "used_end": Event(
@@ -180,7 +180,7 @@ EVENTS = {
     # The overlap has passed.
     "overlap_end": Event(lambda f: f.old == "retiring", lambda f: replace(f, old="superseded")),
     # Somebody still calls with the old key, long after the new one was first used.
-    "straggle": Event(lambda f: f.old == "retiring", lambda f: f),
+    "late_use": Event(lambda f: f.old == "retiring", lambda f: f),
     # Somebody revoked the old key.
     "revoke_old": Event(_live, lambda f: replace(f, old="revoked")),
     # An owner puts the rotation off, with a reason.
@@ -195,7 +195,7 @@ EVENTS = {
 }
 
 _SEND = Step(DELIVERING, "make a new key, commit, then send it")
-_HAND_OVER = Step(DELIVERED, "make a new key and hand it over, once", CHATTER)
+_DELIVER = Step(DELIVERED, "make a new key and deliver it, once", CHATTER)
 _FIRST_USE = Step(
     OVERLAP, "old key ends overlap_days from now or at its own end; unused siblings end", CHATTER
 )
@@ -204,13 +204,13 @@ _UNUSED_END = Step(DUE, "the rotation is open again", ACTIVITY)
 _BOTH_END = Step(CANCELLED, "activities close: nothing is left to replace", CHATTER)
 _OVERDUE = "nothing: the old key works until its own end, which no job moves"
 _EXTEND = "old key's end moves later by max_extension_days at most, also natively"
-_EXPIRE = "nothing: the old key ended by its own date; a new one can still be handed over"
+_EXPIRE = "nothing: the old key ended by its own date; a new one can still be delivered"
 _POSTPONE = "no delivery, activity or notice until then; never beyond the old key's end"
 _CANCEL = Step(
     CANCELLED, "unused new keys end, activities close; the old key's next notice opens another",
     CHATTER,
 )
-_LATE_CALLER = "nothing ends: the good key stays; a late caller is told from a suspicious one"
+_LATE_CALLER = "nothing ends: the good key stays; late callers and suspicious ones are told apart"
 
 
 def _row(**steps):
@@ -220,7 +220,7 @@ def _row(**steps):
 TABLE = {
     DUE: _row(
         send=_SEND,
-        hand_over=_HAND_OVER,
+        deliver=_DELIVER,
         overdue=Step(DUE, _OVERDUE, ESCALATION),
         extend=Step(DUE, _EXTEND, CHATTER),
         expire=Step(DUE, _EXPIRE, DIGEST),
@@ -230,7 +230,7 @@ TABLE = {
     ),
     DELIVERING: _row(
         send=Step(DELIVERING, "make another new key and send it; the first may have arrived"),
-        hand_over=Step(DELIVERED, "note that it arrived, or hand over another"),
+        deliver=Step(DELIVERED, "note that it arrived, or deliver another"),
         refuse=Step(DUE, "new key ends; the error is kept, the next try waits longer", ALERT),
         no_answer=Step(DELIVERING, "new key stays; the error is kept, the next try waits longer"),
         first_use=_FIRST_USE,
@@ -245,7 +245,7 @@ TABLE = {
         cancel=_CANCEL,
     ),
     DELIVERED: _row(
-        hand_over=Step(DELIVERED, "make another new key (the answer was lost), keep both", ALERT),
+        deliver=Step(DELIVERED, "make another new key (the answer was lost), keep both", ALERT),
         first_use=_FIRST_USE,
         late_first_use=_LATE_FIRST_USE,
         unused_end=_UNUSED_END,
@@ -262,7 +262,7 @@ TABLE = {
             DUE, "the overlap is taken back: the old key works to its own end", ACTIVITY
         ),
         used_end=Step(OVERLAP, "nothing: the overlap of the old key passes as announced", CHATTER),
-        straggle=Step(OVERLAP, "half-way through the overlap its addresses are named", ALERT),
+        late_use=Step(OVERLAP, "half-way through the overlap its addresses are named", ALERT),
         overlap_end=Step(DONE, "old key ends as superseded, unused siblings end", CHATTER),
         revoke_old=Step(DONE, "", CHATTER),
     ),

@@ -450,7 +450,7 @@ PROOF = {
         settings={"login": "", "secret": ""}, remedy="Authenticate again",
     ),
     "password instead of a key": Case(
-        log_in(None, "a password"), cause="password_not_allowed", told="technical user",
+        log_in(None, "a password"), cause="password_not_allowed", told="integration user",
         fix="issue_key", settings={"secret": "a password"}, doctor="password_wrong",
         remedy="integrations and users with a second factor are accepted with nothing else",
     ),

@@ -228,8 +228,8 @@ def test_upgrade(server, found):
 
 
 def test_upgrade_from_the_first_version(server, found):
-    """What ``-u`` alone would leave: the job as it was installed, the technical user as a follower
-    who is sent what people write, and totals that nothing reads any more."""
+    """What ``-u`` alone would leave: the job as it was installed, the integration user as a
+    follower who is sent what people write, and totals that nothing reads any more."""
     job = "(SELECT ir_actions_server_id FROM ir_cron c JOIN ir_model_data d ON d.res_id = c.id" \
         " AND d.model = 'ir.cron' AND d.name = 'ir_cron_reconcile')"
     followers = "SELECT p.name FROM mail_followers f JOIN res_partner p ON p.id = f.partner_id" \

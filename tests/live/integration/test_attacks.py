@@ -193,7 +193,7 @@ def test_no_filter_answers_for_a_field(world, name):
 
 
 def test_a_stolen_key_does_not_read_what_its_owners_write(world):
-    """The technical user follows no integration, so what people discuss is not sent to it."""
+    """The integration user follows no integration, so what people discuss is not sent to it."""
     world.call("owner", INTEGRATION, "message_post", ["$own"], body="Our key leaked, hush!",
                subtype_xmlid="mail.mt_comment")
     found = world.call("thief", "mail.message", "search_read", [("model", "=", INTEGRATION)])
@@ -347,7 +347,7 @@ def test_owners_are_named_on_the_integration_only(world):
 
 
 def test_context_of_the_caller(world):
-    """What a caller puts into the context gives a technical user neither a password nor rights,
+    """What a caller puts into the context gives an integration user neither a password nor rights,
     and archives no integration without it."""
     defaults = {"default_password": "known", "default_role": "group_system"}
     made = world.call(

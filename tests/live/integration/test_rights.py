@@ -52,7 +52,13 @@ MAKE_WORLD = """
         people[name] = [ids[name + "_user"], issued["key"]]
         ids[name + "_key"] = env["auth.integration.key"].search(
             [("prefix", "=", issued["prefix"])]).id
-    ids.update(policy=policy.id, default_policy=shop.policy_id.id, spare=spare.id,
+    rotating = integration("rotating", owner)
+    rotating.issue_key()
+    rotating.key_ids.action_rotate_now()
+    ids["rotation"] = env["auth.integration.rotation"].search(
+        [("integration_id", "=", rotating.id)]).id
+    ids.update(policy=policy.id, company=env.company.id, default_policy=shop.policy_id.id,
+               spare=spare.id,
                **{"me_" + login: uid for login, (uid, secret) in people.items()},
                system=env.ref("base.group_system").id)
     env["auth.integration.key.address"].sudo().create({
@@ -68,6 +74,7 @@ STATE = (
     "SELECT id, user_id FROM res_users_apikeys ORDER BY id",
     "SELECT id, active FROM res_users ORDER BY id",
     "SELECT id, cancelled_at FROM auth_integration_rotation ORDER BY id",
+    "SELECT id, alert_url FROM res_company ORDER BY id",
     "SELECT id, max_age_days, delivery FROM auth_integration_policy ORDER BY id",
 )
 
@@ -121,6 +128,9 @@ ACTS = {
     "revoke": ("owner", KEY, "revoke", ["$open_key"], "for fun"),
     "rotate": ("owner", KEY, "action_rotate_now", ["$open_key"]),
     "rotate and show": ("owner", KEY, "action_rotate", ["$open_key"]),
+    "cancel a rotation": (
+        "owner", "auth.integration.rotation", "action_cancel", ["$rotation"],
+    ),
     "remove the second factor": ("owner", INTEGRATION, "action_remove_totp", ["$shop"]),
     "allow every network": ("manager", INTEGRATION, "write", ["$shop"], {"allowed_networks": ""}),
     "allow a wider network": (
@@ -141,6 +151,13 @@ ACTS = {
     ),
     "set a target": ("manager", INTEGRATION, "write", ["$open"], {"webhook_url": EVIL}),
     "set an alert target": ("manager", INTEGRATION, "write", ["$open"], {"alert_url": EVIL}),
+    "set the company's alert target": (
+        "settings", "res.company", "write", ["$company"], {"alert_url": EVIL},
+    ),
+    "set the company's alert target in Settings": (
+        "settings", "res.config.settings", "web_save", [],
+        {"auth_integration_alert_url": EVIL}, {},
+    ),
     "set a target, from the policy": (
         "manager", "auth.integration.policy", "write", ["$default_policy"],
         {"integration_ids": [[1, "$open", {"webhook_url": EVIL}]]},

@@ -58,7 +58,7 @@ def test_allowed_inside():
 @pytest.mark.parametrize(
     "url",
     ["http://example.com", "https://", "https://a:b@c.d/", "https://c.d:x/", "", "https://[::1",
-     "https://c.d/\r\nX: y"],
+     "https://c.d/\r\nX: y", "https://c.d/ü"],
 )
 def test_bad_urls(url):
     """Refused for what they are, wherever they would lead."""

@@ -77,12 +77,12 @@ def test_the_old_key_ends_by_rotation_only_after_the_new_one_was_used():
 
 def test_who_learns_of_an_alarm():
     """A refused delivery, a second key, an overdue one and whoever has not been updated."""
-    assert rs.TABLE[rs.DELIVERING]["refuse"].told == rs.ALERT
-    assert rs.TABLE[rs.DELIVERED]["hand_over"].told == rs.ALERT
+    assert rs.TABLE[rs.DELIVERING]["refuse"].recipients == rs.ALERT
+    assert rs.TABLE[rs.DELIVERED]["deliver"].recipients == rs.ALERT
     for state in (rs.DUE, rs.DELIVERING, rs.DELIVERED):
-        assert rs.TABLE[state]["overdue"].told == rs.ESCALATION
-    assert rs.TABLE[rs.OVERLAP]["straggle"].told == rs.ALERT
-    assert rs.TABLE[rs.DONE]["reuse_old"].told == rs.ALERT
+        assert rs.TABLE[state]["overdue"].recipients == rs.ESCALATION
+    assert rs.TABLE[rs.OVERLAP]["late_use"].recipients == rs.ALERT
+    assert rs.TABLE[rs.DONE]["reuse_old"].recipients == rs.ALERT
 
 
 def test_a_new_key_that_ended_unused_opens_the_rotation_again():

@@ -1,0 +1,82 @@
+"""Odoo's own tests of authentication, which must pass with the add-on installed as without it.
+
+``make test-core`` runs them all; those without a browser are part of ``make test``. They run after
+the installation of everything, also those meant to run during it: ``tests/live/addons/core_tests``.
+"""
+
+import postgres
+import templates
+import virtualenv
+from common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, say, state_dir
+from odoo_command import addons_path, run_to_end
+from test_results import odoo_result, report
+
+DATABASE = f"core_{CHECKOUT_ID}"
+HELPERS = ROOT / "tests/live/addons"
+MODULES = (
+    "api_doc", "auth_ldap", "auth_oauth", "auth_passkey", "auth_passkey_portal", "auth_signup",
+    "auth_timeout", "auth_totp", "auth_totp_mail", "auth_totp_portal", "base_setup", "portal",
+    "test_auth_custom", "test_http", "test_rpc", ADDON,
+)
+SELECTED = (
+    "/base:TestUsers", "/base:TestUsers2", "/base:TestUsersTweaks", "/base:TestUsersIdentitycheck",
+    "/web:TestWebLogin", "/web:TestSessionInfo", "/web:TestResUsers", "/portal:TestWebLoginPortal",
+    "/rpc", "/test_rpc", "/test_auth_custom", "/test_http", "/api_doc", "/base_setup",
+    "/auth_ldap", "/auth_passkey", "/auth_signup", "/auth_timeout", "/auth_totp", "/auth_totp_mail",
+    "/bus:TestWebsocketController",
+)
+# They take minutes, in a browser or with many websockets.
+SLOW = (
+    "/auth_passkey:PasskeyTestTours", "/auth_passkey_portal", "/auth_totp:TestTOTP",
+    "/auth_totp:TestAPIKeys", "/auth_totp_mail:TestTOTPInvite", "/auth_totp_portal",
+    "/auth_timeout:TestAuthTimeoutHttp", "/test_http:TestXSS", "/test_http:TestCaptcha",
+    "/bus:TestWebsocketCaryall", "/bus:TestIrWebsocket",
+)
+# Tests that fail without the add-on too, in this selection of modules or on this machine.
+NOT_OURS = {
+    "/auth_signup:TestAuthSignupFlow.test_confirmation_mail_free_signup":
+        "the portal leads new users to another page",
+    "/web:TestWebLogin.test_web_login_external":
+        "the portal leads portal users to another page",
+    "/auth_timeout:TestAuthTimeout.test_user_auth_methods":
+        "a passkey is missing from the list that it expects",
+    "/test_rpc:TestError.test_02_delete":
+        "PostgreSQL 18 says RESTRICT where earlier versions said foreign key",
+}
+
+
+def run(with_slow=False):
+    """Run them and return what Odoo's log says.
+
+    :param with_slow: those in a browser too
+    """
+    template = templates.with_modules(MODULES, demo=True)
+    templates.copy(template, DATABASE)
+    without = [*NOT_OURS, *(() if with_slow else SLOW)]
+    tags = [*SELECTED, *(SLOW if with_slow else ()), *(f"-{tag}" for tag in without)]
+    log = state_dir("test") / "core.log"
+    say(f"Odoo's own tests of authentication (log: {log})")
+    code = run_to_end(
+        [
+            *("--database", DATABASE, "--stop-after-init", "--test-enable"),
+            *("--test-tags", ",".join(tags), "--load", "base,web,rpc,core_tests"),
+            *("--addons-path", addons_path(HELPERS), "--max-cron-threads", "0"),
+            *("--data-dir", templates.data_dir(), "--screenshots", state_dir("test", "pictures")),
+            *("--http-interface", "127.0.0.1"),
+            *("--http-port", free_port(), "--gevent-port", free_port()),
+        ],
+        log,
+    )
+    templates.discard(DATABASE)
+    return odoo_result("core", log, code, core=True)
+
+
+def main():
+    """Run all of them."""
+    with postgres.running():
+        return report([run(with_slow=True)], [])
+
+
+if __name__ == "__main__":
+    virtualenv.enter()
+    entry_point(main)
