@@ -1,6 +1,8 @@
 """Mixed traffic of several callers, and the log beside what they were answered."""
 
 import http.client
+import json
+import re
 import threading
 import time
 from collections import Counter
@@ -47,21 +49,27 @@ class Traffic:
         for thread in self._threads:
             thread.join()
 
-    def mistakes(self, server):
+    def mistakes(self, *servers):
         """Compare the log with the answers.
 
+        :param servers: of one database; what one could not write is in its own log
         :return: answered and logged calls of each place where there are fewer, or more than those
             that got no answer explain
         """
-        rows = server.sql(
+        rows = servers[0].sql(
             "SELECT user_agent, outcome, sum(count)::integer AS count FROM auth_attempt"
             " WHERE user_agent = ANY(%s) GROUP BY 1, 2",
             [list(self.agents)],
         )
         logged = Counter({(r["user_agent"], r["outcome"] == "failure"): r["count"] for r in rows})
+        for server in servers:
+            for line in re.findall("Attempt not written: (.*)", server.log_since()):
+                attempt = json.loads(line)
+                logged[attempt["agent"], attempt["outcome"] == "failure"] += 1
         return {
             place: (self.answered[place], logged[place])
             for place in logged.keys() | self.answered.keys()
+            if place[0] in self.agents
             if not 0 <= logged[place] - self.answered[place] <= self.cut[place]
         }
 
