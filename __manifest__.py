@@ -4,8 +4,6 @@
     "version": "19.0.1.3.0",
     "category": "Administration",
     "author": "Auth Integration Contributors",
-    "maintainers": ["auth-integration-security"],
-    "support": "security@auth-integration.example",
     "license": "LGPL-3",
     "development_status": "Beta",
     "depends": ["mail", "rpc"],

@@ -66,7 +66,8 @@ class AuthIntegrationAlert(models.Model):
     @api.depends_context("lang")
     def _compute_subject(self):
         for alert in self:
-            alert.subject = alert._subject_text()
+            # One line, whatever an integration or a user is called.
+            alert.subject = " ".join(alert._subject_text().split())
 
     def _subject_text(self):
         if self.week:

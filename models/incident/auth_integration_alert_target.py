@@ -87,7 +87,6 @@ class AuthIntegration(models.Model):
     alerts_muted_until = fields.Datetime(
         tracking=True, copy=False, help="No alerts about this integration are sent until then."
     )
-    incident_ids = fields.One2many("auth.integration.incident", "integration_id", "Incidents")
     open_incident_count = fields.Integer("Open incidents", compute="_compute_open_incident_count")
     open_incident_id = fields.Many2one(
         "auth.integration.incident", compute="_compute_open_incident_count"

@@ -12,7 +12,9 @@ class AuthIntegrationAlert(models.Model):
     def action_retry(self):
         """Send again what could not be sent; the job does it within a minute."""
         self.env["auth.integration"].check_access("write")
-        self.sudo().write({"state": "pending", "tries": 0, "next_try_at": False, "error": False})
+        self.sudo().filtered(lambda alert: alert.state == "failed").write(
+            {"state": "pending", "tries": 0, "next_try_at": False, "error": False}
+        )
         self.env.ref("auth_integration.ir_cron_incidents").sudo()._trigger()
         return True
 

@@ -308,6 +308,6 @@ class AuthIntegrationDigestLine(models.Model):
 
 
 def _shortened(text, length):
-    """A text with no more than so many characters; the last one says that there were more."""
-    text = text or ""
+    """A text in one line of at most so many characters; the last one says that there were more."""
+    text = " ".join((text or "").split())
     return text if len(text) <= length else f"{text[:length - 1]}…"

@@ -240,6 +240,17 @@ class TestIncidentAlert(IncidentCommon):
         to_owner.with_user(self.manager).action_retry()
         self.assertEqual(to_owner.state, "pending")
 
+    def test_what_was_sent_is_not_sent_again(self):
+        """Its webhook would take it for news: *Send Again* is for what failed."""
+        self._with_webhook(self.integration)
+        self._fail("key_expired")
+        self._run()
+        sent = self.alerts.search([("integration_id", "=", self.integration.id)])
+        self.assertEqual(sent.state, "sent")
+        sent.with_user(self.manager).action_retry()
+        self._run()
+        self.assertEqual(len(self.posted), 1)
+
     def test_an_error_while_sending_stops_no_other(self):
         self._fail("key_expired")
         self._fail("key_expired", integration=self.foreign, key=None)

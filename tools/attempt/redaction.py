@@ -105,17 +105,6 @@ def is_short_number(value: object) -> bool:
     return type(value) is int and value.bit_length() <= 64
 
 
-def mask(secret: object) -> str:
-    """Return what may be shown of a secret: whether there is one and whether it looks like a key.
-
-    No character of it and no length, since it may be a password. The prefix of a key that was
-    *accepted* is shown from the key's own record.
-    """
-    if secret is None or secret is False or (isinstance(secret, (str, bytes)) and not secret):
-        return "[empty]"
-    return "[redacted key]" if is_key_shaped(secret) else REDACTED
-
-
 # Names of values that are secrets, anywhere in the name: api_key, X-Auth-Token, session_id.
 _SECRET_NAME = r"key|pass|pwd|secret|token|auth|signature|sig|credential|session|cookie|code|otp"
 _SCRUBS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -188,23 +177,6 @@ def remove_keys(text: str) -> str:
     secret elsewhere stays: what people write is kept as far as possible.
     """
     return _HANDED_OUT.sub("[removed]", text)
-
-
-def looks_like_secret(text: object) -> bool:
-    """Tell whether text seems to hold a secret: something :func:`scrub` removes, or one random
-    word of 20 characters or more with small letters, capitals and digits.
-
-    To warn when somebody types a key into a name or a note. It guesses, in both directions.
-    """
-    if not isinstance(text, str):
-        return False
-    head = text[:1000]
-    if scrub(head) != head:
-        return True
-    return any(
-        re.search(r"[a-z]", word) and re.search(r"[A-Z]", word) and re.search(r"[0-9]", word)
-        for word in re.findall(r"[A-Za-z0-9+/_=-]{20,}", head)
-    )
 
 
 # -- logins that do not exist ----------------------------------------------------------------------

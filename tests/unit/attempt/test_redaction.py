@@ -151,17 +151,6 @@ def test_not_the_shape_of_a_key(secret):
 
 
 @pytest.mark.parametrize(
-    ("secret", "shown"),
-    [
-        (None, "[empty]"), (False, "[empty]"), ("", "[empty]"), (b"", "[empty]"),
-        (KEY, "[redacted key]"), ("hunter2", "[redacted]"), (7, "[redacted]"), (0, "[redacted]"),
-    ],
-)  # fmt: skip
-def test_mask_shows_nothing_of_a_secret(secret, shown):
-    assert redaction.mask(secret) == shown
-
-
-@pytest.mark.parametrize(
     ("text", "scrubbed"),
     [
         (f"client/{KEY}", "client/[redacted]"),
@@ -219,22 +208,6 @@ def test_scrub_leaves_no_key_that_its_limit_cuts():
 def test_scrub_twice_changes_nothing(text):
     once = redaction.scrub(text)
     assert redaction.scrub(once) == once
-
-
-@pytest.mark.parametrize(
-    ("text", "secret"),
-    [
-        (f"the key is {KEY}", True),
-        ("password: hunter2", True),
-        ("tmp Zk3vQ9xL0pWmN7rTyB2c", True),
-        ("shopify-production-2026-eu", False),
-        ("Warehouse Scanner 12", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_looks_like_secret(text, secret):
-    assert redaction.looks_like_secret(text) is secret
 
 
 # -- logins that do not exist ----------------------------------------------------------------------
@@ -353,8 +326,7 @@ def test_ten_megabytes_are_looked_at_in_part_only(unit):
     for function in (redaction.escape, redaction.clean, redaction.scrub):
         assert min(seconds(function, text) for _again in range(3)) < 0.05, function
         assert min(seconds(function, data) for _again in range(3)) < 0.05, function
-    for function in (redaction.is_key_shaped, redaction.mask, redaction.looks_like_secret):
-        assert min(seconds(function, text) for _again in range(3)) < 0.05, function
+    assert min(seconds(redaction.is_key_shaped, text) for _again in range(3)) < 0.05
     candidates = [f"{text[:100]}{number}" for number in range(100)]
     assert seconds(redaction.describe_unknown_login, text, candidates, DAY_KEY) < 0.5
 

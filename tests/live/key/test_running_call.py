@@ -1,0 +1,63 @@
+"""A call that is running while its key ends or its rules change: what counts is when it began.
+
+It was allowed to begin and runs to its end, also when its transaction is tried again; every call
+that begins after the change has been committed is refused.
+"""
+
+import itertools
+
+import pytest
+from clients import Json2, Jsonrpc, Refused, Xmlrpc, halted_at_commit
+
+numbers = itertools.count(1)
+CHANGES = {
+    "revoked": "key._end('revoked', 'leaked', env.user)",
+    "narrowed": "key.integration_id.allowed_networks = '192.0.2.0/24'",
+    "archived": "key.integration_id.active = False",
+}
+CLIENTS = {
+    "json2": lambda server, uid, key: Json2(server, key),
+    "jsonrpc": Jsonrpc,
+    "xmlrpc": Xmlrpc,
+}
+
+
+@pytest.fixture(scope="module", params=[0, 2], ids=["threaded", "workers"])
+def server(live_server, request):
+    return live_server(f"running{request.param}", workers=request.param)
+
+
+def make_key(server):
+    """A key that may create partners: the id of its user, the secret."""
+    return server.shell(
+        """
+        shop = env["auth.integration"].create({"name": name, "code": name, "owner_ids": [2]})
+        shop.user_id.group_ids = [(4, env.ref("base.group_partner_manager").id)]
+        result = [shop.user_id.id, shop.issue_key()["key"]]
+        """,
+        name=f"shop{next(numbers)}",
+    )
+
+
+@pytest.mark.parametrize("protocol", CLIENTS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_running_call_ends_and_the_next_is_refused(server, change, protocol):
+    uid, secret = make_key(server)
+    name = f"made by {secret[:8]}"
+
+    def create():
+        client, values = CLIENTS[protocol](server, uid, secret), [{"name": name}]
+        if protocol == "json2":
+            return client.call("res.partner", "create", vals_list=values)
+        return client.call("res.partner", "create", values)
+
+    with halted_at_commit(server, "res_partner", create, on="INSERT"):
+        server.shell(
+            "key = env['auth.integration.key'].search([('prefix', '=', prefix)])\n"
+            + CHANGES[change],
+            prefix=secret[:8],
+        )
+    [made] = server.sql("SELECT count(*) FROM res_partner WHERE name = %s", [name])
+    assert made["count"] == 1
+    with pytest.raises(Refused):
+        create()

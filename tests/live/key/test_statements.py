@@ -1,0 +1,72 @@
+"""What a log of statements, or pg_stat_activity, shows of a secret: nothing that lets anyone in.
+
+But for a password that is typed in the place of a login: core asks for that login.
+"""
+
+import contextlib
+
+import pytest
+from clients import Authenticate, Json2, Jsonrpc, Refused, Session, Xmlrpc
+from secret_search import encodings
+
+import postgres
+
+PASSWORD = "correct horse battery's"
+WRONG_PASSWORD, WRONG_KEY = "guessed-password-of-nobody", "0123456789abcdef" * 2 + "fedcba98"
+
+
+@pytest.fixture(scope="module")
+def server(live_server):
+    """Every statement is logged, as ``pg_stat_activity`` shows it while it runs."""
+    if not postgres.is_private():
+        pytest.skip("needs the log of a PostgreSQL of our own")
+    server = live_server("statements")
+    server.sql(f"ALTER DATABASE \"{server.db}\" SET log_statement = 'all'")
+    server.restart()
+    return server
+
+
+def refused(call):
+    with contextlib.suppress(Refused):
+        return call()
+    return None
+
+
+def test_no_statement_has_a_secret(server):
+    made = server.shell(
+        """
+        shop = env["auth.integration"].create({"name": "s", "code": "s", "owner_ids": [2]})
+        env["res.users"].create({"name": "p", "login": "p", "password": password})
+        result = [shop.id, shop.user_id.id]
+        """,
+        password=PASSWORD,
+    )
+    integration, uid = made
+    before = postgres.PrivateServer().log.stat().st_size
+    session = Session(server, "admin", "admin")
+    [wizard] = session.call(
+        "auth.integration.issue", "create", [{"integration_id": integration, "name": "first"}]
+    )
+    shown = session.call_checked("auth.integration.issue", "action_issue", [wizard])
+    key = shown["context"]["default_key"]
+    person = Session(server, "p", PASSWORD)
+    person.call("res.users", "context_get")
+    for secret in (key, WRONG_KEY, WRONG_PASSWORD):
+        refused(lambda: Authenticate(server, "s", secret).call())
+        refused(lambda: Xmlrpc(server, uid, secret).call("res.users", "context_get"))
+        refused(lambda: Jsonrpc(server, uid, secret).call("res.users", "context_get"))
+        refused(lambda: Json2(server, secret).call("auth.integration.key", "whoami"))
+    refused(lambda: Authenticate(server, "p", PASSWORD).call())
+    refused(lambda: Authenticate(server, "p", WRONG_PASSWORD).call())
+    server.shell(
+        "key = env['auth.integration.key'].search([('prefix', '=', prefix)])\n"
+        "key._end('revoked', 'test', env.user)", prefix=key[:8],
+    )
+    refused(lambda: Json2(server, key).call("auth.integration.key", "whoami"))
+    with open(postgres.PrivateServer().log, "rb") as log:
+        log.seek(before)
+        statements = log.read()
+    assert b"auth_integration_key" in statements and b"auth_throttle" in statements
+    for secret in (key, PASSWORD, WRONG_KEY, WRONG_PASSWORD):
+        forms = [*encodings(secret), secret.replace("'", "''").encode()]
+        assert not [form for form in forms if form in statements], secret
