@@ -13,7 +13,7 @@ help:
 	@echo "make test LIVE='-k story'   some live-server tests (arguments of pytest)"
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
 	@echo "make test-core              all of Odoo's own tests of authentication, with the add-on; make test has most"
-	@echo "make soak                   100 stops of a server in mixed traffic, 300 random sequences of what happens to keys"
+	@echo "make soak                   15 minutes of mixed traffic, 100 stops of a server in it, 300 random lives of keys"
 	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | findings | jobs | rotation | guessing; WORKERS=2"
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
 	@echo "make shell                  an Odoo shell on the database of make run"
@@ -32,7 +32,8 @@ test-core:
 	@$(PYTHON) dev/core_tests.py
 
 soak:
-	@STOPS=$${STOPS:-100} SOAK=$${SOAK:-300} LIVE="-k 'test_clean_stop or key_ends'" $(PYTHON) dev/run_tests.py
+	@STOPS=$${STOPS:-100} SOAK=$${SOAK:-300} SOAK_MINUTES=$${SOAK_MINUTES:-15} \
+		LIVE="-k 'test_clean_stop or key_ends or test_soak'" $(PYTHON) dev/run_tests.py
 
 bench:
 	@$(PYTHON) benchmarks/bench.py

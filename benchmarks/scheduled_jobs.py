@@ -103,7 +103,7 @@ RUN = r"""
 """
 JOBS = {
     "rotation": "env['auth.integration.rotation']._cron_rotate()",
-    "sync": "env['auth.integration.key']._reconcile()",
+    "sync": "env['auth.integration.key']._cron_reconcile()",
     "vacuum": """
 while env['auth.integration.key']._gc_ended_keys()[1]:
     cr.commit()

@@ -33,6 +33,7 @@ class LiveServer:
     """One server process, or one master and its workers, and the database it serves.
 
     :param db: name of the database; made from a template when it does not exist
+    :param name: of its folder, where several servers share a database
     :param workers: 0 for a threaded server, else the number of HTTP workers
     :param with_addon: whether the server has the add-on on its path at all
     :param extra_addons: more folders for the add-ons path
@@ -46,6 +47,7 @@ class LiveServer:
         self,
         db,
         *,
+        name=None,
         workers=0,
         with_addon=True,
         extra_addons=(),
@@ -62,7 +64,7 @@ class LiveServer:
         self.log_level = log_level
         self.port = free_port()
         self.websocket_port = free_port() if workers else self.port
-        self.folder = state_dir("test", "servers", db)
+        self.folder = state_dir("test", "servers", name or db)
         self.log_path = self.folder / "server.log"
         self.log_path.write_text("")
         self._process = None

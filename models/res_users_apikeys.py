@@ -31,15 +31,13 @@ _logger = logging.getLogger(__name__)
 
 _identities = IdentityCache()
 
-# Milliseconds that the first call with a key we do not know may wait for another one like it.
-IMPORT_LOCK_TIMEOUT_MS = 5000
 # Milliseconds that a call may wait to write the scope of a key; the next one tries again.
 RESTRICTING_LOCK_TIMEOUT_MS = 500
 _unrestricted = LogLimit(per_minute=10)
 _unrecorded = LogLimit(per_minute=10)
 
-# The facts of :func:`live_facts`, asked on every call: four lookups, each by a unique index. Planning
-# a join of the four tables takes longer than all that is left of the query.
+# The facts of :func:`live_facts`, asked on every call: four lookups, each by a unique index.
+# Planning a join of the four tables takes longer than all that is left of the query.
 _LIVE_FACTS = f"""
     SELECT native.user_id, native.scope,
         native.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
@@ -405,14 +403,13 @@ class ResUsersApikeys(models.Model):
                 )
 
     def _import(self, identity):
-        """Give every key its record and return the facts of this one.
+        """Give a native key its record and return its facts.
 
         :return: None when that was impossible; the native row then decides about this call
         """
         try:
-            return self.env["auth.integration.key"]._reconcile_apart(
-                IMPORT_LOCK_TIMEOUT_MS,
-                then=lambda env: self.with_env(env)._fetch_facts(identity),
+            return self.env["auth.integration.key"]._import_apart(
+                identity.native_id, then=lambda env: self.with_env(env)._fetch_facts(identity)
             )
         except Exception:
             _logger.exception("Could not record an API key that was made elsewhere")

@@ -24,6 +24,7 @@ from psycopg2.errors import ReadOnlySqlTransaction
 
 from .attempt.limits import LogLimit
 from .attempt.request_state import Attempt
+from .hook_queries import TableLockedError
 from .key.native_scope import KeyRulesUnreadable
 
 _logger = logging.getLogger(__name__)
@@ -114,7 +115,15 @@ class limited_by(observed_by):
 
 
 def _log_failure(error):
-    if (suppressed := _failures.admit()) is not None:
+    if (suppressed := _failures.admit()) is None:
+        return
+    if isinstance(error, TableLockedError):  # by an update, most likely: no bug to be traced
+        _logger.warning(
+            "Tables of the add-on are locked; core decides alone (%s more not shown): %s",
+            suppressed,
+            str(error).partition("\n")[0],
+        )
+    else:
         _logger.error(
             "Our part in an authentication failed; core decides alone (%s more not shown)",
             suppressed,

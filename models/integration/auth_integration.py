@@ -400,8 +400,10 @@ class AuthIntegration(models.Model):
     def _take_users_over(self):
         """Bring what an integration user has from before under its integration's rules: its keys,
         and its sessions, which end (:meth:`res.users._session_token_get_values`)."""
-        self.env["auth.integration.key"].sudo()._reconcile()
-        self.sudo().user_id._end_sessions()
+        users = self.sudo().user_id
+        of_users = SQL("user_id IN %s", tuple(users.ids))
+        self.env["auth.integration.key"].sudo()._reconcile(of_users)
+        users._end_sessions()
         self.sudo().key_ids._shorten_to_policy()
 
     def _apply_rules(self):

@@ -53,7 +53,7 @@ class AuthIntegrationKey(models.Model):
             self.env["res.users.apikeys"].invalidate_model(["scope"])
         return changed
 
-    def _follow_native_scope_sql(self):
+    def _follow_native_scope_sql(self, condition):
         """Follow a native scope that somebody set by SQL; that none was set means nothing.
 
         Such a scope covers less than none does.
@@ -64,9 +64,10 @@ class AuthIntegrationKey(models.Model):
             SET scope = n.scope
             FROM res_users_apikeys n
             WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
-              AND n.scope <> %s AND k.scope IS DISTINCT FROM n.scope
+              AND n.scope <> %s AND k.scope IS DISTINCT FROM n.scope AND %s
             """,
             native_scope.RESTRICTED,
+            condition,
         )
 
     def _collide_with_issuing(self, user_ids):

@@ -1,4 +1,5 @@
 import logging
+from contextlib import contextmanager
 
 from odoo import api, fields, models
 from odoo.tools import SQL
@@ -10,6 +11,17 @@ _logger = logging.getLogger(__name__)
 
 # Milliseconds that the scheduled job may wait for a call that records the same key.
 CRON_LOCK_TIMEOUT_MS = 60_000
+# Milliseconds that the first call with a key we do not know may wait for another one like it.
+IMPORT_LOCK_TIMEOUT_MS = 5000
+# Rows that one transaction of the scheduled job looks at: some tenths of a second.
+SLICE = 5000
+
+
+def _chosen(column, table, condition):
+    """SQL for the rows of a table that fulfill a condition on its own columns."""
+    if condition is None:
+        return SQL("TRUE")
+    return SQL("%s IN (SELECT id FROM %s WHERE %s)", SQL(column), SQL.identifier(table), condition)
 
 
 class AuthIntegrationKey(models.Model):
@@ -22,25 +34,64 @@ class AuthIntegrationKey(models.Model):
         """Run :meth:`_reconcile` from the scheduled job, unless the schema is behind the code."""
         if not getattr(self.env.registry, "auth_integration_ready", False):
             return
-        processed = self._reconcile_apart(CRON_LOCK_TIMEOUT_MS)
+        processed = self._reconcile_apart()
         self.env["ir.cron"]._commit_progress(processed, remaining=0)
 
     @api.model
-    def _reconcile_apart(self, lock_timeout_ms, then=None):
-        """Run :meth:`_reconcile` in a transaction of its own, whatever becomes of the caller's.
+    def _reconcile_apart(self):
+        """Run :meth:`_reconcile` in transactions of its own, a slice of the keys in each: none of
+        them has its rows locked for long.
+
+        :return: number of rows changed
+        """
+        changed = 0
+        for act, table in (
+            (type(self)._reconcile_ended, SQL.identifier(self._table)),
+            (type(self)._reconcile_natives, SQL.identifier("res_users_apikeys")),
+        ):
+            for first, last in self._slices(table):
+                with self._apart(CRON_LOCK_TIMEOUT_MS) as keys:
+                    changed += act(keys, SQL("id BETWEEN %s AND %s", first, last))
+        return changed
+
+    def _slices(self, table):
+        """The ids of a table in ranges of :data:`SLICE` rows each."""
+        return self.env.execute_query(
+            SQL(
+                """
+                SELECT min(id), max(id) FROM (
+                    SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS slice FROM %s
+                ) numbered
+                GROUP BY slice ORDER BY slice
+                """,
+                SLICE,
+                table,
+            )
+        )
+
+    @api.model
+    def _import_apart(self, native_id, then):
+        """Record one native key that somebody else made, in a transaction of its own.
+
+        :param then: called with the environment of that transaction before it ends
+        :return: what ``then`` returns
+        """
+        with self._apart(IMPORT_LOCK_TIMEOUT_MS) as keys:
+            keys._reconcile_natives(SQL("id = %s", native_id))
+            return then(keys.env)
+
+    @contextmanager
+    def _apart(self, lock_timeout_ms):
+        """Give this model in a transaction of its own, whatever becomes of the caller's.
 
         It is READ COMMITTED: two that find the same key at once, in a first call with it and in
         the scheduled job, wait for one another instead of failing.
 
         :param lock_timeout_ms: milliseconds to wait for a lock
-        :param then: called with the environment of that transaction before it ends
-        :return: what ``then`` returns, else the number of rows changed
         """
         with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
             cr.execute("SET LOCAL lock_timeout = %s", [f"{lock_timeout_ms}ms"])
-            env = self.env(cr=cr, su=True)
-            changed = self.with_env(env)._reconcile()
-            return then(env) if then else changed
+            yield self.with_env(self.env(cr=cr, su=True))
 
     @api.model
     def _record_end_apart(self, key_id):
@@ -57,7 +108,7 @@ class AuthIntegrationKey(models.Model):
             return bool(cr.rowcount)
 
     @api.model
-    def _reconcile(self):
+    def _reconcile(self, condition=None):
         """Give every native key exactly one live record, and every end its date.
 
         Finds what did not pass through our hooks: keys there before installation, inserted,
@@ -65,24 +116,44 @@ class AuthIntegrationKey(models.Model):
         keys of integration users that have none yet under a policy: none of them lives without
         an end.  No end moves later: of ours and the native one, the earlier is written to both.
 
+        :param condition: SQL about ``user_id``; the keys of all users without it
         :return: number of rows changed
         :rtype: int
         """
+        return self._reconcile_ended(condition) + self._reconcile_natives(condition)
+
+    def _reconcile_ended(self, condition=None):
+        """Write down the ends that have come.
+
+        :param condition: SQL about ``id`` of our records; all of them without it
+        :return: number of rows changed
+        """
+        self.flush_model()
+        self.env.cr.execute(self._reconcile_ended_sql(_chosen("k.id", self._table, condition)))
+        self.invalidate_model()
+        return self.env.cr.rowcount
+
+    def _reconcile_natives(self, condition=None):
+        """Record native keys, and bring their records and them into line.
+
+        :param condition: SQL about columns of ``res_users_apikeys``; all of them without it
+        :return: number of rows changed
+        """
         changed = 0
+        chosen = _chosen("n.id", "res_users_apikeys", condition)
         self.flush_model()
         for statement in (
-            self._reconcile_ended_sql(),
-            self._reconcile_missing_sql(),
-            self._reconcile_owner_sql(),
-            self._follow_native_scope_sql(),
-            self._follow_native_end_sql(SQL("TRUE")),
-            self._reconcile_policy_sql(),
-            self._reconcile_native_end_sql(),
+            self._reconcile_missing_sql(chosen),
+            self._reconcile_owner_sql(chosen),
+            self._follow_native_scope_sql(chosen),
+            self._follow_native_end_sql(chosen),
+            self._reconcile_policy_sql(chosen),
+            self._reconcile_native_end_sql(chosen),
         ):
             self.env.cr.execute(statement)
             changed += self.env.cr.rowcount
-        changed += self._write_native_scopes()
-        changed += self._expire_resurrected()
+        changed += self._write_native_scopes(chosen)
+        changed += self._expire_resurrected(chosen)
         self.invalidate_model()
         return changed
 
@@ -91,10 +162,10 @@ class AuthIntegrationKey(models.Model):
         """Record the native keys that did not pass through our hooks, and whose they are now:
         before every key of an integration is ended."""
         self._import_missing()
-        self.env.cr.execute(self._reconcile_owner_sql())
+        self.env.cr.execute(self._reconcile_owner_sql(SQL("TRUE")))
         self.invalidate_model()
 
-    def _expire_resurrected(self):
+    def _expire_resurrected(self, condition):
         """End native keys again that are alive although their records have ended, and copies of
         keys under another id.
 
@@ -104,7 +175,7 @@ class AuthIntegrationKey(models.Model):
 
         :return: their number
         """
-        self.env.cr.execute(self._expire_resurrected_sql())
+        self.env.cr.execute(self._expire_resurrected_sql(condition))
         found = self.browse({id_ for (id_,) in self.env.cr.fetchall()})
         found.invalidate_recordset()
         resurrected = found.filtered("ended_at")
@@ -132,7 +203,7 @@ class AuthIntegrationKey(models.Model):
             )
         return len(found)
 
-    def _expire_resurrected_sql(self):
+    def _expire_resurrected_sql(self, condition):
         """End the native keys whose record has ended, and all but the first copy of a key."""
         return SQL(
             """
@@ -150,8 +221,10 @@ class AuthIntegrationKey(models.Model):
                       WHERE first.prefix = k.prefix AND first.hash = k.hash
                         AND first.id < k.id)
                   END
+              AND %(condition)s
             RETURNING k.id
             """,
+            condition=condition,
             now=UTC_NOW,
         )
 
@@ -180,10 +253,10 @@ class AuthIntegrationKey(models.Model):
     def _import_missing(self):
         """Give native keys that have no record one, while their own scope can still be read."""
         self.flush_model()
-        self.env.cr.execute(self._reconcile_missing_sql())
+        self.env.cr.execute(self._reconcile_missing_sql(SQL("TRUE")))
         self.invalidate_model()
 
-    def _reconcile_missing_sql(self):
+    def _reconcile_missing_sql(self, condition):
         """Import the native keys that nobody has a record of, be it under another id: whoever
         copies a row makes no new key."""
         return SQL(
@@ -201,14 +274,15 @@ class AuthIntegrationKey(models.Model):
             LEFT JOIN auth_integration i ON i.user_id = n.user_id
             WHERE NOT EXISTS (
                 SELECT FROM auth_integration_key k WHERE k.hash = n.key
-            )
+            ) AND %(condition)s
             ON CONFLICT DO NOTHING
             """,
+            condition=condition,
             uid=self.env.uid,
             now=UTC_NOW,
         )
 
-    def _reconcile_owner_sql(self):
+    def _reconcile_owner_sql(self, condition):
         """Follow the native row's user and that user's integration."""
         return SQL(
             """
@@ -220,11 +294,13 @@ class AuthIntegrationKey(models.Model):
             WHERE k.ended_at IS NULL AND n.id = k.apikey_id
               AND (k.user_id, k.login, k.integration_id)
                   IS DISTINCT FROM (n.user_id, u.login, i.id)
+              AND %(condition)s
             """,
+            condition=condition,
             now=UTC_NOW,
         )
 
-    def _reconcile_policy_sql(self):
+    def _reconcile_policy_sql(self, condition):
         """Give the live keys that integrations have from elsewhere the two dates of a key.
 
         An end within the policy stays. Where there is none, or a later one, the key gets the
@@ -246,6 +322,7 @@ class AuthIntegrationKey(models.Model):
                             ELSE policy.replace_by + make_interval(days => %(extension)s)
                        END AS expires_at
                 FROM auth_integration_key k
+                JOIN res_users_apikeys n ON n.id = k.apikey_id
                 JOIN auth_integration i ON i.id = k.integration_id
                 JOIN auth_integration_policy p ON p.id = i.policy_id,
                 LATERAL (
@@ -256,9 +333,11 @@ class AuthIntegrationKey(models.Model):
                                AS has_end
                 ) policy
                 WHERE k.ended_at IS NULL AND (k.replace_by IS NULL OR k.expires_at IS NULL)
+                  AND %(condition)s
             ) dates
             WHERE dates.id = k.id AND k.ended_at IS NULL
             """,
+            condition=condition,
             now=UTC_NOW,
             moment=SQL("%s::timestamp", fields.Datetime.now()),
             extension=SQL(key_end.EXTENSION_DAYS_SQL),
@@ -268,14 +347,15 @@ class AuthIntegrationKey(models.Model):
             ),
         )
 
-    def _reconcile_native_end_sql(self):
+    def _reconcile_native_end_sql(self, condition):
         """Write our end to the native rows that have a later one, or none."""
         return SQL(
             """
             UPDATE res_users_apikeys n SET expiration_date = %(end)s
             FROM auth_integration_key k
             WHERE k.ended_at IS NULL AND n.id = k.apikey_id AND n.key = k.hash
-              AND COALESCE(n.expiration_date, 'infinity') > %(end)s
+              AND COALESCE(n.expiration_date, 'infinity') > %(end)s AND %(condition)s
             """,
+            condition=condition,
             end=self._key_sql(key_end.OWN_END_SQL),
         )

@@ -32,7 +32,8 @@ class AuthIntegrationRotation(models.Model):
             (self._unneeded_siblings, self._end_sibling, 1),
         ]
         integrations = self.env["auth.integration"]
-        self.env["auth.integration.key"]._reconcile()
+        self.env["auth.integration.key"]._reconcile_apart()
+        self._commit()  # what follows has to see it
         database = self.env["auth.integration.database"]
         database._refresh()
         if database._is_copy():

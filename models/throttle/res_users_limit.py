@@ -80,7 +80,7 @@ class ResUsers(models.Model):
         return not self._takes_keys_only(credential["login"])
 
     def _takes_keys_only(self, login):
-        """Whether a login is an integration user's, whose password nobody can guess: it has none."""
+        """Whether a login is an integration user's, who has no password to guess."""
         if not is_storable(login):
             return False
         [(takes_keys_only,)] = hook_queries.query(self.env, _TAKES_KEYS_ONLY, {"login": login})

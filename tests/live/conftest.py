@@ -49,17 +49,19 @@ def pytest_sessionfinish(session):
 def live_server(request):
     """Return a function that starts further servers: ``live_server("name", workers=2, ...)``.
 
-    They end, and their databases go, with the module.
+    They end, and their databases go, with the module. ``database`` is one that another server of
+    the module has.
     """
     mine = []
 
-    def start(name, **options):
+    def start(name, database=None, **options):
         module = request.module.__name__.removeprefix("test_")
-        database = re.sub(r"\W+", "_", f"live_{CHECKOUT_ID}_{module}_{name}")[:60]
+        own = re.sub(r"\W+", "_", f"live_{CHECKOUT_ID}_{module}_{name}")[:60]
         # A run that was killed may have left the database.
-        if database in postgres.databases():
-            LiveServer(database).drop()
-        server = LiveServer(database, **{**getattr(request.module, "SERVER", {}), **options})
+        if database is None and own in postgres.databases():
+            LiveServer(own).drop()
+        options = {**getattr(request.module, "SERVER", {}), **options}
+        server = LiveServer(database or own, name=own, **options)
         mine.append(server)
         _servers.append(server)
         return server.start()
@@ -67,6 +69,8 @@ def live_server(request):
     yield start
     for server in mine:
         _servers.remove(server)
+        server.stop()
+    for server in mine:
         server.drop()
 
 

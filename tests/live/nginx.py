@@ -38,9 +38,15 @@ class Nginx:
     def __init__(self, folder, target):
         self.folder, self.target = folder, target
         self._sites = []
+        self._upstreams = []
         self._process = None
         self.ca_file = folder / "ca.pem"
         self._ca = _certificate(folder, "ca", None)
+
+    def upstream(self, name, targets):
+        """Name several servers as one target; each request goes to one that can be reached."""
+        servers = "".join(f"server {target} max_fails=1 fail_timeout=1s;" for target in targets)
+        self._upstreams.append(f"upstream {name} {{ {servers} }}")
 
     def site(self, extra="", *, headers="", forward=FORWARD, location="/", tls=None, target=None):
         """Add a site and return its port.
@@ -79,7 +85,7 @@ class Nginx:
             http {{
                 access_log off; {temp}
                 server {{ listen 127.0.0.1:{ready}; return 204; }}
-                {"".join(self._sites)}
+                {"".join(self._upstreams + self._sites)}
             }}
             """
         )

@@ -54,12 +54,7 @@ def server(live_server, mailbox, webhook, crash_file):
             workers=2,
             modules=("auth_integration", "auth_integration_crash"),
             extra_addons=(ROOT / "tests/live/addons",),
-            config={
-                "max_cron_threads": 1,
-                "smtp_server": "127.0.0.1",
-                "smtp_port": mailbox.port,
-                "email_from": "odoo@example.com",
-            },
+            config=_mailing_through(mailbox),
         )
         server.shell(
             """
@@ -71,6 +66,28 @@ def server(live_server, mailbox, webhook, crash_file):
             """
         )
         yield server
+
+
+def _mailing_through(mailbox):
+    return {
+        "max_cron_threads": 1,
+        "smtp_server": "127.0.0.1",
+        "smtp_port": mailbox.port,
+        "email_from": "odoo@example.com",
+    }
+
+
+@pytest.fixture(scope="module")
+def second_server(server, live_server, mailbox):
+    """Another server of the same database, whose cron runs, too."""
+    return live_server(
+        "second",
+        database=server.db,
+        workers=2,
+        modules=server.modules,
+        extra_addons=server.extra_addons,
+        config=_mailing_through(mailbox),
+    )
 
 
 class System:
@@ -195,6 +212,50 @@ def test_third_wrong_key_from_where_it_calls(server, mailbox):
     assert at - failed <= PROMISE
     assert "Unknown key" in mail["Subject"]
     assert not system.incidents()
+
+
+def test_two_servers_send_one_message(server, second_server, mailbox):
+    """Both refuse, both have a cron that finds the incident; each turn is told once."""
+    servers = server, second_server
+    for each in servers:
+        each.expect_log("")
+    system = System(server)
+
+    def on_both(act):
+        with ThreadPoolExecutor(2) as pool:
+            for running in [pool.submit(act, each) for each in servers]:
+                running.result()
+
+    def fail(each):
+        for _refusal in range(5):
+            with pytest.raises(Refused):
+                Json2(each, system.key, Line(each, source=HOME)).call("res.users", "context_get")
+
+    def run_job(each):
+        each.shell(
+            """
+            from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
+            try:
+                env["auth.integration.incident"].run_for_test()
+            except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+                cr.rollback()  # the other one is at it
+            """
+        )
+
+    system.expire()
+    on_both(fail)
+    mailbox.wait_for(system.owner)
+    on_both(run_job)
+    system.renew()
+    Json2(second_server, system.key, Line(second_server, source=HOME)).call(
+        "res.users", "context_get"
+    )
+    mailbox.wait_for(system.owner, count=2)
+    on_both(run_job)
+    failing, works = (mail["Subject"] for _at, mail in mailbox.to(system.owner))
+    assert "is failing" in failing and "works again" in works
+    [incident] = system.incidents()
+    assert (incident["state"], incident["failure_count"]) == ("recovered", 10)
 
 
 def test_many_that_fail_together_are_one_message(server, mailbox):

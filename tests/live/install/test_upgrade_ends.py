@@ -1,15 +1,12 @@
 """Data of 19.0.1.2.0, whose jobs moved the ends of keys later, and what an update makes of it."""
 
-import io
-import subprocess
-import tarfile
-
 import pytest
 from clients import Json2, Refused, odoo
+from old_versions import unpack
 
-from common import ADDON, ROOT
+from common import ADDON
 
-OLD, NEW = "19.0.1.2.0", "19.0.1.3.0"
+OLD = "19.0.1.2.0"
 
 MAKE = """
     import datetime
@@ -86,25 +83,8 @@ JOBS = ("auth_integration.ir_cron_reconcile", "auth_integration.ir_cron_rotation
 
 @pytest.fixture(scope="module")
 def old_addons(tmp_path_factory):
-    """A folder with the last version before this one, from the history of the repository."""
-    git = ["git", "-C", str(ROOT)]
-    wanted = f'"version": "{OLD}"'
-    # Several lines of work went into this version: the one before is what the first began with.
-    found = subprocess.run(
-        [*git, "log", "--format=%H", "--diff-filter=A", "--", f"migrations/{NEW}"],
-        capture_output=True, text=True,
-    )
-    commits = found.stdout.split() if found.returncode == 0 else []
-    if not commits:
-        pytest.skip("the history of the repository does not reach back to it")
-    folder = tmp_path_factory.mktemp("old") / ADDON
-    archive = subprocess.run(
-        [*git, "archive", f"{commits[-1]}^"], capture_output=True, check=True
-    ).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(folder, filter="data")
-    assert wanted in (folder / "__manifest__.py").read_text()
-    return folder.parent
+    """A folder with the last version before this one."""
+    return unpack(OLD, tmp_path_factory.mktemp("old"))
 
 
 def dates(server):

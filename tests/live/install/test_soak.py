@@ -1,0 +1,64 @@
+"""Mixed traffic for as long as SOAK_MINUTES says: the log equals the answers, and nothing grows.
+
+``make test`` runs it for a few seconds, ``make soak`` for fifteen minutes.
+"""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+from attempt_world import World
+from traffic import Traffic
+
+SERVER = {"workers": 2, "config": {"max_cron_threads": 1}}
+SECONDS = float(os.environ.get("SOAK_MINUTES") or 0.1) * 60
+# What the allocator of a long process may keep, and Odoo's own caches.
+MAX_GROWTH_MB = 32
+
+
+@pytest.fixture(scope="module")
+def world(live_server):
+    return World(live_server("main"))
+
+
+def memory_mb(server):
+    """Resident memory of each worker by its process id."""
+    sizes = {}
+    for pid in server.worker_pids():
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        sizes[pid] = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return sizes
+
+
+def connections(server):
+    [row] = server.sql(
+        "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database()"
+    )
+    return row["count"]
+
+
+def test_nothing_grows(world):
+    server = world.server
+    traffic = Traffic(world, random.Random(), callers=8, outlasts=True)
+    traffic.wait_for(200)  # whatever is loaded once is loaded
+    began, before, most = time.monotonic(), memory_mb(server), connections(server)
+    while time.monotonic() - began < SECONDS:
+        traffic.wait_for(100)
+        most = max(most, connections(server))
+    after = memory_mb(server)
+    traffic.end()
+    print(f"\n{sum(traffic.answered.values())} calls, {most} connections, MB: {before} {after}")
+    assert after.keys() == before.keys(), "a worker was replaced"
+    grown = {pid: after[pid] - before[pid] for pid in before}
+    assert max(grown.values()) < MAX_GROWTH_MB, grown
+    # Of each worker the request's, ours and the buffer's; of the cron, of this test.
+    assert most <= 2 * 4 + 4
+    server.restart()
+    assert not traffic.refused
+    assert not traffic.mistakes(server)
+    [row] = server.sql("SELECT count(*) AS rows, sum(count) AS calls FROM auth_attempt")
+    # By minute and caller: 24 callers with three kinds of calls, over two protocols.
+    minutes = SECONDS / 60 + 2
+    assert row["rows"] <= 24 * (3 * minutes + 6), row
