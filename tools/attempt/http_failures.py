@@ -24,7 +24,8 @@ def report(status: str, headers) -> None:
     :param status: the status line, such as ``404 NOT FOUND``
     :param headers: the answer's headers as pairs
     """
-    if not request:
+    # Without it core has refused the request before it chose a database or a session.
+    if not request or not hasattr(request, "db"):
         return
     found, dbname, facts = _refusal(int(status[:3]), headers)
     if found:

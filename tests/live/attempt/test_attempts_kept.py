@@ -19,7 +19,7 @@ import psycopg2
 import pyotp
 import pytest
 from attempt_world import TOTP_SECRET, WRONG_KEY, World, totals
-from clients import each_worker, only_worker, waiting_for_locks
+from clients import Session, each_worker, only_worker, waiting_for_locks
 from secret_search import encodings, found
 
 import debian_archive
@@ -811,3 +811,16 @@ def test_flood_is_bounded_and_counted_exactly(world):
     collapsed = [row for row in rows if row["remote_addr"] == "(many)"]
     assert sum(row["count"] for row in collapsed) > callers * tries
     assert all(row["reference"] is None for row in collapsed)
+
+
+def test_a_request_that_core_refuses_before_it_has_a_database(world, calls):
+    """A session of one database and a header that names another: nothing of ours stumbles."""
+    session = Session(world.server, "admin", "admin")
+    cookie = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
+    mark = world.server.log_mark()
+    for path in ("/web/login", "/json/2/res.users/context_get", "/web/login/totp"):
+        headers = {"Cookie": cookie, "X-Odoo-Database": "another", "Content-Length": "0"}
+        status, _headers, _body = session.line.request("POST", path, None, headers)
+        assert status == 403
+    assert "AttributeError" not in world.server.log_since(mark)
+    assert calls.rows() == []
