@@ -31,6 +31,7 @@
         "wizard/auth_integration_handover_views.xml",
         "wizard/base_module_uninstall_views.xml",
         "wizard/auth_integration_alert_secret_views.xml",
+        "wizard/auth_integration_metrics_token_views.xml",
         "views/auth_integration_policy_views.xml",
         "views/auth_integration_finding_acceptance_views.xml",
         "views/auth_integration_finding_views.xml",

@@ -12,8 +12,11 @@ def uninstall_hook(env):
     Integration users and native API keys stay: integrations go on working without the add-on, but
     for those whose keys have rules, which nobody could hold them to.  Their native scope says so.
     """
+    # It reads one of these tables.
+    env.cr.execute("DROP VIEW IF EXISTS auth_integration_finding")
     env.cr.execute(
-        "DROP TABLE IF EXISTS auth_attempt_budget, auth_attempt_daily_key,"
+        "DROP TABLE IF EXISTS auth_attempt_budget, auth_attempt_daily_key, auth_attempt_late,"
+        " auth_attempt_counter, auth_attempt_counter_until, auth_attempt_event_log,"
         " auth_attempt_report_zone,"
         " auth_attempt_report_invalid, auth_integration_password_change,"
         " auth_integration_session_end, auth_throttle"

@@ -2,7 +2,7 @@
 
 Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
 missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``,
-``parallel``, ``size``, ``log``, ``findings``, ``jobs``, ``rotation``, ``guessing`` or
+``parallel``, ``size``, ``log``, ``metrics``, ``findings``, ``jobs``, ``rotation``, ``guessing`` or
 ``oracle``) and ``WORKERS`` (0).
 """
 

@@ -1,4 +1,5 @@
 from . import base_setup
 from . import challenge
+from . import metrics
 from . import sheet
 from . import verify

@@ -4,7 +4,8 @@ DELETE FROM ir_config_parameter
        'auth_integration.database_uuid',
        'auth_integration.database_identity',
        'auth_integration.confirm_move',
-       'auth_integration.webhook_allowed_networks'
+       'auth_integration.webhook_allowed_networks',
+       'auth_integration.metrics_token'
 );
 INSERT INTO ir_config_parameter (key, value)
 VALUES ('auth_integration.database_uuid', 'neutralized'),

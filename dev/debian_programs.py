@@ -61,3 +61,18 @@ def fail2ban_regex():
     debian_archive.fetch(("fail2ban",), home)
     library = home / "usr/lib/python3/dist-packages"
     return ["env", f"PYTHONPATH={library}", sys.executable, home / "usr/bin/fail2ban-regex"]
+
+
+def prometheus(name):
+    """Return the path of a program of Prometheus, fetched if it is not installed.
+
+    It is fetched and never installed, because its package starts a service.
+
+    :param name: ``prometheus`` or ``promtool``
+    :raises debian_archive.Unavailable: where it is not to be had
+    """
+    if installed := shutil.which(name, path=PATH):
+        return installed
+    home = CACHE / "prometheus-debian"
+    debian_archive.fetch_to_run(("prometheus",), home)
+    return str(home / "usr/bin" / name)

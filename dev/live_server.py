@@ -40,6 +40,7 @@ class LiveServer:
     :param modules: what the template has installed; by default the add-on, or without it what
         the add-on depends on
     :param config: more settings for the configuration file; they win over ours
+    :param addon_options: options of the section ``[auth_integration]`` of that file
     :param log_level: Odoo's ``log_level``
     """
 
@@ -53,6 +54,7 @@ class LiveServer:
         extra_addons=(),
         modules=None,
         config=None,
+        addon_options=None,
         log_level="info",
     ):
         self.db = db
@@ -61,6 +63,7 @@ class LiveServer:
         self.extra_addons = tuple(extra_addons)
         self.modules = tuple(modules or ((ADDON,) if with_addon else templates.STOCK_MODULES))
         self.config = dict(config or {})
+        self.addon_options = dict(addon_options or {})
         self.log_level = log_level
         self.port = free_port()
         self.websocket_port = free_port() if workers else self.port
@@ -264,7 +267,10 @@ class LiveServer:
         }
         self._configuration = self.folder / "odoo.conf"
         lines = [f"{name} = {value}" for name, value in settings.items()]
-        self._configuration.write_text("\n".join(["[options]", *lines, ""]))
+        own = [f"{name} = {value}" for name, value in self.addon_options.items()]
+        self._configuration.write_text(
+            "\n".join(["[options]", *lines, "", f"[{ADDON}]", *own, ""])
+        )
 
     def _wait_until_it_answers(self, mark, timeout):
         deadline = time.monotonic() + timeout

@@ -2,6 +2,7 @@ from . import mixins
 from . import integration
 from . import key
 from . import attempt
+from . import monitoring
 from . import rotation
 from . import incident
 from . import health

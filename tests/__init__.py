@@ -5,6 +5,8 @@ from .attempt import test_attempt_links
 from .attempt import test_attempt_report
 from .health import test_diagnosis
 from .health import test_finding
+from .monitoring import test_attempt_counter
+from .monitoring import test_metrics
 from .incident import test_hostile_names
 from .incident import test_incident_alert
 from .incident import test_incident_detection

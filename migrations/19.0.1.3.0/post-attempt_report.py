@@ -1,6 +1,16 @@
 """From 19.0.1.2: totals of the log by half hour, which ``auth.attempt.report`` replaces."""
 
+from odoo import SUPERUSER_ID, api
+
 
 def migrate(cr, version):
-    """Drop them; the first run of ``ir_cron_attempt_rollup`` reads the log again."""
+    """Drop them, and have ``ir_cron_attempt_rollup`` read the log again, at once.
+
+    Until it has, a look at the counters of attempts is one at the whole log.
+    """
     cr.execute("DROP TABLE IF EXISTS auth_attempt_total, auth_attempt_total_redo")
+    job = api.Environment(cr, SUPERUSER_ID, {}).ref(
+        "auth_integration.ir_cron_attempt_rollup", raise_if_not_found=False
+    )
+    if job:
+        job._trigger()

@@ -139,6 +139,11 @@ class AuthAttempt(models.Model):
                 start timestamp NOT NULL,
                 rows integer NOT NULL
             );
+            -- Rows since then were added to only at another time: exports look there again.
+            CREATE TABLE IF NOT EXISTS auth_attempt_late (
+                since timestamp NOT NULL,
+                at timestamp NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')
+            );
             CREATE UNIQUE INDEX IF NOT EXISTS auth_attempt_bucket_key ON auth_attempt (bucket);
             -- No index has the count: another attempt of the same second changes no index.
             CREATE INDEX IF NOT EXISTS auth_attempt_last_seen_idx
@@ -189,6 +194,9 @@ class AuthAttempt(models.Model):
             "auth_attempt": {"bucket", *IDENTIFYING_COLUMNS, "count", "first_seen", "last_seen"},
             "auth_attempt_daily_key": {"id", "day", "value"},
             "auth_attempt_report_invalid": {"since"},
+            "auth_attempt_late": {"since", "at"},
+            "auth_attempt_counter": {"outcome", "cause", "channel", "count"},
+            "auth_attempt_counter_until": {"until"},
             "auth_integration_session_end": {"user_id", "ends"},
             "auth_attempt_budget": {"name", "start", "rows"},
             "auth_throttle": COLUMNS,

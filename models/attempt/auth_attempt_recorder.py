@@ -264,6 +264,8 @@ class AuthAttempt(models.Model):
         self._add(values, collapsed, seen, budgets=[budget])
         if fields.Datetime.now() - start > LATE_AFTER:
             self.env["auth.attempt.report"]._invalidate_rollup(start)
+            self.env["auth.attempt.counter"]._add_late(values, batch, start)
+            self._query(SQL("INSERT INTO auth_attempt_late (since) VALUES (%s)", start))
 
     def _add(self, values, collapsed, batch, budgets):
         """Add attempts to the row they belong to, or else to the one that there is room for.

@@ -58,6 +58,9 @@ class AuthAttemptReport(models.Model):
                 zone varchar PRIMARY KEY,
                 until timestamp NOT NULL
             );
+            -- Rows of the log that the table counts in this zone.
+            ALTER TABLE auth_attempt_report_zone
+                ADD COLUMN IF NOT EXISTS row_count bigint NOT NULL DEFAULT 0;
             CREATE TABLE IF NOT EXISTS auth_attempt_report_invalid (since timestamp NOT NULL);
             """
         )

@@ -44,6 +44,12 @@ class AuthAttempt(models.Model):
         over = fields.Datetime.now() - timedelta(days=1)
         self._query(SQL("DELETE FROM auth_attempt_budget WHERE start < %s", over))
 
+    @api.autovacuum
+    def _gc_late(self):
+        """Forget late additions to rows that are gone."""
+        oldest = SQL("(SELECT min(last_seen) FROM auth_attempt)")
+        self._query(SQL("DELETE FROM auth_attempt_late WHERE since < %s", oldest))
+
     def _remove(self, reason, condition):
         """Remove a batch, the oldest first, and record it in the same transaction."""
         rows = self._query(
@@ -54,8 +60,8 @@ class AuthAttempt(models.Model):
                         SELECT id FROM auth_attempt WHERE %(condition)s
                         ORDER BY last_seen, id LIMIT %(batch)s
                     )
-                    RETURNING outcome, count, first_seen, last_seen
-                )
+                    RETURNING outcome, cause, channel, count, first_seen, last_seen
+                ), %(counted)s
                 INSERT INTO auth_attempt_removal
                     (date, reason, outcome, row_count, attempt_count, first_seen, last_seen)
                 SELECT %(now)s, %(reason)s, outcome, count(*), sum(count), min(first_seen),
@@ -65,6 +71,7 @@ class AuthAttempt(models.Model):
                 """,
                 condition=condition,
                 batch=GC_BATCH,
+                counted=self.env["auth.attempt.counter"]._removed_sql(),
                 now=fields.Datetime.now(),
                 reason=reason,
             )

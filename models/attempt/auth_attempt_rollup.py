@@ -27,14 +27,20 @@ class AuthAttemptReport(models.Model):
     def _cron_rollup(self):
         """Add the hours closed since the last run, and correct a part of what differs."""
         progress = self.env["ir.cron"]._commit_progress
+        counter = self.env["auth.attempt.counter"]
         self._sync_zones()
         self._discard_invalid()
         progress(remaining=1)
         while self._rollup():
             if not progress(1, remaining=1):
                 return
+        while counter._count_closed_hours():
+            if not progress(1, remaining=1):
+                return
         for day in self._differing_days():
+            before = counter._day_sums(day)
             self._rollup_again(day, day + timedelta(days=1, seconds=-1))
+            counter._add_missed(before, counter._day_sums(day))
             if not progress(1, remaining=1):
                 return
         progress(1, remaining=0)
@@ -55,8 +61,8 @@ class AuthAttemptReport(models.Model):
                 WITH unused AS (
                     DELETE FROM auth_attempt_report_zone WHERE zone NOT IN %(wanted)s RETURNING zone
                 ), added AS (
-                    INSERT INTO auth_attempt_report_zone (zone, until)
-                    SELECT zone, %(long_ago)s FROM unnest(%(zones)s) zone
+                    INSERT INTO auth_attempt_report_zone (zone, until, row_count)
+                    SELECT zone, %(long_ago)s, 0 FROM unnest(%(zones)s) zone
                     ON CONFLICT DO NOTHING
                 )
                 DELETE FROM auth_attempt_report WHERE zone IN (SELECT zone FROM unused) RETURNING id
@@ -96,11 +102,19 @@ class AuthAttemptReport(models.Model):
         self.env.cr.execute(
             SQL(
                 """
+                WITH added AS (
+                    SELECT %(day)s AS day, %(dimensions)s, sum(count) AS count,
+                        count(*) AS row_count
+                    FROM auth_attempt WHERE last_seen >= %(begin)s AND last_seen < %(end)s
+                    GROUP BY 1, %(dimensions)s
+                ), counted AS (
+                    UPDATE auth_attempt_report_zone
+                    SET row_count = row_count + (SELECT COALESCE(sum(row_count), 0) FROM added)
+                    WHERE zone = %(zone)s
+                )
                 INSERT INTO auth_attempt_report AS total
                     (zone, day, %(dimensions)s, count, row_count)
-                SELECT %(zone)s, %(day)s, %(dimensions)s, sum(count), count(*) FROM auth_attempt
-                WHERE last_seen >= %(begin)s AND last_seen < %(end)s
-                GROUP BY 2, %(dimensions)s
+                SELECT %(zone)s, day, %(dimensions)s, count, row_count FROM added
                 ON CONFLICT
                     (zone, day, outcome, COALESCE(cause, ''), channel, COALESCE(integration_id, 0))
                 DO UPDATE SET count = total.count + EXCLUDED.count,
@@ -173,10 +187,19 @@ class AuthAttemptReport(models.Model):
     def _delete_days(self, zone, first, last):
         self.env.cr.execute(
             SQL(
-                "DELETE FROM auth_attempt_report WHERE zone = %s AND day BETWEEN %s AND %s",
-                zone,
-                first,
-                last,
+                """
+                WITH deleted AS (
+                    DELETE FROM auth_attempt_report
+                    WHERE zone = %(zone)s AND day BETWEEN %(first)s AND %(last)s
+                    RETURNING row_count
+                )
+                UPDATE auth_attempt_report_zone
+                SET row_count = row_count - (SELECT COALESCE(sum(row_count), 0) FROM deleted)
+                WHERE zone = %(zone)s
+                """,
+                zone=zone,
+                first=first,
+                last=last,
             )
         )
 

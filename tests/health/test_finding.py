@@ -304,8 +304,13 @@ class TestFinding(IntegrationCommon):
         self.assertFalse(database._is_copy())
         self.assertNotIn("database_copied", self._codes(integration_id=False))
 
+    def test_event_log_that_cannot_be_written(self):
+        self.assertNotIn("event_log_unwritable", self._codes(integration_id=False))
+        self.env.cr.execute("UPDATE auth_attempt_event_log SET error = 'OSError'")
+        self.assertIn("event_log_unwritable", self._codes(integration_id=False))
+
     def test_every_kind_is_tested_and_numbered_once(self):
-        self.assertEqual(len({kind.number for kind in findings.KINDS}), 27)
+        self.assertEqual(len({kind.number for kind in findings.KINDS}), 28)
         self.assertLess(max(kind.number for kind in findings.KINDS), findings.ID_STEP)
 
     def test_texts_have_their_values(self):

@@ -642,6 +642,20 @@ KINDS = (
         """,
     ),
     Kind(
+        code="event_log_unwritable",
+        number=60,
+        severity="warning",
+        title=_lt("Event log file cannot be written"),
+        message=_lt("The file event_log of this server cannot be written."),
+        remedy=_lt(
+            "Correct the path, its permissions or the disk. The server log has the details. Events"
+            " are kept and written later."
+        ),
+        sql=f"""
+            {_SERVER} FROM auth_attempt_event_log e WHERE e.error IS NOT NULL
+        """,
+    ),
+    Kind(
         code="owner_unreachable",
         number=42,
         severity="warning",

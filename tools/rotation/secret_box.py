@@ -15,14 +15,14 @@ To change it, put the new key in front of the old one on every server, restart, 
 "rotate due keys" run once (it encrypts what is stored again), and take the old key out.
 """
 
-import configparser
 import os
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from odoo.tools import config
+
+from ..server_config import SECTION, option
 
 ENVIRONMENT_VARIABLE = "AUTH_INTEGRATION_SECRET_KEY"
-SECTION, OPTION = "auth_integration", "secret_key"
+OPTION = "secret_key"
 
 HOW_TO = (
     "Generate a key with\n"
@@ -99,17 +99,8 @@ class SecretBox:
 
 def configured_keys():
     """The keys of this server, newest first; empty when there are none."""
-    text = os.environ.get(ENVIRONMENT_VARIABLE) or _from_configuration_file()
+    text = os.environ.get(ENVIRONMENT_VARIABLE) or option(OPTION)
     return [key.strip() for key in text.split(",") if key.strip()]
-
-
-def _from_configuration_file():
-    # Read here: Odoo keeps only its own section, and warns of options there that it does not know.
-    path = config["config"]
-    parser = configparser.RawConfigParser()
-    if path:
-        parser.read(path)
-    return parser.get(SECTION, OPTION, fallback="")
 
 
 def secret_box():

@@ -234,3 +234,24 @@ def test_the_digest_has_its_new_text(upgraded):
         " WHERE d.module = 'auth_integration' AND d.name = 'mail_template_digest'"
     )
     assert "Overdue" in row["body"]
+
+
+def test_metrics_and_export_know_what_was_there(upgraded):
+    """The update makes the token, and has the job count the log at once."""
+    server = upgraded.server
+    [row] = server.sql(
+        "SELECT p.value, (SELECT count(*) FROM ir_cron_trigger t JOIN ir_model_data d"
+        " ON d.res_id = t.cron_id AND d.model = 'ir.cron'"
+        " WHERE d.name = 'ir_cron_attempt_rollup') AS triggers"
+        " FROM ir_config_parameter p WHERE p.key = 'auth_integration.metrics_token'"
+    )
+    assert len(row["value"]) == 43 and row["triggers"]
+    counted = server.shell("""
+        counter = env["auth.attempt.counter"]
+        before = counter._counts()
+        env["auth.attempt.report"]._cron_rollup()
+        result = [before, counter._counts(), len(env["auth.attempt"].export(0, 10000)["events"])]
+    """)
+    [rows] = server.sql("SELECT count(*), sum(count) AS seen FROM auth_attempt")
+    assert counted[0] == counted[1] and sum(count for *_place, count in counted[0]) == rows["seen"]
+    assert counted[2] == rows["count"] > 0

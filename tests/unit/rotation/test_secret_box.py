@@ -3,6 +3,7 @@
 import pytest
 from cryptography.fernet import Fernet
 
+from odoo.addons.auth_integration.tools import server_config
 from odoo.addons.auth_integration.tools.rotation import secret_box
 from odoo.addons.auth_integration.tools.rotation.secret_box import (
     NoKeyError,
@@ -54,13 +55,13 @@ def test_where_keys_come_from(monkeypatch, tmp_path):
     """The environment first, then a section of our own that Odoo does not look at."""
     monkeypatch.delenv(secret_box.ENVIRONMENT_VARIABLE, raising=False)
     path = tmp_path / "odoo.conf"
-    monkeypatch.setattr(secret_box, "config", {"config": str(path)})
+    monkeypatch.setattr(server_config, "config", {"config": str(path)})
     assert secret_box.configured_keys() == []
     path.write_text(f"[options]\ndb_name = x\n\n[auth_integration]\nsecret_key = {OLD}\n")
     assert secret_box.configured_keys() == [OLD]
     monkeypatch.setenv(secret_box.ENVIRONMENT_VARIABLE, f"{NEW}, {OLD}")
     assert secret_box.configured_keys() == [NEW, OLD]
-    monkeypatch.setattr(secret_box, "config", {"config": None})
+    monkeypatch.setattr(server_config, "config", {"config": None})
     monkeypatch.delenv(secret_box.ENVIRONMENT_VARIABLE)
     with pytest.raises(NoKeyError):
         secret_box.secret_box()

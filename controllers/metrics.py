@@ -1,0 +1,43 @@
+import re
+
+from odoo import http
+from odoo.http import request
+
+from ..tools.monitoring import openmetrics
+
+
+class MetricsController(http.Controller):
+    """Metrics for Prometheus, to whoever has the token."""
+
+    # On the primary: of a replica that lags behind a counter could fall.
+    @http.route(
+        "/auth_integration/metrics",
+        type="http",
+        auth="public",
+        methods=["GET"],
+        save_session=False,
+        readonly=False,
+    )
+    def metrics(self, **_ignored):
+        """Answer with all metrics, as OpenMetrics where the caller accepts that.
+
+        A wrong token is no attempt to authenticate: nothing is written for one.
+
+        :return: 401 and always the same text without the token; 503 without the library
+        """
+        metrics = request.env["auth.integration.metrics"].sudo()
+        header = request.httprequest.headers.get("Authorization") or ""
+        bearer = re.fullmatch(r"bearer +(\S+)", header.strip(), re.IGNORECASE)
+        if not metrics._is_token(bearer[1] if bearer else ""):
+            return request.make_response(
+                "Send the metrics token as a bearer token.\n",
+                [("Content-Type", "text/plain"), ("WWW-Authenticate", "Bearer")],
+                status=401,
+            )
+        try:
+            text, content_type = openmetrics.exposition(
+                metrics._metrics(), request.httprequest.headers.get("Accept") or ""
+            )
+        except openmetrics.LibraryMissingError as error:
+            return request.make_response(f"{error}\n", [("Content-Type", "text/plain")], status=503)
+        return request.make_response(text, [("Content-Type", content_type)])

@@ -1,0 +1,203 @@
+from odoo import api, models
+from odoo.tools import SQL
+
+from ..attempt.auth_attempt_rollup import BATCH
+
+COUNTED = SQL("outcome, cause, channel")
+
+
+class AuthAttemptCounter(models.AbstractModel):
+    """Number of attempts ever seen, by outcome, cause and channel. It never falls.
+
+    The table holds what was seen before a moment, in hours that are closed; what is newer is
+    counted in the log. So rows that retention removes later stay counted, and a look at the
+    counters is a look at two or three hours of the log. Whatever changes one of the two sides writes to the
+    moment, so that two such transactions at once cannot both succeed.
+    """
+
+    _name = "auth.attempt.counter"
+    _description = "Counters of Attempts"
+
+    def init(self):
+        self.env.cr.execute(
+            """
+            CREATE TABLE IF NOT EXISTS auth_attempt_counter (
+                outcome varchar NOT NULL,
+                cause varchar NOT NULL,
+                channel varchar NOT NULL,
+                count bigint NOT NULL,
+                PRIMARY KEY (outcome, cause, channel)
+            );
+            CREATE TABLE IF NOT EXISTS auth_attempt_counter_until (
+                id integer PRIMARY KEY CHECK (id = 1),
+                until timestamp NOT NULL
+            );
+            INSERT INTO auth_attempt_counter_until (id, until) VALUES (1, '-infinity')
+            ON CONFLICT DO NOTHING;
+            """
+        )
+        return super().init()
+
+    # Reading ---------------------------------------------------------------------------------
+
+    @api.model
+    def _counts(self):
+        """Count the attempts ever seen, in one statement and so at one moment.
+
+        :return: list of outcome, cause (empty on success), channel and count
+        """
+        return self.env.execute_query(
+            SQL(
+                """
+                SELECT %(counted)s, sum(count)::bigint FROM (
+                    SELECT %(counted)s, count FROM auth_attempt_counter
+                    UNION ALL
+                    SELECT outcome, COALESCE(cause, ''), channel, count FROM auth_attempt
+                    WHERE last_seen >= (SELECT until FROM auth_attempt_counter_until)
+                ) seen
+                GROUP BY %(counted)s ORDER BY %(counted)s
+                """,
+                counted=COUNTED,
+            )
+        )
+
+    # Counting --------------------------------------------------------------------------------
+
+    @api.model
+    def _count_closed_hours(self):
+        """Count the next hours that the report has, up to a day of them.
+
+        :return: whether there may be more
+        """
+        behind = self.env.execute_query(
+            SQL(
+                """
+                SELECT closed.until,
+                    (SELECT min(last_seen) FROM auth_attempt WHERE last_seen >= counted.until)
+                FROM auth_attempt_counter_until counted, auth_attempt_report_zone closed
+                WHERE closed.zone = 'UTC' AND counted.until < closed.until
+                """
+            )
+        )
+        if not behind:
+            return False
+        [(closed, oldest)] = behind
+        # Whole hours only: a row of an hour never moves to another one.
+        end = min(closed, (oldest + BATCH).replace(minute=0, second=0)) if oldest else closed
+        self.env.cr.execute(
+            SQL(
+                """
+                WITH closed AS (
+                    SELECT outcome, COALESCE(cause, '') AS cause, channel, sum(count) AS count
+                    FROM auth_attempt, auth_attempt_counter_until
+                    WHERE last_seen >= until AND last_seen < %(end)s
+                    GROUP BY 1, 2, 3
+                ), moved AS (
+                    UPDATE auth_attempt_counter_until SET until = %(end)s
+                )
+                %(add)s
+                """,
+                end=end,
+                add=self._add_sql(SQL("SELECT * FROM closed")),
+            )
+        )
+        return True
+
+    @api.model
+    def _add_sql(self, query):
+        """Return SQL that adds the rows of a query: outcome, cause, channel and count."""
+        return SQL(
+            """
+            INSERT INTO auth_attempt_counter AS seen (%s, count) %s
+            ON CONFLICT (outcome, cause, channel)
+            DO UPDATE SET count = seen.count + EXCLUDED.count
+            """,
+            COUNTED,
+            query,
+        )
+
+    @api.model
+    def _add_late(self, values, batch, start):
+        """Count late uses of an hour that was closed already, in the transaction that logs them.
+
+        :param values: columns of the row of the log
+        :param batch: how many
+        :param start: begin of the hour
+        """
+        self.env.cr.execute(
+            SQL(
+                """
+                WITH moment AS (
+                    UPDATE auth_attempt_counter_until SET until = until RETURNING until
+                )
+                %s
+                """,
+                self._add_sql(
+                    SQL(
+                        "SELECT %s, %s, %s, %s::bigint FROM moment WHERE until > %s",
+                        values["outcome"],
+                        values["cause"] or "",
+                        values["channel"],
+                        batch.count,
+                        start,
+                    )
+                ),
+            )
+        )
+
+    @api.model
+    def _removed_sql(self):
+        """Return CTEs that count what a CTE ``removed`` takes out of the hours not closed yet."""
+        return SQL(
+            """
+            moment AS (
+                UPDATE auth_attempt_counter_until SET until = until RETURNING until
+            ), kept_in_count AS (%s)
+            """,
+            self._add_sql(
+                SQL(
+                    """
+                    SELECT outcome, COALESCE(cause, ''), channel, sum(count)
+                    FROM removed, moment WHERE last_seen >= until GROUP BY 1, 2, 3
+                    """
+                )
+            ),
+        )
+
+    # Corrections -----------------------------------------------------------------------------
+
+    @api.model
+    def _day_sums(self, day):
+        """What the report has of a day (UTC), by what is counted here.
+
+        Nothing while late uses of that day wait to be rolled up: they are counted already.
+        """
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT outcome, COALESCE(cause, ''), channel, sum(count)::bigint
+                FROM auth_attempt_report report
+                JOIN auth_attempt_report_zone closed USING (zone)
+                CROSS JOIN auth_attempt_counter_until counted
+                WHERE zone = 'UTC' AND day = %(day)s
+                    AND counted.until >= LEAST(day + 1, closed.until)
+                    AND NOT EXISTS (
+                        SELECT FROM auth_attempt_report_invalid WHERE since < day + 1)
+                GROUP BY 1, 2, 3
+                """,
+                day=day.date(),
+            )
+        )
+        return {tuple(counted): count for *counted, count in rows}
+
+    @api.model
+    def _add_missed(self, before, after):
+        """Count what was found in the log of a day that had been counted without it.
+
+        What is missing there was removed by plain SQL, and stays counted.
+        """
+        for counted, count in after.items():
+            missed = count - before.get(counted, 0)
+            if missed > 0:
+                self.env.cr.execute(self._add_sql(SQL("VALUES (%s, %s, %s, %s::bigint)",
+                                                      *counted, missed)))

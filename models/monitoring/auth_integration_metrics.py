@@ -1,0 +1,185 @@
+import hashlib
+import hmac
+import secrets
+
+from odoo import api, models
+from odoo.fields import Domain
+from odoo.tools import SQL
+
+from ...tools.attempt import causes
+from ...tools.monitoring.openmetrics import Metric
+from ..attempt.auth_attempt import CHANNELS
+
+TOKEN = "auth_integration.metrics_token"
+OTHER = "other"
+OPEN_ROTATIONS = ("due", "delivering", "delivered", "overlap")
+DAY = 24 * 60 * 60
+OUTCOMES, CHANNEL_CODES = ("success", "failure"), tuple(code for code, _label in CHANNELS)
+
+
+class AuthIntegrationMetrics(models.AbstractModel):
+    """What Prometheus reads at ``/auth_integration/metrics``, and the token that opens it.
+
+    Everything is read from the database, in one transaction: whichever worker or server answers
+    says the same. No label has a value that a caller chose.
+    """
+
+    _name = "auth.integration.metrics"
+    _description = "Metrics for Prometheus"
+
+    # Token -----------------------------------------------------------------------------------
+
+    def init(self):
+        """Make the token at installation and at an update, where there is none."""
+        if not self._token():
+            self._renew_token()
+        return super().init()
+
+    @api.model
+    def _token(self):
+        """The token as it is now, whatever this worker has cached; empty when there is none."""
+        self.env["ir.config_parameter"].flush_model()
+        rows = self.env.execute_query(
+            SQL("SELECT value FROM ir_config_parameter WHERE key = %s", TOKEN)
+        )
+        return rows[0][0] if rows else ""
+
+    @api.model
+    def _renew_token(self):
+        """Replace the token; the one before stops working."""
+        token = secrets.token_urlsafe(32)
+        self.env["ir.config_parameter"].sudo().set_param(TOKEN, token)
+        return token
+
+    @api.model
+    def _is_token(self, presented):
+        """Whether it is the token; the time does not tell how much of it is right."""
+        token = self._token()
+        digests = [
+            hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+            for text in (presented, token or secrets.token_urlsafe(32))
+        ]
+        return hmac.compare_digest(*digests)
+
+    # Metrics ---------------------------------------------------------------------------------
+
+    @api.model
+    def _metrics(self):
+        """Return all metrics as they are now, for :func:`openmetrics.exposition`."""
+        return [
+            self._attempts(),
+            self._keys(),
+            self._days_to_expiry(),
+            self._gauge("incidents_open", "Open incidents.", self._count_open_incidents()),
+            self._findings(),
+            self._rotations(),
+            *self._log(),
+        ]
+
+    @staticmethod
+    def _gauge(name, text, value):
+        samples = {} if value is None else {(): value}
+        return Metric(f"auth_integration_{name}", "gauge", text, (), samples)
+
+    def _attempts(self):
+        samples = {}
+        for outcome, cause, channel, count in self.env["auth.attempt.counter"]._counts():
+            labels = (
+                _known(outcome, OUTCOMES),
+                _known(cause, causes.CAUSES) if cause else "",
+                _known(channel, CHANNEL_CODES),
+            )
+            samples[labels] = samples.get(labels, 0) + count
+        return Metric(
+            "auth_integration_attempts", "counter", "Attempts to authenticate since the log began.",
+            ("outcome", "cause", "channel"), samples,
+        )
+
+    def _by_state(self, name, text, model, domain, states):
+        """A gauge of how many records there are in each of some states."""
+        groups = self.env[model].sudo()._read_group(domain, ["state"], ["__count"])
+        samples = {(state,): 0 for state in states} | {
+            (state,): count for state, count in groups if state in states
+        }
+        return Metric(f"auth_integration_{name}", "gauge", text, ("state",), samples)
+
+    def _keys(self):
+        keys = self.env["auth.integration.key"]
+        states = [state for state, _label in keys._fields["state"].selection]
+        return self._by_state("keys", "API keys on record.", keys._name, [], states)
+
+    def _rotations(self):
+        return self._by_state(
+            "rotations_open", "Rotations that are not done yet.", "auth.integration.rotation",
+            [("cancelled_at", "=", False)], OPEN_ROTATIONS,
+        )
+
+    def _days_to_expiry(self):
+        """Days until the first end of a key in use that has no replacement; none without a key."""
+        keys = self.env["auth.integration.key"].sudo()
+        end = keys._effective_end_sql("k")
+        [[seconds]] = self.env.execute_query(
+            SQL(
+                """
+                SELECT extract(epoch FROM min(ends.at) - statement_timestamp() AT TIME ZONE 'UTC')
+                FROM (
+                    SELECT %(end)s AS at FROM auth_integration_key k
+                    LEFT JOIN auth_integration i ON i.id = k.integration_id
+                    WHERE k.retire_at IS NULL AND %(live)s AND i.active IS NOT FALSE
+                ) ends
+                """,
+                end=end,
+                live=keys._is_live_sql("k"),
+            )
+        )
+        return self._gauge(
+            "days_to_expiry", "Days until the next API key expires that is not being replaced.",
+            None if seconds is None else float(seconds) / DAY,
+        )
+
+    def _count_open_incidents(self):
+        return self.env["auth.integration.incident"].sudo().search_count([("state", "=", "open")])
+
+    def _findings(self):
+        findings = self.env["auth.integration.finding"]
+        groups = findings.sudo()._read_group(
+            Domain("accepted", "=", False) & Domain("folded", "=", False),
+            ["severity"],
+            ["__count"],
+        )
+        severities = [severity for severity, _label in findings._fields["severity"].selection]
+        return Metric(
+            "auth_integration_findings", "gauge", "Open issues.", ("severity",),
+            {(severity,): 0 for severity in severities}
+            | {(severity,): count for severity, count in groups},
+        )
+
+    def _log(self):
+        """Size and age of the log, without counting it: the report knows of its closed hours."""
+        [(rows, oldest)] = self.env.execute_query(
+            SQL(
+                """
+                SELECT closed.rows + (
+                        SELECT count(*) FROM auth_attempt WHERE last_seen >= closed.until
+                    ),
+                    extract(epoch FROM (SELECT min(last_seen) FROM auth_attempt))
+                FROM (
+                    SELECT COALESCE(max(row_count), 0) AS rows,
+                        COALESCE(max(until), '-infinity') AS until
+                    FROM auth_attempt_report_zone WHERE zone = 'UTC'
+                ) closed
+                """
+            )
+        )
+        return (
+            self._gauge("log_rows", "Rows of the log of attempts.", rows),
+            self._gauge(
+                "log_oldest_timestamp_seconds", "Time of the oldest row of the log of attempts.",
+                None if oldest is None else float(oldest),
+            ),
+        )
+
+
+def _known(value, registry):
+    """A value as a label; what no registry of ours has never becomes one."""
+    return value if value in registry else OTHER

@@ -1,0 +1,40 @@
+"""A file of JSON lines that other programs follow while it is written, rotated and followed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterable
+
+
+def append(path: str, events: Iterable[dict]) -> None:
+    """Append events, one a line, and wait until they are on the disk.
+
+    The file is opened by its name each time, so that one that was moved away is let go of. A line
+    that a killed process has begun is ended first: its event comes again as a whole.
+
+    :raise OSError: it cannot be written, is no regular file, or another program keeps it locked
+    """
+    lines = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events)
+    # Not blocking: a pipe that nobody reads must not hold up the job.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o640)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"not a regular file: {path}")
+        # Other databases of this server write to the same file.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            lines = "\n" + lines
+        _write_all(descriptor, lines.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor, data):
+    while data:
+        data = data[os.write(descriptor, data):]
