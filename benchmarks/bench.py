@@ -2,8 +2,8 @@
 
 Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
 missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``,
-``parallel``, ``size``, ``log``, ``metrics``, ``findings``, ``jobs``, ``rotation``, ``guessing`` or
-``oracle``) and ``WORKERS`` (0).
+``parallel``, ``size``, ``log``, ``metrics``, ``findings``, ``jobs``, ``rotation``, ``guessing``,
+``operations`` or ``oracle``) and ``WORKERS`` (0).
 """
 
 import json
@@ -27,6 +27,7 @@ import flood  # noqa: E402, F401  declares a check
 import guessing  # noqa: E402, F401  declares a check
 import harness  # noqa: E402
 import many_integrations  # noqa: E402, F401  declares a check
+import operations  # noqa: E402, F401  declares a check
 import oracle  # noqa: E402, F401  declares a check
 import parallel  # noqa: E402, F401  declares a check
 import postgres  # noqa: E402

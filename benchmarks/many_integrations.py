@@ -58,7 +58,8 @@ GENERATE = COPY + r"""
         ended = place < 4
         if not ended:  # core's vacuum has removed the others
             copy("res_users_apikeys", key.apikey_id.id, base, number, user_id="1000000 + n",
-                 name="'System ' || n", expiration_date="now() + interval '60 days'")
+                 name="'System ' || n", index="substr(md5(n::text), 1, 8)",
+                 expiration_date="now() + interval '60 days'")
         copy("auth_integration_key", key.id, base, number,
              name="'System ' || n", login="'system_' || n", prefix="substr(md5(n::text), 1, 8)",
              digest="NULL", apikey_id=f"{base} + n", user_id="1000000 + n",
@@ -80,6 +81,22 @@ GENERATE = COPY + r"""
         " SELECT 5000000 + n, format('10.%%s.%%s.%%s', a, n / 250, n %% 250), now(), now()"
         " FROM generate_series(1, %s) n, generate_series(1, 8) a WHERE a < 3 OR n %% 50 = 10",
         [number])
+    # What the present keys call: three operations, or thirty. Some of them have never written.
+    cr.execute(
+        "INSERT INTO auth_integration_key_operation"
+        " (key_id, model, method, use_count, write_count, first_used_at, last_used_at)"
+        " SELECT 5000000 + n, 'res.partner', 'method_' || o, 1000, n %% 10,"
+        " now() - interval '50 days', now()"
+        " FROM generate_series(1, %s) n, generate_series(1, 30) o WHERE o <= 3 OR n %% 4 = 0",
+        [number])
+    cr.execute(
+        "UPDATE auth_integration_key SET operations_since = now() - interval '50 days',"
+        " last_write_at = CASE WHEN id % 10 <> 0 THEN now() END,"
+        " operation_count = CASE WHEN id % 4 = 0 THEN 30 ELSE 3 END WHERE id > 5000000")
+    cr.execute(
+        "INSERT INTO auth_integration_rpc_use (user_id, channel, user_agent, last_seen)"
+        " SELECT 1000000 + n, 'xmlrpc', 'agent/' || a, now() - interval '1 day' * (n %% 60)"
+        " FROM generate_series(1, %s) n, generate_series(1, 5) a WHERE n %% 3 = 0", [number])
     former.active = False
     env.invalidate_all()
     due = env["auth.integration.key"].browse(range(5000011, 5000211))

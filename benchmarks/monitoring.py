@@ -16,6 +16,9 @@ LOOK = r"""
     env["auth.integration"].search([], limit=1).owner_ids += env.ref("base.user_demo",
         raise_if_not_found=False) or owner
 
+    env["auth.integration.incident"]._detect()  # as its job does every few minutes
+    cr.commit()
+
     def scrape():
         openmetrics.exposition(metrics._metrics(), "application/openmetrics-text")
 

@@ -62,6 +62,27 @@ def execute_kw_integration_key(side, number):
     return side.execute_kw(side.bot_uid, side.bot_key)
 
 
+# To be read beside the rows of the integration's full key: stock's key is the same in all of them.
+@row("/json/2, key that only reads", pairs=400)
+def json2_reading_key(side, number):
+    return side.json2(side.reading_key)
+
+
+@row("/json/2, key with a list", pairs=400)
+def json2_listed_key(side, number):
+    return side.json2(side.listed_key)
+
+
+@row("execute_kw, key that only reads, warm", pairs=400)
+def execute_kw_reading_key(side, number):
+    return side.execute_kw(side.bot_uid, side.reading_key)
+
+
+@row("execute_kw, key with a list, warm", pairs=400)
+def execute_kw_listed_key(side, number):
+    return side.execute_kw(side.bot_uid, side.listed_key)
+
+
 @row("execute_kw, password, warm", promise=1.10, pairs=400)
 def execute_kw_password(side, number):
     return side.execute_kw(side.uid, PASSWORD)

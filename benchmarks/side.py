@@ -48,7 +48,15 @@ PEOPLE = """
     result = {
         "uid": user.id, "ended_key": ended, "key": new_key(user),
         "bot_uid": bot.id, "bot_key": new_key(bot),
+        "reading_key": new_key(bot), "listed_key": new_key(bot),
     }
+    if with_addon:
+        keys = env["auth.integration.key"]
+        for name, values in (
+            ("reading_key", {"access": "read_only"}),
+            ("listed_key", {"access": "listed", "operations": [["res.users", "context_get"]]}),
+        ):
+            keys.search([("prefix", "=", result[name][:8])]).set_access(**values, reason="bench")
 """
 
 
@@ -91,6 +99,7 @@ class Side:
         )
         self.uid, self.key, self.ended_key = people["uid"], people["key"], people["ended_key"]
         self.bot_uid, self.bot_key = people["bot_uid"], people["bot_key"]
+        self.reading_key, self.listed_key = people["reading_key"], people["listed_key"]
 
     # Calls
 

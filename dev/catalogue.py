@@ -29,7 +29,8 @@ CHAPTERS = (
     ("Users and passwords", "user_unknown user_archived password_wrong password_not_allowed"
      " interactive_not_allowed second_factor_wrong second_factor_replayed provider_error"),
     ("Sessions", "session_expired session_mismatch"),
-    ("Rules and limits", "address_not_allowed channel_not_allowed cooldown throttled"),
+    ("Rules and limits", "address_not_allowed channel_not_allowed operation_not_allowed"
+     " cooldown throttled"),
     ("The server", "internal_error"),
 )
 SEVERITIES = {"info": "usually harmless", "warning": "warning", "critical": "critical"}

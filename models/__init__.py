@@ -1,6 +1,7 @@
 from . import mixins
 from . import integration
 from . import key
+from . import access
 from . import attempt
 from . import monitoring
 from . import rotation

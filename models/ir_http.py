@@ -7,7 +7,8 @@ from odoo.http import SessionExpiredException, request
 from psycopg2.errors import ReadOnlySqlTransaction
 from werkzeug.exceptions import HTTPException
 
-from ..tools.attempt import caller
+from ..tools.access import enforcement, operations
+from ..tools.attempt import caller, request_state
 from ..tools.attempt.redaction import is_key_shaped
 from ..tools.attempt.tracebacks import strip_addon_frames, without_hooks
 from ..tools.fallback import observed_by, observing
@@ -58,7 +59,8 @@ class IrHttp(models.AbstractModel):
             with observing():
                 cls._note_bearer_header(attempt)
             try:
-                result = super()._authenticate_explicit(auth, *args)
+                with request_state.holding_to_access():
+                    result = super()._authenticate_explicit(auth, *args)
             except (AccessDenied, HTTPException) as error:
                 replaced = error.__context__
                 if isinstance(error, AccessDenied) and isinstance(replaced, ReadOnlySqlTransaction):
@@ -68,7 +70,21 @@ class IrHttp(models.AbstractModel):
                     cls._note_refusal(attempt, error)
                 raise
             attempt.user_id = attempt.user_id or request.env.uid
-            return result
+        request_state.note_route()
+        if request_state.current().operation is not None:
+            with observing():
+                operations.watch()
+        if request_state.is_limited():
+            with enforcement.failing_closed():
+                enforcement.hold(request.env)
+        return result
+
+    @classmethod
+    def _match(cls, path_info):
+        """Extend :meth:`ir.http._match`: remember the route, for what a key may call."""
+        rule, args = super()._match(path_info)
+        request_state.current().route = rule.rule
+        return rule, args
 
     @classmethod
     def _handle_error(cls, exception):

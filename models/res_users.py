@@ -1,7 +1,7 @@
 import base64
 import secrets
 from collections.abc import Hashable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from odoo import api, models, tools
 from odoo.exceptions import AccessDenied, UserError
@@ -9,6 +9,7 @@ from odoo.tools import SQL
 from passlib.exc import PasswordSizeError
 
 from ..tools import hook_queries
+from ..tools.access import enforcement
 from ..tools.attempt import request_state
 from ..tools.attempt.redaction import is_key_shaped
 from ..tools.fallback import core_fallback, limited_by, observed_by, observing
@@ -61,10 +62,16 @@ class ResUsers(models.Model):
             with observing():
                 self._note_login(attempt, credential)
                 self._recognize_key(attempt, credential, interactive)
+            told = user_agent_env
+            with observing():
+                told = self._told_of_caller(attempt, credential, user_agent_env)
             try:
                 # Before anybody looks whose login it is.
-                with limited_by(self._limit_login, attempt, credential) as guess:
-                    auth_info = super().authenticate(credential, user_agent_env)
+                with (
+                    limited_by(self._limit_login, attempt, credential) as guess,
+                    self._holding_to_access("common"),
+                ):
+                    auth_info = super().authenticate(credential, told)
                     with observing():
                         self._note_second_factor(guess, interactive, auth_info)
             except AccessDenied:
@@ -88,13 +95,24 @@ class ResUsers(models.Model):
         """
         if not self._auth_integration_ready():
             return super()._check_uid_passwd(uid, passwd)
+        with self._holding_to_access("object"):
+            self._authenticate_call(uid, passwd, super()._check_uid_passwd)
+        if request_state.is_limited():
+            with enforcement.failing_closed():
+                enforcement.hold(self.env)
+
+    def _authenticate_call(self, uid, passwd, core):
+        """Do the work of :meth:`_check_uid_passwd`: one attempt.
+
+        :param core: that method of core's
+        """
         with observed_by(self.env["auth.attempt"]._open, uid=uid) as attempt:
             with observing():
                 self._note_rpc_credential(attempt, uid, passwd)
             if not passwd:
                 raise AccessDenied()
             if not isinstance(passwd, Hashable):  # core's cache refuses it, whoever the user is
-                return super()._check_uid_passwd(uid, passwd)
+                return core(uid, passwd)
             is_accepted_key = False
             with core_fallback():
                 is_accepted_key = self._is_accepted_key(uid, passwd)
@@ -343,6 +361,30 @@ class ResUsers(models.Model):
             attempt.attribute(integration_id, "login")
             attempt.note("interactive_not_allowed" if interactive else "password_not_allowed")
             raise AccessDenied()
+
+    @staticmethod
+    def _holding_to_access(service):
+        """Say that an RPC service holds the key it is given to its access: what it may call is
+        looked up, or it learns nothing but a user's id.
+
+        Whoever else asks is not known, but for the call during which this add-on is imported.
+        """
+        state = request_state.current()
+        called = state.service_call[0] if state.service_call else None
+        if called == service or not (called or state.is_wrapped):
+            return request_state.holding_to_access()
+        return nullcontext()
+
+    def _told_of_caller(self, attempt, credential, user_agent_env):
+        """What core is told of a caller: by one that has a key, not what the address of this server
+        is. It would take that for ``web.base.url`` from any administrator's integration."""
+        facts = user_agent_env or {}
+        if not facts.get("base_location") or facts.get("interactive", True):
+            return user_agent_env
+        is_key, secret = attempt.secret_is_key, credential.get("password")
+        if is_key is None and isinstance(secret, str):
+            is_key = self.env["res.users.apikeys"]._is_known(secret)
+        return {**facts, "base_location": None} if is_key else user_agent_env
 
     def _requires_api_key(self):
         """Whether core is to ask for an API key only."""

@@ -15,6 +15,7 @@ from passlib.utils import MAX_PASSWORD_SIZE
 from psycopg2.errors import ReadOnlySqlTransaction
 
 from ..tools import hook_queries
+from ..tools.access import enforcement
 from ..tools.attempt import caller, request_state
 from ..tools.attempt.limits import LogLimit
 from ..tools.attempt.redaction import is_key_shaped, is_storable, remove_keys
@@ -26,6 +27,7 @@ from ..tools.key.identity_cache import IdentityCache
 from ..tools.key.key_end import JOINED_STATE_SQL, STATE_SQL, Dates
 from ..tools.key.key_policy import END_CODES, KeyFacts, KeyIdentity, live_facts, refusal_codes
 from ..tools.key.native_scope import RESTRICTED, RPC, KeyRulesUnreadable
+from .mixins.fresh_identity import require_unlimited_key
 
 _logger = logging.getLogger(__name__)
 
@@ -43,7 +45,8 @@ _LIVE_FACTS = f"""
         native.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
         (SELECT json_build_array(u.login, u.active) FROM res_users u WHERE u.id = native.user_id),
         (SELECT json_build_array(
-             k.id, k.scope, {JOINED_STATE_SQL.format(k="k")}, k.ended_at IS NOT NULL)
+             k.id, k.scope, {JOINED_STATE_SQL.format(k="k")}, k.ended_at IS NOT NULL,
+             k.access, k.access_mode, k.allowed_networks)
          FROM auth_integration_key k
          WHERE k.apikey_id = native.id AND k.hash = native.key ORDER BY k.id DESC LIMIT 1),
         (SELECT json_build_array(i.id, i.active, i.allowed_networks, i.allowed_channels)
@@ -57,7 +60,7 @@ _ENDED_FACTS = f"""
     SELECT k.user_id, k.login, u.active, k.scope, FALSE,
            k.id, {STATE_SQL.format(k="k")},
            i.id, i.active, i.allowed_networks, i.allowed_channels,
-           k.ended_at IS NOT NULL
+           k.ended_at IS NOT NULL, FALSE, k.access, k.access_mode, k.allowed_networks
     FROM auth_integration_key k
     LEFT JOIN res_users u ON u.id = k.user_id
     LEFT JOIN auth_integration i ON i.id = k.integration_id
@@ -308,21 +311,36 @@ class ResUsersApikeys(models.Model):
         if self._refusal_codes(facts, scope, who, identity):
             return True, None
         if facts.key_id:
-            request_state.current().authenticated_key = AuthenticatedKey(
-                dbname=self.env.cr.dbname,
-                uid=facts.user_id,
-                key_id=facts.key_id,
-                channel=who.channel,
-                remote_addr=who.remote_addr,
-                address_trusted=who.address_trusted,
-            )
+            request_state.current().authenticated_key = self._authenticated_key(facts, who)
+            is_held = request_state.current().is_access_held or not request_state.is_limited()
+            if who.is_http and not is_held and not enforcement.may_be_held(self.env):
+                request_state.current().authenticated_key = None
+                return True, None
         return True, facts.user_id
+
+    def _authenticated_key(self, facts, who):
+        attempt = request_state.attempt()
+        return AuthenticatedKey(
+            dbname=self.env.cr.dbname,
+            uid=facts.user_id,
+            key_id=facts.key_id,
+            channel=who.channel,
+            remote_addr=who.remote_addr,
+            address_trusted=who.address_trusted,
+            access=facts.access,
+            access_mode=facts.access_mode,
+            login=facts.login,
+            integration_id=facts.integration_id,
+            auth_type=attempt.auth_type if attempt else None,
+        )
 
     def _refusal_codes(self, facts, scope, who, identity):
         probing = facts.scope == probe.SCOPE and self._may_probe()
         if probing:
             # It proves the way to Odoo, from Odoo's own address: no rule on callers is meant.
-            facts = facts._replace(scope=None, allowed_networks=None, allowed_channels=None)
+            facts = facts._replace(
+                scope=None, allowed_networks=None, allowed_channels=None, own_networks=None
+            )
         codes = refusal_codes(facts, scope=scope, channel=who.channel, address=who.remote_addr)
         if identity.native_id is None and not codes:
             codes = {"key_revoked"}  # stock has nothing by which it could accept this secret
@@ -430,6 +448,7 @@ class ResUsersApikeys(models.Model):
             return super()._generate(scope, name, expiration_date)
         if isinstance(self.env.context.get("auth_integration_issuing"), IssuingContext):
             return super()._generate(scope, name, expiration_date)
+        require_unlimited_key(self.env)
         if isinstance(name, str):
             name = remove_keys(name)
         keys = self.env["auth.integration.key"].sudo()
@@ -438,9 +457,9 @@ class ResUsersApikeys(models.Model):
             dates = self._within_core_limit(dates)
         secret = super()._generate(scope, name, dates.expires_at)
         # A key with rules is not to be had without them.
-        has_rules = self.env.user._integration()._has_rules()
+        has_rules = self.env.user._integration()._has_rules_for_new_keys()
         with nullcontext() if has_rules else best_effort(self.env):
-            keys._record_generated([(self.env.uid, secret, None, dates.replace_by)])
+            keys._record_generated([(self.env.uid, secret, None, dates.replace_by, None)])
         return secret
 
     def _within_core_limit(self, dates):

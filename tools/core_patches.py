@@ -18,6 +18,10 @@ patched                                   why
 ``odoo.service.db.dispatch``
 ``res.users.apikeys._check_credentials``  to have a key with rules verified where a module between
 (stock's own)                             it and us verifies keys too, see :mod:`native_scope`
+``odoo.service.model                      to hold a key to the operations it may call; everywhere
+.get_public_method``                      it was imported by name
+``odoo.service.model.retrying``           to say why a call of a key that may only read has failed
+``odoo.sql_db.Connection.cursor``         to have what such a call opens be read-only, too
 ``_check_apikey_credentials`` of          to see the keys that are verified past every model; newer
 ``base.models.res_users``                 builds only, in every module that holds it by name
 log filters                               core logs what callers type, see :mod:`log_redaction`
@@ -33,9 +37,11 @@ import odoo.http
 import odoo.service.common
 import odoo.service.db
 import odoo.service.model
+import odoo.sql_db
 import werkzeug.wrappers
 from odoo.addons.base.models import res_users as base_users
 
+from .access import enforcement, operations
 from .attempt import http_failures, log_redaction, request_state, rpc_failures, tracebacks
 from .attempt.request_state import REFERENCE_HEADER
 from .fallback import core_fallback, observed_by, observing
@@ -54,6 +60,9 @@ def apply() -> None:
     _patch(odoo.service.model, "dispatch", functools.partial(_dispatch, "object"))
     _patch(odoo.service.db, "dispatch", functools.partial(_dispatch, "db"))
     _patch(base_users.ResUsersApikeys, "_check_credentials", _stock_verification)
+    _patch(odoo.sql_db.Connection, "cursor", _cursor)
+    _patch(odoo.service.model, "retrying", _retrying)
+    _patch_by_name(odoo.service.model, "get_public_method", _public_method)
     _patch_key_function()
     log_redaction.install()
 
@@ -112,7 +121,7 @@ def _application_call(original):
                 headers = [*headers, (REFERENCE_HEADER, reference)]
             return start_response(status, headers, *exc_info)
 
-        with observed_by(request_state.serving):
+        with observed_by(request_state.serving), observed_by(request_state.counting):
             return original(self, environ, start_response_with_reference)
 
     return __call__
@@ -142,7 +151,10 @@ def _dispatch(service, original):
     """Mirror ``dispatch(method, params)`` of an RPC service and report what it refuses early."""
 
     def dispatch(method, params):
-        with observed_by(request_state.dispatching, service, method, params):
+        with (
+            observed_by(request_state.dispatching, service, method, params),
+            observed_by(request_state.counting),
+        ):
             try:
                 return original(method, params)
             except Exception:
@@ -168,21 +180,25 @@ def _stock_verification(original):
     return _check_credentials
 
 
-def _patch_key_function():
-    """Patch the function that newer builds verify keys with, wherever it was imported by name.
+def _patch_by_name(owner, name, make):
+    """Patch a function of a module, if there is one, wherever it was imported by name.
 
     Whoever imports it later finds the patched one.
     """
-    name = cursor_verification.FUNCTION
-    original = getattr(base_users, name, None)
+    original = getattr(owner, name, None)
     if original is None or getattr(original, _MARK, False):
         return
-    _patch(base_users, name, _key_function)
+    _patch(owner, name, make)
     for module in list(sys.modules.values()):
         names = getattr(module, "__dict__", None)
         if isinstance(names, dict):
             for alias in [key for key, value in list(names.items()) if value is original]:
-                names[alias] = getattr(base_users, name)
+                names[alias] = getattr(owner, name)
+
+
+def _patch_key_function():
+    """Patch the function that newer builds verify keys with."""
+    _patch_by_name(base_users, cursor_verification.FUNCTION, _key_function)
 
 
 def _key_function(original):
@@ -200,3 +216,64 @@ def _key_function(original):
         return original(*args, **kwargs)
 
     return _check_apikey_credentials
+
+
+def _public_method(original):
+    """Mirror :func:`odoo.service.model.get_public_method`: a remote caller asks for a method."""
+
+    def get_public_method(model, name):
+        method = original(model, name)
+        is_limited = request_state.note_operation(model._name, name)
+        if request_state.current().authenticated_key is not None:
+            with observing():
+                operations.watch()
+        if is_limited:
+            with enforcement.failing_closed():
+                enforcement.check_lookup(model.env)
+        return method
+
+    return get_public_method
+
+
+def _retrying(original):
+    """Mirror :func:`odoo.service.model.retrying`, which ends with the commit of a call."""
+
+    def retrying(func, env):
+        try:
+            return original(func, env)
+        except Exception as error:
+            told = None
+            if request_state.current().read_only_database is not None:
+                with observing():
+                    told = enforcement.replacement(error, env)
+            if told is not None:
+                raise told from None
+            with observing():
+                tracebacks.without_hooks(error)
+            raise
+        finally:
+            with observing():
+                _count_operation()
+
+    return retrying
+
+
+def _count_operation():
+    """Have the operation of a call be counted, once: it has ended, whichever way."""
+    state = request_state.current()
+    if state.authenticated_key is None or state.operation is None or state.is_operation_noted:
+        return
+    state.is_operation_noted = True
+    operations.note(state.is_operation_refused or state.is_operation_excessive)
+
+
+def _cursor(original):
+    """Mirror ``cursor()`` of :class:`odoo.sql_db.Connection`, which opens every cursor."""
+
+    def cursor(self):
+        cr = original(self)
+        if request_state.current().read_only_database is None:
+            return cr
+        return enforcement.open_cursor(cr)
+
+    return cursor

@@ -5,6 +5,8 @@
    replaces; siblings, which came by the same rotation, in the order of their ids
 3. native keys (``res_users_apikeys``)
 4. an address of a key, one bucket of the log, its budgets in the order of their names
+5. the old protocols of a user (``auth_integration_rpc_use``)
+6. operations of a key, in the order of their names
 
 Each refusal and each batch of uses is a transaction of its own: workers wait for one another no
 longer than one of these takes, and in no circle.  What a first use finds locked of the siblings it

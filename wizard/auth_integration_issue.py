@@ -1,5 +1,10 @@
 from odoo import api, fields, models
 from odoo.addons.base.models.res_users import check_identity
+from odoo.exceptions import UserError
+
+from ..models.access.auth_integration_key_access import ACCESS
+from ..tools.access.access_rules import FULL, LISTED
+from ..tools.access.operation_text import read_operations
 
 
 class AuthIntegrationIssue(models.TransientModel):
@@ -11,7 +16,7 @@ class AuthIntegrationIssue(models.TransientModel):
     _name = "auth.integration.issue"
     _description = "Issue API Key"
     _inherit = ["auth.integration.free.text.mixin"]
-    _free_texts = {"name": 200}
+    _free_texts = {"name": 200, "operations": 20000}
 
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"
@@ -28,6 +33,14 @@ class AuthIntegrationIssue(models.TransientModel):
     expires_at = fields.Datetime(
         "Expires", help="Leave empty to use the policy. A date set here is final."
     )
+    access = fields.Selection(
+        ACCESS, compute="_compute_defaults", compute_sudo=False, store=True, readonly=False,
+        required=True,
+    )
+    operations = fields.Text(
+        compute="_compute_defaults", compute_sudo=False, store=True, readonly=False,
+        help="One per line: the model, a dot and the method. The method * stands for all of them.",
+    )
     max_age_days = fields.Integer(
         related="integration_id.policy_id.max_age_days", related_sudo=False
     )
@@ -36,13 +49,46 @@ class AuthIntegrationIssue(models.TransientModel):
     def _compute_defaults(self):
         for wizard in self:
             wizard.name = wizard.integration_id.name
+            wizard.access = wizard.integration_id.policy_id.default_access or FULL
+            wizard.operations = wizard._operations_of_newest_key()
+
+    def _operations_of_newest_key(self):
+        """What the newest key of the integration may call that has a list, to begin with."""
+        listed = self.integration_id.key_ids.filtered(
+            lambda key: key.is_live and key.access == LISTED
+        )
+        allowed = listed.sorted("id")[-1:].operation_ids.filtered("allowed")
+        return "\n".join(allowed.mapped("display_name")) or False
 
     @check_identity
     def action_issue(self):
         """Issue the key and show it, this once, in a dialogue of its own."""
         self.ensure_one()
-        issued = self.integration_id._issue_key(self.name, self.expires_at)
+        issued = self.integration_id._issue_key(
+            self.name, self.expires_at, self.access, self._listed_operations()
+        )
         return show_key_action(self.env, issued["key"])
+
+    def _listed_operations(self):
+        """The operations that are chosen, or False where the access is not a list.
+
+        :raise UserError: a line is none
+        """
+        if self.access != LISTED:
+            return False
+        try:
+            operations = read_operations(self.operations)
+        except ValueError as error:
+            raise UserError(
+                self.env._(
+                    "“%(line)s” is not an operation. Enter the model, a dot and the method, for"
+                    " example res.partner.search_read.",
+                    line=str(error)[:100],
+                )
+            ) from error
+        if not operations:
+            raise UserError(self.env._("Enter at least one operation."))
+        return [list(operation) for operation in operations]
 
 
 def show_key_action(env, secret):

@@ -20,8 +20,9 @@ class BaseModuleUninstall(models.TransientModel):
                 wizard.auth_integration_warning = False
                 continue
             wizard.auth_integration_warning = self.env._(
-                "The API keys of these integrations are limited to certain networks or protocols:"
-                " %(names)s. Odoo alone cannot enforce that, so it will reject these keys. To keep"
-                " a key working, remove the limits of its integration first.",
+                "The API keys of these integrations are limited in what they can do or where they"
+                " can be used: %(names)s. Odoo alone cannot enforce that, so it will reject these"
+                " keys. To keep a key working, remove its limits and those of its integration"
+                " first.",
                 names=", ".join(sorted(set(keys.user_id.mapped("name")))),
             )

@@ -9,3 +9,4 @@ from . import auth_attempt_removal
 from . import auth_attempt_explanation
 from . import auth_attempt_fix
 from . import auth_attempt_groups
+from . import auth_attempt_operation

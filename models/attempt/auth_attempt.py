@@ -37,6 +37,7 @@ IDENTIFYING_COLUMNS = (
     "user_agent",
     "database",
     "reference",
+    "operation",
 )
 
 
@@ -85,6 +86,9 @@ class AuthAttempt(models.Model):
     reference = fields.Char(
         readonly=True, help="What the refused caller was told in the header X-Auth-Reference."
     )
+    operation = fields.Char(
+        readonly=True, help="The model and method that the key was not allowed to call."
+    )
     count = fields.Integer(readonly=True, aggregator="sum")
     first_seen = fields.Datetime(readonly=True)
     last_seen = fields.Datetime(readonly=True)
@@ -126,8 +130,10 @@ class AuthAttempt(models.Model):
                 remote_addr varchar,
                 user_agent varchar,
                 database varchar,
-                reference varchar
+                reference varchar,
+                operation varchar
             );
+            ALTER TABLE auth_attempt ADD COLUMN IF NOT EXISTS operation varchar;  -- 19.0.1.2.0
             CREATE TABLE IF NOT EXISTS auth_attempt_daily_key (
                 id integer PRIMARY KEY,
                 day date NOT NULL,
@@ -209,6 +215,7 @@ class AuthAttempt(models.Model):
                     "auth.integration",
                     "auth.integration.key",
                     "auth.integration.key.address",
+                    "auth.integration.key.operation",
                     "auth.integration.policy",
                 )
             },

@@ -182,6 +182,7 @@ class AuthAttempt(models.Model):
             "user_agent": attempt.described_agent,
             "database": attempt.database,
             "reference": attempt.reference,
+            "operation": attempt.operation,
         }
 
     def _describe_login(self, attempt, search_nearest=True):

@@ -66,7 +66,9 @@ class AuthAttempt(models.Model):
         for row in self:
             row.question = probe.diagnostic_kind(row.user_agent, row.cause, row.auth_type)
 
-    @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen")
+    @api.depends(
+        "cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen", "operation"
+    )
     @api.depends_context("uid")
     def _compute_case_explanation(self):
         for row in self:
@@ -258,7 +260,7 @@ class AuthAttempt(models.Model):
             ]
         return [
             self.env._(
-                "%(login)s is the technical user of %(name)s.",
+                "%(login)s is the integration user of %(name)s.",
                 login=user.login,
                 name=integration.name,
             ),
@@ -271,7 +273,7 @@ class AuthAttempt(models.Model):
             return []
         return [
             self.env._(
-                "%(login)s is the technical user of %(name)s.",
+                "%(login)s is the integration user of %(name)s.",
                 login=integration.login,
                 name=integration.name,
             )
@@ -292,7 +294,7 @@ class AuthAttempt(models.Model):
         if integration:
             lines.append(
                 self.env._(
-                    "It is the technical user of %(name)s.", name=integration.name
+                    "It is the integration user of %(name)s.", name=integration.name
                 )
             )
         return lines

@@ -7,7 +7,10 @@ from ..mixins.fresh_identity import fresh_identity
 
 # One button of the form for each: its field ``fix_*``, its condition ``_can_*`` and its method
 # ``action_fix_*``. Which of them help against a cause is in the registry of causes.
-FIXES = ("restore_user", "issue_key", "rotate", "view_rotation", "add_network", "open")
+FIXES = (
+    "restore_user", "issue_key", "rotate", "view_rotation", "add_network", "allow_operation",
+    "change_access", "open",
+)
 # What helps after a diagnostic request; the rest is on the integration's own form.
 DIAGNOSTIC_FIXES = ("add_network",)
 
@@ -22,9 +25,11 @@ class AuthAttempt(models.Model):
     fix_rotate = fields.Boolean(compute="_compute_fixes")
     fix_view_rotation = fields.Boolean(compute="_compute_fixes")
     fix_add_network = fields.Boolean(compute="_compute_fixes")
+    fix_allow_operation = fields.Boolean(compute="_compute_fixes")
+    fix_change_access = fields.Boolean(compute="_compute_fixes")
     fix_open = fields.Boolean(compute="_compute_fixes")
 
-    @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr")
+    @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr", "operation")
     @api.depends_context("uid")
     def _compute_fixes(self):
         for row in self:

@@ -128,15 +128,20 @@ class AuthAttempt(models.Model):
             request_state.current().is_decided = True
             if attempt.discarded or _was_emitted(attempt):
                 return
-            if not attempt.address_trusted:
-                registry["auth.integration.server"]._detect_untrusted_proxy(registry, attempt)
-            if attempt.outcome == "success":
-                if error := usage_writer.add(cls._successful_use(attempt), registry):
-                    attempt_logging.log_waiting(attempt, error)
-            else:
-                cls._emit_failure(registry, attempt)
+            with request_state.unrestricted():
+                cls._write_down(registry, attempt)
         except Exception as error:
             attempt_logging.log_unwritten(attempt, error)
+
+    @classmethod
+    def _write_down(cls, registry, attempt):
+        if not attempt.address_trusted:
+            registry["auth.integration.server"]._detect_untrusted_proxy(registry, attempt)
+        if attempt.outcome == "success":
+            if error := usage_writer.add(cls._successful_use(attempt), registry):
+                attempt_logging.log_waiting(attempt, error)
+        else:
+            cls._emit_failure(registry, attempt)
 
     @classmethod
     def _successful_use(cls, attempt):
@@ -189,7 +194,9 @@ class AuthAttempt(models.Model):
 
         Inside a test everything is one transaction already under way.
         """
-        with registry.cursor() as cr:
+        with request_state.unrestricted():
+            cr = registry.cursor()
+        with cr:
             if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE:
                 cr.execute(TRANSACTION_SETTINGS)
             yield cr
@@ -201,7 +208,8 @@ class AuthAttempt(models.Model):
         Its commit does not wait for the disk: a crash of PostgreSQL may take the last moments of
         the log along; the end of Odoo's processes does not.
         """
-        return registry.cursor()
+        with request_state.unrestricted():
+            return registry.cursor()
 
     def _query(self, query, settings=""):
         """Run a query that may hold what the caller typed: it never goes to the server log."""
@@ -299,7 +307,11 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _upsert(self, values, count, first_seen, last_seen, budgets=()):
-        """Add ``count`` equal attempts to their bucket; a new row is counted for its budgets."""
+        """Add ``count`` equal attempts to their bucket; a new row is counted for its budgets.
+
+        :param values: the columns by which they are equal; one that is left out is empty
+        """
+        values = dict.fromkeys(IDENTIFYING_COLUMNS) | values
         is_idle = self.env.cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE
         self.env.cr.execute(
             (SETTINGS_OF_THE_LOG if is_idle else "") + UPSERT,

@@ -2,6 +2,8 @@ from . import auth_integration_database
 from . import auth_integration_finding_acceptance
 from . import auth_integration_finding
 from . import auth_integration_finding_guessing
+from . import auth_integration_finding_access
+from . import auth_integration_rpc_use
 from . import auth_integration_server
 from . import auth_integration_diagnosis
 from . import auth_integration_diagnosis_config

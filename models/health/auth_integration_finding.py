@@ -65,8 +65,8 @@ class AuthIntegrationFinding(models.Model):
                 "since": record._format_day(record.since),
                 "expires": record._format_day(record.key_id.effective_end),
             }
-            if kind.code == "guessing":
-                values |= finding._guessing_values()
+            if more := getattr(finding, f"_{kind.code}_values", None):
+                values |= more()
             if record.cause:
                 values["cause"] = self.env._(causes.get(record.cause).title)
             message = kind.key_message if kind.key_message and record.key_id else kind.message

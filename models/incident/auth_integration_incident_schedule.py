@@ -34,6 +34,8 @@ class AuthIntegrationIncident(models.Model):
         :param attempt: :class:`~odoo.addons.auth_integration.tools.attempt.request_state.Attempt`
         """
         concerned = attempt.integration_id or attempt.key_id or attempt.cause == "throttled"
+        if attempt.cause == "operation_not_allowed":
+            return  # it has authenticated
         if concerned and attempt.auth_type != probe.VERIFY:
             cls._wake(registry)
 
@@ -123,6 +125,7 @@ class AuthIntegrationIncident(models.Model):
                 self.env["auth.integration"]._encrypt_alert_secrets_again,
                 self.env["res.company"]._encrypt_alert_secrets_again,
             ]
+        steps.append(self.env["auth.integration.metrics"]._store_finding_counts)
         for step in steps:
             try:
                 if not self._is_alone():

@@ -274,6 +274,10 @@ class AuthIntegration(models.Model):
         """Whether not every call with a key of this integration is accepted; no, without any."""
         return bool(self.allowed_networks or self.allowed_channels)
 
+    def _has_rules_for_new_keys(self):
+        """Whether a key that is issued now is accepted for less than all that its user may do."""
+        return self._has_rules() or self.policy_id.default_access not in (False, "full")
+
     # Access ----------------------------------------------------------------------------------
 
     def _is_privileged(self):
@@ -339,7 +343,7 @@ class AuthIntegration(models.Model):
             self._check_may_change()  # with the new user
             (users_before - self.sudo().user_id)._end_sessions()
             self.sudo().user_archived_along = False
-            self._take_users_over()
+            self._take_users_over(released=users_before)
         elif native_scope.RULE_FIELDS & vals.keys():
             self._apply_rules()
         moved.key_ids._shorten_to_policy()
@@ -397,11 +401,14 @@ class AuthIntegration(models.Model):
             if group not in owner.all_group_ids:
                 owner.group_ids = [Command.link(group.id)]
 
-    def _take_users_over(self):
+    def _take_users_over(self, released=()):
         """Bring what an integration user has from before under its integration's rules: its keys,
-        and its sessions, which end (:meth:`res.users._session_token_get_values`)."""
+        and its sessions, which end (:meth:`res.users._session_token_get_values`).
+
+        :param released: users whose keys are under these rules no more
+        """
         users = self.sudo().user_id
-        of_users = SQL("user_id IN %s", tuple(users.ids))
+        of_users = SQL("user_id IN %s", tuple({*users.ids, *(user.id for user in released)}))
         self.env["auth.integration.key"].sudo()._reconcile(of_users)
         users._end_sessions()
         self.sudo().key_ids._shorten_to_policy()
@@ -435,31 +442,38 @@ class AuthIntegration(models.Model):
     # Actions ---------------------------------------------------------------------------------
 
     @fresh_identity
-    def issue_key(self, name=False, expires_at=False):
+    def issue_key(self, name=False, expires_at=False, access=False, operations=False):
         """Issue an API key for this integration.
 
         :param str name: what the key is for; defaults to the integration's name
         :param expires_at: final end of the key (UTC), at most the policy's lifetime ahead; by
             default the key has the two dates of the policy
+        :param str access: ``full``, ``read_only`` or ``listed``; by default what the policy says
+        :param operations: all that a ``listed`` key may call, as a list of ``[model, method]``
         :return: ``{"key", "prefix", "expires_at"}``; the key is shown this once and never stored
         :rtype: dict
         :raise AccessError: the caller is neither owner nor manager
         :raise UserError: the end lies in the past or beyond the policy's lifetime, the description
-            is too long, or the integration has as many keys as it may have
+            is too long, there is no such access or operation, or the integration has as many keys
+            as it may have
         """
-        return self._issue_key(name, expires_at)
+        return self._issue_key(name, expires_at, access, operations)
 
-    def _issue_key(self, name=False, expires_at=False):
+    def _issue_key(self, name=False, expires_at=False, access=False, operations=False):
         self.ensure_one()
         self._check_may_operate()
         name = self._clean_text("name", name) if name else self.name
         if not self.env.su:
             self.sudo()._reserve_place_for_key()
-        secret, key = self.env["auth.integration.key"]._issue(self.sudo(), name, expires_at)
+        keys = self.env["auth.integration.key"]
+        secret, key = keys._issue(
+            self.sudo(), name, expires_at, *keys._access_at_issue(access, operations)
+        )
         self.sudo().message_post(
             body=self.env._(
                 "%(user)s issued the API key %(prefix)s…: replace it by %(replace_by)s UTC. It"
-                " expires on %(end)s UTC.",
+                " expires on %(end)s UTC. It can do: %(access)s.",
+                access=key._access_text(),
                 user=self.env.user.name,
                 prefix=key.prefix,
                 replace_by=fields.Datetime.to_string(key.replace_by),

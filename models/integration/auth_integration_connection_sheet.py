@@ -2,6 +2,7 @@ import shlex
 
 from odoo import models
 
+from ...tools.access.access_rules import LISTED
 from ...tools.integration import code_samples
 
 # Where each protocol is called.
@@ -55,9 +56,20 @@ class AuthIntegration(models.Model):
             "networks": [
                 line.strip() for line in (sheet.allowed_networks or "").splitlines() if line.strip()
             ],
+            "access": self._access_on_sheet(),
             "doctor": f"python3 doctor.py {shlex.quote(url)}"
             f" --db {shlex.quote(self.env.cr.dbname)} --login {shlex.quote(sheet.login)}",
             "examples": code_samples.examples(
                 url, self.env.cr.dbname, sheet.login, allowed
             ),
         }
+
+    def _access_on_sheet(self):
+        """What the keys that work may do, in words: of each kind the words and its operations."""
+        found = {}
+        for key in self.sudo().key_ids.filtered("is_live").sorted("id"):
+            listed = key.operation_ids.filtered(
+                lambda operation, key=key: key.access == LISTED and operation.allowed
+            )
+            found[key.access_summary] = listed.mapped("display_name")
+        return list(found.items())

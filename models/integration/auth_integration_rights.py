@@ -158,7 +158,7 @@ class AuthIntegration(models.Model):
         return bool(
             new["user"] != old["user"]
             or new["owners"] - old["owners"]
-            or _are_wider(new["networks"], old["networks"])
+            or networks.is_wider(new["networks"], old["networks"])
             or (old["channels"] and not new["channels"])
             or (old["channels"] and new["channels"] - old["channels"])
             or new["policy"] != old["policy"]
@@ -170,13 +170,3 @@ class AuthIntegration(models.Model):
     def confirm_identity(self):
         """Ask for an identity check, for a change that the web client then saves again."""
         return {"type": "ir.actions.act_window_close", "infos": {"identity_confirmed": True}}
-
-
-def _are_wider(new, old):
-    """Whether a list of networks allows an address that another one does not allow."""
-    if new == old:
-        return False
-    try:
-        return not networks.is_within(networks.parse(new), networks.parse(old))
-    except ValueError:  # the old list comes from elsewhere
-        return True

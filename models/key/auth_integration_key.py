@@ -9,7 +9,7 @@ from odoo.tools import SQL
 from ...tools.key import key_end
 from ...tools.key.identity_cache import IdentityCache
 from ...tools.key.key_end import NOW_SQL, STATEMENT_NOW_SQL, Dates
-from ..mixins.fresh_identity import fresh_identity
+from ..mixins.fresh_identity import fresh_identity, require_unlimited_key
 
 _logger = logging.getLogger(__name__)
 
@@ -25,15 +25,19 @@ _RECORD_GENERATED = """
     INSERT INTO auth_integration_key (
         apikey_id, name, user_id, login, integration_id, scope, prefix, hash, digest,
         issued_at, issued_by, replace_by, expires_at, use_count, replaces_id,
+        access, access_mode, allowed_networks,
         create_uid, create_date, write_uid, write_date
     )
     SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key,
            made.digest, n.create_date, %(uid)s, made.replace_by, n.expiration_date,
-           0, made.replaces_id, %(uid)s, %(now)s, %(uid)s, %(now)s
+           0, made.replaces_id,
+           COALESCE(old.access, made.access, p.default_access, 'full'),
+           COALESCE(old.access_mode, 'enforce'), old.allowed_networks,
+           %(uid)s, %(now)s, %(uid)s, %(now)s
     FROM unnest(
         %(users)s::integer[], %(prefixes)s::varchar[], %(digests)s::varchar[],
-        %(replaced)s::integer[], %(replace_by)s::timestamp[]
-    ) AS made (user_id, prefix, digest, replaces_id, replace_by)
+        %(replaced)s::integer[], %(replace_by)s::timestamp[], %(access)s::varchar[]
+    ) AS made (user_id, prefix, digest, replaces_id, replace_by, access)
     JOIN LATERAL (
         SELECT * FROM res_users_apikeys
         WHERE user_id = made.user_id AND index = made.prefix
@@ -41,17 +45,24 @@ _RECORD_GENERATED = """
     ) n ON TRUE
     JOIN res_users u ON u.id = n.user_id
     LEFT JOIN auth_integration i ON i.user_id = n.user_id
+    LEFT JOIN auth_integration_policy p ON p.id = i.policy_id
+    LEFT JOIN auth_integration_key old ON old.id = made.replaces_id
     RETURNING id, digest
 """
 
 
 class KeyRequest(NamedTuple):
-    """A key that :meth:`AuthIntegrationKey._issue_all` is to make."""
+    """A key that :meth:`AuthIntegrationKey._issue_all` is to make.
+
+    What it may do is as of the key that it replaces, else as said, else as its policy says.
+    """
 
     integration: models.BaseModel
     name: str
     expires_at: object = False
     replaces_id: int | None = None
+    access: str | None = None
+    operations: frozenset = frozenset()
 
 
 class AuthIntegrationKey(models.Model):
@@ -69,7 +80,7 @@ class AuthIntegrationKey(models.Model):
     _name = "auth.integration.key"
     _description = "API Key Record"
     _inherit = ["auth.integration.live.mixin", "auth.integration.free.text.mixin"]
-    _free_texts = {"name": 200, "end_reason": 500}
+    _free_texts = {"name": 200, "end_reason": 500, "allowed_networks": 20000}
     _order = "issued_at desc, id desc"
     _rec_names_search = ["name", "prefix", "login"]
     _allow_sudo_commands = False
@@ -95,8 +106,8 @@ class AuthIntegrationKey(models.Model):
     apikey_id = fields.Many2one("res.users.apikeys", "Native key", readonly=True, index=True)
     scope = fields.Char(
         readonly=True,
-        help="What the key is good for. Empty: anything. While networks or protocols of its"
-        " integration restrict it, the native key has the scope auth_integration instead.",
+        help="What the key is good for. Empty: anything. While the key is limited in what it can"
+        " do or where it can be used, the native key has the scope auth_integration instead.",
     )
     prefix = fields.Char(readonly=True, size=8, help="The first 8 characters of the key.")
     imported = fields.Boolean(
@@ -247,7 +258,7 @@ class AuthIntegrationKey(models.Model):
     # Birth -----------------------------------------------------------------------------------
 
     @api.model
-    def _issue(self, integration, name, expires_at=False):
+    def _issue(self, integration, name, expires_at=False, access=None, operations=frozenset()):
         """Issue a native key for an integration's integration user and record it.
 
         Mirrors what :meth:`res.users.apikeys.description.make_key` does for the current user;
@@ -258,7 +269,8 @@ class AuthIntegrationKey(models.Model):
         :rtype: tuple[str, AuthIntegrationKey]
         """
         integration.ensure_one()
-        [(secret, key)] = self._issue_all([KeyRequest(integration, name, expires_at)])
+        request = KeyRequest(integration, name, expires_at, access=access, operations=operations)
+        [(secret, key)] = self._issue_all([request])
         return secret, key
 
     @api.model
@@ -269,16 +281,19 @@ class AuthIntegrationKey(models.Model):
         :return: for each, in their order, the secret and the record
         """
         natives, dates = [], []
-        for integration, name, expires_at, _replaces_id in wanted:
-            self._check_may_have_keys(integration)
-            dates.append(self._dates_at_issue(integration, self._parse_end(expires_at)))
-            natives.append((integration.user_id, name, dates[-1].expires_at))
+        for one in wanted:
+            require_unlimited_key(self.env, but_key=one.replaces_id)
+            self._check_may_have_keys(one.integration)
+            dates.append(self._dates_at_issue(one.integration, self._parse_end(one.expires_at)))
+            natives.append((one.integration.user_id, one.name, dates[-1].expires_at))
         secrets = self.env["res.users.apikeys"].sudo()._generate_all(natives)
         made = [
-            (one.integration.user_id.id, secret, one.replaces_id, replace_by)
+            (one.integration.user_id.id, secret, one.replaces_id, replace_by, one.access)
             for one, secret, (replace_by, _end) in zip(wanted, secrets, dates, strict=True)
         ]
         ids = self._record_generated(made)
+        for id_, one in zip(ids, wanted, strict=True):
+            self.browse(id_)._allow_operations(one.operations)
         return [(secret, self.browse(id_)) for secret, id_ in zip(secrets, ids, strict=True)]
 
     @api.model
@@ -352,14 +367,15 @@ class AuthIntegrationKey(models.Model):
         """Record native keys that were just made.
 
         :param made: of each its user's id, the secret, the id of the record of the key that it is
-            to replace, or None, and its ``replace_by``
+            to replace, or None, its ``replace_by``, and its access, or None for the policy's
         :return: the ids of their records, in the same order
         :rtype: list[int]
         """
         if not made:
             return []
         self.flush_model()
-        user_ids, secrets, replaced, replace_by = zip(*made, strict=True)
+        self.env["auth.integration.policy"].flush_model(["default_access"])
+        user_ids, secrets, replaced, replace_by, access = zip(*made, strict=True)
         digests = [IdentityCache.digest(secret) for secret in secrets]
         rows = self.env.execute_query(
             SQL(
@@ -369,6 +385,7 @@ class AuthIntegrationKey(models.Model):
                 digests=digests,
                 replaced=list(replaced),
                 replace_by=list(replace_by),
+                access=list(access),
                 uid=self.env.uid,
                 now=UTC_NOW,
             )
@@ -376,6 +393,7 @@ class AuthIntegrationKey(models.Model):
         self.invalidate_model()
         ids = {digest: id_ for id_, digest in rows}
         self._collide_with_issuing(list(user_ids))
+        self.browse(ids.values())._inherit_operations()
         self.browse(ids.values())._write_native_scope()
         return [ids[digest] for digest in digests]
 

@@ -31,8 +31,8 @@ class AuthIntegrationKey(models.Model):
     def whoami(self):
         """Describe the key that authenticated this very call.
 
-        :return: ``{integration, prefix, state, replace_by, expires_at, rotate_after, channel,
-            remote_addr, server_time}``; dates as UTC strings, False where there is none
+        :return: ``{integration, prefix, state, replace_by, expires_at, rotate_after, access,
+            channel, remote_addr, server_time}``; dates as UTC strings, False where there is none
         :rtype: dict
         :raise UserError: the call was not authenticated by an API key
         """
@@ -46,6 +46,7 @@ class AuthIntegrationKey(models.Model):
             "replace_by": _to_rpc(key.replace_by),
             "expires_at": _to_rpc(key.effective_end),
             "rotate_after": _to_rpc(key.rotate_after),
+            "access": key.access,
             "channel": caller.channel or False,
             "remote_addr": caller.remote_addr or False,
             "server_time": _to_rpc(fields.Datetime.now()),
@@ -100,6 +101,14 @@ class AuthIntegrationKey(models.Model):
         :rtype: dict
         :raise UserError: one of the conditions does not hold; the text says which
         """
+        if request_state.current().read_only_database is None:
+            return self._rotate_calling_key(totp)
+        # The connection of this call only reads, because its key does.
+        with request_state.unrestricted(), self.env.registry.cursor() as cr:
+            return self.with_env(self.env(cr=cr))._rotate_calling_key(totp)
+
+    @api.model
+    def _rotate_calling_key(self, totp):
         key = self._authenticated_key()
         secret, new_key = self.env["auth.integration.delivery.self_service"]._rotate(key, totp)
         return {

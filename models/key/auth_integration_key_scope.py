@@ -23,7 +23,7 @@ class AuthIntegrationKey(models.Model):
         :return: the number of rows changed
         """
         self.env["auth.integration"].flush_model([*native_scope.RULE_FIELDS, "user_id"])
-        self.flush_model(["scope", "apikey_id"])
+        self.flush_model(["scope", "apikey_id", "access", "access_mode", "allowed_networks"])
         self.env.cr.execute(
             SQL(
                 """
@@ -31,7 +31,8 @@ class AuthIntegrationKey(models.Model):
                 SET scope = wanted.scope
                 FROM (
                     SELECT DISTINCT ON (n.id) n.id,
-                        CASE WHEN %(has_rules)s AND k.scope IS DISTINCT FROM %(probe)s
+                        CASE WHEN (%(has_rules)s OR %(key_has_rules)s)
+                                  AND k.scope IS DISTINCT FROM %(probe)s
                              THEN %(restricted)s ELSE k.scope END AS scope
                     FROM res_users_apikeys n
                     JOIN auth_integration_key k ON k.apikey_id = n.id AND k.hash = n.key
@@ -42,6 +43,7 @@ class AuthIntegrationKey(models.Model):
                 WHERE wanted.id = n.id AND n.scope IS DISTINCT FROM wanted.scope
                 """,
                 has_rules=SQL(native_scope.HAS_RULES_SQL.format(i="i")),
+                key_has_rules=SQL(native_scope.KEY_HAS_RULES_SQL.format(k="k")),
                 probe=probe.SCOPE,  # which stock refuses as it is
                 restricted=native_scope.RESTRICTED,
                 condition=condition or SQL("TRUE"),

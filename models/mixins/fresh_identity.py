@@ -9,9 +9,10 @@ from functools import wraps
 
 from odoo import SUPERUSER_ID
 from odoo.addons.base.models.res_users import check_identity
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 from odoo.http import request
 
+from ...tools.access import enforcement
 from ...tools.key import authenticated_key
 
 IDENTITY_SECONDS = 10 * 60  # as core's
@@ -45,10 +46,26 @@ def require_fresh_identity(env):
     """Refuse what is about to be saved until the identity was checked.
 
     :raise IdentityCheckRequired: it is called over a web session that was not asked lately
+    :raise AccessError: see :func:`require_unlimited_key`
     """
+    require_unlimited_key(env)
     if not has_fresh_identity(env):
         raise IdentityCheckRequired(
             env._("Confirm your identity to save this change. Nothing was saved.")
+        )
+
+
+def require_unlimited_key(env, but_key=None):
+    """Keep a key that may do less than its user from getting more: by another key, or other rules.
+
+    :param but_key: the id of a key that may do it nevertheless
+    :raise AccessError: such a key made this call
+    """
+    if enforcement.is_limited_call(env, but_key=but_key):
+        raise AccessError(
+            env._(
+                "This API key is limited in what it can do. It cannot create keys or change rules."
+            )
         )
 
 

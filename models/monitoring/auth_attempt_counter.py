@@ -11,8 +11,8 @@ class AuthAttemptCounter(models.AbstractModel):
 
     The table holds what was seen before a moment, in hours that are closed; what is newer is
     counted in the log. So rows that retention removes later stay counted, and a look at the
-    counters is a look at two or three hours of the log. Whatever changes one of the two sides writes to the
-    moment, so that two such transactions at once cannot both succeed.
+    counters is a look at two or three hours of the log. Whatever changes one of the two sides
+    writes to the moment, so that two such transactions at once cannot both succeed.
     """
 
     _name = "auth.attempt.counter"
@@ -42,10 +42,14 @@ class AuthAttemptCounter(models.AbstractModel):
 
     @api.model
     def _counts(self):
-        """Count the attempts ever seen, in one statement and so at one moment.
+        """Count the attempts ever seen, as of one moment: the begin of this transaction.
 
         :return: list of outcome, cause (empty on success), channel and count
         """
+        # As text: Python has no infinity. In the query as a value, or no index would be used.
+        [[until]] = self.env.execute_query(
+            SQL("SELECT until::text FROM auth_attempt_counter_until")
+        )
         return self.env.execute_query(
             SQL(
                 """
@@ -53,11 +57,12 @@ class AuthAttemptCounter(models.AbstractModel):
                     SELECT %(counted)s, count FROM auth_attempt_counter
                     UNION ALL
                     SELECT outcome, COALESCE(cause, ''), channel, count FROM auth_attempt
-                    WHERE last_seen >= (SELECT until FROM auth_attempt_counter_until)
+                    WHERE last_seen >= %(until)s::timestamp
                 ) seen
                 GROUP BY %(counted)s ORDER BY %(counted)s
                 """,
                 counted=COUNTED,
+                until=until,
             )
         )
 
@@ -72,7 +77,7 @@ class AuthAttemptCounter(models.AbstractModel):
         behind = self.env.execute_query(
             SQL(
                 """
-                SELECT closed.until,
+                SELECT counted.until::text, closed.until,
                     (SELECT min(last_seen) FROM auth_attempt WHERE last_seen >= counted.until)
                 FROM auth_attempt_counter_until counted, auth_attempt_report_zone closed
                 WHERE closed.zone = 'UTC' AND counted.until < closed.until
@@ -81,7 +86,7 @@ class AuthAttemptCounter(models.AbstractModel):
         )
         if not behind:
             return False
-        [(closed, oldest)] = behind
+        [(begin, closed, oldest)] = behind
         # Whole hours only: a row of an hour never moves to another one.
         end = min(closed, (oldest + BATCH).replace(minute=0, second=0)) if oldest else closed
         self.env.cr.execute(
@@ -89,14 +94,15 @@ class AuthAttemptCounter(models.AbstractModel):
                 """
                 WITH closed AS (
                     SELECT outcome, COALESCE(cause, '') AS cause, channel, sum(count) AS count
-                    FROM auth_attempt, auth_attempt_counter_until
-                    WHERE last_seen >= until AND last_seen < %(end)s
+                    FROM auth_attempt
+                    WHERE last_seen >= %(begin)s::timestamp AND last_seen < %(end)s
                     GROUP BY 1, 2, 3
                 ), moved AS (
                     UPDATE auth_attempt_counter_until SET until = %(end)s
                 )
                 %(add)s
                 """,
+                begin=begin,
                 end=end,
                 add=self._add_sql(SQL("SELECT * FROM closed")),
             )

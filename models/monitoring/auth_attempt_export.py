@@ -11,7 +11,7 @@ MAX_LIMIT = 10_000
 EXPORTED = (
     "id", "bucket", "outcome", "cause", "channel", "auth_type", "login", "user_id",
     "integration_id", "attribution", "key_id", "remote_addr", "user_agent", "database",
-    "reference", "count", "first_seen", "last_seen",
+    "reference", "operation", "count", "first_seen", "last_seen",
 )
 # The full transaction id that wrote a row. The row has its lower half; none is newer than the
 # snapshot's end but for what this very transaction wrote, which it does not take for new.

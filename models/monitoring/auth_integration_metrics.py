@@ -1,8 +1,10 @@
 import hashlib
 import hmac
+import json
 import secrets
+from datetime import timedelta
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
@@ -14,6 +16,8 @@ TOKEN = "auth_integration.metrics_token"
 OTHER = "other"
 OPEN_ROTATIONS = ("due", "delivering", "delivered", "overlap")
 DAY = 24 * 60 * 60
+# The job that counts findings runs every five minutes.
+MAX_COUNT_AGE = timedelta(minutes=15)
 OUTCOMES, CHANNEL_CODES = ("success", "failure"), tuple(code for code, _label in CHANNELS)
 
 
@@ -33,6 +37,16 @@ class AuthIntegrationMetrics(models.AbstractModel):
         """Make the token at installation and at an update, where there is none."""
         if not self._token():
             self._renew_token()
+        self.env.cr.execute(
+            """
+            CREATE TABLE IF NOT EXISTS auth_integration_finding_count (
+                id integer PRIMARY KEY CHECK (id = 1),
+                counts json,
+                counted_at timestamp
+            );
+            INSERT INTO auth_integration_finding_count (id) VALUES (1) ON CONFLICT DO NOTHING
+            """
+        )
         return super().init()
 
     @api.model
@@ -142,37 +156,66 @@ class AuthIntegrationMetrics(models.AbstractModel):
 
     def _findings(self):
         findings = self.env["auth.integration.finding"]
-        groups = findings.sudo()._read_group(
+        severities = [severity for severity, _label in findings._fields["severity"].selection]
+        counted = self._stored_finding_counts()
+        if counted is None:
+            counted = self._count_findings()
+        return Metric(
+            "auth_integration_findings", "gauge", "Open issues, as of the last minutes.",
+            ("severity",), {(severity,): counted.get(severity, 0) for severity in severities},
+        )
+
+    @api.model
+    def _count_findings(self):
+        """Count the open findings by severity: they are a view over all keys and the log."""
+        groups = self.env["auth.integration.finding"].sudo()._read_group(
             Domain("accepted", "=", False) & Domain("folded", "=", False),
             ["severity"],
             ["__count"],
         )
-        severities = [severity for severity, _label in findings._fields["severity"].selection]
-        return Metric(
-            "auth_integration_findings", "gauge", "Open issues.", ("severity",),
-            {(severity,): 0 for severity in severities}
-            | {(severity,): count for severity, count in groups},
+        return dict(groups)
+
+    @api.model
+    def _store_finding_counts(self):
+        """Count the findings for the scrapes to come; a step of ``ir_cron_incidents``."""
+        self.env.cr.execute(
+            SQL(
+                "UPDATE auth_integration_finding_count SET counts = %s, counted_at = %s",
+                json.dumps(self._count_findings()),
+                fields.Datetime.now(),
+            )
         )
+
+    @api.model
+    def _stored_finding_counts(self):
+        """The stored counts by severity, or None when the job has not run for a while."""
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT counts FROM auth_integration_finding_count WHERE counted_at > %s",
+                fields.Datetime.now() - MAX_COUNT_AGE,
+            )
+        )
+        return rows[0][0] if rows else None
 
     def _log(self):
         """Size and age of the log, without counting it: the report knows of its closed hours."""
-        [(rows, oldest)] = self.env.execute_query(
+        [(rows, until)] = self.env.execute_query(
+            SQL(
+                "SELECT COALESCE(max(row_count), 0), COALESCE(max(until), '-infinity')::text"
+                " FROM auth_attempt_report_zone WHERE zone = 'UTC'"
+            )
+        )
+        [(newer, oldest)] = self.env.execute_query(
             SQL(
                 """
-                SELECT closed.rows + (
-                        SELECT count(*) FROM auth_attempt WHERE last_seen >= closed.until
-                    ),
-                    extract(epoch FROM (SELECT min(last_seen) FROM auth_attempt))
-                FROM (
-                    SELECT COALESCE(max(row_count), 0) AS rows,
-                        COALESCE(max(until), '-infinity') AS until
-                    FROM auth_attempt_report_zone WHERE zone = 'UTC'
-                ) closed
-                """
+                SELECT count(*), extract(epoch FROM (SELECT min(last_seen) FROM auth_attempt))
+                FROM auth_attempt WHERE last_seen >= %s::timestamp
+                """,
+                until,
             )
         )
         return (
-            self._gauge("log_rows", "Rows of the log of attempts.", rows),
+            self._gauge("log_rows", "Rows of the log of attempts.", rows + newer),
             self._gauge(
                 "log_oldest_timestamp_seconds", "Time of the oldest row of the log of attempts.",
                 None if oldest is None else float(oldest),

@@ -115,7 +115,7 @@ class Xmlrpc(_Client):
         """Call any method of ``common`` or ``object``."""
         body = xmlrpc.client.dumps(tuple(params), method, allow_none=True)
         status, headers, answer = self.line.post(
-            self.prefix + service, body, {"Content-Type": "text/xml"}
+            self.prefix + service, body.encode(), {"Content-Type": "text/xml"}
         )
         try:
             return xmlrpc.client.loads(answer)[0][0]

@@ -73,6 +73,19 @@ class TestMetrics(IntegrationCommon):
             [("accepted", "=", False), ("folded", "=", False), ("severity", "=", "critical")])
         self.assertEqual(self.samples("findings")["critical",], shown)
 
+    def test_findings_are_counted_by_the_job(self):
+        """The view of findings is no work for a scrape; without the job it is done all the same."""
+        metrics = self.env["auth.integration.metrics"]
+        live = metrics._count_findings()
+        metrics._store_finding_counts()
+        with patch.object(type(metrics), "_count_findings", side_effect=AssertionError):
+            self.assertEqual(self.samples("findings")["critical",], live.get("critical", 0))
+        self.env.cr.execute(
+            "UPDATE auth_integration_finding_count"
+            " SET counted_at = counted_at - interval '1 hour', counts = '{\"critical\": 7}'"
+        )
+        self.assertEqual(self.samples("findings")["critical",], live.get("critical", 0))
+
     def test_the_token_is_for_settings_administrators(self):
         for user in (self.owner, self.manager):
             with self.assertRaises(AccessError):

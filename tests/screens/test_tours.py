@@ -1,5 +1,9 @@
+import time
+
 from odoo.tests import HttpCase, new_test_user, tagged
 from odoo.tools import mute_logger
+
+from ...tools.access.operation_counts import Counts
 
 
 @tagged("post_install", "-at_install")
@@ -41,6 +45,20 @@ class TestTours(HttpCase):
         self.assertEqual(old_key.state, "active", "The old key works until the new one is used")
         rotation = self.env["auth.integration.rotation"].search([("old_key_id", "=", old_key.id)])
         self.assertEqual(rotation.claimed_by, self.owner)
+
+    def test_owner_limits_a_key_to_what_it_does(self):
+        key = self._key_in_use(self._integration())
+        self.env.flush_all()
+        now = time.time()
+        self.env["auth.integration.key"]._record_operations(
+            key.id, {("res.partner", "search_read"): Counts(3, 0, 0, now, now)}
+        )
+        self.start_tour(
+            f"/odoo/api-keys/{key.id}", "auth_integration_change_access", login="tour_owner"
+        )
+        self.assertEqual(
+            key._current_access().operations, {("res.partner", "create")}
+        )
 
     def test_diagnosis_shows_its_progress(self):
         """The page needs no reload.  web.base.url leads nowhere: the tests' server answers one."""

@@ -20,7 +20,7 @@ def log_refusal(attempt):
     """One line per failure: address and cause first, then what the caller has chosen."""
     _logger.info(
         "Authentication refused: address=%s cause=%s channel=%s reference=%s database=%s user=%s"
-        ' integration=%s agent="%s"',
+        ' integration=%s%s agent="%s"',
         attempt.remote_addr or "n/a",
         attempt.cause,
         attempt.channel,
@@ -28,6 +28,7 @@ def log_refusal(attempt):
         attempt.database,
         attempt.user_id or "-",
         attempt.integration_id or "-",
+        f" operation={escape(attempt.operation)}" if attempt.operation else "",
         (attempt.described_agent or "-")[:MAX_AGENT_LENGTH],
     )
 
@@ -60,6 +61,7 @@ def _log_whole(severity, message, attempt, error):
             "integration": attempt.integration_id,
             "attribution": attempt.attribution,
             "key": attempt.key_id,
+            "operation": attempt.operation,
             "seen": fields.Datetime.to_string(fields.Datetime.now()),
             "error": type(error).__name__,
             "suppressed": suppressed,

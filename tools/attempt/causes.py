@@ -431,6 +431,20 @@ _KEY = (
             "on no provider."
         ),
     ),
+    Cause(
+        code="operation_not_allowed",
+        title=_lt("Operation not allowed"),
+        explanation=_lt(
+            "The key is valid, but its access does not cover this call: it may only read, or only "
+            "call the operations on its list."
+        ),
+        remedy=_lt(
+            "If the external system needs this call, an owner or an administrator of integrations "
+            "allows it under Change Access on the key. If not, correct the external system, or "
+            "rotate the key if somebody else may have it."
+        ),
+        fixes=("allow_operation", "change_access", "rotate"),
+    ),
 )
 
 CAUSES: dict[str, Cause] = {cause.code: cause for cause in (*_BEFORE_SECRET, *_PASSWORD, *_KEY)}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..key.authenticated_key import AuthenticatedKey
 
 REFERENCE_HEADER = "X-Auth-Reference"
+# The only route whose operation is looked up later, by ``get_public_method``.
+_RPC_ROUTE = "/json/2/<__model__>/<__method__>"
 
 _state: ContextVar[RequestState | None] = ContextVar("auth_integration_request", default=None)
 
@@ -42,6 +44,7 @@ class Attempt:
     checked, of which ``secret_digest`` is the SHA-256, is an API key, live or ended (None when
     nobody has looked); ``integration_user``, a user's id and that of the integration whose
     technical user it is, or None; ``described_agent``, what the log may hold of the agent;
+    ``operation``, the model and method that a good key was not allowed to call;
     ``rows_of_minute`` and ``rows_of_source``, how many rows were made in this minute, by all and by
     this source (:mod:`limits`).
     """
@@ -72,6 +75,7 @@ class Attempt:
     outcome: str | None = None
     reference: str | None = None
     described_agent: str | None = None
+    operation: str | None = None
     discarded: bool = False
     completed: bool = False
     codes: set[str] = field(default_factory=set)
@@ -112,6 +116,14 @@ class RequestState:
     :ivar quotes_caller: whether the exception under way may quote arguments: a name, a secret
     :ivar reference: what the answer is to carry
     :ivar authenticated_key: which key made this call
+    :ivar route: the rule of the HTTP route that is served, as it was declared
+    :ivar is_access_held: whether the hook under way holds the key that it accepts to its access
+    :ivar operation: model and method of this call, once they were looked up for a remote caller
+    :ivar operation_call: what is counted of it, see :mod:`operations`
+    :ivar is_operation_excessive: whether it is none of those that its key may call
+    :ivar is_operation_refused: whether it was rejected
+    :ivar is_operation_noted: whether it was counted
+    :ivar read_only_database: the database in which this call may only read, see :mod:`enforcement`
     :ivar vouched_key: database, scope and secret of a key that we accept, see
         :mod:`stock_verification`
     :ivar is_verified_by_model: whether a model verifies a key right now
@@ -128,6 +140,14 @@ class RequestState:
     quotes_caller: bool = False
     reference: str | None = None
     authenticated_key: AuthenticatedKey | None = None
+    route: str | None = None
+    is_access_held: bool = False
+    operation: tuple[str, str] | None = None
+    operation_call: object | None = None
+    is_operation_excessive: bool = False
+    is_operation_refused: bool = False
+    is_operation_noted: bool = False
+    read_only_database: str | None = None
     vouched_key: tuple[str, str, str] | None = None
     is_verified_by_model: bool = False
     guess: object | None = None
@@ -156,6 +176,32 @@ def note(*codes: str) -> None:
         state.unclaimed_codes.update(codes)
 
 
+def is_limited() -> bool:
+    """Whether a key made this call that is not one for everything its user may do."""
+    key = current().authenticated_key
+    return key is not None and key.access != "full"
+
+
+def note_route() -> None:
+    """Note the route as the operation of this call, unless a method is looked up later."""
+    state = current()
+    state.operation, state.is_operation_excessive = None, False
+    if state.authenticated_key is not None and state.route != _RPC_ROUTE:
+        state.operation = "http", state.route or ""
+
+
+def note_operation(model: str, method: str) -> bool:
+    """Note the method that a remote caller has asked for; only the first one of a call is its own.
+
+    :return: whether it remains to be seen whether the key may call it
+    """
+    state = current()
+    if state.authenticated_key is None or state.operation is not None:
+        return False
+    state.operation = model, method
+    return is_limited()
+
+
 @contextmanager
 def serving():
     """Serve one HTTP request in the block, without a trace of the one before."""
@@ -170,7 +216,9 @@ def serving():
 def dispatching(service: str, method: object, params: object):
     """Serve one RPC call in the block; what the answer needs of it stays known."""
     state = current()
-    state.attempt = state.reference = state.authenticated_key = None
+    outer_operation, outer_limit = state.operation, state.read_only_database
+    state.attempt = state.reference = state.authenticated_key = state.operation = None
+    state.is_operation_excessive = state.is_operation_refused = state.is_operation_noted = False
     state.unclaimed_codes = set()
     state.is_decided = state.quotes_caller = False
     state.is_service_reached = True
@@ -179,6 +227,20 @@ def dispatching(service: str, method: object, params: object):
         yield
     finally:
         state.service_call, state.authenticated_key = outer, None
+        state.operation, state.read_only_database = outer_operation, outer_limit
+
+
+@contextmanager
+def counting():
+    """Have the operation that is noted in the block, if any, be counted at its end."""
+    state = current()
+    outer, state.operation_call = state.operation_call, None
+    try:
+        yield
+    finally:
+        call, state.operation_call = state.operation_call, outer
+        if call is not None:
+            call.end()
 
 
 @contextmanager
@@ -212,3 +274,25 @@ def verifying_by_model():
         yield
     finally:
         state.is_verified_by_model = outer
+
+
+@contextmanager
+def holding_to_access():
+    """Have a key that is accepted in the block be held to its access by whoever asks for it."""
+    state = current()
+    outer, state.is_access_held = state.is_access_held, True
+    try:
+        yield
+    finally:
+        state.is_access_held = outer
+
+
+@contextmanager
+def unrestricted():
+    """Open cursors in the block that may write, also during the call of a key that only reads."""
+    state = current()
+    outer, state.read_only_database = state.read_only_database, None
+    try:
+        yield
+    finally:
+        state.read_only_database = outer

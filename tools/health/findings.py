@@ -23,6 +23,10 @@ NOW = "(statement_timestamp() AT TIME ZONE 'UTC')"
 CALLED = f"a.auth_type IS DISTINCT FROM '{VERIFY}'"
 # When the passwords of more logins are guessed, that is one finding.
 MAX_GUESSED_LOGINS = 10
+# Channels that are gone with Odoo 22: their services ``common`` and ``object`` are.
+OLD_PROTOCOLS = frozenset({"xmlrpc", "jsonrpc"})
+# Of so few operations a list is soon made.
+FEW_OPERATIONS = 5
 
 
 def _lt(text: str) -> str:
@@ -676,6 +680,78 @@ KINDS = (
             """,
         ),
     ),
+    Kind(
+        code="access_unused",
+        number=50,
+        severity="info",
+        title=_lt("Key may do more than it does"),
+        message=_lt(
+            "The key %(prefix)s… of %(integration)s may do everything its user may do, and %(done)s"
+            " since %(since)s."
+        ),
+        remedy=_lt("Limit the key to what it does. The suggestion shows what would be rejected."),
+        sql=_key_sql(
+            "k.operations_since",
+            f"""
+            JOIN auth_integration i ON i.id = k.integration_id AND i.active
+            WHERE k.access = 'full' AND k.operations_since < {NOW} - interval '30 days'
+              AND k.last_used_at > {NOW} - interval '30 days'
+              AND (k.last_write_at IS NULL OR k.operation_count <= {FEW_OPERATIONS})
+              AND k.state IN {LIVE}
+            """,
+        ),
+    ),
+    Kind(
+        code="rpc_sunset",
+        number=51,
+        severity="info",
+        title=_lt("XML-RPC or JSON-RPC is still used"),
+        message=_lt(
+            "%(who)s still calls over XML-RPC or JSON-RPC, which Odoo 22 removes: %(programs)s."
+        ),
+        remedy=_lt(
+            "Change the program to JSON-2 before the upgrade to Odoo 22. The connection sheet of an"
+            " integration has examples."
+        ),
+        sql=f"""
+            SELECT used.user_id AS record_id, i.id AS integration_id, NULL::integer AS key_id,
+                   used.user_id, used.since
+            FROM (
+                SELECT r.user_id, max(r.last_seen) AS since FROM auth_integration_rpc_use r
+                WHERE r.last_seen > {NOW} - interval '30 days'
+                GROUP BY r.user_id
+            ) used
+            JOIN res_users u ON u.id = used.user_id AND u.active
+            LEFT JOIN auth_integration i ON i.user_id = used.user_id
+            WHERE i.id IS NULL OR i.active
+        """,
+    ),
+    Kind(
+        code="rpc_sunset_ready",
+        number=52,
+        severity="info",
+        title=_lt("XML-RPC and JSON-RPC can be closed"),
+        message=_lt(
+            "%(integration)s last called over XML-RPC or JSON-RPC on %(since)s. Since then all its"
+            " calls came over other protocols."
+        ),
+        remedy=_lt("Close the old protocols, so that its keys are rejected there."),
+        sql=_integration_sql(
+            "used.since",
+            f"""
+            JOIN (
+                SELECT r.user_id, max(r.last_seen) AS since FROM auth_integration_rpc_use r
+                GROUP BY r.user_id
+            ) used ON used.user_id = i.user_id AND used.since <= {NOW} - interval '30 days'
+            WHERE i.active
+              AND (COALESCE(i.allowed_channels, '') = ''
+                   OR i.allowed_channels ~ '{"|".join(sorted(OLD_PROTOCOLS))}')
+              AND EXISTS (
+                  SELECT FROM auth_integration_key k
+                  WHERE k.integration_id = i.id AND k.last_used_at > {NOW} - interval '30 days')
+            """,
+        ),
+    ),
 )
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")
@@ -710,7 +786,8 @@ def view_sql(state_sql: str, end_sql: str, native_sql: str) -> str:
     return f"""
         WITH present_key AS NOT MATERIALIZED (
             SELECT k.id, k.integration_id, k.user_id, k.scope, k.use_count, k.issued_at,
-                   k.replace_by, k.outlived_end, k.last_used_at, {end_sql} AS ends_at,
+                   k.replace_by, k.outlived_end, k.last_used_at, k.access, k.operations_since,
+                   k.last_write_at, k.operation_count, {end_sql} AS ends_at,
                    {state_sql} AS state
             FROM auth_integration_key k {native_sql}
             WHERE k.ended_at IS NULL OR k.end_kind = 'expired'

@@ -66,10 +66,12 @@ LINE = f"""
 """
 
 # Which refusals may mean that something fails. A personal key counts once a system has used it.
+# A key that may not do what it was asked to has authenticated all the same.
 # A login or user id is no secret: with it alone, anybody is rejected in its name, from as many
 # addresses as he likes. Only that its user is archived is true whoever calls.
 COUNTS = f"""
     a.outcome = 'failure' AND a.auth_type IS DISTINCT FROM '{VERIFY}'
+    AND a.cause <> 'operation_not_allowed'
     AND (a.integration_id IS NOT NULL OR EXISTS (
         SELECT FROM auth_integration_key personal
         WHERE personal.id = a.key_id AND personal.integration_id IS NULL

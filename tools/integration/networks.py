@@ -105,6 +105,16 @@ def is_within(inner: tuple[Network, ...], outer: tuple[Network, ...]) -> bool:
     )
 
 
+def is_wider(new: str, old: str) -> bool:
+    """Tell whether a list, as text, allows an address that another one does not allow."""
+    if new == old:
+        return False
+    try:
+        return not is_within(parse(new), parse(old))
+    except ValueError:  # the old list comes from elsewhere
+        return True
+
+
 def normalize(address: str | None) -> str:
     """Return the one canonical text of an address, '' when it is none.
 

@@ -15,6 +15,11 @@ class AuthenticatedKey:
     channel: str | None
     remote_addr: str | None
     address_trusted: bool = False
+    access: str = "full"
+    access_mode: str = "enforce"
+    login: str | None = None
+    integration_id: int | None = None
+    auth_type: str | None = None
 
 
 def current() -> AuthenticatedKey | None:

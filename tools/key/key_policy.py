@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..access.access_rules import FULL, REPORT
 from ..health import probe
 from ..integration import networks
 from .native_scope import RESTRICTED
 
+_NO_RECORD = (None, None, None, False, None, None, None)
 _CODE_OF_STATE = {
     "revoked": "key_revoked",
     "superseded": "key_superseded",
@@ -31,6 +33,7 @@ class KeyFacts(NamedTuple):
 
     :ivar scope: its own; what is in the native row of a key with rules is not it
     :ivar is_end_recorded: its record says that it has ended, not only its dates or a missing row
+    :ivar own_networks: those of the key, beside ``allowed_networks`` of its integration
     :ivar lacks_native_rules: it has rules, and its native row does not bear their scope
     """
 
@@ -47,19 +50,22 @@ class KeyFacts(NamedTuple):
     allowed_channels: str | None
     is_end_recorded: bool = False
     lacks_native_rules: bool = False
+    access: str | None = None
+    access_mode: str | None = None
+    own_networks: str | None = None
 
 
 def live_facts(row: tuple) -> KeyFacts:
     """Return the facts of a key whose native row is there.
 
     :param row: its user's id, its scope and whether it has expired; then, each a list or None, of
-        the user login and active; of our record id, scope, state and whether its end is recorded;
-        of the integration id, active, networks and channels
+        the user login and active; of our record id, scope, state, whether its end is recorded,
+        access, mode and networks; of the integration id, active, networks and channels
     """
     user_id, native_scope, natively_expired, user, record, integration = row
     login, user_active = user or (None, None)
-    key_id, scope, state, is_end_recorded = record or (None, None, None, False)
-    has_rules = bool(integration and (integration[2] or integration[3]))
+    key_id, scope, state, is_end_recorded, *access = record or _NO_RECORD
+    has_rules = bool(integration and (integration[2] or integration[3])) or _has_own_rules(*access)
     return KeyFacts(
         user_id,
         login,
@@ -71,7 +77,13 @@ def live_facts(row: tuple) -> KeyFacts:
         *(integration or (None, None, None, None)),
         is_end_recorded,
         has_rules and native_scope not in (RESTRICTED, probe.SCOPE),
+        *access,
     )
+
+
+def _has_own_rules(access, mode, own_networks):
+    """As ``KEY_HAS_RULES_SQL`` of :mod:`native_scope`."""
+    return bool(own_networks) or (access not in (None, FULL) and mode != REPORT)
 
 
 def refusal_codes(
@@ -104,10 +116,9 @@ def refusal_codes(
 
 def _origin_codes(facts, channel, address):
     codes = set()
-    if facts.allowed_networks and not networks.contains(
-        networks.parse_cached(facts.allowed_networks), address
-    ):
-        codes.add("address_not_allowed")
+    for allowed in (facts.allowed_networks, facts.own_networks):
+        if allowed and not networks.contains(networks.parse_cached(allowed), address):
+            codes.add("address_not_allowed")
     allowed = {part.strip() for part in (facts.allowed_channels or "").split(",")} - {""}
     if allowed and channel not in allowed:
         codes.add("channel_not_allowed")

@@ -1,8 +1,9 @@
 """The scope in the native row of an API key, through which its rules fail closed.
 
-Stock Odoo knows nothing of networks and channels.  So the native row of a key that has such rules
-bears a scope of our own, which stock refuses everywhere; our verification reads the key's own scope
-from its record instead.  Wherever stock decides alone, the key is refused and no rule is lifted.
+Stock Odoo knows nothing of networks, channels and what a key may do.  So the native row of a key
+that has such rules bears a scope of our own, which stock refuses everywhere; our verification reads
+the key's own scope from its record instead.  Wherever stock decides alone, the key is refused and
+no rule is lifted.
 """
 
 from odoo.exceptions import UserError
@@ -16,6 +17,12 @@ RPC = "rpc"
 
 HAS_RULES_SQL = "(COALESCE({i}.allowed_networks, '') || COALESCE({i}.allowed_channels, '') <> '')"
 """Whether an integration, a row of ``auth_integration`` under the alias {i}, has rules."""
+
+KEY_HAS_RULES_SQL = (
+    "(COALESCE({k}.allowed_networks, '') <> ''"
+    " OR ({k}.access <> 'full' AND {k}.access_mode <> 'report'))"
+)
+"""Whether a key, a row of ``auth_integration_key`` under the alias {k}, has rules of its own."""
 
 RULE_FIELDS = frozenset({"allowed_networks", "allowed_channels"})
 """The fields of ``auth.integration`` that :data:`HAS_RULES_SQL` reads."""

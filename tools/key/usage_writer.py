@@ -22,6 +22,7 @@ from odoo.modules.registry import Registry
 from odoo.tools.lru import LRU
 from psycopg2.errors import LockNotAvailable
 
+from ..access.operation_counts import Counts, OperationBuffer, Place
 from ..attempt.limits import LogLimit
 
 _logger = logging.getLogger(__name__)
@@ -149,11 +150,14 @@ def _place(batch):
 class UsageWriter:
     """The uses this process has yet to write, and the thread that writes them.
 
-    Each batch is a transaction of its own: see :mod:`row_locks` for the order of its locks.
+    Each batch is a transaction of its own: see :mod:`row_locks` for the order of its locks.  What a
+    key has called is counted beside its uses, and written by the thread only, with a batch of
+    the same key where one waits: so no call has a query more for it.
     """
 
     def __init__(self):
         self._buffer = UsageBuffer()
+        self._operations = OperationBuffer()
         self._pid = None
         self._is_ending = False
         self._lock = threading.Lock()
@@ -168,62 +172,96 @@ class UsageWriter:
         batch = self._buffer.add(use, time.time())
         error = self._write_or_keep(registry, batch) if batch else None
         if self._is_ending:  # nobody else will
-            self._write_by_database(self._buffer.take())
+            self.write_waiting()
         if error or not batch:
             self._ensure_thread()
         return error
 
+    def count(self, place: Place, operation: tuple[str, str], counts: Counts) -> None:
+        """Count calls of one operation with a key; the thread writes them."""
+        self._operations.add(place, operation, counts)
+        if self._is_ending:
+            self.write_waiting()
+        self._ensure_thread()
+
+    @property
+    def waiting(self) -> int:
+        """Number of uses and calls that are not written yet."""
+        return self._buffer.waiting + self._operations.waiting
+
     def forget(self) -> None:
         """Drop what is pending: a test has rolled its database back."""
         self._buffer.take()
+        self._operations.take()
 
     def flush(self) -> None:
         """Write everything that is pending, for the end of the process: again where it fails."""
         self._is_ending = True
         deadline = time.monotonic() + FLUSH_SECONDS
         with self._writing:
-            self._write_by_database(self._buffer.take())
-            while self._buffer.waiting and time.monotonic() < deadline:
+            self.write_waiting()
+            while self.waiting and time.monotonic() < deadline:
                 time.sleep(RETRY_SECONDS)
-                self._write_by_database(self._buffer.take())
-        if self._buffer.waiting:
-            _logger.error("%s uses of API keys could not be written", self._buffer.waiting)
+                self.write_waiting()
+        if self.waiting:
+            _logger.error("%s uses of API keys could not be written", self.waiting)
 
-    def _write(self, registry, batch):
-        attempts = registry["auth.attempt"]
-        with attempts._log_cursor(registry) as cr:
-            env = Environment(cr, SUPERUSER_ID, {})
-            env["auth.attempt"]._write_use(batch)
-            may_close = env["auth.integration.incident"]._may_close([batch])
-        if may_close:
-            registry["auth.integration.incident"]._wake(registry)
-
-    def _write_by_database(self, batches):
+    def write_waiting(self) -> None:
+        """Write everything that is pending, once."""
         locked = set()
-        for batch in batches:
-            use = batch.identity
-            registry = Registry.registries.get(use.dbname)
+        for place, batch, counted in self._take():
+            registry = Registry.registries.get(place.dbname)
             if registry is None or not getattr(registry, "auth_integration_ready", False):
                 continue
             # Somebody works on this key, and may for longer: its other uses need not try.
-            if (use.dbname, use.key_id) in locked:
-                self._buffer.put_back(batch)
-            elif isinstance(self._write_or_keep(registry, batch), LockNotAvailable):
-                locked.add((use.dbname, use.key_id))
+            if place in locked:
+                self._put_back(place, batch, counted)
+            elif isinstance(
+                self._write_or_keep(registry, batch, place, counted), LockNotAvailable
+            ):
+                locked.add(place)
 
-    def _write_or_keep(self, registry, batch):
-        """Write a batch; if it cannot be written it waits for the next time.
+    def _take(self):
+        """Hand out what is to be written together: of a key, a batch and what it has called."""
+        batches, operations = self._buffer.take(), self._operations.take()
+        for batch in batches:
+            place = Place(batch.identity.dbname, batch.identity.key_id)
+            yield place, batch, operations.pop(place, None)
+        for place, counted in operations.items():
+            yield place, None, counted
+
+    def _put_back(self, place, batch, counted):
+        if batch:
+            self._buffer.put_back(batch)
+        if counted:
+            self._operations.put_back(place, counted)
+
+    def _write(self, registry, batch, place=None, counted=None):
+        attempts = registry["auth.attempt"]
+        with attempts._log_cursor(registry) as cr:
+            env = Environment(cr, SUPERUSER_ID, {})
+            if batch:
+                env["auth.attempt"]._write_use(batch)
+            if counted:
+                env["auth.integration.key"]._record_operations(place.key_id, counted)
+            may_close = batch and env["auth.integration.incident"]._may_close([batch])
+        if may_close:
+            registry["auth.integration.incident"]._wake(registry)
+
+    def _write_or_keep(self, registry, batch, place=None, counted=None):
+        """Write a batch, and what its key has called; what cannot be written waits for the next
+        time.
 
         :return: the error, if there was one
         """
         try:
-            self._write(registry, batch)
+            self._write(registry, batch, place, counted)
         except Exception as error:
-            self._buffer.put_back(batch)
+            self._put_back(place, batch, counted)
             if (suppressed := _failures.admit()) is not None:
                 _logger.info(
                     "%s uses of an API key wait to be written in %s: %s (%s more not shown)",
-                    batch.count,
+                    batch.count if batch else sum(counts.uses for counts in counted.values()),
                     registry.db_name,
                     type(error).__name__,
                     suppressed,
@@ -247,7 +285,7 @@ class UsageWriter:
         while True:
             time.sleep(FLUSH_INTERVAL)
             with self._writing:
-                self._write_by_database(self._buffer.take())
+                self.write_waiting()
 
 
 usage_writer = UsageWriter()

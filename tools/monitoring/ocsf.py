@@ -22,7 +22,7 @@ UNKNOWN_USER = {"name": "Unknown", "type_id": 0}
 PRODUCT = {"name": "API Integrations: Authentication", "vendor_name": "auth_integration"}
 # What the event has no place for, in the words of the log.
 UNMAPPED = ("channel", "auth_type", "attribution", "integration_id", "key_id", "user_agent",
-            "reference")
+            "reference", "operation")
 # XML 1.0 has no way to write these, and Odoo would send them all the same.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 MAX_XMLRPC_INTEGER = 2**31 - 1

@@ -296,3 +296,64 @@ tours.add("auth_integration_handover", {
         },
     ],
 });
+
+tours.add("auth_integration_change_access", {
+    steps: () => [
+        {
+            content: "A key that has only read may only read from now on",
+            trigger: "button[name=action_suggest_access]",
+            run: "click",
+        },
+        {
+            trigger: ".modal [name=access] .o_radio_item:contains(Reads only) input:checked",
+        },
+        {
+            content: "The dialog says what that would have rejected",
+            trigger: ".modal [name=effect]:contains(Nothing that this key did)",
+        },
+        {
+            content: "Less asks for no password",
+            trigger: ".modal-footer button:contains(Change Access)",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_view:not(:has(.modal)) [name=access_summary]:contains(Reads only)",
+        },
+        {
+            content: "More does",
+            trigger: "body:not(:has(.modal)) .o_statusbar_buttons button[name=action_change_access]",
+            run: "click",
+        },
+        {
+            trigger: ".modal [name=access] .o_radio_item:contains(Selected operations) input",
+            run: "click",
+        },
+        {
+            trigger: ".modal [name=line_ids] .o_field_x2many_list_row_add a",
+            run: "click",
+        },
+        {
+            trigger: ".modal [name=line_ids] .o_selected_row [name=model] input",
+            run: "edit res.partner",
+        },
+        {
+            trigger: ".modal [name=line_ids] .o_selected_row [name=method] input",
+            run: "edit create",
+        },
+        {
+            trigger: ".modal [name=reason] input",
+            run: "edit It creates contacts now",
+        },
+        {
+            trigger: ".modal [name=effect]:contains(res.partner.search_read)",
+        },
+        {
+            trigger: ".modal-footer button:contains(Change Access)",
+            run: "click",
+        },
+        ...confirmIdentity("tour_owner"),
+        {
+            trigger: "body:not(:has(.modal)) [name=access_summary]:contains(1 operation)",
+        },
+    ],
+});

@@ -518,9 +518,11 @@ def test_locked_key_keeps_back_its_own_uses_only(world):
         writer = UsageWriter()
         with registry.cursor() as other:
             other.execute("SELECT id FROM auth_integration_key WHERE id = %s FOR UPDATE", [locked])
-            writer._write_by_database([used(locked), used(free)])
+            for batch in (used(locked), used(free)):
+                writer._buffer.put_back(batch)
+            writer.write_waiting()
             other.rollback()
-        result = [counted(), writer._buffer.waiting]
+        result = [counted(), writer.waiting]
         cr.rollback()
         writer.flush()
         result.append(counted())

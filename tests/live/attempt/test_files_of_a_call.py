@@ -19,7 +19,7 @@ def world(live_server):
 
 # The goal is 10 and 12. In the way are small modules of one idea each: the caller, agents and
 # redaction; for a refusal also causes, references, buckets, limits and settings.
-@pytest.mark.parametrize(("key", "bound"), [("good", 13), (WRONG_KEY, 23)])
+@pytest.mark.parametrize(("key", "bound"), [("good", 14), (WRONG_KEY, 23)])
 def test_files_entered_by_a_warm_call(world, key, bound):
     """Those who read how a key is accepted, or refused, read so many files."""
     caller, secret = world.calls(), world.secret(key)

@@ -115,6 +115,10 @@ READS = {
     ),
     "dialogue to put off, unsaved": onchange("postpone", {"rotation_id": "$rotation"}, "deadline"),
     "dialog to extend, unsaved": onchange("extend", {"key_id": "$key"}, "current_end", "latest"),
+    "dialog to change access, unsaved": onchange(
+        "access", {"key_id": "$key", "access": "read_only"}, "effect", "unused_rights"
+    ),
+    "operations": ("auth.integration.key.operation", "search_read", [], ["key_id", "method"]),
     "dialog to shorten, unsaved": onchange("shorten", {"policy_id": 1}, "key_count"),
     "dialogue to issue, unsaved": onchange(
         "issue", {"integration_id": "$hidden"}, "name", "max_age_days"
@@ -206,6 +210,18 @@ EVIL = "https://evil.example/"
 CHANGES = {
     "revoke": (EVERYBODY, KEY, "revoke", ["$key"], "for fun"),
     "rotate a key": (EVERYBODY, KEY, "action_rotate_now", ["$key"]),
+    "change access": (EVERYBODY, KEY, "set_access", ["$key"], "full", "enforce", False, "", "x"),
+    "change access in the dialog": (EVERYBODY, KEY, "action_change_access", ["$key"]),
+    "have access suggested": (EVERYBODY, KEY, "action_suggest_access", ["$key"]),
+    "enforce access": (EVERYBODY, KEY, "action_enforce_access", ["$key"]),
+    "write what a key may call": (
+        (*EVERYBODY, "manager"), "auth.integration.key.operation", "create",
+        {"key_id": "$own_key", "model": "res.partner", "method": "unlink", "allowed": True},
+    ),
+    "write what a key may do": (
+        (*EVERYBODY, "manager"), KEY, "write", ["$own_key"],
+        {"access": "full", "operation_ids": [[0, 0, {"model": "x", "method": "y"}]]},
+    ),
     "undo a revocation": (EVERYBODY, KEY, "action_undo_revocation", ["$key"]),
     "undo a revocation in the dialog": (
         EVERYBODY, "auth.integration.undo.revocation", "create",

@@ -22,6 +22,13 @@ MAKE_WORLD = """
             {"name": code, "code": code, "owner_ids": [(4, owner.id)], **rules.get(code, {})})
         uids[code] = integration.user_id.id
         keys[code] = integration.issue_key()["key"]
+    limited = {}
+    for code, access in {"reader": {"access": "read_only"},
+                         "lister": {"operations": [["res.partner", "search"]]}}.items():
+        integration = env["auth.integration"].create(
+            {"name": code, "code": code, "owner_ids": [(4, owner.id)]})
+        integration.user_id.group_ids += env.ref("base.group_partner_manager")
+        limited[code] = [integration.user_id.id, integration.issue_key(**access)["key"]]
     env.flush_all()
     cr.execute("UPDATE res_users_apikeys SET expiration_date = %s WHERE user_id = %s",
                [datetime.now() - timedelta(days=1), uids["expired"]])
@@ -30,7 +37,7 @@ MAKE_WORLD = """
     env.invalidate_all()
     env["auth.integration.key"]._reconcile()
     env.registry.clear_cache()
-    result = {"uids": uids, "keys": keys}
+    result = {"uids": uids, "keys": keys, "limited": limited}
 """
 
 # Every function of ours that runs while somebody authenticates, where it is looked up. Not here is
@@ -122,8 +129,34 @@ PLACES = (
     "tools.attempt.buckets:bucket_hash",
     "tools.attempt.user_agent:describe",
     "tools.key.usage_writer:UsageWriter.add",
+    "tools.key.usage_writer:UsageWriter.count",
+    "tools.attempt.request_state:counting",
+    "tools.access.operations:watch",
+    "tools.access.operations:note",
+    "tools.access.operations:is_write",
+    "tools.access.operations:OperationCall.counts",
+    "tools.access.operations:OperationCall.end",
+    "models.health.auth_integration_rpc_use:AuthAttempt._note_rpc_use",
     "tools.attempt.log_redaction:_describe",
     "tools.attempt.rpc_failures:report_refusal",
+    "models.res_users:ResUsers._told_of_caller",
+    "models.res_users_apikeys:ResUsersApikeys._authenticated_key",
+    "tools.access.operations:note",
+)
+# And what runs for keys only that may do less than their users.
+LIMITING_PLACES = (
+    "tools.access.enforcement:hold",
+    "tools.access.enforcement:check_lookup",
+    "tools.access.enforcement:make_read_only",
+    "tools.access.enforcement:replacement",
+    "tools.access.enforcement:_require_listed",
+    "tools.access.enforcement:_refuse",
+    "tools.access.enforcement:_is_write_rejected",
+    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._is_listed",
+    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._runs_other_code",
+    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._refused_attempt",
+    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._operation_error",
+    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._listed_names",
 )
 
 
@@ -231,6 +264,32 @@ def test_odoo_alone_decides(server, world, place):
     assert line.reached, "no call came by this function"
 
 
+@pytest.mark.parametrize("place", PLACES + LIMITING_PLACES)
+def test_no_limit_of_a_key_is_lifted(server, world, place):
+    """Whatever fails, a key that only reads writes nothing, and one with a list keeps to it."""
+    server.expect_log(".")
+    line, before = FaultyLine(server, place), partners(server)
+    for uid, key in world["limited"].values():
+        for client in (Xmlrpc(server, uid, key, line), Jsonrpc(server, uid, key, line)):
+            assert not succeeds(client.call, "res.partner", "create", [{"name": "x"}])
+        client = Json2(server, key, line)
+        assert not succeeds(client.call, "res.partner", "create", vals_list=[{"name": "x"}])
+    assert partners(server) == before
+    assert line.reached or place in PLACES, "no call came by this function"
+
+
+def succeeds(call, *args, **kwargs):
+    try:
+        call(*args, **kwargs)
+    except (Refused, RuntimeError, ValueError, xmlrpc.client.Fault):
+        return False
+    return True
+
+
+def partners(server):
+    return server.sql("SELECT count(*) AS number FROM res_partner")[0]["number"]
+
+
 def test_an_answer_that_cannot_be_looked_at_is_as_ever(server):
     """Refusals that no model sees are found in the answer."""
     server.expect_log(".")
@@ -242,7 +301,11 @@ def test_an_answer_that_cannot_be_looked_at_is_as_ever(server):
 
 
 @pytest.mark.parametrize(
-    "table", ["auth_integration", "auth_integration_key", "auth_attempt", "auth_throttle"]
+    "table",
+    [
+        "auth_integration", "auth_integration_key", "auth_attempt", "auth_throttle",
+        "auth_integration_key_operation", "auth_integration_rpc_use",
+    ],
 )
 def test_without_a_table(server, world, table):
     """The transaction of the login survives a query of ours that fails."""

@@ -19,6 +19,7 @@ WHOAMI = {
     "replace_by",
     "expires_at",
     "rotate_after",
+    "access",
     "channel",
     "remote_addr",
     "server_time",
@@ -172,7 +173,7 @@ def run_python(server, example, uid, key, **names):
 def test_readme_examples_are_all_run():
     """One that is added has to be run below."""
     assert len(readme_examples("curl")) == 6
-    assert len(readme_examples("execute_kw(")) == 5  # rotate has tests of its own
+    assert len(readme_examples("execute_kw(")) == 6  # rotate has tests of its own
 
 
 @pytest.mark.parametrize("path", ["res.partner/search_count", "/verify"])
@@ -205,6 +206,19 @@ def test_readme_provision(server, admin):
     assert [(one["id"], one["created"], one["changed"]) for one in again] == [
         (one["id"], False, []) for one in made
     ]
+
+
+def test_readme_set_access(server, issued):
+    """The key may call what the example says from its next call on."""
+    _integration, _code, uid, secret = issued
+    [example] = readme_examples("execute_kw(", "set_access")
+    admin_key = administrator(server).secret
+    run_python(server, example, 2, admin_key, prefix=secret[:8])
+    key = Xmlrpc(server, uid, secret)
+    assert key.call("auth.integration.key", "whoami")["access"] == "listed"
+    key.call("res.partner", "search_read", [], ["name"], limit=1)
+    with pytest.raises(xmlrpc.client.Fault, match="cannot call res.users.context_get"):
+        key.call("res.users", "context_get")
 
 
 def test_readme_issue_and_revoke(server, admin, issued):

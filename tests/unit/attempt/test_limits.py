@@ -27,6 +27,7 @@ STRANGER = {
     "remote_addr": "192.0.2.1",
     "user_agent": "curl/8.0",
     "reference": "7KQ2M-WX94T",
+    "operation": None,
 }
 KNOWN_USER = STRANGER | {"login": "person", "user_id": 7, "cause": "password_wrong"}
 INTEGRATION = STRANGER | {

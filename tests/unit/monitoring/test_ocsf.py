@@ -14,12 +14,12 @@ ROW = {
     "bucket": "ab" * 16, "outcome": "failure", "cause": "key_expired", "channel": "json2",
     "auth_type": "bearer", "login": "shop", "user_id": 7, "integration_id": 3,
     "attribution": "key", "key_id": 9, "remote_addr": "203.0.113.7", "user_agent": "curl/8",
-    "database": "prod", "reference": "ABCD", "count": 3,
+    "database": "prod", "reference": "ABCD", "operation": "res.users.write", "count": 3,
     "first_seen": datetime(2026, 11, 25, 12), "last_seen": datetime(2026, 11, 25, 12, 0, 30),
 }
 NOTHING = dict.fromkeys(
     ("auth_type", "login", "user_id", "integration_id", "attribution", "key_id", "remote_addr",
-     "user_agent", "database", "reference"))
+     "user_agent", "database", "reference", "operation"))
 
 
 def test_a_refusal():
@@ -32,7 +32,8 @@ def test_a_refusal():
     assert event["src_endpoint"] == {"ip": "203.0.113.7"}
     assert event["unmapped"] == {
         "channel": "json2", "auth_type": "bearer", "attribution": "key", "integration_id": 3,
-        "key_id": 9, "user_agent": "curl/8", "reference": "ABCD", "integration": "shop"}
+        "key_id": 9, "user_agent": "curl/8", "reference": "ABCD", "operation": "res.users.write",
+        "integration": "shop"}
 
 
 def test_a_success():

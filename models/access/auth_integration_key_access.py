@@ -1,0 +1,252 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+from odoo.tools import SQL
+
+from ...tools.access import access_rules
+from ...tools.access.access_rules import KeyAccess, OperationError
+from ...tools.integration import networks as network_lists
+from ...tools.row_locks import wait_and_lock
+from ..mixins.fresh_identity import require_fresh_identity
+
+ACCESS = [
+    ("full", "Everything its user may do"),
+    ("read_only", "Reads only"),
+    ("listed", "Selected operations"),
+]
+MODES = [("enforce", "Enforce"), ("report", "Report only")]
+
+
+class AuthIntegrationKey(models.Model):
+    """What a key may do: less than its user, never more."""
+
+    _inherit = "auth.integration.key"
+
+    access = fields.Selection(
+        ACCESS,
+        default="full",
+        required=True,
+        readonly=True,
+        help="Reads only: the database rejects every change. Selected operations: only the listed"
+        " methods can be called.",
+    )
+    access_mode = fields.Selection(
+        MODES,
+        default="enforce",
+        required=True,
+        readonly=True,
+        help="Report only: nothing is rejected. What would be rejected is counted.",
+    )
+    operation_ids = fields.One2many(
+        "auth.integration.key.operation", "key_id", "Operations", readonly=True
+    )
+    allowed_networks = fields.Text(
+        readonly=True,
+        help="One address or network (CIDR) per line, in addition to the networks of the"
+        " integration: an address must be in both. Empty: no limit of its own.",
+    )
+
+    def init(self):
+        """Give the columns defaults in the database: keys are recorded by SQL."""
+        self.env.cr.execute(
+            "ALTER TABLE auth_integration_key ALTER COLUMN access SET DEFAULT 'full',"
+            " ALTER COLUMN access_mode SET DEFAULT 'enforce'"
+        )
+        return super().init()
+
+    @api.constrains("allowed_networks")
+    def _check_allowed_networks(self):
+        for key in self:
+            try:
+                network_lists.parse(key.allowed_networks or "")
+            except ValueError as error:
+                raise ValidationError(
+                    self.env._("Allowed networks: %(problem)s", problem=error)
+                ) from error
+
+    def _current_access(self):
+        """What one key may do now.
+
+        :rtype: KeyAccess
+        """
+        self.ensure_one()
+        allowed = self.operation_ids.filtered("allowed")
+        return KeyAccess(
+            self.access,
+            self.access_mode,
+            frozenset((operation.model, operation.method) for operation in allowed),
+            self.allowed_networks or "",
+        )
+
+    def set_access(self, access=False, mode=False, operations=False, networks=False, reason=False):
+        """Change what these keys may do, in force on their next call.
+
+        What is not given stays.  To allow more than before, an owner needs what issuing a key
+        needs; to allow less, what revoking one needs.
+
+        :param str access: ``full``, ``read_only`` or ``listed``
+        :param str mode: ``enforce`` or ``report``
+        :param operations: all that a ``listed`` key may call, as a list of ``[model, method]``;
+            the method ``*`` stands for all of a model
+        :param str networks: one address or network per line, or "" for none of its own
+        :param str reason: kept in the history of the key and of its integration
+        :return: True
+        :raise AccessError: the caller is neither owner nor manager, and it is not their own key
+        :raise UserError: no reason was given, a key no longer works, or there is no such operation
+        """
+        return self._set_access(access, mode, operations, networks, reason)
+
+    def _set_access(self, access=False, mode=False, operations=False, networks=False, reason=False):
+        """Do the work of :meth:`set_access`; over a web session, an identity check is demanded
+        where anything is widened.
+
+        :raise IdentityCheckRequired: it is, and the session was not asked lately
+        """
+        self._check_may_end()
+        reason = self._checked_reason(reason)
+        wait_and_lock(self.sudo())
+        for key in self:
+            old = key.sudo()._current_access()
+            new = KeyAccess(
+                access or old.access,
+                mode or old.mode,
+                old.operations if operations is False else self._parse_operations(operations),
+                old.networks if networks is False else (networks or ""),
+            )
+            key._check_may_set_access(new, old)
+            key.sudo()._write_access(new)
+            key.sudo()._note_in_history(
+                self.env._(
+                    "%(user)s changed what the API key %(prefix)s… may do: %(access)s. Reason:"
+                    " %(reason)s",
+                    user=self.env.user.name,
+                    prefix=key.prefix,
+                    access=key.sudo()._access_text(),
+                    reason=reason,
+                )
+            )
+        return True
+
+    def _check_may_set_access(self, new, old):
+        """Allow to narrow a key to whoever may end it, and to widen it to whoever may issue one."""
+        if not self.sudo().is_live:
+            raise UserError(self.env._("This key no longer works. Issue a new one."))
+        if new.access not in dict(ACCESS) or new.mode not in dict(MODES):
+            raise UserError(
+                self.env._(
+                    "Choose the access full, read_only or listed, and the mode enforce or report."
+                )
+            )
+        if access_rules.is_wider(new, old):
+            if integration := self.sudo().integration_id:
+                integration.with_env(self.env)._check_may_operate()
+            require_fresh_identity(self.env)
+
+    @api.model
+    def _parse_operations(self, given):
+        """Operations as a caller gives them.
+
+        :rtype: frozenset
+        :raise UserError: one cannot be called
+        """
+        try:
+            operations = access_rules.parse_operations(given)
+        except OperationError as error:
+            raise UserError(
+                self.env._(
+                    "“%(entry)s” is not an operation. Give a list of at most %(most)s pairs of"
+                    " model and method, for example [[\"res.partner\", \"search_read\"]].",
+                    entry=error.entry,
+                    most=access_rules.MAX_OPERATIONS,
+                )
+            ) from error
+        for model, _method in sorted(operations):
+            if model != access_rules.HTTP and model not in self.env:
+                raise UserError(self.env._("There is no model %(model)s.", model=model))
+        return operations
+
+    def _write_access(self, access):
+        """Write what one key may do."""
+        self.write(
+            {
+                "access": access.access,
+                "access_mode": access.mode,
+                "allowed_networks": access.networks or False,
+            }
+        )
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE auth_integration_key_operation SET allowed = FALSE"
+                " WHERE key_id = %s AND allowed",
+                self.id,
+            )
+        )
+        self.invalidate_recordset(["operation_ids"])
+        self.env["auth.integration.key.operation"].invalidate_model()
+        self._allow_operations(access.operations)
+        self._write_native_scope()
+
+    def _allow_operations(self, operations):
+        """Add operations to those that one key may call."""
+        if not operations:
+            return
+        models_, methods = zip(*sorted(operations), strict=True)
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_key_operation (key_id, model, method, allowed)
+                SELECT %s, *, TRUE FROM unnest(%s::varchar[], %s::varchar[])
+                ON CONFLICT (key_id, model, method) DO UPDATE SET allowed = TRUE
+                """,
+                self.id,
+                list(models_),
+                list(methods),
+            )
+        )
+        self.invalidate_recordset(["operation_ids"])
+        self.env["auth.integration.key.operation"].invalidate_model()
+
+    def _inherit_operations(self):
+        """Have new keys be allowed what the keys are that they replace."""
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_key_operation (key_id, model, method, allowed)
+                SELECT k.id, o.model, o.method, TRUE
+                FROM auth_integration_key k
+                JOIN auth_integration_key_operation o ON o.key_id = k.replaces_id AND o.allowed
+                WHERE k.id IN %s
+                """,
+                tuple(self.ids),
+            )
+        )
+
+    @api.model
+    def _access_at_issue(self, access, operations):
+        """What a new key may do, as a caller says.
+
+        :return: the access, or None for that of its policy, and its operations
+        :rtype: tuple
+        :raise UserError: there is no such access or operation, or they contradict each other
+        """
+        if operations and not access:
+            access = access_rules.LISTED
+        if access and access not in dict(ACCESS):
+            raise UserError(self.env._("Choose the access full, read_only or listed."))
+        if bool(operations) != (access == access_rules.LISTED):
+            raise UserError(
+                self.env._("Give operations for the access listed, and for no other access.")
+            )
+        return access or None, self._parse_operations(operations or ())
+
+    def _access_text(self):
+        """What one key may do, in words."""
+        self.ensure_one()
+        labels = {name: dict(self._fields[name]._description_selection(self.env))
+                  for name in ("access", "access_mode")}
+        text = labels["access"][self.access]
+        if self.access == access_rules.LISTED:
+            text = ", ".join(self.operation_ids.filtered("allowed").mapped("display_name")) or text
+        if self.access != access_rules.FULL and self.access_mode == access_rules.REPORT:
+            text = f"{text} ({labels['access_mode'][self.access_mode]})"
+        return text

@@ -1,0 +1,95 @@
+from odoo import models
+from odoo.tools import SQL
+
+# By what a right is used. Methods of other names may use it too: nothing is said of these.
+METHODS_OF_RIGHTS = {
+    "unlink": {"unlink"},
+    "create": {"create", "name_create", "copy", "load", "web_save", "web_save_multi"},
+    "write": {"write", "web_save", "web_save_multi", "load"},
+}
+MAX_NAMED = 5
+
+
+class AuthIntegrationKey(models.Model):
+    """Which rights of its user a key has never used: what could be taken from the user."""
+
+    _inherit = "auth.integration.key"
+
+    def _unused_rights_text(self):
+        """Say in a few sentences what the user of this key may change and has never changed by it.
+
+        :return: text, or False when there is nothing to say
+        """
+        self.ensure_one()
+        self.check_access("read")
+        key = self.sudo()
+        called = {}
+        for use in key._recent_uses():
+            model, method = use.operation
+            called.setdefault(model, set()).add(method)
+        rights = key._changing_rights()
+        if not called or not rights:
+            return False
+        lines = [
+            self._never_used(right, [
+                model for model in sorted(called.keys() & rights.keys())
+                if right in rights[model] and not called[model] & methods
+            ])
+            for right, methods in METHODS_OF_RIGHTS.items()
+        ]
+        others = len(rights.keys() - called.keys())
+        if others:
+            lines.append(
+                self.env._(
+                    "Its user may also change records of %(count)s other models. The key has not"
+                    " called these.",
+                    count=others,
+                )
+            )
+        return "\n".join(filter(None, lines)) or False
+
+    def _never_used(self, right, names):
+        if not names:
+            return False
+        shown = ", ".join(self.env["ir.model"].sudo()._get(name).name for name in names[:MAX_NAMED])
+        if len(names) > MAX_NAMED:
+            shown = self.env._(
+                "%(names)s and %(count)s more", names=shown, count=len(names) - MAX_NAMED
+            )
+        texts = {
+            "unlink": self.env._("Its user may delete %(names)s. The key has not done so.",
+                                 names=shown),
+            "create": self.env._("Its user may create %(names)s. The key has not done so.",
+                                 names=shown),
+            "write": self.env._("Its user may change %(names)s. The key has not done so.",
+                                names=shown),
+        }
+        return texts[right]
+
+    def _changing_rights(self):
+        """Rights of the user of this key that change records, by model.
+
+        :rtype: dict[str, set[str]]
+        """
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT m.model, bool_or(a.perm_write), bool_or(a.perm_create),
+                       bool_or(a.perm_unlink)
+                FROM ir_model_access a JOIN ir_model m ON m.id = a.model_id
+                WHERE a.active AND NOT COALESCE(m.transient, FALSE)
+                  AND (a.group_id IS NULL OR a.group_id IN %s)
+                GROUP BY m.model
+                HAVING bool_or(a.perm_write OR a.perm_create OR a.perm_unlink)
+                """,
+                tuple(self.user_id.all_group_ids.ids) or (0,),
+            )
+        )
+        return {
+            model: {
+                right
+                for right, has in zip(("write", "create", "unlink"), given, strict=True)
+                if has
+            }
+            for model, *given in rows
+        }

@@ -1,0 +1,80 @@
+from odoo import models
+from odoo.exceptions import AccessError
+
+from ...tools.access.access_rules import LISTED
+from ...tools.access.operation_text import split_operation
+from ..mixins.fresh_identity import fresh_identity
+
+
+class AuthAttempt(models.Model):
+    """What a call meant that the access of its key does not cover, and how it is allowed."""
+
+    _inherit = "auth.attempt"
+
+    # Explanation -----------------------------------------------------------------------------
+
+    def _explain_operation_not_allowed(self):
+        key = self._known_key()
+        if not key or not self._may_see(key):
+            return [self.env._("It is a key that you may not see.")]
+        lines = [
+            self.env._(
+                "The key %(key)s called %(operation)s. It may do: %(access)s.",
+                key=key.display_name,
+                operation=self.operation or self.env._("an unknown operation"),
+                access=key.access_summary,
+            )
+        ]
+        if key.access == LISTED and self._operation() in key._current_access().operations:
+            lines.append(self.env._("The operation has been allowed since."))
+        return lines
+
+    def _operation(self):
+        """Model and method that were called, or None."""
+        return split_operation(self.operation)
+
+    # Fixes -----------------------------------------------------------------------------------
+
+    def _can_allow_operation(self):
+        """Whether one more entry on the list of its key would have let the call through."""
+        key = self._known_key()
+        return bool(
+            key and key.is_live and key.access == LISTED and self._operation()
+            and self._operation() not in key._current_access().operations
+            and self._may_change_access(key)
+        )
+
+    def _can_change_access(self):
+        key = self._known_key()
+        return bool(key and key.is_live and self._may_change_access(key))
+
+    def _may_change_access(self, key):
+        """Whether the current user may allow a key more than it may do now."""
+        key = key.sudo(self.env.su)
+        try:
+            key._check_may_end()
+            if integration := key.sudo().integration_id:
+                integration.with_env(key.env)._check_may_operate()
+        except AccessError:
+            return False
+        return True
+
+    @fresh_identity
+    def action_fix_allow_operation(self):
+        """Allow the key what it was refused."""
+        self._check_fix("allow_operation")
+        key = self._known_key().sudo(self.env.su)
+        allowed = key.sudo()._current_access().operations | {self._operation()}
+        key._set_access(
+            operations=sorted(allowed),
+            reason=self.env._(
+                "Allowed from the rejected attempt %(reference)s",
+                reference=self.reference or self.id,
+            ),
+        )
+        return True
+
+    def action_fix_change_access(self):
+        """Open the dialog that changes what the key may do."""
+        self._check_fix("change_access")
+        return self._known_key().sudo(self.env.su).action_change_access()

@@ -1,0 +1,88 @@
+from odoo import api, models
+from odoo.tools import SQL
+
+from ...tools.attempt.limits import COLLAPSED
+from ...tools.health.findings import OLD_PROTOCOLS
+
+MAX_PROGRAMS = 20
+KEEP_DAYS = 400
+GC_BATCH = 1000
+
+
+class AuthAttempt(models.Model):
+    """Who still calls over the protocols that Odoo 22 removes, and by which program.
+
+    Kept beside the log: looking for it there would mean reading weeks of it.
+    """
+
+    _inherit = "auth.attempt"
+
+    def init(self):
+        self.env.cr.execute(
+            """
+            CREATE TABLE IF NOT EXISTS auth_integration_rpc_use (
+                user_id integer NOT NULL,
+                channel varchar NOT NULL,
+                user_agent varchar NOT NULL,
+                last_seen timestamp NOT NULL,
+                PRIMARY KEY (user_id, channel, user_agent)
+            )
+            """
+        )
+        return super().init()
+
+    def _schema_is_current(self):
+        """Extend :meth:`auth.attempt._schema_is_current` by the table of this file."""
+        [[table]] = self.env.execute_query(SQL("SELECT to_regclass('auth_integration_rpc_use')"))
+        return super()._schema_is_current() and bool(table)
+
+    @api.model
+    def _write_use(self, batch):
+        """Extend :meth:`auth.attempt._write_use`: note who comes over an old protocol."""
+        result = super()._write_use(batch)
+        use = batch.identity
+        if use.channel in OLD_PROTOCOLS and use.user_id:
+            self._note_rpc_use(use, batch.last_seen)
+        return result
+
+    def _note_rpc_use(self, use, last_seen):
+        """Note one program; of a user who has too many, the others share a row."""
+        self._query(
+            SQL(
+                """
+                INSERT INTO auth_integration_rpc_use AS known
+                SELECT %(user)s, %(channel)s,
+                       CASE WHEN count(*) < %(most)s OR bool_or(
+                                channel = %(channel)s AND user_agent = %(agent)s)
+                            THEN %(agent)s ELSE %(many)s END,
+                       to_timestamp(%(last)s) AT TIME ZONE 'UTC'
+                FROM auth_integration_rpc_use WHERE user_id = %(user)s
+                ON CONFLICT (user_id, channel, user_agent) DO UPDATE
+                SET last_seen = GREATEST(known.last_seen, EXCLUDED.last_seen)
+                """,
+                user=use.user_id,
+                channel=use.channel,
+                agent=use.user_agent or "",
+                many=COLLAPSED,
+                most=MAX_PROGRAMS,
+                last=int(last_seen),
+            )
+        )
+
+    @api.autovacuum
+    def _gc_rpc_uses(self):
+        """Forget programs that have long been gone, and those of deleted users.
+
+        :return: number of rows forgotten, and 1 if there may be more, for the autovacuum
+        """
+        self.env.cr.execute(
+            """
+            DELETE FROM auth_integration_rpc_use WHERE ctid IN (
+                SELECT r.ctid FROM auth_integration_rpc_use r
+                WHERE r.last_seen < (now() AT TIME ZONE 'UTC') - make_interval(days => %s)
+                   OR NOT EXISTS (SELECT FROM res_users u WHERE u.id = r.user_id)
+                LIMIT %s)
+            """,
+            [KEEP_DAYS, GC_BATCH],
+        )
+        return self.env.cr.rowcount, int(self.env.cr.rowcount == GC_BATCH)

@@ -1,0 +1,360 @@
+"""A key with a list calls what is on it, and nothing else, whoever tries."""
+
+import json
+import xmlrpc.client
+
+import access_world
+import pytest
+from access_world import CHANNEL_OF_WAY, WAYS, Rejected, get, make_key, rejected
+from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator, each_worker
+
+SERVER = access_world.SERVER
+READ = ["access.probe", "read_name"]
+
+
+@pytest.fixture(scope="module")
+def listed(server):
+    access_world.make_room_in_the_log(server)
+    return make_key(server, "listed", groups=["base.group_system"], operations=[READ])
+
+
+def rows(server):
+    return server.sql("SELECT count(*) AS number FROM access_probe")[0]["number"]
+
+
+def refused(call, *args, **kwargs):
+    """Whether a call is rejected, or fails before anything was called."""
+    try:
+        call(*args, **kwargs)
+    except (Rejected, Refused, RuntimeError, xmlrpc.client.Fault):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_listed_is_called(server, listed, way):
+    for _worker in each_worker(server):
+        assert listed.call(way, *READ) == "off"
+        assert listed.call(way, "auth.integration.key", "whoami")["access"] == "listed"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "model, method",
+    [
+        ("access.probe", "write_plainly"),
+        ("access.probe.child", "read_name"),  # inherits the model
+        ("access.probe", "load"),
+        ("access.probe", "export_data"),
+        ("access.probe", "onchange"),
+        ("access.probe", "web_save"),
+        ("access.probe", "web_search_read"),
+        ("access.probe", "create"),
+        ("res.users", "context_get"),
+        ("ir.actions.server", "run"),
+        ("auth.integration.key", "revoke"),
+    ],
+)
+def test_nothing_else_is(server, listed, way, model, method):
+    place = CHANNEL_OF_WAY[way], f"{model}.{method}"
+    before = rejected(server, listed).get(place, 0)
+    text = f"cannot call {model}.{method}. It can call: access.probe.read_name."
+    with pytest.raises(Rejected, match=text):
+        listed.call(way, model, method)
+    assert rejected(server, listed)[place] == before + 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_odd_spellings_call_nothing(server, listed, way):
+    server.expect_log("does not exist|doesn't exist")
+    before = rows(server)
+    for model, method in (
+        ("access.probe ", "write_plainly"),
+        (" access.probe", "write_plainly"),
+        ("Access.Probe", "write_plainly"),
+        ("access_probe", "write_plainly"),
+        ("access.probe", "write_plainly "),
+        ("access.probe", " write_plainly"),
+        ("access.probe", "WRITE_PLAINLY"),
+        ("access.probe", "read_name.write_plainly"),
+        ("access.probe", "ｗrite_plainly"),
+        ("access.probe", "_write"),
+        ("access.probe", "__class__"),
+        ("access.probe", "*"),
+        ("*", "write_plainly"),
+        ("http", "/json/2/access.probe/write_plainly"),
+        ("access.probe", "read_name,write_plainly"),
+    ):
+        quoted = [word.replace(" ", "%20").replace("ｗ", "%EF%BD%97") for word in (model, method)]
+        assert refused(listed.call, way, *(quoted if way == "json2" else (model, method)))
+    assert rows(server) == before
+
+
+def test_names_in_the_body_change_nothing(server, listed):
+    """The method that is called is the one that was looked up."""
+    before = rows(server)
+    client = Json2(server, listed.secret)
+    smuggled = {"__model__": "access.probe", "__method__": "write_plainly"}
+    for extra in ({}, {"ids": []}, {"context": smuggled}):
+        refused(client.call, *READ, **smuggled, **extra)
+    for params in (
+        [server.db, listed.uid, listed.secret, {"model": "access.probe"}, "write_plainly", [], {}],
+        [server.db, listed.uid, listed.secret, ["access.probe"], "write_plainly", [], {}],
+        [server.db, listed.uid, listed.secret, "access.probe", ["write_plainly"], [], {}],
+        [server.db, str(listed.uid), listed.secret, "access.probe", "write_plainly", [], {}],
+    ):
+        for client in (Xmlrpc, Jsonrpc):
+            caller = client(server, listed.uid, listed.secret)
+            assert refused(caller.service, "object", "execute_kw", params)
+    assert rows(server) == before
+
+
+def test_what_a_listed_method_calls_is_its_own_business(server):
+    key = make_key(server, "calls_another", operations=[["access.probe", "call_another"]])
+    for way in WAYS:
+        assert key.call(way, "access.probe", "call_another") == "off"
+        with pytest.raises(Rejected):
+            key.call(way, *READ)
+
+
+def test_all_methods_of_a_model(server):
+    """But for what runs other code: that is named one by one."""
+    stars = [["access.probe", "*"], ["ir.actions.server", "*"]]
+    key = make_key(server, "stars", groups=["base.group_system"], operations=stars)
+    action = server.shell(
+        """
+        result = env["ir.actions.server"].create({
+            "name": "writes", "model_id": env["ir.model"]._get("access.probe").id,
+            "state": "code", "code": "env['access.probe'].create({'name': 'by an action'})"}).id
+        """
+    )
+    before = rows(server)
+    for way in WAYS:
+        assert key.call(way, "access.probe", "write_plainly")
+        with pytest.raises(Rejected):
+            key.call(way, "access.probe.child", "write_plainly")
+        with pytest.raises(Rejected):
+            key.call(way, "ir.actions.server", "run", [action])
+    assert rows(server) == before + len(WAYS)
+    key.set(operations=[*stars, ["ir.actions.server", "run"]])
+    key.call("xmlrpc", "ir.actions.server", "run", [action])
+    assert rows(server) == before + len(WAYS) + 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_change_is_in_force_on_the_next_call(server, way):
+    """In every worker that has accepted the key, by set_access and by SQL."""
+    key = make_key(server, f"list_{way}", operations=[READ])
+    for change, allows in (
+        (None, True),
+        (lambda: key.set(operations=[["access.probe", "search"]]), False),
+        (lambda: key.set(operations=[READ]), True),
+        (lambda: by_sql(server, key, "allowed = FALSE"), False),
+        (lambda: by_sql(server, key, "allowed = TRUE"), True),
+        (lambda: by_sql(server, key, "method = 'other' || id"), False),
+        (lambda: key.set(mode="report"), True),
+        (lambda: key.set(mode="enforce"), False),
+        (lambda: key.set(access="full"), True),
+    ):
+        if change:
+            change()
+        for _worker in each_worker(server):
+            assert refused(key.call, way, *READ) is not allows
+
+
+def test_a_list_that_cannot_be_read_opens_nothing(server, listed):
+    server.expect_log(".")
+    table = "auth_integration_key_operation"
+    server.sql(f"ALTER TABLE {table} RENAME TO away")
+    try:
+        for way in WAYS:
+            for method in ("read_name", "write_plainly"):
+                with pytest.raises((RuntimeError, xmlrpc.client.Fault), match="cannot be read at"):
+                    listed.call(way, "access.probe", method)
+    finally:
+        server.sql(f"ALTER TABLE away RENAME TO {table}")
+    assert listed.call("json2", *READ) == "off"
+
+
+def test_own_networks(server):
+    """Narrower than the integration's: the address must be in both."""
+    key = make_key(server, "own_networks")
+    for networks, of_all, here, elsewhere in (
+        ("", False, True, True),
+        ("127.0.0.1", False, True, False),
+        ("127.0.0.1", "127.0.0.0/8", True, False),
+        ("127.0.0.1", "127.0.0.2", False, False),
+        ("", "127.0.0.2", False, True),
+    ):
+        key.set(networks=networks)
+        administrator(server).call(
+            "auth.integration", "write", [key.integration], {"allowed_networks": of_all}
+        )
+        for way in WAYS:
+            assert refused(key.call, way, *READ) is not here
+            assert refused(key.call, way, *READ, source="127.0.0.2") is not elsewhere
+    rows = server.sql(
+        "SELECT DISTINCT cause FROM auth_attempt WHERE key_id = %s AND outcome = 'failure'",
+        [key.id],
+    )
+    assert [row["cause"] for row in rows] == ["address_not_allowed"]
+
+
+# Doors --------------------------------------------------------------------------------------------
+
+ROUTES = {
+    "/access_probe/bearer/name": "/access_probe/bearer/<name>",
+    "/access_probe/read": "/access_probe/read",
+    "/json/1/contacts": "/json/1/<path:subpath>",
+    "/doc-bearer/index.json": "/doc-bearer/index.json",
+}
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_routes_are_operations(server, path):
+    key = make_key(server, "routes" + path.replace("/", "_").replace(".", "_"), operations=[READ])
+    bearer = {"Authorization": f"Bearer {key.secret}"}
+    before = rows(server)
+    status, answer = get(server, path, bearer)
+    assert status == 403 and rows(server) == before
+    assert rejected(server, key) == {("http", ROUTES[path]): 1}
+    key.set(operations=[["http", ROUTES[path]]])
+    status, answer = get(server, path, bearer)
+    assert status != 401 and "cannot call" not in answer
+    assert rejected(server, key) == {("http", ROUTES[path]): 1}
+    with pytest.raises(Rejected):
+        key.call("json2", *READ)
+
+
+def test_routes_that_verify_keys_themselves(server, listed):
+    headers = {"X-Probe-Key": listed.secret}
+    before = rows(server)
+    assert get(server, "/access_probe/own_key", headers)[0] == 403
+    assert get(server, "/access_probe/public", headers) == (200, "refused")
+    assert rows(server) == before
+    routes = [["http", "/access_probe/public"], ["http", "/access_probe/own_key"]]
+    listed.set(operations=[READ, *routes])
+    for path in ("/access_probe/own_key", "/access_probe/public"):
+        status, answer = get(server, path, headers)
+        assert status == 200 and answer.isdigit()
+    listed.set(operations=[READ])
+
+
+def test_doors_without_keys_stay_shut(server, listed):
+    """Reports, attachments and the web client's own calls want a session, and a key makes none."""
+    bearer = {"Authorization": f"Bearer {listed.secret}"}
+    for path in (
+        "/web/content/res.partner/1/name",
+        "/web/image/res.partner/1/image_128",
+        "/report/html/web.preview_internalreport/1",
+        "/report/pdf/web.preview_internalreport/1",
+    ):
+        status, answer = get(server, path, bearer)
+        assert "mail.group_user" not in answer and status in (200, 303, 400, 401, 403, 404, 500)
+        if status == 200:  # the placeholder
+            assert path.startswith("/web/image")
+    line = Line(server)
+    call = {"model": "access.probe", "method": "write_plainly", "args": [], "kwargs": {}}
+    body = json.dumps({"jsonrpc": "2.0", "method": "call", "params": call})
+    before = rows(server)
+    for path in ("/web/dataset/call_kw", "/web/dataset/call_button"):
+        headers = {"Content-Type": "application/json", **bearer}
+        _status, _headers, answer = line.post(path, body, headers)
+        assert "error" in json.loads(answer)
+    params = {"db": server.db, "login": listed.code, "password": listed.secret}
+    body = json.dumps({"jsonrpc": "2.0", "method": "call", "params": params})
+    _status, _headers, answer = line.post(
+        "/web/session/authenticate", body, {"Content-Type": "application/json"}
+    )
+    assert "error" in json.loads(answer)
+    assert rows(server) == before
+
+
+def test_authenticate_changes_no_setting(server):
+    """Odoo would take the web address from whoever logs in as an administrator."""
+    key = make_key(server, "settings", groups=["base.group_system"], operations=[READ])
+    before = base_url(server)
+    for secret, login in ((key.secret, key.code), (server.administrator_key, "admin")):
+        params = (server.db, login, secret, {"base_location": "http://evil.example"})
+        assert Xmlrpc(server, None, None).service("common", "authenticate", params)
+        assert base_url(server) == before
+    params = (server.db, "admin", "admin", {"base_location": "http://good.example"})
+    assert Xmlrpc(server, None, None).service("common", "authenticate", params)
+    assert base_url(server) == "http://good.example"
+
+
+def base_url(server):
+    [row] = server.sql("SELECT value FROM ir_config_parameter WHERE key = 'web.base.url'")
+    return row["value"]
+
+
+# A limited key gets no more -----------------------------------------------------------------------
+
+OURS = [
+    ["auth.integration", "*"],
+    ["auth.integration.key", "*"],
+    ["auth.integration.policy", "*"],
+    ["auth.integration.rotation", "*"],
+    ["res.users.apikeys.description", "*"],
+]
+
+
+@pytest.mark.parametrize("access", [{"access": "read_only"}, {"operations": OURS}])
+def test_a_limited_key_gets_no_more(server, access):
+    """Of an administrator of integrations, although all of these methods are on its list."""
+    server.expect_log("bad query|ReadOnlySqlTransaction")
+    name = "narrow_" + next(iter(access))
+    manager = "auth_integration.auth_integration_group_manager"
+    key = make_key(server, name, groups=["base.group_system", manager], **access)
+    admin = administrator(server)
+    admin.call("auth.integration", "write", [key.integration], {"allowed_networks": "127.0.0.1"})
+    [policy] = server.sql(
+        "SELECT policy_id AS id FROM auth_integration WHERE id = %s", [key.integration]
+    )
+    tries = [
+        ("auth.integration", "issue_key", [key.integration]),
+        ("auth.integration", "issue_key", [key.integration], "x", False, "full"),
+        ("auth.integration", "write", [key.integration], {"allowed_networks": False}),
+        ("auth.integration", "write", [key.integration], {"owner_ids": [[4, key.uid]]}),
+        ("auth.integration", "provision", [{"code": name, "allowed_networks": False}]),
+        ("auth.integration.key", "set_access", [key.id], "full", False, False, False, "mine"),
+        ("auth.integration.key", "set_access", [key.id], False, "report", False, False, "mine"),
+        ("auth.integration.key", "set_access", [key.id], "listed", False,
+         [["res.users", "*"]], False, "mine"),
+        ("auth.integration.key", "write", [key.id], {"access": "full"}),
+        ("auth.integration.policy", "write", [policy["id"]], {"default_access": "full"}),
+        ("auth.integration.policy", "write", [policy["id"]], {"max_age_days": 3000}),
+        ("auth.integration.key.operation", "create",
+         [{"key_id": key.id, "model": "res.users", "method": "*", "allowed": True}]),
+        ("res.users.apikeys.description", "create", [{"name": "x", "duration": "1"}]),
+    ]
+    before = state(server, key)
+    for model, method, *args in tries:
+        try:
+            answer = key.call("xmlrpc", model, method, *args)
+        except (Rejected, xmlrpc.client.Fault):
+            continue
+        assert model == "res.users.apikeys.description", (model, method, answer)
+        assert refused(key.call, "xmlrpc", model, "make_key", answer)
+    assert state(server, key) == before
+
+
+def state(server, key):
+    """The keys of an integration, what they may do, and its rules."""
+    return server.sql(
+        """
+        SELECT k.prefix, k.access, k.access_mode, k.allowed_networks, i.allowed_networks AS of_all,
+               p.default_access, p.max_age_days,
+               (SELECT array_agg(o.model || o.method ORDER BY 1) FROM auth_integration_key_operation
+                o WHERE o.key_id = k.id AND o.allowed) AS operations,
+               (SELECT count(*) FROM res_users_apikeys) AS natives
+        FROM auth_integration_key k JOIN auth_integration i ON i.id = k.integration_id
+        JOIN auth_integration_policy p ON p.id = i.policy_id
+        WHERE k.integration_id = %s ORDER BY k.id
+        """,
+        [key.integration],
+    )
+
+
+def by_sql(server, key, change):
+    server.sql(f"UPDATE auth_integration_key_operation SET {change} WHERE key_id = %s", [key.id])

@@ -1,0 +1,46 @@
+"""A suggestion would have rejected nothing of what it was made from."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odoo.addons.auth_integration.tools.access.access_rules import LISTED, READ_ONLY, KeyAccess
+from odoo.addons.auth_integration.tools.access.operation_counts import OTHER
+from odoo.addons.auth_integration.tools.access.suggestion import Use, rejected, suggest
+
+SEARCH, CREATE = ("res.partner", "search_read"), ("sale.order", "create")
+
+
+def test_only_reads():
+    assert suggest([Use(SEARCH, 3, 0), Use(OTHER, 9, 0)]) == KeyAccess(READ_ONLY)
+
+
+def test_writes():
+    uses = [Use(SEARCH, 3, 0), Use(CREATE, 1, 1), Use(("res.partner", "unlink"), 0, 0)]
+    assert suggest(uses) == KeyAccess(LISTED, operations=frozenset({SEARCH, CREATE}))
+
+
+def test_nothing_to_go_by():
+    assert suggest([]) is None
+    assert suggest([Use(SEARCH, 0, 0)]) is None
+    assert suggest([Use(CREATE, 1, 1), Use(OTHER, 1, 0)]) is None, "no list would be complete"
+
+
+def test_what_another_access_would_have_rejected():
+    uses = [Use(SEARCH, 3, 0), Use(CREATE, 10, 4)]
+    assert rejected(uses, KeyAccess()) == []
+    assert rejected(uses, KeyAccess(READ_ONLY)) == [Use(CREATE, 4, 4)]
+    listed = KeyAccess(LISTED, operations=frozenset({("sale.order", "*")}))
+    assert rejected(uses, listed) == [Use(SEARCH, 3, 0)]
+    assert len(rejected(uses, listed, lambda model, method: method == "create")) == 2
+
+
+operations = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y", "*"]))
+uses = st.lists(st.builds(Use, operations, st.integers(0, 3), st.just(0)), unique_by=lambda u: u[0])
+
+
+@given(uses, st.booleans())
+def test_a_suggestion_rejects_nothing(found, writes):
+    if writes:
+        found = [use._replace(writes=use.uses) for use in found]
+    suggested = suggest(found)
+    assert suggested is None or rejected(found, suggested) == []

@@ -1,0 +1,77 @@
+"""The operation that the call being served carries out, counted when the call ends.
+
+A call with a key calls one operation: the public method that is looked up first, or a route.  From
+then on it is watched (:func:`watch`): whether it writes, and whether it is refused (:func:`note`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from ..attempt import request_state
+from ..fallback import observing
+from ..key.usage_writer import usage_writer
+from .operation_counts import UNCOUNTED, Counts, Place
+from .written import is_write
+
+
+class OperationCall:
+    """One call of an operation with a key, and what becomes of it.
+
+    It is a ``query_hook`` of its thread, as core's profiler has them: called after each statement.
+    """
+
+    __slots__ = ("is_refused", "is_written", "key", "operation")
+
+    def __init__(self, key, operation):
+        self.key, self.operation = key, operation
+        self.is_refused = self.is_written = False
+
+    def __call__(self, cursor, query, params, start, delay):
+        if not self.is_written:
+            with observing():
+                self.is_written = is_write(cursor._obj.statusmessage, query)
+
+    def end(self) -> None:
+        """Count the call: it has ended, whichever way."""
+        _hooks().remove(self)
+        place = Place(self.key.dbname, self.key.key_id)
+        usage_writer.count(place, self.operation, self.counts(time.time()))
+
+    def counts(self, now: float) -> Counts:
+        """What this call adds to the counts of its operation."""
+        is_report = self.key.access_mode == "report"
+        is_refused = self.is_refused or (
+            is_report and self.key.access == "read_only" and self.is_written
+        )
+        is_let_through = is_report or not is_refused
+        return Counts(
+            int(is_let_through), int(is_let_through and self.is_written), int(is_refused), now, now
+        )
+
+
+def watch() -> None:
+    """Have the operation of this call, which is known now, be counted when the call ends."""
+    with observing():
+        state = request_state.current()
+        if state.operation_call or not (state.authenticated_key and state.operation):
+            return
+        if state.operation not in UNCOUNTED:
+            state.operation_call = OperationCall(state.authenticated_key, state.operation)
+            _hooks().append(state.operation_call)
+
+
+def note(refused: bool) -> None:
+    """Say of the operation of this call whether its key's access does not cover it."""
+    with observing():
+        watch()
+        if call := request_state.current().operation_call:
+            call.is_refused |= refused
+
+
+def _hooks():
+    thread = threading.current_thread()
+    if not hasattr(thread, "query_hooks"):
+        thread.query_hooks = []
+    return thread.query_hooks
