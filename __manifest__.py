@@ -1,6 +1,6 @@
 {
     "name": "API Integrations: Authentication",
-    "summary": "Keep every API integration able to authenticate, and say exactly why one could not",
+    "summary": "Keep API integrations working, and see why a call was rejected",
     "version": "19.0.1.3.0",
     "category": "Administration",
     "author": "Auth Integration Contributors",

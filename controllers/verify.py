@@ -31,7 +31,7 @@ class VerifyController(http.Controller):
         :raise TooManyRequests: more than 30 requests from this address in a minute
         """
         if not _limit.admits(caller.current().remote_addr or ""):
-            raise TooManyRequests("Too many requests, please wait a minute.")
+            raise TooManyRequests("Too many requests. Please wait a minute.")
         header = request.httprequest.headers.get("Authorization") or ""
         bearer = re.match(r"^bearer\s+(.+)$", header, re.IGNORECASE)
         state = request.env["auth.integration.key"]._verify_presented(

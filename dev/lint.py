@@ -1,4 +1,4 @@
-"""``make lint``: ruff, pylint-odoo, and whether XML, CSV, manifest and README are well formed."""
+"""``make lint``: ruff, pylint-odoo, well-formed files, and the product's terms."""
 
 import ast
 import csv
@@ -6,6 +6,7 @@ import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
+import terms
 from common import CACHE, ROOT, addon_files, entry_point, export_addon, say, state_dir
 from virtualenv import venv
 
@@ -66,6 +67,11 @@ def csv_files():
                 seen.add(identifier)
 
 
+def product_terms():
+    """Check that texts use the product's own words."""
+    return terms.check()
+
+
 def readme():
     """Check that README.rst is there and is proper reStructuredText."""
     if not (ROOT / "README.rst").exists():
@@ -93,7 +99,7 @@ def _tool(name, *arguments, cwd=ROOT):
 def main():
     """Run all checks, print what they found and return the exit code."""
     findings = 0
-    for check in (ruff, pylint_odoo, xml_files, csv_files, readme):
+    for check in (ruff, pylint_odoo, xml_files, csv_files, product_terms, readme):
         say(f"lint: {check.__name__}")
         for line in check():
             print(line)

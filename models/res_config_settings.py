@@ -13,7 +13,7 @@ class ResConfigSettings(models.TransientModel):
     _inherit = "res.config.settings"
 
     auth_integration_attempt_keep_failures_days = fields.Integer(
-        "Keep refused attempts (days)",
+        "Keep rejected attempts (days)",
         config_parameter="auth_integration.attempt_keep_failures_days",
         default=365,
     )
@@ -23,18 +23,20 @@ class ResConfigSettings(models.TransientModel):
         default=90,
     )
     auth_integration_attempt_max_rows = fields.Integer(
-        "Keep at most (rows)",
+        "Maximum log size (rows)",
         config_parameter="auth_integration.attempt_max_rows",
         default=5_000_000,
-        help="Beyond this number the oldest go, refused and accepted ones alike.",
+        help=(
+            "When the log exceeds this size, the oldest rows are deleted first, regardless of age."
+        ),
     )
     auth_integration_attempt_new_rows_per_minute = fields.Integer(
-        "New rows a minute",
+        "New rows per minute",
         config_parameter="auth_integration.attempt_new_rows_per_minute",
         default=120,
-        help="When more different attempts fail within a minute, those from different addresses"
-        " are counted together; past twice as many, those with different logins, too. Attempts of"
-        " different users, integrations, keys and causes are always told apart.",
+        help="Maximum number of log rows added per minute. Beyond this limit, similar rejected"
+             " attempts are grouped. Attempts of different users, integrations, keys and causes"
+             " are never grouped.",
     )
     auth_integration_max_active_keys = fields.Integer(
         "Active keys per integration",
@@ -44,10 +46,10 @@ class ResConfigSettings(models.TransientModel):
         " one.",
     )
     auth_integration_key_keep_ended_days = fields.Integer(
-        "Remember ended keys (days)",
+        "Keep inactive keys (days)",
         config_parameter="auth_integration.key_keep_ended_days",
         default=400,
-        help="So long a key that somebody still presents after its end is recognised and named.",
+        help="Calls made with an inactive key can be traced back to that key during this period.",
     )
     auth_integration_is_copy = fields.Boolean(
         "Copied database", compute="_compute_auth_integration_is_copy"
@@ -63,7 +65,7 @@ class ResConfigSettings(models.TransientModel):
         :raise AccessError: not a Settings administrator
         """
         if not self.env.is_system():
-            raise AccessError(self.env._("Only a Settings administrator may confirm a move."))
+            raise AccessError(self.env._("Only a Settings administrator can confirm a move."))
         self.env["auth.integration.database"].sudo()._confirm_move()
         return {"type": "ir.actions.client", "tag": "reload"}
     auth_integration_throttle_failures = fields.Integer(
@@ -72,7 +74,7 @@ class ResConfigSettings(models.TransientModel):
         default=settings.DEFAULTS["throttle_failures"],
     )
     auth_integration_throttle_minutes = fields.Integer(
-        "Minutes of a pause",
+        "Pause (minutes)",
         config_parameter="auth_integration.throttle_minutes",
         default=settings.DEFAULTS["throttle_minutes"],
     )
@@ -83,7 +85,7 @@ class ResConfigSettings(models.TransientModel):
     def _check_throttle_bounds(self):
         names = {
             "throttle_failures": self.env._("Failed sign-in attempts"),
-            "throttle_minutes": self.env._("Minutes of a pause"),
+            "throttle_minutes": self.env._("Pause (minutes)"),
         }
         for name, label in names.items():
             smallest, largest = settings.BOUNDS[name]

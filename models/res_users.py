@@ -519,7 +519,7 @@ class ResUsers(models.Model):
         if self._auth_integration_ready() and (technical := self._integration_users()):
             raise UserError(
                 self.env._(
-                    "%(users)s: integration user of an integration. Archive it, or delete the"
+                    "%(users)s: this is an integration user. Archive the user, or delete the"
                     " integration first.",
                     users=", ".join(technical.mapped("name")),
                 )
@@ -531,7 +531,7 @@ class ResUsers(models.Model):
             natives = self.env["res.users.apikeys"].sudo().search([("user_id", "in", self.ids)])
             with best_effort(self.env):
                 self.env["auth.integration.key"]._record_removal(
-                    natives, "revoked", self.env._("Its user was deleted")
+                    natives, "revoked", self.env._("The user was deleted")
                 )
         return super().unlink()
 

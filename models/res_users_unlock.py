@@ -15,7 +15,7 @@ class ResUsers(models.Model):
     _inherit = "res.users"
 
     is_sign_in_paused = fields.Boolean(
-        "Sign-in paused",
+        "Sign-in Paused",
         compute="_compute_is_sign_in_paused",
         groups="base.group_erp_manager",
         help="Too many wrong passwords were tried for this login.",
@@ -33,7 +33,7 @@ class ResUsers(models.Model):
         For administrators; the last one who was locked out does it with ``odoo shell``.
         """
         if not (self.env.su or self.env.user.has_group("base.group_erp_manager")):
-            raise AccessError(self.env._("Only an administrator may unlock a user."))
+            raise AccessError(self.env._("Only an administrator can unlock a user."))
         for user in self.sudo():
             self.env["auth.throttle"]._unlock(user.login, user._refused_addresses())
             text = self.env._("Sign-in unlocked. Failed attempts were reset.")

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Find out why a program cannot authenticate against Odoo's API, from the program's own machine.
+"""Find out why an external system cannot authenticate with Odoo's API, from its own machine.
 
     ODOO_KEY=... python3 doctor.py https://odoo.example.com --db mydb --login shop
 
-One file, standard library only, Python 3.8 and up. Give it exactly what your program is given. It
-walks from the settings to the name of the host, the connection, the certificate, the proxies on
-the way and the database to the key, names the first cause and what to do about it, and ends with
-that cause's exit code (``--list-causes``; 0: nothing found). The key is taken from ODOO_KEY, a
-file or standard input; it is never printed, and it does not leave this machine before the host has
-proved to be an Odoo, over a connection that is encrypted or does not leave the machine either.
+One file, standard library only, Python 3.8 or newer. Use exactly the same settings as your system.
+It checks the settings, the host name, the connection, the certificate, the proxies, the database
+and the key. It shows the first cause and what to do. The exit code identifies the cause
+(``--list-causes``; 0: no problem found). The key is read from ODOO_KEY, a file or standard input.
+It is never printed. It is only sent after the host has been identified as an Odoo server, and only
+over an encrypted connection or within this machine.
 """
 
 import argparse
@@ -43,6 +43,7 @@ SESSION_EXPIRED = 100  # Odoo's code of this JSON-RPC error
 NO_SUCH_DATABASE = "doctor-no-such-database"
 MAX_SKEW = 120  # seconds between two clocks that nobody minds
 CERTIFICATE_NOTICE = 14  # days
+KEY_STATES = {"retiring": "being replaced"}  # as Odoo's screens name them
 
 Cause = namedtuple("Cause", "exit_code title remedy")
 
@@ -56,23 +57,23 @@ CAUSES = {
     # Settings: nothing has been sent yet.
     "url_invalid": Cause(
         10,
-        _lt("The URL cannot be used"),
-        _lt("Write it as https://host or https://host:port, no more."),
+        _lt("The URL is not valid"),
+        _lt("Enter it as https://host or https://host:port only."),
     ),
     "url_is_web_page": Cause(
         11,
-        _lt("The URL is that of a web page"),
-        _lt("Leave out /web, /odoo and what follows: programs add the API's path themselves."),
+        _lt("The URL belongs to a web page"),
+        _lt("Remove /web, /odoo and everything after it. Your system adds the path itself."),
     ),
     "path_incomplete": Cause(
         12,
-        _lt("The API's path is incomplete"),
+        _lt("The API path is incomplete"),
         _lt("Use /xmlrpc/2/common and /xmlrpc/2/object, /jsonrpc, or /json/2/<model>/<method>."),
     ),
     "path_doubled": Cause(
         13,
-        _lt("The API's path is there twice"),
-        _lt("Set the bare address (https://host) where your program adds the path itself."),
+        _lt("The API path is in the URL twice"),
+        _lt("Enter the base URL only (https://host). Your system adds the path itself."),
     ),
     "path_unknown": Cause(
         14,
@@ -82,44 +83,44 @@ CAUSES = {
     "key_missing": Cause(
         15,
         _lt("No key was given"),
-        _lt("Fill the setting or environment variable that your program reads the key from."),
+        _lt("Set the setting or environment variable that holds the key."),
     ),
     "key_whitespace": Cause(
         16,
-        _lt("The key has a line end or a space around or in it"),
+        _lt("The key contains a line break or a space"),
         _lt(
-            "Remove it: write the file without a line end (printf, not echo), or strip it on "
-            "reading."
+            "Remove it. Write the file without a line break (printf, not echo), or strip the key "
+            "when reading it."
         ),
     ),
     "key_quoted": Cause(
         17,
         _lt("The key has quotes around it"),
-        _lt("Remove them: they are taken as part of the key."),
+        _lt("Remove the quotes. They are read as part of the key."),
     ),
     "key_with_scheme": Cause(
         18,
         _lt("The key begins with the word Bearer"),
-        _lt("Set the bare key: your program adds the word itself."),
+        _lt("Enter the key only. Your system adds the word Bearer itself."),
     ),
     "key_cut_off": Cause(
         19,
         _lt("The key is not complete"),
-        _lt("An API key of Odoo has 40 characters, 0-9 and a-f. Copy all of it again."),
+        _lt("An Odoo API key has 40 characters, 0-9 and a-f. Copy the whole key again."),
     ),
     "key_invisible_characters": Cause(
         20,
-        _lt("The key has characters that no key has"),
-        _lt("Copy it again as plain text: invisible characters came with it."),
+        _lt("The key contains invalid characters"),
+        _lt("Copy the key again as plain text. It contains invisible characters."),
     ),
     "header_without_bearer": Cause(
         21,
-        _lt("The Authorization header has the key without the word Bearer"),
+        _lt("The Authorization header contains the key without the word Bearer"),
         _lt("Send 'Authorization: Bearer <key>'."),
     ),
     "header_malformed": Cause(
         22,
-        _lt("The Authorization header is not of the form 'Bearer <key>'"),
+        _lt("The Authorization header does not have the form 'Bearer <key>'"),
         _lt("Send the word Bearer, one space and the key, without quotes."),
     ),
     "login_missing": Cause(
@@ -130,242 +131,247 @@ CAUSES = {
     "login_is_a_key": Cause(
         24,
         _lt("The login is an API key"),
-        _lt("Login and key are swapped, or the key is set twice."),
+        _lt("Check whether login and key are swapped, or the key is entered twice."),
     ),
     # The way to the server.
     "host_unknown": Cause(
         30,
-        _lt("The name of the host is not known"),
-        _lt("Correct the host in the URL, or its DNS entry."),
+        _lt("The host name is unknown"),
+        _lt("Correct the host in the URL or its DNS entry."),
     ),
     "connection_refused": Cause(
         31,
-        _lt("Nothing answers at this port"),
-        _lt("Correct the port, start the server, or open the firewall."),
+        _lt("Nothing responds on this port"),
+        _lt("Check the port, the server and the firewall."),
     ),
     "connection_timeout": Cause(
         32,
-        _lt("No answer in time"),
-        _lt("A firewall may drop the packets: have this machine let through."),
+        _lt("No response in time"),
+        _lt("A firewall may drop the packets. Ask its administrator to allow this machine."),
     ),
     "tls_expired": Cause(
         33,
         _lt("The server's certificate has expired"),
-        _lt("Have whoever runs the server renew it."),
+        _lt("Ask the server administrator to renew it."),
     ),
     "tls_not_yet_valid": Cause(
         34,
         _lt("The server's certificate is not valid yet"),
-        _lt("Compare this machine's clock."),
+        _lt("Check this machine's clock."),
     ),
     "tls_wrong_host": Cause(
         35,
         _lt("The certificate is for another host"),
-        _lt("Use the host that the certificate names."),
+        _lt("Use the host in the certificate."),
     ),
     "tls_untrusted": Cause(
         36,
-        _lt("The certificate's issuer is not trusted here"),
+        _lt("The certificate's issuer is not trusted by this machine"),
         _lt(
-            "Give your program the issuer's certificate (here: --ca-file), or have the server send "
-            "the whole chain."
+            "Add the issuer's certificate to your system (here: --ca-file), or ask the server "
+            "administrator to send the whole chain."
         ),
     ),
     "tls_failed": Cause(
         37,
-        _lt("No encrypted connection came about"),
-        _lt("Compare the TLS versions that both sides allow."),
+        _lt("No encrypted connection could be made"),
+        _lt("Compare the TLS versions allowed on both sides."),
     ),
     "https_on_plain_port": Cause(
         38,
-        _lt("The URL says https, and the port does not speak it"),
+        _lt("The URL has https, but the port does not support it"),
         _lt("Correct the port."),
     ),
     "http_instead_of_https": Cause(
         39,
-        _lt("The URL says http, and the server wants https"),
-        _lt("Write https:// in the URL: a redirect would lose the body of every call."),
+        _lt("The URL has http, but the server needs https"),
+        _lt("Enter https:// in the URL. A redirect would remove the body of every call."),
     ),
     "redirect_to_other_host": Cause(
         40,
-        _lt("The server sends callers to another host"),
-        _lt("Set that host in the URL: on the way to another host, clients drop the key."),
+        _lt("The server redirects to another host"),
+        _lt("Enter that host in the URL. HTTP libraries do not send the key to another host."),
     ),
     "redirect_to_other_path": Cause(
         41,
-        _lt("The server sends callers to another path"),
-        _lt("Set the address it redirects to."),
+        _lt("The server redirects to another path"),
+        _lt("Enter the redirect target in the URL."),
     ),
     "not_odoo": Cause(
         42,
-        _lt("What answers is no Odoo"),
+        _lt("This is not an Odoo server"),
         _lt("Correct the address, its port or the path before the API's."),
     ),
     "server_unavailable": Cause(
         43,
-        _lt("The proxy answers, and Odoo behind it does not"),
-        _lt("Have whoever runs the server look at Odoo and at the proxy's target."),
+        _lt("The proxy responds, but Odoo does not"),
+        _lt("Ask the server administrator to check Odoo and the proxy's target."),
     ),
     "path_blocked": Cause(
         44,
-        _lt("Something before Odoo blocks the API's path"),
-        _lt("Have the proxy or firewall let POST through to this path."),
+        _lt("A proxy or firewall blocks the API path"),
+        _lt("Configure the proxy or firewall to allow POST requests to this path."),
     ),
     "redirect_drops_body": Cause(
         45,
-        _lt("A redirect drops the body of the call"),
-        _lt("Call the address that it redirects to: clients turn a redirected POST into a GET."),
+        _lt("A redirect removes the body of the call"),
+        _lt("Call the redirect target directly. HTTP libraries turn a redirected POST into a GET."),
     ),
     "redirect_drops_authorization": Cause(
         46,
-        _lt("A redirect to another host drops the key"),
-        _lt("Call the address that it redirects to: clients send no key along to another host."),
+        _lt("A redirect to another host removes the key"),
+        _lt(
+            "Call the redirect target directly. HTTP libraries do not send the key to another "
+            "host."
+        ),
     ),
     "authorization_stripped": Cause(
         47,
         _lt("The Authorization header does not reach Odoo"),
         _lt(
-            "Have the proxy pass it on (nginx: no proxy_set_header Authorization; Apache: "
+            "Configure the proxy to pass it on (nginx: no proxy_set_header Authorization; Apache: "
             "CGIPassAuth)."
         ),
     ),
     "plain_http": Cause(
         48,
-        _lt("The key would go over the network in clear"),
-        _lt("Use https://. To test all the same: --send-over-http."),
+        _lt("The key would be sent unencrypted"),
+        _lt("Use https://. To test without encryption, use --send-over-http."),
     ),
     # The database.
     "database_unknown": Cause(
         50,
         _lt("The host does not serve this database"),
         _lt(
-            "Compare its name letter by letter, capitals included, with the one in the connection "
-            "sheet."
+            "Compare the name, including uppercase letters, with the one on the connection sheet."
         ),
     ),
     "login_database_swapped": Cause(
         51,
         _lt("Login and database are swapped"),
-        _lt("The login is the name of a database: exchange them."),
+        _lt("The login is the name of a database. Swap them."),
     ),
     "database_missing": Cause(
         52,
-        _lt("No database was named, and the host serves several"),
-        _lt("Set the database; over /json/2 it goes into the header X-Odoo-Database."),
+        _lt("No database was given, and the host serves several"),
+        _lt("Enter the database. With /json/2, send it in the X-Odoo-Database header."),
     ),
     "database_not_selected": Cause(
         53,
-        _lt("The database exists, and /json/2 does not reach it under this host"),
+        _lt("The database exists, but /json/2 cannot reach it through this host"),
         _lt(
-            "Have the proxy pass on the header X-Odoo-Database and the name of the host, and see "
+            "Configure the proxy to pass on the X-Odoo-Database header and the host name. Check "
             "the server's database filter."
         ),
     ),
     # Login and key.
     "key_unknown": Cause(
         60,
-        _lt("The database does not know this key, and never did"),
-        _lt("Compare its first 8 characters with those in Odoo; else have a new one issued."),
+        _lt("The key is unknown in this database"),
+        _lt(
+            "Compare its first 8 characters with those in Odoo. If they differ, ask an owner for "
+            "a new key."
+        ),
     ),
     "key_expired": Cause(
         61,
         _lt("The key has expired"),
-        _lt("Have a new key issued, and set it."),
+        _lt("Ask an owner for a new key and install it."),
     ),
     "key_revoked": Cause(
         62,
         _lt("The key was revoked"),
-        _lt("Ask its owner why, and for a new one."),
+        _lt("Ask an owner of the integration why, and ask for a new key."),
     ),
     "key_superseded": Cause(
         63,
         _lt("The key was replaced by a newer one"),
-        _lt("Set the new key wherever the old one still is."),
+        _lt("Install the new key everywhere the old one is still used."),
     ),
     "key_wrong_scope": Cause(
         64,
-        _lt("The key was made for another purpose"),
-        _lt("Have a key issued for the API."),
+        _lt("The key is not valid for API calls"),
+        _lt("Ask an owner for a key that is valid for API calls."),
     ),
     "user_archived": Cause(
         65,
         _lt("The user is archived"),
-        _lt("Have it restored in Odoo, or switch this program off."),
+        _lt("Ask an administrator to restore the user in Odoo, or turn off this system."),
     ),
     "address_not_allowed": Cause(
         66,
         _lt("Odoo does not allow calls from the address it sees"),
-        _lt("Have the address of this machine, as Odoo sees it, added to the allowed networks."),
+        _lt("Ask an administrator to allow the address of this machine, as Odoo sees it."),
     ),
     "channel_not_allowed": Cause(
         67,
         _lt("Odoo does not allow this protocol for this integration"),
-        _lt("Use another protocol, or have this one allowed."),
+        _lt("Use another protocol, or ask an administrator to allow this one."),
     ),
     "login_wrong": Cause(
         68,
-        _lt("The key is good, and it is not this login's"),
-        _lt("Set the login that belongs to the key: see the connection sheet."),
+        _lt("The key is valid but belongs to another login"),
+        _lt("Enter the login of the key. It is on the connection sheet."),
     ),
     "login_or_secret_wrong": Cause(
         69,
-        _lt("Login or password is not accepted"),
+        _lt("Login or password rejected"),
         _lt(
-            "Odoo does not say which. Its administrator finds the cause under the reference. For "
-            "integrations, and for users with a second factor, only an API key works."
+            "Odoo does not say which is wrong. Give the reference to an Odoo administrator, who "
+            "can look up the cause. Integrations and users with a second factor need an API key."
         ),
     ),
     "password_wrong": Cause(
         73,
-        _lt("Odoo does not accept this password for this login"),
+        _lt("Odoo rejects this password for this login"),
         _lt(
-            "Enter the user's present password: it may just have been changed. Compare the login "
-            "letter by letter. Better, have an API key issued: no change of password breaks it, "
-            "and integrations and users with a second factor are accepted with nothing else."
+            "Enter the current password, as it may have changed. Check the spelling of the login. "
+            "Or ask for an API key: it keeps working when the password changes. Integrations and "
+            "users with a second factor need one."
         ),
     ),
     "password_over_json2": Cause(
         70,
-        _lt("/json/2 takes an API key, no password"),
-        _lt("Have an API key issued, and set it."),
+        _lt("/json/2 needs an API key, not a password"),
+        _lt("Ask an owner for an API key and install it."),
     ),
     "second_factor_needed": Cause(
         79,
-        _lt("The user has a second factor, and no program can give it"),
-        _lt("Have an API key issued, and use it over /json/2, XML-RPC or JSON-RPC."),
+        _lt("The user has a second factor, so API calls need an API key"),
+        _lt("Ask an owner for an API key and use it with /json/2, XML-RPC or JSON-RPC."),
     ),
     "authenticate_skipped": Cause(
         74,
-        _lt("The call is made without a user id"),
+        _lt("The call has no user ID"),
         _lt(
-            "Call authenticate first and look at its answer: False means refused, and is no user "
-            "id."
+            "Call authenticate first and check its result. False means rejected and is not a user "
+            "ID."
         ),
     ),
     "uid_wrong": Cause(
         75,
-        _lt("The user id is not that of this login"),
-        _lt("Use the number that authenticate answers in this very database, and store none."),
+        _lt("The user ID does not match this login"),
+        _lt("Use the number that authenticate returns in this database. Do not store it."),
     ),
     "session_expired": Cause(
         76,
-        _lt("The session has ended"),
+        _lt("The session has expired"),
         _lt(
-            "Authenticate again whenever a session ends, as it does with time, at the logout and "
-            "when the password changes. Better, call /json/2 with an API key: it needs no session."
+            "Authenticate again when the session expires: after a time, at logout, or when the "
+            "password changes. Or call /json/2 with an API key, which needs no session."
         ),
     ),
     "session_needs_password": Cause(
         77,
-        _lt("A session opens with a password, not with an API key"),
-        _lt("Use the key over /json/2, XML-RPC or JSON-RPC."),
+        _lt("Sessions need a password, not an API key"),
+        _lt("Use the key with /json/2, XML-RPC or JSON-RPC."),
     ),
     "session_cookie_lost": Cause(
         78,
-        _lt("The session's cookie does not come back to Odoo"),
+        _lt("The session cookie does not reach Odoo"),
         _lt(
-            "Have the program keep the cookie session_id and send it with each call, and the proxy "
-            "pass on Set-Cookie and Cookie."
+            "Keep the session_id cookie and send it with each call. The proxy must pass on "
+            "Set-Cookie and Cookie."
         ),
     ),
     "throttled": Cause(
@@ -375,42 +381,42 @@ CAUSES = {
     ),
     "refused": Cause(
         72,
-        _lt("Odoo refuses the call"),
-        _lt("Its administrator finds the cause under the reference."),
+        _lt("Odoo rejects the call"),
+        _lt("Give the reference to an Odoo administrator, who can look up the cause."),
     ),
     # It works, and something is not as it should be.
     "clock_skew": Cause(
         80,
         _lt("The clocks differ"),
-        _lt("Set this machine's clock: one-time codes and dates depend on it."),
+        _lt("Correct this machine's clock. One-time codes and dates depend on it."),
     ),
     "address_is_the_proxys": Cause(
         81,
         _lt("Odoo sees the address of a proxy instead of yours"),
         _lt(
-            "Have the proxy send X-Forwarded-For, and Odoo run with proxy_mode: else no network "
-            "rule can tell callers apart."
+            "Configure the proxy to send X-Forwarded-For and turn on proxy_mode in Odoo. "
+            "Otherwise, allowed networks cannot distinguish calls."
         ),
     ),
     "database_header_stripped": Cause(
         82,
-        _lt("The header X-Odoo-Database does not reach Odoo"),
-        _lt("Have the proxy pass it on."),
+        _lt("The X-Odoo-Database header does not reach Odoo"),
+        _lt("Configure the proxy to pass it on."),
     ),
     "certificate_ending": Cause(
         83,
-        _lt("The certificate ends soon"),
-        _lt("Have whoever runs the server renew it."),
+        _lt("The certificate expires soon"),
+        _lt("Ask the server administrator to renew it."),
     ),
     "key_ending": Cause(
         84,
-        _lt("The key is due for rotation"),
-        _lt("Rotate it before it ends."),
+        _lt("The key should be rotated now"),
+        _lt("Rotate it before it expires."),
     ),
     "doctor_failed": Cause(
         99,
-        _lt("The doctor itself failed"),
-        _lt("Report what is shown here; the key is not in it."),
+        _lt("doctor.py failed"),
+        _lt("Report this output. It does not contain the key."),
     ),
 }
 
@@ -479,7 +485,7 @@ class Line:
 
         :raise Unreachable: no answer came
         """
-        self.exchange = "{} {}{} → no answer".format(method, self.url.path, path)
+        self.exchange = "{} {}{} → no response".format(method, self.url.path, path)
         if self.context:
             connection = http.client.HTTPSConnection(
                 self.host, self.port, timeout=self.timeout, source_address=self.source,
@@ -498,7 +504,7 @@ class Line:
                 method, self.url.path + path, body, dict({"User-Agent": AGENT}, **(headers or {}))
             )
             answer = connection.getresponse()
-            self.exchange = self.exchange.replace("no answer", str(answer.status))
+            self.exchange = self.exchange.replace("no response", str(answer.status))
             return Answer(
                 answer.status, answer.headers, answer.read(1 << 20), local_address, self.exchange
             )
@@ -523,7 +529,7 @@ def connection_cause(error):
     if isinstance(error, socket.timeout):
         return "connection_timeout", "timed out"
     if isinstance(error, http.client.HTTPException):
-        return "not_odoo", "no HTTP answer ({})".format(type(error).__name__)
+        return "not_odoo", "no HTTP response ({})".format(type(error).__name__)
     return "connection_refused", "{} {}".format(type(error).__name__, error)
 
 
@@ -634,13 +640,13 @@ class Doctor:
             value = getattr(self, name)
             if value != value.strip():
                 self.warn(
-                    "settings", "url_invalid", name + " has space around it",
-                    "The {} has a space or line end around it".format(name),
+                    "settings", "url_invalid", name + " has a space around it",
+                    "The {} has a space or line break around it".format(name),
                 )
                 setattr(self, name, value.strip())
         if re.match(r"^[0-9a-fA-F]{40}$", self.login):
             self.raw_secrets.add(self.login)
-            self.fatal("settings", "login_is_a_key", "a login of 40 hexadecimal characters")
+            self.fatal("settings", "login_is_a_key", "the login has 40 hexadecimal characters")
 
     def check_url(self):
         """Split the URL into the address and a path of the API, which does not belong to it."""
@@ -653,13 +659,13 @@ class Doctor:
         try:
             url.port  # noqa: B018 (raises when it is no number)
         except ValueError:
-            self.fatal("settings", "url_invalid", "the port is no number")
+            self.fatal("settings", "url_invalid", "the port is not a number")
         base, path = split_api_path(url.path)
         cause = path_cause(path)
         if cause:
             self.bad("settings", cause, "path " + path)
         elif path:
-            self.good("settings", "path {} is one of Odoo's API".format(path))
+            self.good("settings", "path {} belongs to Odoo's API".format(path))
         if "//" in url.path:
             self.bad("settings", "path_doubled", "path " + url.path, "The path has two slashes")
         return url._replace(path=base, query="", fragment="")
@@ -670,12 +676,12 @@ class Doctor:
         text = re.sub(r"^\s*authorization\s*:", "", self.authorization, flags=re.I).strip()
         words = text.split(None, 1)
         if not words:
-            self.fatal("settings", "header_malformed", "an empty header")
+            self.fatal("settings", "header_malformed", "the header is empty")
         if words[0].lower() == "bearer" and len(words) == 2:
             self.good("settings", "the header begins with Bearer")
             self.secret = words[1]
         elif len(words) == 1 and words[0].lower() != "bearer":
-            self.bad("settings", "header_without_bearer", "one word, and it is not Bearer")
+            self.bad("settings", "header_without_bearer", "the word Bearer is missing")
             self.secret = words[0]
         else:
             scheme = words[0] if words[0].lower() in ("basic", "token", "bearer") else "another"
@@ -689,14 +695,14 @@ class Doctor:
             if self.options.no_key or self.session_id:
                 self.secret = None
                 return
-            self.fatal("settings", "key_missing", "an empty key")
+            self.fatal("settings", "key_missing", "the key is empty")
         key = self.without_slips(given)
         self.secret = key
         self.raw_secrets.add(key)
         if is_key(key) and self.protocols == ("session",):
-            self.fatal("settings", "session_needs_password", "what was given is a key")
+            self.fatal("settings", "session_needs_password", "this is a key")
         elif is_key(key):
-            self.good("settings", "the key has the shape of one")
+            self.good("settings", "the key has the correct format")
         elif re.match(r"^[0-9a-fA-F]{12,}$", key):
             self.fatal(
                 "settings", "key_cut_off",
@@ -705,7 +711,7 @@ class Doctor:
         elif not re.match(r"^[\x20-\x7e]*$", key) and self.options.protocol == "json2":
             self.fatal("settings", "key_invisible_characters", "characters that are not ASCII")
         else:
-            self.good("settings", "what was given has not the shape of a key: taken as a password")
+            self.good("settings", "this is not a key, so it is used as a password")
 
     def check_uid_setting(self):
         """The user id that the program calls with, where it is not asked for at each start."""
@@ -713,17 +719,17 @@ class Doctor:
         if uid is None:
             return
         if uid.strip().lower() in NO_USER_ID:
-            self.bad("settings", "authenticate_skipped", "the user id is {!r}".format(uid.strip()))
+            self.bad("settings", "authenticate_skipped", "the user ID is {!r}".format(uid.strip()))
         elif not uid.strip().isdigit():
-            self.bad("settings", "uid_wrong", "the user id is no number", "It is no number")
+            self.bad("settings", "uid_wrong", "not a number", "The user ID is not a number")
         else:
-            self.good("settings", "the user id is a number")
+            self.good("settings", "the user ID is a number")
 
     def without_slips(self, given):
         """The key that was probably meant, each slip noted."""
         key = given.strip()
         if key != given:
-            what = "a line end" if given.rstrip("\r\n") != given else "a space"
+            what = "a line break" if given.rstrip("\r\n") != given else "a space"
             self.bad("settings", "key_whitespace", what + " around the key")
         if re.match(r"(?i)bearer\s+\S", key):
             self.bad("settings", "key_with_scheme", "it begins with Bearer")
@@ -733,7 +739,7 @@ class Doctor:
             key = key[1:-1]
         joined = re.sub(r"\s+", "", key)
         if joined != key and is_key(joined):
-            self.bad("settings", "key_whitespace", "a space or line end inside the key")
+            self.bad("settings", "key_whitespace", "a space or line break inside the key")
             key = joined
         visible = re.sub(r"[^\x21-\x7e]", "", key)
         if visible != key and is_key(visible):
@@ -764,7 +770,7 @@ class Doctor:
             self.fatal("connection", "server_unavailable", answer.summary)
         reply = answer.json
         if answer.status == 200 and isinstance(reply, dict) and "version" in reply:
-            self.good("connection", "Odoo {} answers".format(str(reply["version"])[:40]))
+            self.good("connection", "Odoo {} responds".format(str(reply["version"])[:40]))
             self.identified = True
         # Else the API's own answers tell: a proxy may let nothing but them through.
         self.check_clock(answer, before)
@@ -800,7 +806,7 @@ class Doctor:
             return
         ends = ssl.cert_time_to_seconds(self.line.certificate["notAfter"])
         days = int((ends - time.time()) // 86400)
-        seen = "the certificate is good for {} days".format(days)
+        seen = "the certificate is valid for {} days".format(days)
         if days < CERTIFICATE_NOTICE:
             self.warn("certificate", "certificate_ending", seen)
         else:
@@ -837,7 +843,7 @@ class Doctor:
                 ),
             )
         else:
-            self.good("clock", "{} s apart".format(abs(skew)))
+            self.good("clock", "{} s difference".format(abs(skew)))
 
     # Endpoints
 
@@ -858,7 +864,7 @@ class Doctor:
             ):
                 continue  # many a proxy lets only the API through, and sessions were not asked for
             if self.is_odoos(protocol, answer):
-                self.good("endpoint " + protocol, "Odoo answers")
+                self.good("endpoint " + protocol, "Odoo responds")
                 self.open_protocols.append(protocol)
                 self.identified = True
                 continue
@@ -937,23 +943,23 @@ class Doctor:
         if "json2" in self.open_protocols:
             self.check_database_by_header()
         elif not self.db:
-            self.fatal("database", "database_missing", "no database is set")
+            self.fatal("database", "database_missing", "no database is given")
         elif not self.database_exists(self.db):
             self.check_swapped()
-            self.fatal("database", "database_unknown", "Odoo has no such database")
+            self.fatal("database", "database_unknown", "this database does not exist")
         else:
-            self.good("database", "Odoo serves it")
+            self.good("database", "the database exists")
 
     def check_database_by_header(self):
         answer = self.call_json2("res.users", "context_get", database=self.db)
         if not is_without_database(answer):
             if not self.db and self.options.protocol != "json2":
                 self.warn(
-                    "database", "database_missing", "Odoo chose the database by the host",
-                    "XML-RPC and JSON-RPC need a database all the same",
+                    "database", "database_missing", "Odoo selected the database by host name",
+                    "XML-RPC and JSON-RPC always need a database",
                 )
             else:
-                self.good("database", "the host serves it" if self.db else "chosen by the host")
+                self.good("database", "the database exists" if self.db else "selected by host name")
             if self.db:
                 self.check_header_arrives()
             return
@@ -975,7 +981,7 @@ class Doctor:
             return
         self.warn(
             "database", "database_header_stripped",
-            "a database that does not exist is answered by {}".format(answer.summary),
+            "a nonexistent database is answered with {}".format(answer.summary),
         )
 
     def check_swapped(self):
@@ -987,12 +993,12 @@ class Doctor:
         else:
             served = self.database_exists(self.login)
         if served:
-            self.fatal("database", "login_database_swapped", "a database has the login's name")
+            self.fatal("database", "login_database_swapped", "a database has the name of the login")
 
     def database_exists(self, name):
         """Whether Odoo knows a database, asked over RPC with neither login nor secret."""
         answer = self.authenticate(name, "", "")
-        return isinstance(answer, (bool, int)) or answer.startswith("refused")
+        return isinstance(answer, (bool, int)) or answer.startswith("rejected")
 
     # Credentials
 
@@ -1011,17 +1017,17 @@ class Doctor:
         elif answer.status != 401:
             self.fatal("authorization header", "path_blocked", answer.summary)
         else:
-            self.good("authorization header", "it reaches Odoo")
+            self.good("authorization header", "the header reaches Odoo")
 
     def check_credentials(self):
         if not self.secret:
             return
         if not self.may_send():
-            self.fatal("key", "plain_http", "http:// to another machine")
+            self.fatal("key", "plain_http", "unencrypted connection to another machine")
         if is_key(self.secret):
             self.check_key_state()
         elif self.protocols == ("json2",):
-            self.fatal("key", "password_over_json2", "what was given is no key")
+            self.fatal("key", "password_over_json2", "this is not a key")
         if "json2" in self.open_protocols and is_key(self.secret):
             self.check_json2()
         for protocol in ("xmlrpc", "jsonrpc", "session"):
@@ -1040,11 +1046,11 @@ class Doctor:
         if not self.session_id or "session" not in self.open_protocols:
             return
         if not self.may_send():
-            self.fatal("session", "plain_http", "http:// to another machine")
+            self.fatal("session", "plain_http", "unencrypted connection to another machine")
         answer = self.call_in_session(self.session_id)
         reply = answer.json
         if isinstance(reply, dict) and "result" in reply:
-            self.good("session", "the session is good")
+            self.good("session", "the session works")
         elif is_without_database(answer) or error_of(answer).get("code") == SESSION_EXPIRED:
             self.bad("session", "session_expired", answer_line(answer))
         else:
@@ -1068,13 +1074,14 @@ class Doctor:
         if answer.status == 200 and isinstance(reply, dict) and "valid" in reply:
             self.valid_key = reply
             if reply["valid"]:
-                self.good("key", "it is {}".format(reply["state"]))
+                state = KEY_STATES.get(reply["state"], reply["state"])
+                self.good("key", "the key is {}".format(state))
                 self.check_key_end(reply.get("expires_at"))
             elif reply["cause"] == "channel_not_allowed":
                 pass  # verify is a protocol of its own: the others may be allowed
             else:
                 cause = reply["cause"] if reply["cause"] in CAUSES else "refused"
-                seen = "verify says {} (reference {})".format(reply["cause"], reply["reference"])
+                seen = "verify: {} (reference {})".format(reply["cause"], reply["reference"])
                 self.fatal("key", cause, seen, self.end_meaning(reply, cause))
         elif answer.status == 429:
             self.warn("key", "throttled", answer.summary)
@@ -1094,7 +1101,7 @@ class Doctor:
             return
         days = (ends - datetime.datetime.utcnow()).days
         if days < 7:
-            self.warn("key", "key_ending", "it ends on {} UTC".format(expires_at))
+            self.warn("key", "key_ending", "the key expires on {} UTC".format(expires_at))
 
     def check_json2(self):
         answer = self.call_json2(
@@ -1126,26 +1133,26 @@ class Doctor:
     def check_rpc(self, protocol):
         if not self.login and not self.given_uid:
             if self.options.protocol:
-                self.fatal(protocol, "login_missing", "no login is set")
+                self.fatal(protocol, "login_missing", "no login is given")
             return
         if not self.db:
-            self.bad(protocol, "database_missing", "no database is set")
+            self.bad(protocol, "database_missing", "no database is given")
             return
         if not self.login:
             self.check_call(protocol, self.given_uid)
             return
         uid = self.authenticate(self.db, self.login, self.secret, protocol)
         if uid is None:
-            self.bad(protocol, "second_factor_needed", "the password is right, and not enough")
+            self.bad(protocol, "second_factor_needed", "the password alone is not enough")
             return
         if isinstance(uid, bool) or not isinstance(uid, int):
-            seen = "authenticate answers {}".format(str(uid)[:160])
+            seen = "authenticate returned {}".format(str(uid)[:160])
             if isinstance(self.valid_key, dict) and self.valid_key["valid"]:
                 owner = self.valid_key.get("integration")
                 self.bad(
                     protocol, "login_wrong", seen,
-                    "The key is good, and it is {}".format(
-                        "that of the integration {}".format(owner) if owner else "another user's"
+                    "The key is valid but belongs to {}".format(
+                        "the integration {}".format(owner) if owner else "another user"
                     ),
                 )
             else:
@@ -1156,7 +1163,7 @@ class Doctor:
             self.check_session(uid)
             return
         answer = self.execute(protocol, uid, "auth.integration.key", "whoami")
-        self.good(protocol, "accepted, user id {}".format(uid))
+        self.good(protocol, "accepted, user ID {}".format(uid))
         if isinstance(answer, dict):
             self.check_address(answer)
 
@@ -1166,7 +1173,7 @@ class Doctor:
         if not isinstance(answer, dict):  # a password, or an Odoo without the add-on
             answer = self.execute(protocol, uid, "res.users", "context_get")
         if isinstance(answer, dict):
-            self.good(protocol, "accepted, user id {}".format(uid))
+            self.good(protocol, "accepted, user ID {}".format(uid))
         elif isinstance(self.valid_key, dict) and self.valid_key["valid"]:
             self.bad(protocol, "uid_wrong", str(answer)[:160])
         else:
@@ -1181,18 +1188,18 @@ class Doctor:
     def check_uid(self, protocol, uid):
         """Compare the user id that the program has with the one that authenticate answers."""
         if self.given_uid and self.given_uid != uid:
-            seen = "authenticate answers {}, the program has {}".format(uid, self.given_uid)
+            seen = "authenticate returned {}, but your system uses {}".format(uid, self.given_uid)
             self.bad(protocol, "uid_wrong", seen)
 
     def check_session(self, uid):
         """Call in the session that has just been opened, and end it."""
         if not self.opened_session:
-            self.bad("session", "session_cookie_lost", "the answer to the login sets no cookie")
+            self.bad("session", "session_cookie_lost", "the login response sets no cookie")
             return
         answer = self.call_in_session(self.opened_session)
         reply = answer.json
         if isinstance(reply, dict) and "result" in reply:
-            self.good("session", "accepted, user id {}".format(uid))
+            self.good("session", "accepted, user ID {}".format(uid))
         elif error_of(answer).get("code") == SESSION_EXPIRED:
             self.bad("session", "session_cookie_lost", answer_line(answer))
         else:
@@ -1205,7 +1212,7 @@ class Doctor:
         if self.valid_key is False and is_key(self.secret):
             if any(step.ok and step.seen.startswith("accepted") for step in self.steps):
                 return
-            seen = "verify answers " + self.unknown.summary
+            seen = "verify returned " + self.unknown.summary
             self.bad("key", "key_unknown", seen, answer=self.unknown)
         elif refused and is_key(self.secret):
             self.bad(refused[0], "login_or_secret_wrong", refused[1])
@@ -1219,7 +1226,7 @@ class Doctor:
             uid = self.authenticate(self.db, meant, self.secret, protocol)
             if isinstance(uid, int) and not isinstance(uid, bool):
                 self.bad(
-                    protocol, "login_wrong", seen, "The login is accepted in small letters only"
+                    protocol, "login_wrong", seen, "The login must be in lowercase letters"
                 )
                 return
         self.bad(protocol, "password_wrong", seen)
@@ -1269,8 +1276,8 @@ class Doctor:
             return reply["result"].get("uid")
         name = str((error_of(answer).get("data") or {}).get("name", ""))
         if name.endswith(".AccessDenied"):
-            return "refused: " + answer_line(answer)
-        return "not logged in: " + answer_line(answer)
+            return "rejected: " + answer_line(answer)
+        return "not signed in: " + answer_line(answer)
 
     def execute(self, protocol, uid, model, method):
         args = [self.db, uid, self.secret, model, method, []]
@@ -1289,10 +1296,10 @@ class Doctor:
             except Exception as error:
                 if isinstance(error, Unreachable):
                     raise
-                return "an answer that is no XML-RPC"
+                return "the response is not XML-RPC"
         reply = self.call_jsonrpc(service, method, args).json
         if not isinstance(reply, dict):
-            return "an answer that is no JSON"
+            return "the response is not JSON"
         if "error" in reply:
             data = reply["error"].get("data") or {}
             return "error {}".format(last_line(str(data.get("message", ""))))
@@ -1373,31 +1380,31 @@ def parse(arguments):
         description=__doc__.split("\n\n")[0], epilog="See the top of this file for more."
     )
     parser.add_argument("url", nargs="?", default=os.environ.get("ODOO_URL"),
-                        help="as in your program's settings; else ODOO_URL")
-    parser.add_argument("--db", default=os.environ.get("ODOO_DB"), help="else ODOO_DB")
-    parser.add_argument("--login", default=os.environ.get("ODOO_LOGIN"), help="else ODOO_LOGIN")
+                        help="as in the settings of your system; default: ODOO_URL")
+    parser.add_argument("--db", default=os.environ.get("ODOO_DB"), help="default: ODOO_DB")
+    parser.add_argument("--login", default=os.environ.get("ODOO_LOGIN"), help="default: ODOO_LOGIN")
     secret = parser.add_mutually_exclusive_group()
     secret.add_argument("--key-file", help="read the key (or password) from this file")
     secret.add_argument("--key-stdin", action="store_true", help="read it from standard input")
-    secret.add_argument("--key", help="others on this machine may see it: better ODOO_KEY")
-    secret.add_argument("--no-key", action="store_true", help="check the way to Odoo only")
+    secret.add_argument("--key", help="other users of this machine can see it; prefer ODOO_KEY")
+    secret.add_argument("--no-key", action="store_true", help="only check the connection to Odoo")
     parser.add_argument("--authorization", default=os.environ.get("ODOO_AUTHORIZATION"),
-                        help="the header as your program sends it; better ODOO_AUTHORIZATION")
+                        help="the header your system sends; prefer ODOO_AUTHORIZATION")
     parser.add_argument("--uid", default=os.environ.get("ODOO_UID"),
-                        help="the user id that your program calls with, if it is fixed")
+                        help="the user ID your system uses, if it is stored")
     parser.add_argument("--session-id", default=os.environ.get("ODOO_SESSION_ID"),
-                        help="the session your program holds, =ID; better ODOO_SESSION_ID")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="the one your program uses")
+                        help="the session of your system, =ID; prefer ODOO_SESSION_ID")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="protocol of your system")
     parser.add_argument("--ca-file", help="certificates to trust")
     parser.add_argument("--timeout", type=float, default=15)
     parser.add_argument("--source-address", help="address of this machine to call from")
     parser.add_argument("--send-over-http", action="store_true",
-                        help="send the key even where the network can read it")
+                        help="send the key even over an unencrypted connection")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--list-causes", action="store_true", help="print all causes and leave")
+    parser.add_argument("--list-causes", action="store_true", help="print all causes and exit")
     options = parser.parse_args(arguments)
     if not options.url and not options.list_causes:
-        parser.error("no URL: give it as an argument or in ODOO_URL")
+        parser.error("enter a URL as an argument or in ODOO_URL")
     return options
 
 
@@ -1429,7 +1436,7 @@ def as_text(doctor):
         lines.append("Cause: {} [{}]".format(CAUSES[doctor.cause].title, doctor.cause))
         lines.append("Do:    {}".format(CAUSES[doctor.cause].remedy))
     else:
-        lines.append("Nothing found: a program with these settings is accepted.")
+        lines.append("No problem found. Calls with these settings are accepted.")
     return "\n".join(lines)
 
 
@@ -1449,7 +1456,7 @@ def main(arguments=None):
     try:
         secret = "" if options.no_key else read_secret(options)
     except OSError as error:
-        print("error: the key's file cannot be read: {}".format(error.strerror), file=sys.stderr)
+        print("error: the key file cannot be read: {}".format(error.strerror), file=sys.stderr)
         return 2
     doctor = Doctor(options, secret, options.authorization)
     try:

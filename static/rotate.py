@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
-"""Replace an Odoo API key before it ends: for the host that calls Odoo.
+"""Replace an Odoo API key before it expires. Run it on the host that calls Odoo.
 
-One file, the standard library, Python 3.8 or newer. Let cron run it once a day or more often:
+One file, standard library only, Python 3.8 or newer. Run it with cron at least once a day:
 
     17 4 * * *  /opt/odoo/rotate.py --url https://odoo.example.com --db main --key-file /etc/app.key
 
-It asks Odoo about the key in the file. While the key is not due, it does nothing. When it is due,
-it fetches the new key, keeps it beside the file, verifies it by a call, and puts it in place
-atomically with mode 600. Whatever fails, the old key stays where it is, and Odoo keeps it alive
-until the new one was used; a run that was killed is completed by the next one.
+It checks the key in the file with Odoo. If rotation has not started, it does nothing. Otherwise,
+it fetches the new key, saves it next to the file, and verifies it with a call. Then it replaces
+the file atomically with mode 600. If anything fails, the current key stays in place. It keeps
+working until the new key is used. If a run is interrupted, the next one completes it.
 
-With --command the new key is handed to a command on its standard input instead of a file, for a
-vault or a configuration system; the present key then comes from the environment variable
-ODOO_API_KEY or from --key-file.
+With --command, the new key is passed to the standard input of a command instead of a file, for
+example for a vault. The current key is then read from the environment variable ODOO_API_KEY or
+from --key-file.
 
-Odoo accepts the call from an address that the integration has used for a week. Elsewhere give the
-second factor: --totp-file names a file with the seed in base32.
+Odoo accepts calls from an address that the integration has used for a week. For other addresses,
+use a second factor: --totp-file is the file with the seed in base32.
 
-Exit codes: 0 rotated or not due; 1 could not be done now, the next run tries again; 2 somebody has
-to look: the key is refused, or was replaced elsewhere.
+Exit codes: 0 rotated, or rotation has not started; 1 failed, and the next run will try again;
+2 you need to act: the key was rejected, or was replaced elsewhere.
 """
 
 import argparse
@@ -93,7 +93,7 @@ class Odoo:
                 raise ConnectionError(f"HTTP {error.code}") from None  # a proxy in between
             raise Refused(error.code, _message(error)) from None
         except ValueError:
-            raise ConnectionError("the answer is no JSON: is this the address of Odoo?") from None
+            raise ConnectionError("the response is not JSON; check the URL of Odoo") from None
 
 
 def _message(error):
@@ -122,7 +122,7 @@ def read_key(path):
     """Read a key from a file only its owner can read."""
     with open(path) as file:
         if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            warn(f"{path} can be read by others: chmod 600 {path}")
+            warn(f"other users can read {path}; run chmod 600 {path}")
         return file.read().strip()
 
 
@@ -210,8 +210,8 @@ class Rotation:
         state = self.ask(key)
         if state["state"] == "retiring":
             raise Look(
-                "this key was replaced already and works until {} UTC only: the new key is"
-                " elsewhere. Let an owner issue another one.".format(state["expires_at"])
+                "this key has already been replaced and only works until {} UTC; the new key is"
+                " stored elsewhere. Ask an owner to create a new key.".format(state["expires_at"])
             )
         due = state["rotate_after"] and state["rotate_after"] <= state["server_time"]
         if not due and not self.force:
@@ -226,7 +226,7 @@ class Rotation:
         except Refused as refused:
             if refused.status == 401:
                 raise Look(
-                    "Odoo refuses the present key. POST /auth_integration/verify tells why."
+                    "Odoo rejects the current key. To find out why, run doctor.py."
                 ) from None
             raise Later(f"Odoo answered: {refused}") from None
 
@@ -234,10 +234,10 @@ class Rotation:
         try:
             answer = again_while_broken(
                 lambda: self.odoo.call(key, "rotate", **self.second_factor.arguments()),
-                "no answer to rotate",
+                "no response to rotate",
             )
         except Refused as refused:
-            raise Later(f"Odoo does not rotate: {refused}") from None
+            raise Later(f"Odoo did not rotate the key: {refused}") from None
         return answer["key"]
 
     def finish(self, new, old):
@@ -246,19 +246,19 @@ class Rotation:
         :return: what was done; None when the copy is no key that works
         """
         try:
-            state = again_while_broken(lambda: self.odoo.call(new, "whoami"), "not verified")
+            state = again_while_broken(lambda: self.odoo.call(new, "whoami"), "new key unverified")
         except Refused as refused:
             if refused.status != 401:
                 raise Later(f"the new key could not be verified: {refused}") from None
             os.unlink(self.pending)
             if new == old:
                 return None
-            warn("a new key from an earlier run is refused; starting anew")
+            warn("a new key from an earlier run was rejected; starting again")
             return None
         if new != old:
             self.install(new)
         os.unlink(self.pending)
-        return f"rotated: the key is now {state['prefix']}…, until {state['expires_at']} UTC"
+        return f"rotated: the new key {state['prefix']}… expires on {state['expires_at']} UTC"
 
 
 def into_command(command):
@@ -267,7 +267,7 @@ def into_command(command):
     def install(key):
         done = subprocess.run(command, input=key + "\n", text=True, shell=True)
         if done.returncode:
-            raise Later(f"the command failed with {done.returncode}; the new key waits")
+            raise Later(f"the command failed with exit code {done.returncode}; the new key is kept")
 
     return install
 
@@ -280,23 +280,23 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--url", required=True, help="https://… of Odoo")
-    parser.add_argument("--db", help="database, where the server has several")
-    parser.add_argument("--key-file", help="file with the present key; the new one replaces it")
-    parser.add_argument("--command", help="shell command that takes the new key on standard input")
+    parser.add_argument("--url", required=True, help="URL of Odoo, https://…")
+    parser.add_argument("--db", help="database, if the server has several")
+    parser.add_argument("--key-file", help="file with the current key; the new key replaces it")
+    parser.add_argument("--command", help="shell command that gets the new key on standard input")
     parser.add_argument(
         "--pending-file",
-        help="where a new key waits until it is in place (default: the key file's name + .new)",
+        help="file for a new key that is not installed yet (default: the key file + .new)",
     )
     parser.add_argument("--totp-file", help="file with the seed of the second factor, in base32")
-    parser.add_argument("--force", action="store_true", help="rotate now, if Odoo lets you")
+    parser.add_argument("--force", action="store_true", help="rotate now, if Odoo allows it")
     parser.add_argument("--timeout", type=float, default=30, help="seconds (30)")
     chosen = parser.parse_args(arguments)
     host = urllib.parse.urlsplit(chosen.url)
     if host.scheme != "https" and host.hostname not in ("localhost", "127.0.0.1", "::1"):
-        parser.error("--url must start with https://, or the key is sent in the clear")
+        parser.error("--url must start with https://; otherwise the key is sent unencrypted")
     if not chosen.key_file and not (chosen.command and chosen.pending_file):
-        parser.error("give --key-file, or --command and --pending-file")
+        parser.error("use --key-file, or --command with --pending-file")
     return chosen
 
 
@@ -305,7 +305,7 @@ def main(arguments=None):
     try:
         key = read_key(chosen.key_file) if chosen.key_file else os.environ.get("ODOO_API_KEY")
         if not key:
-            raise Look("no present key: set ODOO_API_KEY or give --key-file")
+            raise Look("no current key; set ODOO_API_KEY or use --key-file")
         install = (
             into_command(chosen.command)
             if chosen.command

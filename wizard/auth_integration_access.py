@@ -156,6 +156,6 @@ class AuthIntegrationAccessLine(models.TransientModel):
     method = fields.Char(required=True)
     allowed = fields.Boolean(default=True)
     use_count = fields.Integer("Calls", readonly=True)
-    write_count = fields.Integer("Changed data", readonly=True)
+    write_count = fields.Integer("Writes", readonly=True)
     refused_count = fields.Integer("Rejected", readonly=True)
-    last_used_at = fields.Datetime("Last call", readonly=True)
+    last_used_at = fields.Datetime("Last Call", readonly=True)

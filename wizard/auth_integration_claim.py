@@ -8,7 +8,7 @@ class AuthIntegrationClaim(models.TransientModel):
     """Explain what claiming does, check the owner's identity, show the new key once."""
 
     _name = "auth.integration.claim"
-    _description = "Claim API Key"
+    _description = "Claim New Key"
 
     rotation_id = fields.Many2one(
         "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"
@@ -16,10 +16,10 @@ class AuthIntegrationClaim(models.TransientModel):
     # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
     integration_id = fields.Many2one(related="rotation_id.integration_id", related_sudo=False)
     old_prefix = fields.Char(
-        "Replaces the key", related="rotation_id.old_key_id.prefix", related_sudo=False
+        "Replaces Key", related="rotation_id.old_key_id.prefix", related_sudo=False
     )
     old_expires_at = fields.Datetime(
-        "It expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
+        "Current Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
     )
     overlap_days = fields.Integer(
         related="rotation_id.integration_id.policy_id.overlap_days", related_sudo=False

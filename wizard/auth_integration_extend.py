@@ -15,8 +15,8 @@ class AuthIntegrationExtend(models.TransientModel):
     current_end = fields.Datetime(
         "Expires", related="key_id.effective_end", related_sudo=False
     )
-    latest = fields.Datetime("Latest date", compute="_compute_latest", compute_sudo=False)
-    expires_at = fields.Datetime("New expiration date", required=True)
+    latest = fields.Datetime("Latest Date", compute="_compute_latest", compute_sudo=False)
+    expires_at = fields.Datetime("New Expiration Date", required=True)
     reason = fields.Char(required=True)
 
     @api.depends("key_id")

@@ -15,7 +15,7 @@ class AuthIntegrationHandover(models.TransientModel):
     )
     owner_id = fields.Many2one(
         "res.users",
-        "New owner",
+        "New Owner",
         domain="[('share', '=', False), ('id', 'not in', user_ids),"
         " ('integration_ids', '=', False)]",
         help="Owns these integrations and is notified about their keys.",

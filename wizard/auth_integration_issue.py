@@ -14,7 +14,7 @@ class AuthIntegrationIssue(models.TransientModel):
     """
 
     _name = "auth.integration.issue"
-    _description = "Issue API Key"
+    _description = "Create Key"
     _inherit = ["auth.integration.free.text.mixin"]
     _free_texts = {"name": 200, "operations": 20000}
 

@@ -5,7 +5,7 @@ class AuthIntegrationPostpone(models.TransientModel):
     """Ask until when a rotation is put off, and why."""
 
     _name = "auth.integration.postpone"
-    _description = "Put Rotation Off"
+    _description = "Postpone Rotation"
     _inherit = ["auth.integration.free.text.mixin"]
     _free_texts = {"reason": 500}
 
@@ -14,7 +14,7 @@ class AuthIntegrationPostpone(models.TransientModel):
     )
     # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
     deadline = fields.Datetime(
-        "Old key expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
+        "Old Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
     )
     until = fields.Datetime(required=True)
     reason = fields.Char(required=True)

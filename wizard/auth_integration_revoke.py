@@ -7,7 +7,7 @@ class AuthIntegrationRevoke(models.TransientModel):
     """Ask why keys are revoked: the reason stays on their tombstones."""
 
     _name = "auth.integration.revoke"
-    _description = "Revoke API Keys"
+    _description = "Revoke Keys"
     _inherit = ["auth.integration.free.text.mixin"]
     _free_texts = {"reason": 500}
 
@@ -20,8 +20,8 @@ class AuthIntegrationRevoke(models.TransientModel):
     )
     reason = fields.Char(required=True)
     compromised = fields.Boolean(
-        "Somebody else may have this key",
-        help="The key is marked as compromised. Nobody can undo this revocation.",
+        "Someone else may have this key",
+        help="The key is marked as compromised. You cannot undo this revocation.",
     )
 
     @fresh_identity

@@ -15,8 +15,8 @@ class AuthIntegrationRevokeAll(models.TransientModel):
     warning = fields.Text(compute="_compute_warning", compute_sudo=False)
     reason = fields.Char(required=True)
     compromised = fields.Boolean(
-        "Somebody else may have these keys",
-        help="The keys are marked as compromised, and nobody can undo the revocation.",
+        "Someone else may have these keys",
+        help="The keys are marked as compromised. You cannot undo the revocation.",
     )
 
     @api.depends("integration_id")

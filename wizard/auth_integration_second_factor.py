@@ -25,7 +25,7 @@ class AuthIntegrationSecondFactor(models.TransientModel):
     )
     seed_encrypted = fields.Char(groups=fields.NO_ACCESS)
     seed = fields.Char(compute="_compute_seed")
-    url = fields.Char("otpauth address", compute="_compute_seed")
+    url = fields.Char("otpauth URL", compute="_compute_seed")
     qr_code = fields.Binary("QR code", compute="_compute_seed", attachment=False)
     code = fields.Char(size=6, store=False)
 
@@ -75,6 +75,6 @@ class AuthIntegrationSecondFactor(models.TransientModel):
         integration._check_may_operate()
         integration.sudo()._set_totp_seed(self.seed, code.strip() if isinstance(code, str) else "")
         integration.sudo().message_post(
-            body=self.env._("%(user)s set the second factor up.", user=self.env.user.name)
+            body=self.env._("%(user)s set up the second factor.", user=self.env.user.name)
         )
         self.sudo().seed_encrypted = False

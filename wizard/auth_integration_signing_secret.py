@@ -9,7 +9,7 @@ class AuthIntegrationSigningSecret(models.TransientModel):
     """Make the secret that signs what is sent to an integration's endpoint; show it once."""
 
     _name = "auth.integration.signing.secret"
-    _description = "New Signing Secret"
+    _description = "Create Signing Secret"
 
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"
@@ -17,7 +17,7 @@ class AuthIntegrationSigningSecret(models.TransientModel):
     # With the rights of who asks: anybody may name any integration in a dialogue of his own.
     webhook_url = fields.Char(related="integration_id.webhook_url", related_sudo=False)
     set_at = fields.Datetime(
-        "In use since", related="integration_id.webhook_secret_set_at", related_sudo=False
+        "In Use Since", related="integration_id.webhook_secret_set_at", related_sudo=False
     )
 
     @check_identity
@@ -32,6 +32,6 @@ class AuthIntegrationSigningSecret(models.TransientModel):
         secret = signatures.new_secret()
         self.integration_id.sudo()._set_webhook_secret(secret)
         self.integration_id.sudo().message_post(
-            body=self.env._("%(user)s made a new signing secret.", user=self.env.user.name)
+            body=self.env._("%(user)s created a new signing secret.", user=self.env.user.name)
         )
         return secret

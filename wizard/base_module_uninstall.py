@@ -21,8 +21,8 @@ class BaseModuleUninstall(models.TransientModel):
                 continue
             wizard.auth_integration_warning = self.env._(
                 "The API keys of these integrations are limited in what they can do or where they"
-                " can be used: %(names)s. Odoo alone cannot enforce that, so it will reject these"
-                " keys. To keep a key working, remove its limits and those of its integration"
-                " first.",
+                " can be used: %(names)s. Without this app, Odoo cannot apply these limits and"
+                " rejects these keys. To keep a key working, remove its limits and those of its"
+                " integration first.",
                 names=", ".join(sorted(set(keys.user_id.mapped("name")))),
             )

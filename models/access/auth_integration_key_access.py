@@ -9,8 +9,8 @@ from ...tools.row_locks import wait_and_lock
 from ..mixins.fresh_identity import require_fresh_identity
 
 ACCESS = [
-    ("full", "Everything its user may do"),
-    ("read_only", "Reads only"),
+    ("full", "All rights of the user"),
+    ("read_only", "Read only"),
     ("listed", "Selected operations"),
 ]
 MODES = [("enforce", "Enforce"), ("report", "Report only")]
@@ -26,7 +26,7 @@ class AuthIntegrationKey(models.Model):
         default="full",
         required=True,
         readonly=True,
-        help="Reads only: the database rejects every change. Selected operations: only the listed"
+        help="Read only: the database rejects every change. Selected operations: only the listed"
         " methods can be called.",
     )
     access_mode = fields.Selection(
@@ -41,8 +41,8 @@ class AuthIntegrationKey(models.Model):
     )
     allowed_networks = fields.Text(
         readonly=True,
-        help="One address or network (CIDR) per line, in addition to the networks of the"
-        " integration: an address must be in both. Empty: no limit of its own.",
+        help="One IP address or CIDR range per line. The address must also be in the networks of"
+        " the integration. Leave empty for no extra limit.",
     )
 
     def init(self):
@@ -116,7 +116,7 @@ class AuthIntegrationKey(models.Model):
             key.sudo()._write_access(new)
             key.sudo()._note_in_history(
                 self.env._(
-                    "%(user)s changed what the API key %(prefix)s… may do: %(access)s. Reason:"
+                    "%(user)s changed the access of the API key %(prefix)s…: %(access)s. Reason:"
                     " %(reason)s",
                     user=self.env.user.name,
                     prefix=key.prefix,
@@ -129,7 +129,7 @@ class AuthIntegrationKey(models.Model):
     def _check_may_set_access(self, new, old):
         """Allow to narrow a key to whoever may end it, and to widen it to whoever may issue one."""
         if not self.sudo().is_live:
-            raise UserError(self.env._("This key no longer works. Issue a new one."))
+            raise UserError(self.env._("This key no longer works. Create a new key."))
         if new.access not in dict(ACCESS) or new.mode not in dict(MODES):
             raise UserError(
                 self.env._(
@@ -153,15 +153,15 @@ class AuthIntegrationKey(models.Model):
         except OperationError as error:
             raise UserError(
                 self.env._(
-                    "“%(entry)s” is not an operation. Give a list of at most %(most)s pairs of"
-                    " model and method, for example [[\"res.partner\", \"search_read\"]].",
+                    "“%(entry)s” is not an operation. Enter a list of at most %(most)s pairs of"
+                    " model and method, such as [[\"res.partner\", \"search_read\"]].",
                     entry=error.entry,
                     most=access_rules.MAX_OPERATIONS,
                 )
             ) from error
         for model, _method in sorted(operations):
             if model != access_rules.HTTP and model not in self.env:
-                raise UserError(self.env._("There is no model %(model)s.", model=model))
+                raise UserError(self.env._("The model %(model)s does not exist.", model=model))
         return operations
 
     def _write_access(self, access):
@@ -235,7 +235,7 @@ class AuthIntegrationKey(models.Model):
             raise UserError(self.env._("Choose the access full, read_only or listed."))
         if bool(operations) != (access == access_rules.LISTED):
             raise UserError(
-                self.env._("Give operations for the access listed, and for no other access.")
+                self.env._("Enter operations only for the access listed.")
             )
         return access or None, self._parse_operations(operations or ())
 

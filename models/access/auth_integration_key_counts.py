@@ -21,13 +21,13 @@ class AuthIntegrationKey(models.Model):
     _inherit = "auth.integration.key"
 
     operations_since = fields.Datetime(
-        "Calls counted since", readonly=True, help="The first call whose operation was counted."
+        "Calls Counted Since", readonly=True, help="The first call whose operation was counted."
     )
     last_write_at = fields.Datetime(
-        "Last write", readonly=True, help="The last counted call that changed data."
+        "Last Write", readonly=True, help="The last counted call that changed data."
     )
     operation_count = fields.Integer(
-        "Operations called", readonly=True, help="Number of different operations counted."
+        "Operations Called", readonly=True, help="Number of different operations counted."
     )
 
     @api.model

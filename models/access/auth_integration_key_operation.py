@@ -25,7 +25,7 @@ class AuthIntegrationKeyOperation(models.Model):
     allowed = fields.Boolean(readonly=True, default=False)
     use_count = fields.Integer("Uses", readonly=True, default=0)
     write_count = fields.Integer(
-        "Writing uses", readonly=True, default=0, help="How many of the uses changed data."
+        "Writing Uses", readonly=True, default=0, help="How many of the uses changed data."
     )
     refused_count = fields.Integer(
         "Rejected",

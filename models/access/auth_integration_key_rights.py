@@ -41,7 +41,7 @@ class AuthIntegrationKey(models.Model):
         if others:
             lines.append(
                 self.env._(
-                    "Its user may also change records of %(count)s other models. The key has not"
+                    "The user can also change records of %(count)s other models. The key has not"
                     " called these.",
                     count=others,
                 )
@@ -57,11 +57,11 @@ class AuthIntegrationKey(models.Model):
                 "%(names)s and %(count)s more", names=shown, count=len(names) - MAX_NAMED
             )
         texts = {
-            "unlink": self.env._("Its user may delete %(names)s. The key has not done so.",
+            "unlink": self.env._("The user can delete %(names)s. The key has not done so.",
                                  names=shown),
-            "create": self.env._("Its user may create %(names)s. The key has not done so.",
+            "create": self.env._("The user can create %(names)s. The key has not done so.",
                                  names=shown),
-            "write": self.env._("Its user may change %(names)s. The key has not done so.",
+            "write": self.env._("The user can change %(names)s. The key has not done so.",
                                 names=shown),
         }
         return texts[right]

@@ -17,7 +17,7 @@ class AuthIntegrationKey(models.Model):
 
     _inherit = "auth.integration.key"
 
-    access_changed_at = fields.Datetime("Access changed", readonly=True)
+    access_changed_at = fields.Datetime("Access Changed On", readonly=True)
     reported_count = fields.Integer(
         "Calls that would be rejected", compute="_compute_reported_count", compute_sudo=True
     )

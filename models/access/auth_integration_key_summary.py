@@ -9,7 +9,7 @@ class AuthIntegrationKey(models.Model):
     _inherit = "auth.integration.key"
 
     access_summary = fields.Char(
-        "May do", compute="_compute_access_summary", compute_sudo=True
+        compute="_compute_access_summary", compute_sudo=True
     )
 
     @api.depends("access", "access_mode", "operation_ids.allowed")
@@ -34,7 +34,7 @@ class AuthIntegrationKey(models.Model):
         :param count: number of operations that are allowed
         """
         if self.access == READ_ONLY:
-            text = self.env._("Reads only")
+            text = self.env._("Read only")
         elif self.access == LISTED:
             text = (
                 self.env._("1 operation")
@@ -42,7 +42,7 @@ class AuthIntegrationKey(models.Model):
                 else self.env._("%(count)s operations", count=count)
             )
         else:
-            text = self.env._("Everything its user may do")
+            text = self.env._("All rights of the user")
         if self.access != FULL and self.access_mode == REPORT:
             text = self.env._("%(access)s (report only)", access=text)
         return text

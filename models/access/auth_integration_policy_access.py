@@ -10,11 +10,10 @@ class AuthIntegrationPolicy(models.Model):
 
     default_access = fields.Selection(
         ACCESS,
-        "Access of new keys",
+        "Access of New Keys",
         default="full",
         required=True,
-        help="What a new key may do unless another access is chosen when it is issued."
-        " Existing keys do not change.",
+        help="Access of a new key unless you choose another access. Existing keys do not change.",
     )
 
     def init(self):

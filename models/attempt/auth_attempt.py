@@ -54,7 +54,7 @@ class AuthAttempt(models.Model):
     """
 
     _name = "auth.attempt"
-    _description = "Authentication Attempt"
+    _description = "Sign-in Attempt"
     _inherit = ["auth.integration.append.only.mixin", "auth.attempt.links.mixin"]
     _auto = False
     _log_access = False
@@ -62,32 +62,35 @@ class AuthAttempt(models.Model):
     _order = "last_seen desc, id desc"
     _rec_name = "reference"
 
-    outcome = fields.Selection([("success", "Success"), ("failure", "Failure")], readonly=True)
+    outcome = fields.Selection([("success", "Accepted"), ("failure", "Rejected")], readonly=True)
     cause = fields.Selection("_selection_cause", readonly=True)
     cause_explanation = fields.Text("What happened", compute="_compute_cause_texts")
     cause_remedy = fields.Text("What to do", compute="_compute_cause_texts")
-    channel = fields.Selection(CHANNELS, readonly=True)
-    auth_type = fields.Char(readonly=True, help="The auth= of the HTTP route.")
+    channel = fields.Selection(CHANNELS, "Protocol", readonly=True)
+    auth_type = fields.Char(
+        "Authentication Type", readonly=True,
+        help="The authentication method (auth=) of the HTTP route.",
+    )
     login = fields.Char(
-        readonly=True, help="A login that does not exist is described, never stored as typed."
+        readonly=True, help="An unknown login is described, never stored as typed."
     )
     user_id = fields.Many2one("res.users", readonly=True)
     integration_id = fields.Many2one("auth.integration", readonly=True)
     attribution = fields.Selection(
-        [("login", "By login"), ("key", "By key"), ("address", "By address")],
+        [("login", "Login"), ("key", "Key"), ("address", "Address")],
         readonly=True,
-        help="How the integration was found. By address: it alone has recently succeeded from"
-        " there.",
+        help="How the integration was identified. Address: it is the only one with recent"
+             " successful calls from there.",
     )
-    key_id = fields.Many2one("auth.integration.key", "API key", readonly=True)
+    key_id = fields.Many2one("auth.integration.key", "API Key", readonly=True)
     remote_addr = fields.Char("Address", readonly=True)
     user_agent = fields.Char(readonly=True)
     database = fields.Char(readonly=True)
     reference = fields.Char(
-        readonly=True, help="What the refused caller was told in the header X-Auth-Reference."
+        readonly=True, help="The code that the caller got in the X-Auth-Reference response header."
     )
     operation = fields.Char(
-        readonly=True, help="The model and method that the key was not allowed to call."
+        readonly=True, help="The model and method that the key cannot call."
     )
     count = fields.Integer(readonly=True, aggregator="sum")
     first_seen = fields.Datetime(readonly=True)
@@ -280,7 +283,7 @@ class AuthAttempt(models.Model):
         :rtype: list[dict]
         """
         if not self.env.user._is_internal():
-            raise AccessError(self.env._("References are explained to internal users only."))
+            raise AccessError(self.env._("Only internal users can look up references."))
         meant = references.normalize(reference)
         rows = self.sudo().search([("reference", "=", meant)], limit=20) if meant else self
         return [

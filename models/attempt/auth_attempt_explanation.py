@@ -29,11 +29,11 @@ class AuthAttempt(models.Model):
     _inherit = "auth.attempt"
 
     question = fields.Selection(
-        [("way", "How Odoo answers"), ("key", "What has become of a key")],
+        [("way", "Connection"), ("key", "Key status")],
         compute="_compute_question",
-        help="What was asked on purpose; empty for a program that was refused.",
+        help="What the diagnostic request checked. Empty for calls of external systems.",
     )
-    case_explanation = fields.Text("In this case", compute="_compute_case_explanation")
+    case_explanation = fields.Text("Details", compute="_compute_case_explanation")
 
     def init(self):
         result = super().init()
@@ -82,8 +82,7 @@ class AuthAttempt(models.Model):
         if self.question == "way":
             return [
                 self.env._(
-                    "Diagnose or doctor.py asked this on purpose, to see what the answer is:"
-                    " nothing is wrong."
+                    "This is a diagnostic request from Diagnose or doctor.py. Nothing is wrong."
                 )
             ]
         explain = getattr(self, f"_explain_{self.cause}", None)
@@ -95,14 +94,14 @@ class AuthAttempt(models.Model):
             return []
         return [
             self.env._(
-                "Somebody asked at /auth_integration/verify what has become of a key, as doctor.py"
-                " does: no call of a program was refused."
+                "Someone checked the status of a key at /auth_integration/verify, as doctor.py"
+                " does. No API call was rejected."
             ),
             self.env._(
-                "If nobody of yours has asked, somebody else has the key: see the address below."
+                "If this was not you, someone else has the key. Check the address below."
             )
             if self.key_id
-            else self.env._("No key that was ever known here was shown to it."),
+            else self.env._("No key of this database, current or past, was used."),
         ]
 
     def _explain_key_expired(self):
@@ -118,25 +117,27 @@ class AuthAttempt(models.Model):
         """Which key, ended when and by whom, replaced by which."""
         key = self._known_key()
         if not key:
-            return [self.env._("The record of this key is no longer kept.")]
+            return [self.env._("The record of this key has been deleted.")]
         if not self._may_see(key):
-            return [self.env._("It is a key that you may not see.")]
+            return [self.env._("You do not have access to this key.")]
         ended = key.effective_end and self._moment(key.effective_end)
         values = {"key": key.display_name, "login": key.login, "when": ended or "?"}
         if key.state in LIVE_STATES:
-            lines = [self.env._("The key %(key)s of %(login)s works again now.", **values)]
+            lines = [self.env._("The key %(key)s of %(login)s now works again.", **values)]
         elif key.ended_by:
             lines = [
                 self.env._(
-                    "The key %(key)s of %(login)s was ended on %(when)s by %(user)s.",
+                    "The key %(key)s of %(login)s was revoked on %(when)s by %(user)s.",
                     user=key.ended_by.name,
                     **values,
                 )
             ]
         else:
-            lines = [self.env._("The key %(key)s of %(login)s ended on %(when)s.", **values)]
+            lines = [
+                self.env._("The key %(key)s of %(login)s stopped working on %(when)s.", **values)
+            ]
         if key.end_reason:
-            lines.append(self.env._("Reason on record: %(reason)s", reason=key.end_reason))
+            lines.append(self.env._("Recorded reason: %(reason)s", reason=key.end_reason))
         if key.replaced_by_id:
             lines.append(self._describe_replacement(key.replaced_by_id))
         return lines
@@ -147,7 +148,8 @@ class AuthAttempt(models.Model):
                 "It was replaced by %(key)s, which has not been used yet.", key=new.display_name
             )
         return self.env._(
-            "It was replaced by %(key)s, in use since %(when)s, last from %(address)s.",
+            "It was replaced by %(key)s, which has been in use since %(when)s, last from"
+            " %(address)s.",
             key=new.display_name,
             when=self._moment(new.first_used_at),
             address=new.last_used_address or self.env._("an unknown address"),
@@ -161,11 +163,11 @@ class AuthAttempt(models.Model):
         live = integration.key_ids.filtered("is_live")
         if not live:
             return [
-                self.env._("%(name)s has no key that works now.", name=integration.name)
+                self.env._("%(name)s currently has no working key.", name=integration.name)
             ]
         return [
             self.env._(
-                "What works now for %(name)s: %(keys)s.",
+                "Working keys of %(name)s: %(keys)s.",
                 name=integration.name,
                 keys=", ".join(live[:5].mapped("display_name")),
             )
@@ -181,14 +183,14 @@ class AuthAttempt(models.Model):
         if key.scope == native_scope.RESTRICTED:
             return [
                 self.env._(
-                    "The key %(key)s was limited to certain networks or protocols when this app was"
-                    " removed. What it was valid for is unknown: issue a new key.",
+                    "The key %(key)s was limited to certain networks or protocols when this app"
+                    " was uninstalled. Its original scope is unknown. Create a new key.",
                     key=key.display_name,
                 )
             ]
         return [
             self.env._(
-                "The key %(key)s was made for “%(scope)s” only.",
+                "The key %(key)s is valid for “%(scope)s” only.",
                 key=key.display_name,
                 scope=key.scope or "rpc",
             ),
@@ -198,11 +200,11 @@ class AuthAttempt(models.Model):
     def _explain_key_user_mismatch(self):
         key = self._known_key()
         if not key or not self._may_see(key):
-            lines = [self.env._("The key belongs to a user that you may not see.")]
+            lines = [self.env._("The key belongs to a user you do not have access to.")]
         else:
             lines = [
                 self.env._(
-                    "The key %(key)s belongs to %(owner)s; the call named %(login)s.",
+                    "The key %(key)s belongs to %(owner)s, but the call used %(login)s.",
                     key=key.display_name,
                     owner=key.login,
                     login=self.login or self.env._("another user"),
@@ -220,7 +222,7 @@ class AuthAttempt(models.Model):
             return []
         if not self.env["res.company.ldap"].sudo().search_count([], limit=1):
             return []
-        return [self.env._("The LDAP directory did not accept the password either.")]
+        return [self.env._("The LDAP directory also rejected the password.")]
 
     def _explain_password_change(self):
         user = self._known_user()
@@ -230,8 +232,7 @@ class AuthAttempt(models.Model):
         if not changed:
             return [
                 self.env._(
-                    "The password of %(login)s has not been changed since this add-on was"
-                    " installed.",
+                    "The password of %(login)s has not changed since this app was installed.",
                     login=user.login,
                 )
             ]
@@ -254,7 +255,7 @@ class AuthAttempt(models.Model):
         if not integration:
             return [
                 self.env._(
-                    "%(login)s has a second factor, so only an API key opens the API for it.",
+                    "%(login)s has a second factor, so API calls need an API key.",
                     login=user.login,
                 )
             ]
@@ -286,9 +287,9 @@ class AuthAttempt(models.Model):
             return []
         login, how = near
         lines = [
-            self.env._("Most alike is the login “%(login)s” %(how)s.", login=login, how=how.strip())
+            self.env._("Did you mean “%(login)s” %(how)s?", login=login, how=how.strip())
             if how.strip()
-            else self.env._("Most alike is the login “%(login)s”.", login=login)
+            else self.env._("Did you mean “%(login)s”?", login=login)
         ]
         integration = self._nearest_integration()
         if integration:
@@ -302,12 +303,12 @@ class AuthAttempt(models.Model):
     def _explain_user_archived(self):
         user = self._known_user()
         if not user:
-            return [self.env._("This user has been deleted since.")]
+            return [self.env._("This user has since been deleted.")]
         if user.active:
-            return [self.env._("%(login)s has been restored since.", login=user.login)]
+            return [self.env._("%(login)s has since been restored.", login=user.login)]
         return [
             self.env._(
-                "%(login)s is archived; its record was last changed on %(when)s by %(user)s.",
+                "%(login)s is archived. The user was last changed on %(when)s by %(user)s.",
                 login=user.login,
                 when=self._moment(user.write_date),
                 user=user.write_uid.name or "?",
@@ -322,19 +323,19 @@ class AuthAttempt(models.Model):
         rules = networks.parse(integration.allowed_networks)
         lines = [
             self.env._(
-                "The call came from %(address)s. Allowed for %(name)s: %(rules)s.",
+                "The call came from %(address)s. %(name)s allows: %(rules)s.",
                 address=self.remote_addr,
                 name=integration.name,
                 rules=", ".join(map(str, rules)) or self.env._("any address"),
             )
         ]
         if networks.contains(rules, self.remote_addr):
-            lines.append(self.env._("The address is allowed by now."))
+            lines.append(self.env._("The address is now allowed."))
         if self.env["auth.integration.server"]._is_behind_unknown_proxy():
             lines.append(
                 self.env._(
-                    "Odoo's proxy_mode is off although calls arrive through a proxy: this may be"
-                    " the proxy's address."
+                    "This may be a proxy's address: calls arrive through a proxy, but Odoo's"
+                    " proxy_mode is off."
                 )
             )
         return lines
@@ -346,14 +347,14 @@ class AuthAttempt(models.Model):
         labels = dict(self._selection_channel())
         return [
             self.env._(
-                "The call came over %(channel)s. Allowed for %(name)s: %(allowed)s.",
+                "The call used %(channel)s. %(name)s allows: %(allowed)s.",
                 channel=labels.get(self.channel, self.channel),
                 name=integration.name,
                 allowed=", ".join(
                     labels.get(channel, channel)
                     for channel in sorted(integration._allowed_channel_set())
                 )
-                or self.env._("every protocol"),
+                or self.env._("all protocols"),
             )
         ]
 
@@ -376,10 +377,12 @@ class AuthAttempt(models.Model):
             limit=1,
         )
         if not before:
-            return [self.env._("No failed authenticate from this address was seen just before.")]
+            return [self.env._(
+                "No failed authenticate call was made from this address just before."
+            )]
         return [
             self.env._(
-                "Just before, at %(when)s, authenticate for %(login)s was refused: %(cause)s.",
+                "Just before, at %(when)s, authenticate was rejected for %(login)s: %(cause)s.",
                 when=self._moment(before.last_seen),
                 login=before.login or "?",
                 cause=self.env._(causes.get(before.cause).title),
@@ -395,8 +398,8 @@ class AuthAttempt(models.Model):
         if self.attribution == "address":
             lines.append(
                 self.env._(
-                    "Nothing in the call names %(name)s. It alone has recently succeeded from"
-                    " %(address)s.",
+                    "The call does not name an integration. Only %(name)s recently made successful"
+                    " calls from %(address)s.",
                     name=integration.name,
                     address=self.remote_addr,
                 )
@@ -405,8 +408,8 @@ class AuthAttempt(models.Model):
         if used:
             lines.append(
                 self.env._(
-                    "%(name)s was last accepted on %(when)s, from %(address)s with the key"
-                    " %(key)s.",
+                    "The last successful call of %(name)s was on %(when)s, from %(address)s with"
+                    " the key %(key)s.",
                     name=integration.name,
                     when=self._moment(used.last_used_at),
                     address=used.last_used_address or self.env._("an unknown address"),
@@ -439,9 +442,9 @@ class AuthAttempt(models.Model):
             return None
         how = found["how"].replace("at distance", "").strip()
         if how.isdigit():
-            how = self.env._("(letters that differ: %(count)s)", count=how)
+            how = self.env._("(%(count)s different characters)", count=how)
         elif how:
-            how = f"({how})"
+            how = self.env._("(different capitalization or spaces)")
         return found["login"], how
 
     def _nearest_integration(self):

@@ -125,8 +125,7 @@ class AuthAttempt(models.Model):
                 self._known_integration().sudo(self.env.su)._check_may_operate()
             raise UserError(
                 self.env._(
-                    "This is not needed, or no longer possible, or not yours to do. Reload the"
-                    " page to see how things stand."
+                    "This action is no longer available. Reload the page to see the current status."
                 )
             )
 
@@ -134,7 +133,7 @@ class AuthAttempt(models.Model):
         """Leave a line about a fix in the integration's history."""
         self._known_integration().message_post(
             body=self.env._(
-                "%(text)s, from the refused attempt %(reference)s.",
+                "%(text)s, from the rejected attempt %(reference)s.",
                 text=text,
                 reference=self.reference or self.id,
             ),
@@ -170,7 +169,7 @@ class AuthAttempt(models.Model):
         action = key.action_rotate()
         self._note_fix(
             self.env._(
-                "%(user)s rotates the key %(prefix)s…",
+                "%(user)s started the rotation of the key %(prefix)s…",
                 user=self.env.user.name,
                 prefix=key.prefix,
             )

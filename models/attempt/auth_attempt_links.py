@@ -12,7 +12,7 @@ class AuthAttemptLinksMixin(models.AbstractModel):
     """
 
     _name = "auth.attempt.links.mixin"
-    _description = "Links to records that may be deleted"
+    _description = "Links to Deleted Records"
 
     def _fetch_query(self, query, fields):
         """Extend :meth:`BaseModel._fetch_query`: a link to a deleted record reads as empty.

@@ -16,17 +16,17 @@ class AuthAttempt(models.Model):
     def _explain_operation_not_allowed(self):
         key = self._known_key()
         if not key or not self._may_see(key):
-            return [self.env._("It is a key that you may not see.")]
+            return [self.env._("You do not have access to this key.")]
         lines = [
             self.env._(
-                "The key %(key)s called %(operation)s. It may do: %(access)s.",
+                "The key %(key)s called %(operation)s. Its access: %(access)s.",
                 key=key.display_name,
                 operation=self.operation or self.env._("an unknown operation"),
                 access=key.access_summary,
             )
         ]
         if key.access == LISTED and self._operation() in key._current_access().operations:
-            lines.append(self.env._("The operation has been allowed since."))
+            lines.append(self.env._("The operation is now allowed."))
         return lines
 
     def _operation(self):

@@ -14,14 +14,14 @@ class AuthAttemptRemoval(models.Model):
 
     date = fields.Datetime(readonly=True, required=True)
     reason = fields.Selection(
-        [("age", "Older than the time set"), ("number", "More rows than the number set")],
+        [("age", "Retention period"), ("number", "Maximum log size")],
         readonly=True,
         required=True,
     )
     outcome = fields.Selection(
-        [("success", "Success"), ("failure", "Failure")], readonly=True, required=True
+        [("success", "Accepted"), ("failure", "Rejected")], readonly=True, required=True
     )
-    row_count = fields.Integer("Rows removed", readonly=True)
-    attempt_count = fields.Integer("Attempts they stood for", readonly=True)
+    row_count = fields.Integer("Rows Removed", readonly=True)
+    attempt_count = fields.Integer("Attempts removed", readonly=True)
     first_seen = fields.Datetime(readonly=True)
     last_seen = fields.Datetime(readonly=True)

@@ -24,7 +24,7 @@ class AuthIntegrationDatabase(models.AbstractModel):
     """
 
     _name = "auth.integration.database"
-    _description = "Identity of the Database"
+    _description = "Database Identity"
 
     def init(self):
         """Store the identity at setup: at installation, or once by the upgrade to this version."""
@@ -102,10 +102,10 @@ class AuthIntegrationDatabase(models.AbstractModel):
         if self._is_copy():
             raise UserError(
                 self.env._(
-                    "Keys are not rotated in a copy of a database, so that no external system"
-                    " replaces its real key. If external systems use this database from now on, a"
-                    " Settings administrator confirms the move under Settings > Integrations, or"
-                    " by setting the system parameter %(parameter)s to %(identity)s.",
+                    "This database is a copy, so its keys are not rotated. If external systems now"
+                    " use this database, a Settings administrator must confirm the move. Go to"
+                    " Settings ▸ Integrations, or set the system parameter %(parameter)s to"
+                    " %(identity)s.",
                     parameter=CONFIRM_MOVE,
                     identity=self._identity(),
                 )

@@ -30,7 +30,7 @@ class AuthIntegrationDiagnosis(models.Model):
     )
     state = fields.Selection(
         [("draft", "New"), ("waiting", "Waiting"), ("running", "Running"), ("done", "Done"),
-         ("failed", "Broken off")],
+         ("failed", "Failed")],
         default="draft",
         required=True,
         readonly=True,
@@ -38,10 +38,10 @@ class AuthIntegrationDiagnosis(models.Model):
     requested_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
     requested_at = fields.Datetime(readonly=True)
     finished_at = fields.Datetime(readonly=True)
-    progress = fields.Char(readonly=True, help="The check being made.")
+    progress = fields.Char(readonly=True, help="The check that is currently running.")
     nonce = fields.Char(readonly=True, groups=fields.NO_ACCESS)
     line_ids = fields.One2many("auth.integration.diagnosis.line", "diagnosis_id", readonly=True)
-    failed_count = fields.Integer("Found", compute="_compute_counts")
+    failed_count = fields.Integer("Failed Checks", compute="_compute_counts")
 
     @api.depends("requested_at")
     @api.depends_context("lang", "tz")
@@ -54,7 +54,7 @@ class AuthIntegrationDiagnosis(models.Model):
             when = format_datetime(
                 self.env, diagnosis.requested_at, self.env.context.get("tz"), "d MMM yyyy HH:mm"
             )
-            diagnosis.display_name = self.env._("Diagnosis of %(when)s", when=when)
+            diagnosis.display_name = self.env._("Diagnosis on %(when)s", when=when)
 
     @api.depends("line_ids.result")
     def _compute_counts(self):
@@ -120,11 +120,11 @@ class AuthIntegrationDiagnosis(models.Model):
     def _run(self):
         self.ensure_one()
         for name, check in (
-            (self.env._("User and rights"), self._check_user),
+            (self.env._("User and Access Rights"), self._check_user),
             (self.env._("Keys"), self._check_keys),
             (self.env._("Rules"), self._check_rules),
-            (self.env._("Recent attempts"), self._check_attempts),
-            (self.env._("The way from outside"), self._check_outside),
+            (self.env._("Recent Attempts"), self._check_attempts),
+            (self.env._("Connection from Outside"), self._check_outside),
         ):
             self.progress = name
             self.env["ir.cron"]._commit_progress()

@@ -46,8 +46,10 @@ class AuthIntegrationDiagnosis(models.Model):
         if integration._is_privileged():
             self._line(
                 "warning", self.env._("Rights"), groups, record=user,
-                meaning=self.env._("The user has administration rights: so has every key of it."),
-                remedy=self.env._("Give it only the groups that the external system needs."),
+                meaning=self.env._(
+                    "The user is an administrator. Every key of this user has the same rights."
+                ),
+                remedy=self.env._("Remove the groups that the external system does not need."),
             )
         else:
             self._line("ok", self.env._("Rights"), groups, record=user)
@@ -61,12 +63,14 @@ class AuthIntegrationDiagnosis(models.Model):
             self._line(
                 "warning", self.env._("Password"),
                 self.env._("%(login)s has a password", login=user.login), record=user,
-                meaning=self.env._("It opens nothing: this user is accepted with a key only."),
-                remedy=self.env._("Remove it, so that nobody takes it for the method in."),
+                meaning=self.env._(
+                    "This password cannot be used to sign in. This user needs an API key."
+                ),
+                remedy=self.env._("Remove it to avoid confusion."),
             )
         else:
             self._line(
-                "ok", self.env._("Password"), self.env._("none, as it should be"), record=user
+                "ok", self.env._("Password"), self.env._("not set, as recommended"), record=user
             )
 
     def _check_second_factor(self):
@@ -76,7 +80,9 @@ class AuthIntegrationDiagnosis(models.Model):
         if "totp_enabled" in user._fields and user.totp_enabled:
             self._line(
                 "ok", name,
-                self.env._("%(login)s has one, which no key is asked for", login=user.login),
+                self.env._(
+                    "%(login)s has a second factor. API keys do not need it.", login=user.login
+                ),
                 record=user,
             )
             return
@@ -85,17 +91,18 @@ class AuthIntegrationDiagnosis(models.Model):
             own = bool(seed and integration._decrypt(seed, "totp"))
         except UserError as error:
             self._line(
-                "failed", name, self.env._("the seed of %(name)s", name=integration.name),
+                "failed", name, self.env._("seed of %(name)s", name=integration.name),
                 record=integration, cause="seed_unreadable", meaning=str(error),
                 remedy=self.env._(
-                    "Have the server's encryption key set again, or set up a new second factor."
+                    "Ask the server administrator to restore the encryption key, or set up a new "
+                    "second factor."
                 ),
             )
             return
         self._line(
             "ok", name,
-            self.env._("codes are accepted from it when it rotates its key") if own
-            else self.env._("none is needed: a key is asked for no code"),
+            self.env._("its codes are accepted when the external system rotates its key") if own
+            else self.env._("not needed for API keys"),
             record=integration,
         )
 
@@ -106,12 +113,13 @@ class AuthIntegrationDiagnosis(models.Model):
             last = keys[:1]
             self._line(
                 "failed", self.env._("Keys"),
-                self.env._("the last one, %(key)s, is %(state)s", key=last.display_name,
-                           state=last.state) if last else self.env._("no key was ever issued"),
+                self.env._("the last key, %(key)s, is %(state)s", key=last.display_name,
+                           state=last._state_label())
+                if last else self.env._("no key has been created"),
                 record=last or self.integration_id,
                 cause="no_valid_key",
-                meaning=self.env._("No key of this integration works."),
-                remedy=self.env._("Issue a key and set it in the external system."),
+                meaning=self.env._("This integration has no working key."),
+                remedy=self.env._("Create a key and install it in the external system."),
                 fix="issue_key",
             )
         for key in usable:
@@ -119,13 +127,15 @@ class AuthIntegrationDiagnosis(models.Model):
             self._line(
                 "warning" if due else "ok", self.env._("Key"),
                 self.env._(
-                    "%(key)s is %(state)s, ends %(end)s UTC", key=key.display_name,
-                    state=key.state, end=key.effective_end or "-",
+                    "%(key)s is %(state)s and expires on %(end)s UTC", key=key.display_name,
+                    state=key._state_label(), end=key.effective_end or "-",
                 ),
                 record=key,
                 cause="key_expiring" if due else None,
-                meaning=due and self.env._("It is due for rotation."),
-                remedy=due and self.env._("Rotate it: the old key goes on working meanwhile."),
+                meaning=due and self.env._("This key should be replaced now."),
+                remedy=due and self.env._(
+                    "Rotate the key. The current key keeps working until the new one is in use."
+                ),
                 fix="rotate" if due and key.state in ("pending", "active") else None,
             )
 
@@ -142,10 +152,10 @@ class AuthIntegrationDiagnosis(models.Model):
             "warning" if outside else "ok", self.env._("Networks"),
             ", ".join(map(str, rules)) or self.env._("any address"), record=integration,
             meaning=outside and self.env._(
-                "Keys were used from %(addresses)s, which would be refused now.",
+                "Keys were used from %(addresses)s. Calls from there would now be rejected.",
                 addresses=", ".join(sorted(outside)[:5]),
             ),
-            remedy=outside and self.env._("Add these addresses if they are yours."),
+            remedy=outside and self.env._("If these addresses belong to your system, allow them."),
         )
         self._line(
             "ok", self.env._("Protocols"),
@@ -155,7 +165,7 @@ class AuthIntegrationDiagnosis(models.Model):
         policy = integration.policy_id
         self._line(
             "ok", self.env._("Policy"),
-            self.env._("%(name)s: keys live %(days)s days", name=policy.name,
+            self.env._("%(name)s: keys are replaced after %(days)s days", name=policy.name,
                        days=policy.max_age_days),
             record=policy,
         )
@@ -165,10 +175,12 @@ class AuthIntegrationDiagnosis(models.Model):
             state = server._flag("proxy_mode")
             self._line(
                 "failed", "proxy_mode",
-                self.env._("calls carry X-Forwarded-For, and it is off; last seen on %(when)s UTC",
-                           when=state.write_date),
+                self.env._(
+                    "off, but calls have an X-Forwarded-For header (last seen on %(when)s UTC)",
+                    when=state.write_date,
+                ),
                 record=state, fix=False, cause="proxy_mode_off",
-                meaning=self.env._("Odoo takes the proxy's address for that of every caller."),
+                meaning=self.env._("Odoo sees the proxy's address for every call."),
                 remedy=self.env._("Set proxy_mode = True in the server's configuration file."),
             )
 
@@ -183,7 +195,7 @@ class AuthIntegrationDiagnosis(models.Model):
             "warning" if reason else "ok", self.env._("Delivery of new keys"), method._label(),
             record=self.integration_id, meaning=reason,
             remedy=reason and self.env._(
-                "Set it up on its tab Delivery of New Keys: until then no new key can be sent."
+                "Set it up on the tab Delivery of New Keys. No keys can be sent until then."
             ),
         )
 
@@ -214,7 +226,9 @@ class AuthIntegrationDiagnosis(models.Model):
         ]
         if not shown:
             self._line(
-                "ok", self.env._("Attempts"), self.env._("none was refused in the last 24 hours"),
+                "ok", self.env._("Attempts"), self.env._(
+                    "no rejected attempts in the last 24 hours"
+                ),
                 record=integration,
             )
 
@@ -236,7 +250,7 @@ class AuthIntegrationDiagnosis(models.Model):
         if not certain:
             details.append(
                 self.env._(
-                    "Nothing in the calls names %(name)s; it calls from the same address.",
+                    "These calls do not name %(name)s but come from its address.",
                     name=self.integration_id.name,
                 )
             )

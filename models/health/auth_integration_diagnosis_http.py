@@ -64,11 +64,11 @@ class AuthIntegrationDiagnosis(models.Model):
             self._line(
                 "failed", self.env._("Identity"), seen, side="outside", cause="not_this_database",
                 meaning=self.env._(
-                    "The address in web.base.url does not lead to this database, so no key was"
-                    " sent there."
+                    "The address in web.base.url does not lead to this database. No key was sent"
+                    " there."
                 ),
                 remedy=self.env._(
-                    "Correct web.base.url, the proxy's target or the server's database filter."
+                    "Check web.base.url, the proxy's target and the server's database filter."
                 ),
             )
             return
@@ -102,7 +102,7 @@ class AuthIntegrationDiagnosis(models.Model):
             return False, f"{text} → {scrub(str(error), 200)}"
         expected = self._challenge_response(self.nonce)
         right = isinstance(proof, str) and hmac.compare_digest(proof, expected)
-        proof = self.env._("the right proof") if right else self.env._("a wrong proof")
+        proof = self.env._("the correct answer") if right else self.env._("an incorrect answer")
         return right, f"{text} → 200, {proof}"
 
     def _doctor(self, url, secret):
@@ -122,8 +122,8 @@ class AuthIntegrationDiagnosis(models.Model):
             self._line(
                 "failed", "doctor.py", f"doctor.py {url} → {type(error).__name__}",
                 side="outside", cause="doctor_failed",
-                meaning=self.env._("The checks from outside could not be made."),
-                remedy=self.env._("See whether this server may start processes."),
+                meaning=self.env._("The connection checks could not run."),
+                remedy=self.env._("Check that this server can start processes."),
             )
             return
         allowed = self.integration_id._allowed_channel_set()
@@ -154,7 +154,7 @@ class AuthIntegrationDiagnosis(models.Model):
             "database": self.env._("Database"),
             "authorization header": self.env._("Authorization header"),
             "key": self.env._("Key"),
-            "address": self.env._("Caller's address"),
+            "address": self.env._("Address"),
         }
         *endpoint, name = check.split()
         protocol = dict(self.env["auth.attempt"]._selection_channel()).get(name)
@@ -162,7 +162,7 @@ class AuthIntegrationDiagnosis(models.Model):
             return labels.get(check, check)
         if endpoint:
             return self.env._("Endpoint of %(protocol)s", protocol=protocol)
-        return self.env._("Call over %(protocol)s", protocol=protocol)
+        return self.env._("Call through %(protocol)s", protocol=protocol)
 
     # The probe key ---------------------------------------------------------------------------
 

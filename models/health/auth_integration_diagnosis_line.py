@@ -14,7 +14,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
     )
     integration_id = fields.Many2one(related="diagnosis_id.integration_id")
     sequence = fields.Integer(readonly=True)
-    rank = fields.Integer(compute="_compute_rank", store=True, help="What is wrong comes first.")
+    rank = fields.Integer(compute="_compute_rank", store=True, help="Failed checks come first.")
     side = fields.Selection([("inside", "In Odoo"), ("outside", "From outside")], readonly=True)
     result = fields.Selection(
         [("ok", "✓"), ("failed", "✗"), ("warning", "!"), ("skipped", "–")], readonly=True
@@ -22,16 +22,17 @@ class AuthIntegrationDiagnosisLine(models.Model):
     check_name = fields.Char("Check", readonly=True)
     cause = fields.Char("Code", readonly=True)
     seen = fields.Text(
-        readonly=True, help="The exchange that was made, or the record that was read."
+        "Evidence",
+        readonly=True, help="The request that was sent, or the record that was read."
     )
-    meaning = fields.Text("What it means", readonly=True)
+    meaning = fields.Text(readonly=True)
     remedy = fields.Text("What to do", readonly=True)
     res_model = fields.Char(readonly=True)
     res_id = fields.Many2oneReference(model_field="res_model", readonly=True)
     fix = fields.Selection(
         [
             ("restore_user", "Restore User"),
-            ("issue_key", "Issue Key"),
+            ("issue_key", "Create Key"),
             ("rotate", "Rotate Key"),
             ("view_rotation", "Open Rotation"),
             ("add_network", "Allow Address"),

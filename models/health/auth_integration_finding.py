@@ -20,7 +20,7 @@ class AuthIntegrationFinding(models.Model):
     """What is wrong or soon will be: a live view, so nothing has to run for it to be right."""
 
     _name = "auth.integration.finding"
-    _description = "Integration Finding"
+    _description = "Integration Issue"
     _auto = False
     _order = "severity_rank, since desc, id"
     _rec_name = "message"
@@ -31,7 +31,7 @@ class AuthIntegrationFinding(models.Model):
     )
     severity_rank = fields.Integer(readonly=True)
     integration_id = fields.Many2one("auth.integration", readonly=True)
-    key_id = fields.Many2one("auth.integration.key", "API key", readonly=True)
+    key_id = fields.Many2one("auth.integration.key", "API Key", readonly=True)
     user_id = fields.Many2one("res.users", readonly=True)
     since = fields.Datetime(readonly=True)
     accepted = fields.Boolean(readonly=True)
@@ -39,13 +39,13 @@ class AuthIntegrationFinding(models.Model):
         lambda self: self.env["auth.attempt"]._selection_cause(), readonly=True
     )
     folded = fields.Boolean(
-        "Symptom", readonly=True, help="Another issue of this integration names the root cause."
+        "Symptom", readonly=True, help="Another issue of this integration is the root cause."
     )
     evidence = fields.Text(
         compute="_compute_evidence", help="Symptoms of the same root cause, one per line."
     )
     message = fields.Text(compute="_compute_texts")
-    remedy = fields.Text(compute="_compute_texts")
+    remedy = fields.Text("What to do", compute="_compute_texts")
 
     @api.model
     def _selection_code(self):
@@ -152,7 +152,7 @@ class AuthIntegrationFinding(models.Model):
         """Ask for the reason and the end of accepting this finding."""
         self.ensure_one()
         return self.env["auth.integration.finding.acceptance"]._get_records_action(
-            name=self.env._("Accept Finding"),
+            name=self.env._("Snooze Issue"),
             target="new",
             context={"default_finding_id": self.id, "default_finding_text": self.message},
         )

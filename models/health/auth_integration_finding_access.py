@@ -48,7 +48,7 @@ class AuthIntegrationFinding(models.Model):
         ]
         if len(rows) > MAX_PROGRAMS:
             programs.append(
-                self.env._("%(count)s more programs", count=len(rows) - MAX_PROGRAMS)
+                self.env._("%(count)s more systems", count=len(rows) - MAX_PROGRAMS)
             )
         return {
             "who": self.sudo().integration_id.name or self.sudo().user_id.login or "",
@@ -57,8 +57,8 @@ class AuthIntegrationFinding(models.Model):
 
     def _program_name(self, agent):
         if agent == COLLAPSED:
-            return self.env._("other programs")
-        return agent or self.env._("an unnamed program")
+            return self.env._("other systems")
+        return agent or self.env._("an unnamed system")
 
     def action_change_access(self):
         """Open the dialog with what the use of the key of this finding suggests."""

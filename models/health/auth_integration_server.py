@@ -26,7 +26,7 @@ class AuthIntegrationServer(models.AbstractModel):
     """
 
     _name = "auth.integration.server"
-    _description = "What Findings Know of the Server"
+    _description = "Server Settings for Issues"
 
     def _register_hook(self):
         super()._register_hook()

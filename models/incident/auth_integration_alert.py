@@ -30,7 +30,9 @@ class AuthIntegrationAlert(models.Model):
     user_id = fields.Many2one("res.users", ondelete="cascade", readonly=True)
     integration_id = fields.Many2one("auth.integration", ondelete="cascade", readonly=True)
     company_id = fields.Many2one("res.company", ondelete="cascade", readonly=True)
-    week = fields.Date(readonly=True, help="Set on a weekly summary: the Monday it was made.")
+    week = fields.Date(readonly=True, help=(
+        "For a weekly summary: the Monday on which it was created."
+    ))
     line_ids = fields.One2many(
         "auth.integration.alert.line", "alert_id", "Incidents", readonly=True
     )

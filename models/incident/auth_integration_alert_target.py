@@ -13,16 +13,16 @@ class AlertTarget(models.AbstractModel):
     _description = "Alert Webhook"
 
     alert_url = fields.Char(
-        "Alert webhook",
+        "Alert Webhook",
         copy=False,
-        help="https://… Alerts are posted there as Standard Webhooks. Slack, Teams and Mattermost"
-        " show the text of the message.",
+        help="https://… Alerts are posted to this URL as Standard Webhooks. Slack, Teams and"
+             " Mattermost show the text of the message.",
     )
     alert_secret = fields.Char(
         groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/rotation/secret_box.py."
     )
     alert_secret_set_at = fields.Datetime(
-        "Alert signing secret since", readonly=True, copy=False
+        "Alert Signing Secret Since", readonly=True, copy=False
     )
 
     @api.constrains("alert_url")
@@ -87,7 +87,7 @@ class AuthIntegration(models.Model):
     alerts_muted_until = fields.Datetime(
         tracking=True, copy=False, help="No alerts about this integration are sent until then."
     )
-    open_incident_count = fields.Integer("Open incidents", compute="_compute_open_incident_count")
+    open_incident_count = fields.Integer("Open Incidents", compute="_compute_open_incident_count")
     open_incident_id = fields.Many2one(
         "auth.integration.incident", compute="_compute_open_incident_count"
     )

@@ -15,14 +15,14 @@ class AuthIntegration(models.Model):
     _inherit = "auth.integration"
 
     expected_every_hours = fields.Integer(
-        "Expected interval (hours)",
+        "Expected Interval (Hours)",
         tracking=True,
-        help="An incident opens when there is no successful call for this long. 0: no expectation.",
+        help="An incident opens when there is no successful call for this long. 0: off.",
     )
     # From when on calls are expected; a database default would be wrong for rows made by SQL.
     expected_since = fields.Datetime(readonly=True, copy=False)
     proposed_every_hours = fields.Integer(
-        "Proposed interval (hours)", compute="_compute_proposed_every_hours"
+        "Suggested Interval (Hours)", compute="_compute_proposed_every_hours"
     )
 
     @api.constrains("expected_every_hours")

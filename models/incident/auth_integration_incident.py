@@ -35,7 +35,7 @@ class AuthIntegrationIncident(models.Model):
     environment = fields.Selection(related="integration_id.environment")
     key_id = fields.Many2one(
         "auth.integration.key",
-        "API key",
+        "API Key",
         ondelete="set null",
         readonly=True,
         index="btree_not_null",
@@ -50,21 +50,21 @@ class AuthIntegrationIncident(models.Model):
     )
     reference = fields.Char(readonly=True, help="The reference of the first rejected call.")
     opened_at = fields.Datetime("Opened", required=True, readonly=True)
-    last_failure_at = fields.Datetime("Last rejection", readonly=True)
+    last_failure_at = fields.Datetime("Last Rejection", readonly=True)
     closed_at = fields.Datetime("Closed", readonly=True)
-    failure_count = fields.Integer("Rejected calls", readonly=True, aggregator="sum")
+    failure_count = fields.Integer("Rejected Calls", readonly=True, aggregator="sum")
     # Calls of minutes that are over are added once; see ``_count_failures``.
     settled_count = fields.Integer(readonly=True, default=0)
     settled_to = fields.Datetime(readonly=True)
     reopened_at = fields.Datetime(readonly=True)
     # Raised when a reopened incident goes on: only then is anything sent again.
     alert_round = fields.Integer(readonly=True, default=0)
-    notified_at = fields.Datetime("Alert sent", readonly=True)
-    recovery_notified_at = fields.Datetime("Recovery alert sent", readonly=True)
+    notified_at = fields.Datetime("Alert Sent", readonly=True)
+    recovery_notified_at = fields.Datetime("Recovery Alert Sent", readonly=True)
     dismissed_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
 
     title = fields.Char(compute="_compute_texts")
-    subject = fields.Char("What fails", compute="_compute_texts")
+    subject = fields.Char("Affected", compute="_compute_texts")
     explanation = fields.Text("Why", compute="_compute_texts")
     remedy = fields.Text("What to do", compute="_compute_texts")
     duration = fields.Char(compute="_compute_duration")

@@ -70,26 +70,26 @@ class AuthIntegration(models.Model):
         required=True,
         copy=False,
         tracking=True,
-        help="Short technical name: small letters, digits, “_”, “.” and “-”. It becomes the login"
-        " of the integration user made for it.",
+        help="Short technical name: lowercase letters, digits, “_”, “.” and “-”. It becomes the"
+             " login of the new integration user.",
     )
     active = fields.Boolean(default=True, tracking=True)
     user_id = fields.Many2one(
         "res.users",
-        "Integration user",
+        "Integration User",
         ondelete="restrict",
         copy=False,
         tracking=True,
         context={"active_test": False},
-        help="The user this system authenticates as. Leave empty to have one made:"
-        " without password, without interactive login, with the least rights.",
+        help="A service account: an internal user that signs in with API keys only. Leave empty"
+             " to create one automatically.",
     )
-    user_active = fields.Boolean("Integration user active", related="user_id.active")
+    user_active = fields.Boolean("Integration User Active", related="user_id.active")
     login = fields.Char(related="user_id.login")
     is_privileged = fields.Boolean(
         compute="_compute_is_privileged",
         compute_sudo=True,
-        help="The integration user has Settings or Access Rights groups.",
+        help="The integration user has Settings or Access Rights permissions.",
     )
     owner_ids = fields.Many2many(
         "res.users",
@@ -99,8 +99,8 @@ class AuthIntegration(models.Model):
         "Owners",
         tracking=True,
         default=lambda self: False if self.env.su else self.env.user,
-        help="Internal users responsible for this integration. An owner can obtain its keys,"
-        " and with a key everything that the integration user may do.",
+        help="Internal users responsible for this integration. Owners can create keys and"
+             " therefore act with all rights of the integration user.",
     )
     company_id = fields.Many2one("res.company", tracking=True)
     environment = fields.Selection(
@@ -113,7 +113,7 @@ class AuthIntegration(models.Model):
     documentation_url = fields.Char("Documentation")
     allowed_networks = fields.Text(
         tracking=True,
-        help="One address or network (CIDR) per line. Empty: any address may call.",
+        help="One IP address or CIDR range per line. Leave empty to allow any address.",
     )
     allowed_channel_xmlrpc = fields.Boolean("XML-RPC", compute="_compute_allowed_channel_flags",
                                             inverse="_inverse_allowed_channel_flags")
@@ -121,11 +121,15 @@ class AuthIntegration(models.Model):
                                              inverse="_inverse_allowed_channel_flags")
     allowed_channel_json2 = fields.Boolean("JSON-2", compute="_compute_allowed_channel_flags",
                                            inverse="_inverse_allowed_channel_flags")
-    allowed_channel_http = fields.Boolean("HTTP routes", compute="_compute_allowed_channel_flags",
+    allowed_channel_http = fields.Boolean("HTTP Routes", compute="_compute_allowed_channel_flags",
                                           inverse="_inverse_allowed_channel_flags")
     allowed_channels = fields.Char(
+        "Allowed Protocols",
         tracking=True,
-        help="Comma-separated channels among xmlrpc, jsonrpc, json2, http. Empty: any.",
+        help=(
+            "Comma-separated protocols: xmlrpc, jsonrpc, json2, http. Leave empty to allow all"
+            " protocols."
+        ),
     )
     policy_id = fields.Many2one(
         "auth.integration.policy",
@@ -138,15 +142,15 @@ class AuthIntegration(models.Model):
     user_archived_along = fields.Boolean(
         readonly=True,
         copy=False,
-        help="The integration user was archived with the integration, and is restored with it.",
+        help="The integration user was archived with the integration and will be restored with it.",
     )
     key_ids = fields.One2many("auth.integration.key", "integration_id", "Keys")
     archive_warning = fields.Text(
         compute="_compute_archive_warning",
-        help="Who is refused once this is archived; empty when nobody is.",
+        help="External systems whose calls are rejected after archiving.",
     )
 
-    _code_uniq = models.Constraint("unique (code)", "Another integration has this code.")
+    _code_uniq = models.Constraint("unique (code)", "Another integration already has this code.")
     _user_uniq = models.Constraint(
         "unique (user_id)", "This integration user already belongs to another integration."
     )
@@ -204,9 +208,8 @@ class AuthIntegration(models.Model):
             if not slug.is_good(integration.code or ""):  # it may be about to be emptied
                 raise ValidationError(
                     self.env._(
-                        "The code “%(code)s” would make a login that is easily mistyped. Use small"
-                        " letters, digits, “_”, “.” and “-”, beginning with a letter or a digit."
-                        " Proposal: %(proposal)s",
+                        "The code “%(code)s” is not valid. Use lowercase letters, digits, “_”, “.”"
+                        " and “-”, and start with a letter or a digit. Suggestion: %(proposal)s",
                         code=integration.code or "",
                         proposal=slug.propose(integration.code or integration.name) or "web_shop",
                     )
@@ -229,7 +232,7 @@ class AuthIntegration(models.Model):
             if unknown:
                 raise ValidationError(
                     self.env._(
-                        "Unknown channel %(unknown)s. Choose among %(known)s.",
+                        "Unknown protocol %(unknown)s. Choose from: %(known)s.",
                         unknown=", ".join(sorted(unknown)),
                         known=", ".join(KEY_CHANNELS),
                     )
@@ -243,8 +246,8 @@ class AuthIntegration(models.Model):
             if integration.active and not owners:
                 raise ValidationError(
                     self.env._(
-                        "%(name)s needs at least one owner: the person who is told when a key is"
-                        " about to end.",
+                        "%(name)s needs at least one owner. Owners are notified before a key"
+                        " expires.",
                         name=integration.name,
                     )
                 )
@@ -253,7 +256,7 @@ class AuthIntegration(models.Model):
             if outsiders:
                 raise ValidationError(
                     self.env._(
-                        "Owners must be internal users who can log in. Not so: %(names)s",
+                        "Owners must be internal users who can sign in. Remove: %(names)s",
                         names=", ".join(outsiders.mapped("name")),
                     )
                 )
@@ -265,7 +268,7 @@ class AuthIntegration(models.Model):
             user = integration.user_id
             if not user:
                 raise ValidationError(
-                    self.env._("An integration needs an integration user to authenticate as.")
+                    self.env._("Select an integration user.")
                 )
             if reason := user._takeover_blocking_reason():
                 raise ValidationError(reason)
@@ -298,8 +301,7 @@ class AuthIntegration(models.Model):
             if not manager and self.env.user not in integration.owner_ids:
                 raise AccessError(
                     self.env._(
-                        "Only an owner of %(name)s or an administrator of integrations may do"
-                        " this.",
+                        "Only owners of %(name)s and administrators of integrations can do this.",
                         name=integration.name,
                     )
                 )
@@ -355,7 +357,7 @@ class AuthIntegration(models.Model):
         """Delete integrations; their keys end, their integration users are archived and stay."""
         owners = self.sudo().with_context(active_test=False).owner_ids
         self.env["auth.integration.key"].sudo()._find_unrecorded()
-        self.sudo().key_ids._end_live(self.env._("Its integration was deleted"))
+        self.sudo().key_ids._end_live(self.env._("The integration was deleted"))
         users = self.sudo().user_id
         result = super().unlink()
         users._end_sessions()
@@ -367,13 +369,15 @@ class AuthIntegration(models.Model):
         """Make the user of a new integration: login = code, no password, internal, least rights."""
         code = str(vals.get("code") or "").strip()
         if not code:
-            raise UserError(self.env._("Give the integration a code: it becomes the login."))
+            raise UserError(self.env._(
+                "Enter a code. It becomes the login of the integration user."
+            ))
         users = self.env["res.users"].sudo().with_context(active_test=False)
         if users.search_count([("login", "=", code)], limit=1):
             raise UserError(
                 self.env._(
-                    "A user with the login %(login)s exists already. Choose it as integration user,"
-                    " or choose another code.",
+                    "The login %(login)s is already taken. Select that user as the integration"
+                    " user, or enter another code.",
                     login=code,
                 )
             )
@@ -471,8 +475,8 @@ class AuthIntegration(models.Model):
         )
         self.sudo().message_post(
             body=self.env._(
-                "%(user)s issued the API key %(prefix)s…: replace it by %(replace_by)s UTC. It"
-                " expires on %(end)s UTC. It can do: %(access)s.",
+                "%(user)s created the API key %(prefix)s…. Replace it by %(replace_by)s UTC. It"
+                " expires on %(end)s UTC. Access: %(access)s.",
                 access=key._access_text(),
                 user=self.env.user.name,
                 prefix=key.prefix,
@@ -491,7 +495,7 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         self._check_may_operate()
         return self.env["auth.integration.issue"]._get_records_action(
-            name=self.env._("Issue API Key"),
+            name=self.env._("Create Key"),
             target="new",
             context={"default_integration_id": self.id},
         )
@@ -501,7 +505,7 @@ class AuthIntegration(models.Model):
         self.ensure_one()
         rotation = self._rotations_to_claim()[:1]
         if not rotation:
-            raise UserError(self.env._("No new key waits to be claimed."))
+            raise UserError(self.env._("There is no new key to claim."))
         return rotation.action_claim()
 
     def action_restore_user(self):

@@ -25,37 +25,42 @@ class AuthIntegrationPolicy(models.Model):
     name = fields.Char(required=True, translate=True)
     active = fields.Boolean(default=True)
     max_age_days = fields.Integer(
-        "Key lifetime (days)",
+        "Key Lifetime (Days)",
         default=90,
         required=True,
         help="Keys should be replaced after this many days. Reminders count down to this date.",
     )
     overlap_days = fields.Integer(
-        "Overlap (days)",
+        "Overlap (Days)",
         default=7,
         required=True,
-        help="How long the old key still works after the first use of its replacement.",
+        help="How long the old key keeps working after the new key is first used.",
     )
     notice_days = fields.Char(
-        "Notices (days before Replace By)",
+        "Notices (Days Before Replace By)",
         default="30,14,7,3,1,0",
         required=True,
-        help="Comma-separated. Rotation starts at the largest of them.",
+        help="Comma-separated days before the Replace By date. Rotation starts on the first one.",
     )
     rotation_lead_days = fields.Integer(
-        "Rotation starts (days before Replace By)",
+        "Rotation Starts (Days Before Replace By)",
         compute="_compute_rotation_lead_days",
         store=True,
-        help="The largest of the notices: this many days before its Replace By date, a key is due.",
+        help=(
+            "How many days before the Replace By date the rotation starts. This is the first"
+            " notice."
+        ),
     )
     dormant_days = fields.Integer(
-        "Dormant after (days)",
+        "Unused After (Days)",
         default=45,
         required=True,
-        help="A key unused for longer is flagged.",
+        help="Keys unused for this long are reported so you can revoke them.",
     )
     auto_rotate = fields.Boolean(
-        "Rotate automatically", default=True, help="Open a rotation as soon as a key is due."
+        "Rotate Automatically", default=True, help=(
+            "Start the rotation of a key automatically when it should be replaced."
+        )
     )
     delivery = fields.Selection(
         "_selection_delivery",
@@ -64,37 +69,36 @@ class AuthIntegrationPolicy(models.Model):
     )
     on_deadline = fields.Selection(
         [
-            ("extend", "The old key keeps working and reminders go on"),
+            ("extend", "The old key keeps working and reminders continue"),
             ("enforce", "The old key expires"),
         ],
         default="extend",
         required=True,
-        help="What happens on the Replace By date if the new key is not used by then.",
+        help="What happens if the new key is not used by the Replace By date.",
     )
     max_extension_days = fields.Integer(
-        "Extension (days)",
+        "Extension (Days)",
         default=30,
         required=True,
         help="How long a key keeps working after its Replace By date. 0: it expires on that date."
-        " Also the most that an administrator can extend a key at a time.",
+             " An administrator can also extend a key by at most this many days at a time.",
     )
     window_start = fields.Float(
-        "Window from",
         default=0.0,
-        help="Rotation acts only between these hours; from 22:00 to 4:00 is over midnight.",
+        help="Rotation only runs between these hours. It can span midnight, such as 22:00 to 4:00.",
     )
-    window_end = fields.Float("Window to", default=24.0)
+    window_end = fields.Float(default=24.0)
     window_tz = fields.Selection(
-        "_selection_timezone", "Window time zone", default="UTC", required=True
+        "_selection_timezone", "Window Time Zone", default="UTC", required=True
     )
     integration_ids = fields.One2many("auth.integration", "policy_id", "Integrations")
     integration_count = fields.Integer(compute="_compute_integration_count")
 
-    _name_uniq = models.Constraint("unique (name)", "A policy of this name exists already.")
+    _name_uniq = models.Constraint("unique (name)", "A policy with this name already exists.")
     _days_positive = models.Constraint(
         "CHECK (max_age_days > 0 AND overlap_days >= 0 AND dormant_days > 0"
         " AND max_extension_days >= 0)",
-        "Lifetimes must be positive and overlaps must not be negative.",
+        "The key lifetime must be positive. The overlap cannot be negative.",
     )
 
     @api.model
@@ -221,16 +225,16 @@ class AuthIntegrationPolicy(models.Model):
             if not days or min(days) < 0:
                 raise ValidationError(
                     self.env._(
-                        "Notices must be whole numbers of days separated by commas,"
-                        " for example 30,14,7,3,1,0. Got: %(notices)s",
+                        "Enter notices as whole numbers of days separated by commas, such as"
+                        " 30,14,7,3,1,0. You entered: %(notices)s",
                         notices=policy.notice_days,
                     )
                 )
             if days[0] >= policy.max_age_days:
                 raise ValidationError(
                     self.env._(
-                        "The first notice (%(notice)s days) must come after the key was issued:"
-                        " choose less than its lifetime of %(lifetime)s days.",
+                        "The first notice (%(notice)s days) must be shorter than the key lifetime"
+                        " of %(lifetime)s days.",
                         notice=days[0],
                         lifetime=policy.max_age_days,
                     )
@@ -242,6 +246,6 @@ class AuthIntegrationPolicy(models.Model):
             hours = (policy.window_start, policy.window_end)
             if min(hours) < 0 or max(hours) > 24 or hours[0] == hours[1]:
                 raise ValidationError(
-                    self.env._("The window must start and end at different hours of the day,"
-                               " between 0:00 and 24:00.")
+                    self.env._("The window must start and end at different hours, between 0:00"
+                               " and 24:00.")
                 )

@@ -70,15 +70,15 @@ class AuthIntegration(models.Model):
             code = description.get("code") if isinstance(description, dict) else None
             if not isinstance(code, str) or not code:
                 raise UserError(
-                    self.env._("Describe each integration by a dictionary with a code.")
+                    self.env._("Each integration must be a dictionary with a code.")
                 )
             if code in codes:
-                raise UserError(self.env._("%(code)s: this code occurs twice.", code=code))
+                raise UserError(self.env._("%(code)s: this code is used twice.", code=code))
             codes.add(code)
             if unknown := description.keys() - known:
                 raise UserError(
                     self.env._(
-                        "%(code)s: unknown %(unknown)s. Choose among %(known)s.",
+                        "%(code)s: unknown %(unknown)s. Choose from: %(known)s.",
                         code=code,
                         unknown=", ".join(sorted(map(str, unknown))),
                         known=", ".join(sorted(known)),
@@ -141,14 +141,14 @@ class AuthIntegration(models.Model):
         :raise UserError: there is none of a name, or more than one
         """
         if not isinstance(names, (list, tuple)):
-            raise UserError(self.env._("%(code)s: give a list of owners.", code=code))
+            raise UserError(self.env._("%(code)s: enter a list of owners.", code=code))
         records = self.env[model]
         for name in names:
             found = self.env[model].search([(field, "=", name)]) if name else self.env[model]
             if len(found) != 1:
                 raise UserError(
                     self.env._(
-                        "%(code)s: %(count)s found for “%(name)s” (%(model)s).",
+                        "%(code)s: %(count)s records match “%(name)s” (%(model)s).",
                         code=code,
                         count=len(found),
                         name=name,
@@ -162,13 +162,15 @@ class AuthIntegration(models.Model):
         if xml_ids is None:
             return None
         if not isinstance(xml_ids, (list, tuple)):
-            raise UserError(self.env._("%(code)s: give a list of groups.", code=code))
+            raise UserError(self.env._("%(code)s: enter a list of groups.", code=code))
         groups = self.env.ref("base.group_user").sudo()
         for xml_id in xml_ids:
             group = self.env.ref(xml_id, raise_if_not_found=False) if xml_id else None
             if not group or group._name != "res.groups":
                 raise UserError(
-                    self.env._("%(code)s: there is no group %(group)s.", code=code, group=xml_id)
+                    self.env._(
+                        "%(code)s: the group %(group)s does not exist.", code=code, group=xml_id
+                    )
                 )
             groups |= group.sudo()
         return groups

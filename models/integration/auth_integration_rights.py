@@ -97,7 +97,7 @@ class AuthIntegration(models.Model):
                 raise AccessError(
                     self.env._(
                         "The integration user of %(name)s has administration rights. Only a"
-                        " Settings administrator may change this integration or its keys.",
+                        " Settings administrator can change this integration or its keys.",
                         name=integration.name,
                     )
                 )
@@ -131,7 +131,7 @@ class AuthIntegration(models.Model):
             raise AccessError(
                 self.env._(
                     "%(user)s has a password or has signed in before. Only a Settings"
-                    " administrator may turn them into an integration user.",
+                    " administrator can turn them into an integration user.",
                     user=user.name,
                 )
             )

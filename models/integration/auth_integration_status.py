@@ -16,33 +16,35 @@ class AuthIntegration(models.Model):
         "health": "_health_sql",
     }
 
-    live_key_count = fields.Integer("Live keys", compute="_compute_counts")
-    attempt_failure_count = fields.Integer("Failures, 7 days", compute="_compute_counts")
-    open_rotation_count = fields.Integer("Open rotations", compute="_compute_counts")
+    live_key_count = fields.Integer("Active Keys", compute="_compute_counts")
+    attempt_failure_count = fields.Integer("Rejected, 7 Days", compute="_compute_counts")
+    open_rotation_count = fields.Integer("Open Rotations", compute="_compute_counts")
     has_key_to_claim = fields.Boolean(compute="_compute_has_key_to_claim")
     finding_ids = fields.One2many(
-        "auth.integration.finding", string="Open findings", compute="_compute_finding_ids"
+        "auth.integration.finding", string="Open Issues", compute="_compute_finding_ids"
     )
     health = fields.Selection(
         [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_health",
-        help="The worst open finding.",
+        help="The severity of the worst open issue.",
     )
     health_color = fields.Integer(compute="_compute_health_color")
     last_success = fields.Datetime(
-        compute="_compute_from_sql", compute_sudo=True, search="_search_last_success"
+        "Last Successful Call", compute="_compute_from_sql", compute_sudo=True,
+        search="_search_last_success",
     )
     last_failure = fields.Datetime(
-        compute="_compute_from_sql", compute_sudo=True, search="_search_last_failure"
+        "Last Rejected Call", compute="_compute_from_sql", compute_sudo=True,
+        search="_search_last_failure",
     )
     last_cause = fields.Selection(
         lambda self: self.env["auth.attempt"]._selection_cause(),
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_last_cause",
-        help="Why the last refused attempt was refused.",
+        help="Why the last rejected attempt was rejected.",
     )
 
     def _last_attempt_sql(self, alias, outcome, column):

@@ -20,7 +20,7 @@ class ResUsers(models.Model):
     # Computed: owners are named on the integration only, where it is checked who may.
     owned_integration_ids = fields.Many2many(
         "auth.integration",
-        string="Owned integrations",
+        string="Owned Integrations",
         compute="_compute_owned_integration_ids",
         search="_search_owned_integration_ids",
         groups="auth_integration.auth_integration_group_owner",
@@ -29,20 +29,20 @@ class ResUsers(models.Model):
     api_key_record_ids = fields.One2many(
         "auth.integration.key",
         "user_id",
-        "API key records",
+        "API Key Records",
         groups="auth_integration.auth_integration_group_manager",
     )
     has_live_api_key = fields.Boolean(
-        "Live API key",
+        "Active API key",
         compute="_compute_has_live_api_key",
         compute_sudo=True,
         search="_search_has_live_api_key",
         groups="base.group_erp_manager",
-        help="Holds an API key that has not ended. While the user is archived it is refused.",
+        help="The user has an active API key. Its calls are rejected while the user is archived.",
     )
     api_key_flag = fields.Selection(
-        [("live", "Live key"), ("refused", "Archived with a live key")],
-        "API key",
+        [("live", "Active key"), ("refused", "Archived with an active key")],
+        "API Key",
         compute="_compute_has_live_api_key",
         compute_sudo=True,
         groups="base.group_erp_manager",
@@ -51,7 +51,7 @@ class ResUsers(models.Model):
         compute="_compute_archive_warning",
         compute_sudo=True,
         groups="base.group_erp_manager",
-        help="Which systems are refused once this user is archived.",
+        help="External systems whose calls are rejected if this user is archived.",
     )
     needs_handover = fields.Boolean(
         compute="_compute_needs_handover",
@@ -109,7 +109,7 @@ class ResUsers(models.Model):
     def action_restore_archived(self):
         """Unarchive, from the list of archived users who still hold live keys."""
         if not self.env.user.has_group("base.group_erp_manager"):
-            raise UserError(self.env._("Only an administrator may restore a user."))
+            raise UserError(self.env._("Only an administrator can restore a user."))
         return self.action_unarchive()
 
     @api.depends("active")

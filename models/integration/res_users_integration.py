@@ -38,20 +38,20 @@ class ResUsers(models.Model):
             protected |= self.env.ref(xml_id, raise_if_not_found=False) or self.browse()
         if self in protected:
             return self.env._(
-                "%(user)s belongs to Odoo itself and cannot be an integration's user.",
+                "%(user)s is a system user and cannot be an integration user.",
                 user=self.name,
             )
         if owned := self._owned_integrations():
             return self.env._(
-                "%(user)s is an owner of %(integrations)s. An owner cannot be an integration user:"
-                " replace this owner first.",
+                "%(user)s owns %(integrations)s. An owner cannot be an integration user. Replace"
+                " this owner first.",
                 user=self.name,
                 integrations=", ".join(owned.mapped("name")),
             )
         if not self._other_interactive_administrators():
             return self.env._(
-                "%(user)s is the last administrator who can log in. An integration user cannot"
-                " log in: make another administrator first.",
+                "%(user)s is the only administrator who can sign in. Integration users cannot sign"
+                " in. Appoint another administrator first.",
                 user=self.name,
             )
         return False

@@ -14,7 +14,7 @@ from ..mixins.fresh_identity import fresh_identity, require_unlimited_key
 _logger = logging.getLogger(__name__)
 
 # What ended a key, in the words of ``state``.
-END_KINDS = [("expired", "Expired"), ("revoked", "Revoked"), ("superseded", "Superseded")]
+END_KINDS = [("expired", "Expired"), ("revoked", "Revoked"), ("superseded", "Replaced")]
 ENDED_STATES = tuple(kind for kind, _label in END_KINDS)
 LIVE_STATES = ("pending", "active", "retiring")
 
@@ -99,63 +99,76 @@ class AuthIntegrationKey(models.Model):
         related="integration_id.owner_ids", string="Owners", related_sudo=False
     )
     user_id = fields.Many2one("res.users", ondelete="set null", readonly=True, index=True)
-    user_active = fields.Boolean("User active", related="user_id.active")
-    login = fields.Char(readonly=True, help="The user's login when the key was last alive.")
+    user_active = fields.Boolean("User Active", related="user_id.active")
+    login = fields.Char(readonly=True, help="The user's login when the key last worked.")
     # The comodel is hand-made by core, so the ORM adds no foreign key: the id stays on the
     # tombstone, and the native vacuum is never blocked by us.
-    apikey_id = fields.Many2one("res.users.apikeys", "Native key", readonly=True, index=True)
+    apikey_id = fields.Many2one("res.users.apikeys", "Odoo API Key", readonly=True, index=True)
     scope = fields.Char(
         readonly=True,
-        help="What the key is good for. Empty: anything. While the key is limited in what it can"
-        " do or where it can be used, the native key has the scope auth_integration instead.",
+        help="What the key is valid for. Empty: everything. If the key is limited in what it can do"
+        " or where it can be used, Odoo's own key has the scope auth_integration instead.",
     )
     prefix = fields.Char(readonly=True, size=8, help="The first 8 characters of the key.")
     imported = fields.Boolean(
-        readonly=True, help="Found in the database: earlier uses of this key are not known."
+        readonly=True, help=(
+            "This key existed before the app was installed. Its earlier uses are unknown."
+        )
     )
     state = fields.Selection(
         [
             ("pending", "Pending"),
             ("active", "Active"),
-            ("retiring", "Retiring"),
+            ("retiring", "Being Replaced"),
             *END_KINDS,
         ],
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_state",
-        help="Pending: handed over, never used. Retiring: replaced, in its overlap."
-        " Superseded: retired by rotation.",
+        help="Pending: not used yet. Being Replaced: the new key is in use and this key works"
+             " during the overlap. Replaced: the overlap is over.",
     )
     is_live = fields.Boolean(
+        "Current",
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_is_live",
-        help="Accepted today: pending, active or retiring.",
+        help="The key is Pending, Active or Being Replaced.",
     )
-    issued_at = fields.Datetime(readonly=True, default=fields.Datetime.now)
-    issued_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
+    issued_at = fields.Datetime("Key Created On", readonly=True, default=fields.Datetime.now)
+    issued_by = fields.Many2one(
+        "res.users", "Key Created By", ondelete="set null", readonly=True
+    )
     replace_by = fields.Datetime(
         readonly=True,
         help="Replace the key by this date. Reminders count down to it. Empty for personal keys.",
     )
     expires_at = fields.Datetime(
-        "Expires", readonly=True, help="The key is rejected from this date on. Empty: never."
+        "Expires", readonly=True, help=(
+            "The key is rejected from this date. Empty: the key never expires."
+        )
     )
     managed_since = fields.Datetime(
         readonly=True,
-        help="When an existing key came under a policy. Empty: when it was issued.",
+        help="When a policy was first applied to an existing key. Empty: when it was created.",
     )
     retire_at = fields.Datetime(
-        readonly=True, help="End of the overlap, once its replacement was first used."
+        "Overlap Until",
+        readonly=True,
+        help="The key is rejected from this date. It is set when the new key is first used.",
     )
     effective_end = fields.Datetime(
+        "Expiration Date",
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_effective_end",
-        help="The earliest of its own end, the end of its overlap and the date in Odoo's table.",
+        help=(
+            "The earliest of the key's expiration date, its overlap and the date in Odoo's own"
+            " API key."
+        ),
     )
     rotate_after = fields.Datetime(
-        "Due for rotation",
+        "Rotation Starts",
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_rotate_after",
@@ -164,34 +177,35 @@ class AuthIntegrationKey(models.Model):
     last_used_at = fields.Datetime(readonly=True)
     last_used_address = fields.Char(readonly=True)
     last_used_channel = fields.Selection(
-        lambda self: self.env["auth.attempt"]._selection_channel(), readonly=True
+        lambda self: self.env["auth.attempt"]._selection_channel(), "Last Used Protocol",
+        readonly=True,
     )
-    last_used_agent = fields.Char(readonly=True)
+    last_used_agent = fields.Char("Last User Agent", readonly=True)
     use_count = fields.Integer("Uses", readonly=True)
     replaces_id = fields.Many2one(
         "auth.integration.key", ondelete="set null", readonly=True, index=True
     )
     replaced_by_id = fields.Many2one(
         "auth.integration.key",
-        "Replaced by",
         ondelete="set null",
         readonly=True,
         index="btree_not_null",  # to delete a key, PostgreSQL looks for those it has replaced
     )
-    ended_at = fields.Datetime(readonly=True)
-    ended_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
-    end_kind = fields.Selection(END_KINDS, readonly=True)
-    end_reason = fields.Char(readonly=True)
+    ended_at = fields.Datetime("Inactive Since", readonly=True)
+    ended_by = fields.Many2one("res.users", "Revoked By", ondelete="set null", readonly=True)
+    end_kind = fields.Selection(END_KINDS, "Final State", readonly=True)
+    end_reason = fields.Char("Reason", readonly=True)
     compromised = fields.Boolean(
-        readonly=True, help="Somebody else may have had it: its revocation cannot be undone."
+        readonly=True, help="Someone else may have had this key. The revocation cannot be undone."
     )
     address_ids = fields.One2many("auth.integration.key.address", "key_id")
     dormant_since = fields.Datetime(
-        readonly=True, help="Its last use, once it is dormant; see auth.integration.incident."
+        "Unused Since",
+        readonly=True, help="Last use of a key that has not been used for a long time."
     )
 
     _native_uniq = models.UniqueIndex(
-        "(apikey_id) WHERE ended_at IS NULL", "A native key has one live record."
+        "(apikey_id) WHERE ended_at IS NULL", "This API key already has a record."
     )
     _prefix_idx = models.Index("(prefix)")
     _live_end_idx = models.Index("(expires_at) WHERE ended_at IS NULL")
@@ -301,8 +315,7 @@ class AuthIntegrationKey(models.Model):
         if not integration.active or not integration.user_id.active:
             raise UserError(
                 self.env._(
-                    "The integration user of %(name)s is archived: a new key would not work."
-                    " Restore it first.",
+                    "The integration user of %(name)s is archived. Restore the user first.",
                     name=integration.name,
                 )
             )
@@ -319,8 +332,8 @@ class AuthIntegrationKey(models.Model):
             return fields.Datetime.to_datetime(expires_at)
         except (TypeError, ValueError) as error:
             raise UserError(
-                self.env._("Give the end as YYYY-MM-DD HH:MM:SS in UTC, for example 2030-01-31"
-                           " 00:00:00.")
+                self.env._("Enter the expiration date as YYYY-MM-DD HH:MM:SS in UTC, such as"
+                           " 2030-01-31 00:00:00.")
             ) from error
 
     @api.model
@@ -340,7 +353,7 @@ class AuthIntegrationKey(models.Model):
         """
         now = fields.Datetime.now()
         if expires_at and expires_at <= now:
-            raise UserError(self.env._("The end of an API key must lie in the future."))
+            raise UserError(self.env._("The expiration date must be in the future."))
         if not integration:
             return Dates(None, expires_at or None)
         policy = integration.policy_id
@@ -351,8 +364,8 @@ class AuthIntegrationKey(models.Model):
         if expires_at > longest + timedelta(days=1):
             raise UserError(
                 self.env._(
-                    "Keys of %(name)s live at most %(days)s days (policy %(policy)s): choose an"
-                    " end up to %(end)s.",
+                    "Keys of %(name)s are valid for at most %(days)s days (policy %(policy)s)."
+                    " Choose a date up to %(end)s.",
                     name=integration.name,
                     days=policy.max_age_days,
                     policy=policy.name,
@@ -420,7 +433,7 @@ class AuthIntegrationKey(models.Model):
                 key.integration_id.with_env(self.env)._check_is_responsible()
             elif key.user_id != self.env.user:
                 raise AccessError(
-                    self.env._("Only its user or a Settings administrator may end this key.")
+                    self.env._("Only its user or a Settings administrator can revoke this key.")
                 )
 
     @fresh_identity
@@ -441,7 +454,7 @@ class AuthIntegrationKey(models.Model):
     def _revoke(self, reason, compromised=False):
         self._check_may_end()
         if not isinstance(reason, str) or not reason.strip():
-            raise UserError(self.env._("Say why the key is revoked: the reason stays on record."))
+            raise UserError(self.env._("Enter a reason. It stays on record."))
         reason = self._clean_text("end_reason", reason.strip())
         revoked = self.filtered("is_live")
         for key in revoked:
@@ -534,19 +547,23 @@ class AuthIntegrationKey(models.Model):
         """
         return self._rotate_now()
 
+    def _state_label(self):
+        """Return the state as screens show it."""
+        return dict(self._fields["state"]._description_selection(self.env)).get(self.state)
+
     def _rotate_now(self):
         self._check_may_end()
         self.env["auth.integration.database"].sudo()._check_original()
         for key in self:
             if not key.integration_id:
-                raise UserError(self.env._("A personal key is not rotated: make a new one."))
+                raise UserError(self.env._("Personal keys are not rotated. Create a new key."))
             key.sudo().integration_id.with_env(self.env)._check_may_operate()
             if key.state not in ("active", "pending"):
                 raise UserError(
                     self.env._(
-                        "The key %(prefix)s… is %(state)s: only a key in use can be rotated.",
+                        "The key %(prefix)s… is %(state)s. Only active keys can be rotated.",
                         prefix=key.prefix,
-                        state=key.state,
+                        state=key._state_label(),
                     )
                 )
             rotation = self.env["auth.integration.rotation"].sudo()._open(
@@ -582,7 +599,7 @@ class AuthIntegrationKey(models.Model):
         live = self.filtered("is_live").with_prefetch(self._prefetch_ids)
         if not live:
             return False
-        lines = [self.env._("The systems that use these API keys will be refused at once:")]
+        lines = [self.env._("Calls with these API keys will be rejected immediately:")]
         for key in live:
             if key.last_used_at:
                 used_at = fields.Datetime.context_timestamp(key, key.last_used_at)
@@ -593,6 +610,6 @@ class AuthIntegrationKey(models.Model):
                     address=key.last_used_address or self.env._("an unknown address"),
                 )
             else:
-                text = self.env._("%(key)s, not seen in use", key=key.display_name)
+                text = self.env._("%(key)s, no recorded use", key=key.display_name)
             lines.append(f"• {text}")
         return "\n".join(lines)

@@ -22,9 +22,10 @@ class AuthIntegrationKey(models.Model):
     _inherit = "auth.integration.key"
 
     outlived_end = fields.Boolean(
-        readonly=True, help="An earlier version of this app moved its chosen end later."
+        "Past Expiration Date",
+        readonly=True, help="An earlier version of this app extended the key by mistake."
     )
-    history = fields.Text(readonly=True, help="What happened to the key after it was issued.")
+    history = fields.Text(readonly=True, help="What happened to the key after it was created.")
     may_extend = fields.Boolean(compute="_compute_may_extend", compute_sudo=True)
 
     def _note_in_history(self, text):
@@ -155,7 +156,7 @@ class AuthIntegrationKey(models.Model):
         for key in self:
             key._note_in_history(
                 self.env._(
-                    "The policy %(policy)s was applied to the API key %(prefix)s…: replace it by"
+                    "The policy %(policy)s was applied to the API key %(prefix)s…. Replace it by"
                     " %(replace_by)s UTC. It expires on %(end)s UTC.",
                     policy=key.integration_id.policy_id.name,
                     prefix=key.prefix,
@@ -173,7 +174,7 @@ class AuthIntegrationKey(models.Model):
         """
         if not (self.env.user.has_group(MANAGER) or self.env.is_system()):
             raise AccessError(
-                self.env._("Only an administrator of integrations can make a key work longer.")
+                self.env._("Only an administrator of integrations can extend a key.")
             )
         self._check_may_end()
         self.sudo().integration_id.with_env(self.env)._check_may_operate()
@@ -199,7 +200,7 @@ class AuthIntegrationKey(models.Model):
         if self.state == "retiring":
             return self.env._("This key is being replaced. Its replacement is already in use.")
         if self.state not in ("pending", "active"):
-            return self.env._("This key no longer works. Issue a new one.")
+            return self.env._("This key no longer works. Create a new key.")
         if not self.expires_at or not self.integration_id.policy_id.max_extension_days:
             return self.env._("The policy of this integration does not allow an extension.")
         return False
@@ -238,7 +239,7 @@ class AuthIntegrationKey(models.Model):
         if not end or not key.expires_at < end <= latest:
             raise UserError(
                 self.env._(
-                    "Choose a date after %(end)s UTC and not after %(latest)s UTC.",
+                    "Choose a date after %(end)s UTC, up to %(latest)s UTC.",
                     end=fields.Datetime.to_string(key.expires_at),
                     latest=fields.Datetime.to_string(latest),
                 )
@@ -284,8 +285,8 @@ class AuthIntegrationKey(models.Model):
         rotation._reopen()
         self._note_in_history(
             self.env._(
-                "The replacement of the API key %(prefix)s… was revoked and no other key works:"
-                " %(prefix)s… works until %(end)s UTC. Replace it.",
+                "The replacement of the API key %(prefix)s… was revoked, and there is no other"
+                " working key. %(prefix)s… works until %(end)s UTC. Replace it.",
                 prefix=self.prefix,
                 end=fields.Datetime.to_string(self.effective_end),
             )

@@ -20,7 +20,7 @@ class AuthIntegrationKey(models.Model):
     _inherit = "auth.integration.key"
 
     reuse_notified_at = fields.Datetime(
-        readonly=True, help="Uses after its end up to this moment were reported."
+        readonly=True, help="Calls with the inactive key were reported up to this date."
     )
 
     may_undo_revocation = fields.Boolean(compute="_compute_may_undo_revocation", compute_sudo=True)
@@ -104,16 +104,16 @@ class AuthIntegrationKey(models.Model):
         }
         if suspicious:
             return self.env._(
-                "Suspicious: the API key %(prefix)s…, retired on %(end)s UTC, was presented"
-                " %(count)s times from %(addresses)s, which the integration did not call from, or"
-                " long after its end. It opens nothing any more. Find out who has it: he may have"
-                " had it while it worked. The present key is not affected.",
+                "Suspicious use of the replaced API key %(prefix)s…. It stopped working on %(end)s"
+                " UTC. It was used %(count)s times from %(addresses)s, an unknown address, or long"
+                " after it stopped working. These calls were rejected. Find out who has it: they"
+                " may have used it before. The current key is not affected.",
                 **values,
             )
         return self.env._(
-            "A part of this integration still calls with the API key %(prefix)s…, retired on"
-            " %(end)s UTC: %(count)s times from %(addresses)s, an address it is known by. Install"
-            " the new key there too.",
+            "The replaced API key %(prefix)s… is still used. It stopped working on %(end)s UTC. It"
+            " was used %(count)s times from %(addresses)s, a known address. Install the new key"
+            " there.",
             **values,
         )
 
@@ -171,13 +171,13 @@ class AuthIntegrationKey(models.Model):
         if self.end_kind != "revoked" or not self.ended_at:
             return self.env._("This key was not revoked.")
         if self.ended_at < now - UNDO_PERIOD:
-            return self.env._("This key was revoked more than an hour ago. Issue a new one.")
+            return self.env._("This key was revoked more than an hour ago. Create a new key.")
         if not self.user_id:
-            return self.env._("The user of this key was deleted. Issue a new key.")
+            return self.env._("The user of this key was deleted. Create a new key.")
         if self.retire_at and self.retire_at <= now:
-            return self.env._("This key would have been replaced by now. Use its replacement.")
+            return self.env._("This key would have been replaced by now. Use the new key.")
         if self.expires_at and self.expires_at <= now:
-            return self.env._("This key would have expired by now. Issue a new one.")
+            return self.env._("This key would have expired by now. Create a new key.")
         return False
 
     def _restore_native_key(self):
@@ -196,7 +196,7 @@ class AuthIntegrationKey(models.Model):
             )
         )
         if not self.env.cr.fetchone():
-            raise UserError(self.env._("This key was deleted. Issue a new one."))
+            raise UserError(self.env._("This key was deleted. Create a new key."))
         self.write(
             {"ended_at": False, "ended_by": False, "end_kind": False, "end_reason": False}
         )

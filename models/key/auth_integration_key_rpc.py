@@ -22,8 +22,8 @@ class AuthIntegrationKey(models.Model):
             return self.sudo().browse(caller.key_id)
         raise UserError(
             self.env._(
-                "This call was not authenticated by an API key. Call it over XML-RPC, /jsonrpc or"
-                " /json/2 with the key in question."
+                "This call was not authenticated with an API key. Call it through XML-RPC,"
+                " /jsonrpc or /json/2 with the key in question."
             )
         )
 

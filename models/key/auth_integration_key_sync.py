@@ -182,15 +182,15 @@ class AuthIntegrationKey(models.Model):
         for key in found - resurrected:
             key._add_to_history(
                 self.env._(
-                    "Odoo's own table had a copy of this key. The copy was ended: it would have"
-                    " outlived the key."
+                    "A copy of this key was found in the database. The copy was revoked so that it"
+                    " cannot outlast the key."
                 )
             )
         for key in resurrected:
             key._add_to_history(
                 self.env._(
-                    "Odoo's own table accepted this key again, as after a restored backup. The"
-                    " key stays rejected."
+                    "The database accepted this key again, for example after a backup was"
+                    " restored. The key is still rejected."
                 )
             )
         self.flush_model()
@@ -247,7 +247,7 @@ class AuthIntegrationKey(models.Model):
             end=self._effective_end_sql("k"),
             live=self._is_live_sql("k"),
             now=UTC_NOW,
-            removed=self.env._("Removed outside of the integrations screens"),
+            removed=self.env._("Removed outside the Integrations app"),
         )
 
     def _import_missing(self):

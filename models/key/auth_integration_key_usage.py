@@ -117,7 +117,7 @@ class AuthIntegrationKey(models.Model):
             [("replaces_id", "=", old.id), ("id", "!=", self.id), ("state", "=", "pending")]
         )
         for sibling in siblings.try_lock_for_update(allow_referencing=True):
-            sibling._end("superseded", self.env._("Its sibling %s… was used", self.prefix))
+            sibling._end("superseded", self.env._("The alternative key %s… was used", self.prefix))
 
     def _retire(self, retire_at, replacement):
         """Let a replaced key end at ``retire_at``, here and natively."""

@@ -9,7 +9,7 @@ class AppendOnlyMixin(models.AbstractModel):
     """
 
     _name = "auth.integration.append.only.mixin"
-    _description = "Records that are written once, and by nobody"
+    _description = "Records that are never changed"
 
     # pylint: disable=method-required-super,no-raise-unlink  # refusing is what they are for
 
@@ -29,7 +29,7 @@ class AppendOnlyMixin(models.AbstractModel):
     def _append_only(self):
         return AccessError(
             self.env._(
-                "The log of attempts cannot be changed, by administrators neither. Old attempts are"
-                " removed after the time that is set in Settings."
+                "The log is read-only, even for administrators. Old attempts are deleted"
+                " automatically after the period in Settings."
             )
         )

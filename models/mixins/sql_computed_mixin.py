@@ -19,7 +19,7 @@ class SqlComputedMixin(models.AbstractModel):
     """
 
     _name = "auth.integration.live.mixin"
-    _description = "Fields computed in SQL at the moment they are read"
+    _description = "Fields Computed in SQL"
 
     _sql_computed = {}
 

@@ -86,9 +86,9 @@ class AuthIntegrationDeliveryClaim(models.AbstractModel):
 
     _name = "auth.integration.delivery.claim"
     _inherit = "auth.integration.delivery"
-    _description = "An owner claims the new key"
+    _description = "Owner claims the new key"
     _asks_owners = True
 
     @api.model
     def _label(self):
-        return self.env._("An owner claims the new key")
+        return self.env._("Owner claims the new key")

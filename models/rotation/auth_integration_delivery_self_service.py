@@ -32,7 +32,7 @@ class AuthIntegration(models.Model):
     totp_seed = fields.Char(
         groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/rotation/secret_box.py."
     )
-    totp_enrolled_at = fields.Datetime("Second factor since", readonly=True, copy=False)
+    totp_enrolled_at = fields.Datetime("Second Factor Since", readonly=True, copy=False)
     totp_last_step = fields.Integer(groups=fields.NO_ACCESS, copy=False)
     totp_wrong_codes = fields.Integer(groups=fields.NO_ACCESS, copy=False)
     totp_locked_until = fields.Datetime(readonly=True, copy=False)
@@ -48,7 +48,7 @@ class AuthIntegration(models.Model):
         step = self._matching_step(seed, code)
         if step is None:
             raise UserError(
-                self.env._("This is not the code of now. Is the clock of that host right?")
+                self.env._("Invalid code. Check that the host's clock is correct and try again.")
             )
         self.sudo().write(
             {
@@ -181,9 +181,9 @@ class AuthIntegration(models.Model):
             self.env["auth.integration.rotation"].with_env(integration.env)._notify_about(
                 integration,
                 integration.env._(
-                    "Somebody with a valid API key gave %(count)s wrong codes of the second"
-                    " factor. If this was not your system, revoke the key and look at the"
-                    " attempts for the address.",
+                    "%(count)s wrong codes for the second factor were sent with a valid API key. If"
+                    " this was not your system, revoke the key and check the addresses of the"
+                    " attempts.",
                     count=MAX_WRONG_CODES,
                 ),
                 integration.owner_ids,
@@ -200,11 +200,11 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
 
     _name = "auth.integration.delivery.self_service"
     _inherit = "auth.integration.delivery"
-    _description = "The integration fetches it"
+    _description = "Fetched by the integration"
 
     @api.model
     def _label(self):
-        return self.env._("The integration fetches the new key")
+        return self.env._("External system fetches the new key")
 
     @api.model
     def _rotate(self, key, totp):
@@ -232,21 +232,21 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         if not integration:
             raise UserError(
                 self.env._(
-                    "This key belongs to a person, not to an integration: it is not rotated."
+                    "This is a personal key. Personal keys are not rotated."
                 )
             )
         if integration.policy_id.delivery != "self_service":
             raise UserError(
                 self.env._(
-                    "The policy of this integration does not let it fetch its own keys. An owner"
-                    " claims the new key in Odoo."
+                    "The policy of this integration does not allow it to fetch new keys. An owner"
+                    " must claim the new key in Odoo."
                 )
             )
         if key.state != "active":
             raise UserError(
                 self.env._(
-                    "This key is %(state)s, and only an active one can fetch its replacement.",
-                    state=key.state,
+                    "This key is %(state)s. Only an active key can fetch its replacement.",
+                    state=key._state_label(),
                 )
             )
         open_rotation = self.env["auth.integration.rotation"].sudo().search_count(
@@ -255,7 +255,7 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         if not open_rotation and key.rotate_after > fields.Datetime.now():
             raise UserError(
                 self.env._(
-                    "This key is not due: it is rotated from %(date)s UTC on.",
+                    "It is too early to rotate this key. Rotation starts on %(date)s UTC.",
                     date=fields.Datetime.to_string(key.rotate_after),
                 )
             )
@@ -269,22 +269,22 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         if totp:
             if not integration.totp_seed:
                 raise UserError(
-                    self.env._("This integration has no second factor: leave the code out.")
+                    self.env._("This integration has no second factor. Call rotate without a code.")
                 )
             if not integration._redeem_totp(str(totp).strip()):
-                raise UserError(self.env._("The code of the second factor is wrong."))
+                raise UserError(self.env._("The second-factor code is wrong."))
         elif not authenticated_key.current().address_trusted:
             raise UserError(
                 self.env._(
-                    "This call came through a proxy that Odoo was not told to trust, so its"
-                    " address proves nothing. Give a code of the second factor: rotate(totp)."
+                    "This call came through a proxy that Odoo does not trust, so the address"
+                    " cannot be verified. Send a second-factor code: rotate(totp)."
                 )
             )
         elif not self._is_known_address(key, authenticated_key.current().remote_addr):
             raise UserError(
                 self.env._(
-                    "This address is not known as this integration's. Call from one that it has"
-                    " used for %(days)s days, or give a code of its second factor: rotate(totp).",
+                    "This address is not known for this integration. Call from an address it has"
+                    " used for %(days)s days, or send a second-factor code: rotate(totp).",
                     days=KNOWN_AFTER.days,
                 )
             )
@@ -314,15 +314,15 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         }
         if again:
             text = self.env._(
-                "The key %(old)s… fetched another new key, %(new)s…, from %(address)s, although"
-                " one was fetched before and has not been used. An answer may have been lost; if"
-                " not, two parties hold this key: revoke it and look at its addresses.",
+                "Another new key, %(new)s…, was fetched from %(address)s with the key %(old)s…."
+                " An earlier new key has not been used. Its response may have been lost."
+                " Otherwise, two systems have this key: revoke it and check its addresses.",
                 **values,
             )
         else:
             text = self.env._(
-                "The integration fetched its new key %(new)s… from %(address)s with its present"
-                " key %(old)s….",
+                "The external system fetched the new key %(new)s… from %(address)s with the"
+                " current key %(old)s….",
                 **values,
             )
         rotation._notify(text, rotation.integration_id.owner_ids)

@@ -20,15 +20,15 @@ class AuthIntegration(models.Model):
     _inherit = "auth.integration"
 
     webhook_url = fields.Char(
-        "Endpoint for new keys",
+        "Endpoint for New Keys",
         copy=False,
         tracking=True,
-        help="https://… New keys are sent there, signed, if the policy says so.",
+        help="https://… Signed new keys are sent to this URL if the policy uses webhook delivery.",
     )
     webhook_secret = fields.Char(
         groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/rotation/secret_box.py."
     )
-    webhook_secret_set_at = fields.Datetime("Signing secret since", readonly=True, copy=False)
+    webhook_secret_set_at = fields.Datetime("Signing Secret Since", readonly=True, copy=False)
 
     @api.constrains("webhook_url")
     def _check_webhook_url(self):
@@ -50,7 +50,7 @@ class AuthIntegration(models.Model):
         self._check_may_operate()
         self._check_can_encrypt()
         return self.env["auth.integration.signing.secret"]._get_records_action(
-            name=self.env._("New Signing Secret"),
+            name=self.env._("Create Signing Secret"),
             target="new",
             context={"default_integration_id": self.id},
         )
@@ -83,7 +83,7 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
 
     @api.model
     def _label(self):
-        return self.env._("Sent to the integration's endpoint")
+        return self.env._("Sent to the endpoint of the integration")
 
     @api.model
     def _blocking_reason(self, integration):
@@ -91,7 +91,7 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
         if signatures.Webhook is None:
             return signatures.HOW_TO_INSTALL
         if not integration.webhook_url:
-            return self.env._("The integration has no endpoint to send the key to.")
+            return self.env._("The integration has no endpoint for new keys.")
         if not integration.webhook_secret:
             return self.env._("The integration has no signing secret.")
         try:
@@ -143,5 +143,7 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
             raise DeliveryRefused(self.env._("The endpoint answered %s.", status))
         if not 200 <= status < 300:
             raise DeliveryUncertain(
-                self.env._("The endpoint answered %s; it may have the key or not.", status)
+                self.env._(
+                    "The endpoint answered %s. It is unknown whether it received the key.", status
+                )
             )

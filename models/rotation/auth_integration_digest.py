@@ -35,12 +35,12 @@ class AuthIntegrationDigest(models.Model):
     line_ids = fields.Many2many(
         "auth.integration.digest.line",
         compute="_compute_line_ids",
-        help="The most urgent ones, which the mail describes.",
+        help="The most urgent keys. The email describes them.",
     )
-    more_count = fields.Integer(compute="_compute_line_ids", help="How many others there are.")
+    more_count = fields.Integer(compute="_compute_line_ids", help="Number of other keys.")
     keys_url = fields.Char(compute="_compute_keys_url")
 
-    _user_day_uniq = models.UniqueIndex("(user_id, day)", "One digest per person and day.")
+    _user_day_uniq = models.UniqueIndex("(user_id, day)", "Each user gets only one digest per day.")
 
     @api.depends("notice_ids")
     def _compute_line_ids(self):
@@ -251,19 +251,19 @@ class AuthIntegrationDigestLine(models.Model):
     replace_by = fields.Datetime(readonly=True)
     ends_at = fields.Datetime("Expires", required=True, readonly=True)
     days = fields.Integer(
-        "Notice",
+        "Notice (Days)",
         readonly=True,
-        help="Days before the Replace By date for which this notice was due; negative: after it.",
+        help="Days before the Replace By date for this notice. Negative: after it.",
     )
     extended = fields.Boolean(
-        readonly=True, help="The Replace By date had passed, and the key still worked."
+        readonly=True, help="The Replace By date had passed, but the key still worked."
     )
     advice = fields.Char(compute="_compute_advice")
     integration_title = fields.Char(compute="_compute_titles")
     key_title = fields.Char(compute="_compute_titles")
 
     _notice_uniq = models.UniqueIndex(
-        "(key_id, user_id, replace_by, days)", "Each notice is given once."
+        "(key_id, user_id, replace_by, days)", "Each notice is sent only once."
     )
 
     @api.depends("key_id")
@@ -289,14 +289,16 @@ class AuthIntegrationDigestLine(models.Model):
 
     def _advice(self, rotation):
         if not rotation:
-            return self.env._("Nothing replaces it yet. Rotate it, or let it expire.")
+            return self.env._("It has no replacement yet. Rotate it, or let it expire.")
         if rotation.state == "delivered":
             return self.env._(
-                "Its replacement %s… was handed over and has not been used: install it.",
+                "Its replacement %s… was delivered but not used yet. Install it.",
                 rotation.new_key_id.prefix,
             )
         if rotation.delivery == "claim":
-            return self.env._("Claim the new key and install it; the old one works meanwhile.")
+            return self.env._(
+                "Claim the new key and install it. The current key keeps working until then."
+            )
         if rotation.last_error:
             return self.env._(
                 "The new key could not be delivered: %s",
@@ -304,7 +306,7 @@ class AuthIntegrationDigestLine(models.Model):
             )
         if rotation.is_sent:
             return self.env._("The new key has not been sent yet.")
-        return self.env._("The integration has not fetched its new key yet.")
+        return self.env._("The external system has not fetched its new key yet.")
 
 
 def _shortened(text, length):

@@ -34,7 +34,6 @@ class AuthIntegrationRotation(models.Model):
 
     old_key_id = fields.Many2one(
         "auth.integration.key",
-        "Old key",
         required=True,
         readonly=True,
         ondelete="cascade",
@@ -42,11 +41,10 @@ class AuthIntegrationRotation(models.Model):
     )
     new_key_id = fields.Many2one(
         "auth.integration.key",
-        "New key",
         readonly=True,
         ondelete="set null",
         index=True,
-        help="The one in use, or else the one made last.",
+        help="The new key in use, or the latest one created.",
     )
     integration_id = fields.Many2one(
         related="old_key_id.integration_id", store=True, index=True, readonly=True
@@ -59,7 +57,7 @@ class AuthIntegrationRotation(models.Model):
     )
     is_sent = fields.Boolean(
         compute="_compute_is_sent",
-        help="The schedule sends the new key: there is nothing to claim.",
+        help="The new key is sent automatically. There is nothing to claim.",
     )
     state = fields.Selection(
         [
@@ -68,40 +66,45 @@ class AuthIntegrationRotation(models.Model):
             ("delivered", "Delivered"),
             ("overlap", "Overlap"),
             ("done", "Done"),
-            ("cancelled", "Cancelled"),
+            ("cancelled", "Canceled"),
         ],
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_state",
-        help="Due: a new key is needed. Delivering: it was sent, no answer yet. Delivered: handed"
-        " over, never used. Overlap: in use, and the old key still works.",
+        help="Due: a new key is needed. Delivering: it was sent but not confirmed. Delivered: it"
+             " was received but not used yet. Overlap: it is in use and the old key still works.",
     )
     opened_at = fields.Datetime(readonly=True, required=True, default=fields.Datetime.now)
     opened_by = fields.Many2one(
         "res.users",
         readonly=True,
         ondelete="set null",
-        help="Who opened it, or wanted it at once. Empty: the schedule, which keeps to its window.",
+        help=(
+            "Who started the rotation. Empty: it started automatically and only runs in the"
+            " rotation window."
+        ),
     )
-    delivering_at = fields.Datetime("Delivery started", readonly=True)
-    delivered_at = fields.Datetime("Handed over", readonly=True)
+    delivering_at = fields.Datetime("Delivery Started", readonly=True)
+    delivered_at = fields.Datetime("Delivered", readonly=True)
     confirmed_at = fields.Datetime(related="new_key_id.first_used_at", string="Confirmed")
     asked_at = fields.Datetime(
-        "Owners asked", readonly=True, help="When an owner was last asked to claim the new key."
+        "Owners Notified", readonly=True, help="When an owner was last asked to claim the new key."
     )
     announced_at = fields.Datetime(
-        readonly=True, help="When the first use of the new key was noted on the integration."
+        readonly=True, help="When the first use of the new key was posted on the integration."
     )
     replace_by = fields.Datetime(related="old_key_id.replace_by")
-    deadline = fields.Datetime("Old key expires", related="old_key_id.effective_end")
-    next_try_at = fields.Datetime("Next try", readonly=True)
+    deadline = fields.Datetime("Old Key Expires", related="old_key_id.effective_end")
+    next_try_at = fields.Datetime("Next Try", readonly=True)
     postponed_until = fields.Datetime(readonly=True)
     postponed_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
     postponed_reason = fields.Char(readonly=True)
-    cancelled_at = fields.Datetime(readonly=True)
-    cancelled_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
+    cancelled_at = fields.Datetime("Canceled At", readonly=True)
+    cancelled_by = fields.Many2one(
+        "res.users", "Canceled By", readonly=True, ondelete="set null"
+    )
     claimed_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
-    tries = fields.Integer("Keys handed over or sent", readonly=True)
+    tries = fields.Integer("Keys Delivered or Sent", readonly=True)
     last_error = fields.Text(readonly=True)
 
     def init(self):
@@ -219,9 +222,9 @@ class AuthIntegrationRotation(models.Model):
         """
         self.ensure_one()
         self.integration_id._check_may_operate()
-        by_hand = self.env._("Install a New Key by Hand")
+        by_hand = self.env._("Install Manually")
         return self.env["auth.integration.claim"]._get_records_action(
-            name=by_hand if self.is_sent else self.env._("Claim API Key"),
+            name=by_hand if self.is_sent else self.env._("Claim New Key"),
             target="new",
             context={"default_rotation_id": self.id},
         )
@@ -253,9 +256,9 @@ class AuthIntegrationRotation(models.Model):
         }
         if again:
             text = self.env._(
-                "%(user)s claimed another API key, %(new)s…, to replace %(old)s…, although one"
-                " was claimed before and has not been used. If nobody lost the first one, find"
-                " out who has it, and revoke the one that nobody needs.",
+                "%(user)s claimed another API key, %(new)s…, to replace %(old)s…. The key claimed"
+                " earlier has not been used. If it was not lost, find out who has it, and revoke"
+                " the key you do not need.",
                 **values,
             )
         else:
@@ -279,7 +282,7 @@ class AuthIntegrationRotation(models.Model):
             rotation_states.DELIVERING,
             rotation_states.DELIVERED,
         ):
-            raise UserError(self.env._("There is nothing to hand over: this rotation is over."))
+            raise UserError(self.env._("This rotation is finished. There is no key to deliver."))
         return self.state
 
     def _make_new_key(self):
@@ -347,7 +350,7 @@ class AuthIntegrationRotation(models.Model):
         self.ensure_one()
         self.integration_id._check_may_operate()
         return self.env["auth.integration.postpone"]._get_records_action(
-            name=self.env._("Put Rotation Off"),
+            name=self.env._("Postpone Rotation"),
             target="new",
             context={"default_rotation_id": self.id},
         )
@@ -362,7 +365,7 @@ class AuthIntegrationRotation(models.Model):
         """
         until = fields.Datetime.to_datetime(until) if until else None
         if not isinstance(reason, str) or not reason.strip():
-            raise UserError(self.env._("Say why the rotation is put off."))
+            raise UserError(self.env._("Enter a reason. It stays on record."))
         reason = self._clean_text("postponed_reason", reason.strip())
         for rotation in self:
             rotation.integration_id._check_may_operate()
@@ -373,7 +376,7 @@ class AuthIntegrationRotation(models.Model):
             if not until or not fields.Datetime.now() < until or (end and until > end):
                 raise UserError(
                     self.env._(
-                        "Choose a date between now and the end of the old key, %(end)s UTC.",
+                        "Choose a date between now and %(end)s UTC, when the old key expires.",
                         end=fields.Datetime.to_string(end),
                     )
                 )
@@ -384,10 +387,10 @@ class AuthIntegrationRotation(models.Model):
                     "postponed_reason": reason,
                 }
             )
-            rotation._close_activities(self.env._("Put off: %s", reason))
+            rotation._close_activities(self.env._("Postponed: %s", reason))
             rotation._notify(
                 self.env._(
-                    "%(user)s put the rotation of %(old)s… off until %(until)s UTC: %(reason)s",
+                    "%(user)s postponed the rotation of %(old)s… until %(until)s UTC: %(reason)s",
                     user=self.env.user.name,
                     old=rotation.old_key_id.prefix,
                     until=fields.Datetime.to_string(until),
@@ -399,8 +402,8 @@ class AuthIntegrationRotation(models.Model):
     def _check_not_over(self):
         if self.state in ("overlap", "done", "cancelled"):
             raise UserError(
-                self.env._("It is too late for this: the new key is in use, or nothing is left to"
-                           " replace. Revoke a key instead.")
+                self.env._("This is no longer possible. The new key is in use, or there is no key"
+                           " left to replace. You can revoke a key instead.")
             )
 
     @fresh_identity
@@ -418,14 +421,14 @@ class AuthIntegrationRotation(models.Model):
             wait_and_lock(rotation)
             rotation._check_not_over()
             for key in rotation._unused_new_keys():
-                key._end("revoked", self.env._("The rotation was cancelled"), self.env.user)
+                key._end("revoked", self.env._("The rotation was canceled"), self.env.user)
             rotation.write(
                 {"cancelled_at": fields.Datetime.now(), "cancelled_by": self.env.uid}
             )
-            rotation._close_activities(self.env._("Cancelled by %s", self.env.user.name))
+            rotation._close_activities(self.env._("Canceled by %s", self.env.user.name))
             rotation._notify(
                 self.env._(
-                    "%(user)s cancelled the rotation of %(old)s….",
+                    "%(user)s canceled the rotation of %(old)s….",
                     user=self.env.user.name,
                     old=rotation.old_key_id.prefix,
                 )
@@ -441,7 +444,7 @@ class AuthIntegrationRotation(models.Model):
         if (count := len(self._unused_new_keys())) >= MAX_UNUSED:
             raise UserError(
                 self.env._(
-                    "%(count)s new keys were created already, and none has been used. Use one of"
+                    "%(count)s new keys have been created, and none has been used. Use one of"
                     " them, or revoke them first.",
                     count=count,
                 )

@@ -102,11 +102,11 @@ class AuthIntegrationRotation(models.Model):
         requests = self._missing_activities(integrations.ids)
         names = {integration.id: integration.name for integration in integrations}
         # Once for all: each translation looks up whose language it is.
-        summary = self.env._("Claim the new API key of %s")
+        summary = self.env._("Claim the new API key for %s")
         note = self.env._(
-            "Open the integration and press Claim New Key. You will only see the key once: put it"
-            " into the external system. The old key keeps working for some days after the new key"
-            " is first used."
+            "Open the integration and click Claim New Key. You will only see the key once. Install"
+            " it in the external system. The current key keeps working for some days after the new"
+            " key is first used."
         )
         activities.create(
             [
@@ -143,5 +143,5 @@ class AuthIntegrationRotation(models.Model):
         activities = self.env["mail.activity"].browse(activity_ids).exists()
         wait_and_lock(activities)
         activities.action_feedback(
-            feedback=self.env._("Nothing is left to claim")
+            feedback=self.env._("There is nothing left to claim")
         )

@@ -128,7 +128,7 @@ class AuthIntegrationRotation(models.Model):
                 self.env.cr.rollback()  # what it began must not keep the others
                 # Its text is not ours and might hold the key.
                 _logger.error("Delivery of rotation %s: %s", rotation.id, type(error).__name__)
-                reason = self.env._("The delivery failed inside Odoo: %s", type(error).__name__)
+                reason = self.env._("Delivery failed in Odoo: %s", type(error).__name__)
                 outcome = DeliveryResult(rotation, new_key, "_note_failure", reason)
             results.append(outcome)
         return results
@@ -181,8 +181,8 @@ class AuthIntegrationRotation(models.Model):
         if first:
             self._notify(
                 self.env._(
-                    "The new API key could not be delivered: %(reason)s It is tried again; the"
-                    " old key %(old)s… works meanwhile.",
+                    "The new API key could not be delivered: %(reason)s Odoo will try again. The"
+                    " current key %(old)s… keeps working.",
                     reason=reason,
                     old=self.old_key_id.prefix,
                 ),

@@ -19,10 +19,11 @@ class AuthIntegrationRotation(models.Model):
     _inherit = "auth.integration.rotation"
 
     late_callers = fields.Char(
-        "Old key still used from", compute="_compute_late_callers", compute_sudo=True
+        "Old Key Still Used From", compute="_compute_late_callers", compute_sudo=True
     )
     late_callers_notified_at = fields.Datetime(
-        readonly=True, help="When the owners were notified who still calls with the old key."
+        "Late Use Notified At",
+        readonly=True, help="When the owners were notified about calls with the old key."
     )
 
     @api.model
@@ -46,7 +47,7 @@ class AuthIntegrationRotation(models.Model):
             rotation._notify(
                 self.env._(
                     "The new API key %(new)s… was first used on %(first)s UTC from %(address)s."
-                    " The old key %(old)s… ends on %(end)s UTC.",
+                    " The old key %(old)s… expires on %(end)s UTC.",
                     new=rotation.new_key_id.prefix,
                     first=fields.Datetime.to_string(rotation.confirmed_at),
                     address=rotation.new_key_id.address_ids.sorted("first_seen")[:1].address or "?",
@@ -109,9 +110,9 @@ class AuthIntegrationRotation(models.Model):
         for rotation in rotations:
             rotation._notify(
                 self.env._(
-                    "The API key %(old)s… was replaced by %(new)s… and is still used from"
-                    " %(addresses)s. It ends on %(end)s UTC, and what still uses it is refused"
-                    " from then on: install the new key there too.",
+                    "The API key %(old)s… has been replaced but is still used from %(addresses)s."
+                    " Calls with it are rejected after %(end)s UTC. Install the new key %(new)s…"
+                    " there.",
                     old=rotation.old_key_id.prefix,
                     new=rotation.new_key_id.prefix,
                     addresses=rotation.late_callers,

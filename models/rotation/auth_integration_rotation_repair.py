@@ -72,5 +72,5 @@ class AuthIntegrationRotation(models.Model):
             return
         key._end(
             "superseded",
-            self.env._("Its sibling %s… was used", key.replaces_id.replaced_by_id.prefix),
+            self.env._("The alternative key %s… was used", key.replaces_id.replaced_by_id.prefix),
         )

@@ -61,7 +61,7 @@ class AuthThrottle(models.AbstractModel):
         user.with_context(lang=user.lang)._notify_security_setting_update(
             texts._("Many failed sign-in attempts on your account"),
             texts._(
-                "Somebody tried many wrong passwords for your account, from several addresses."
+                "Many wrong passwords were tried for your account, from several addresses."
                 " Sign-ins from addresses that you have not used in the last 30 days are paused"
                 " for up to %(minutes)s minutes. If you need to sign in from a new address now,"
                 " ask an administrator to unlock your account.",

@@ -47,7 +47,7 @@ class TestChangeAccess(IntegrationCommon):
         )
         dialog.action_change()
         self.assertEqual(self.key.access, "read_only")
-        self.assertEqual(self.key.access_summary, "Reads only")
+        self.assertEqual(self.key.access_summary, "Read only")
         self.assertIn("Suggested from its use", self.key.history)
 
     def test_a_list_is_suggested_when_something_was(self):
@@ -95,11 +95,11 @@ class TestChangeAccess(IntegrationCommon):
         self._use(READ, 3)
         self._use(CREATE, 1, 1)
         text = self._dialog().unused_rights
-        self.assertIn("Its user may delete Contact. The key has not done so.", text)
-        self.assertNotIn("may create Contact", text)
+        self.assertIn("The user can delete Contact. The key has not done so.", text)
+        self.assertNotIn("can create Contact", text)
         self.assertIn("other models", text)
         self._use(("res.partner", "unlink"), 1, 1)
-        self.assertNotIn("may delete Contact", self._dialog().unused_rights)
+        self.assertNotIn("can delete Contact", self._dialog().unused_rights)
 
     def test_report_mode_counts_and_is_enforced_with_one_click(self):
         self._dialog().write({"access": "listed", "access_mode": "report", "reason": "Try it"})
@@ -120,7 +120,7 @@ class TestChangeAccess(IntegrationCommon):
         self.assertEqual(sum(self.key.operation_ids.mapped("use_count")), 7)
 
     def test_words(self):
-        self.assertEqual(self.key.access_summary, "Everything its user may do")
+        self.assertEqual(self.key.access_summary, "All rights of the user")
         self.key.set_access("listed", operations=[READ], reason="x")
         self.assertEqual(self.key.access_summary, "1 operation")
         self.key.set_access(operations=[READ, CREATE, READ_COUNTRY], mode="report", reason="x")

@@ -29,7 +29,7 @@ class TestIssueAccess(IntegrationCommon):
         self.integration.policy_id.default_access = "read_only"
         form = self._form()
         self.assertEqual(form.access, "read_only")
-        self.assertEqual(self._issue_by(form).access_summary, "Reads only")
+        self.assertEqual(self._issue_by(form).access_summary, "Read only")
 
     def test_operations_are_listed(self):
         form = self._form()
@@ -66,8 +66,8 @@ class TestIssueAccess(IntegrationCommon):
         ended.revoke("x")
         sheet = self.integration.with_user(self.owner)._connection_sheet_values()
         self.assertEqual(
-            sheet["access"], [("Reads only", []), ("1 operation", ["res.partner.read"])]
+            sheet["access"], [("Read only", []), ("1 operation", ["res.partner.read"])]
         )
         page = self.env["ir.qweb"]._render("auth_integration.connection_sheet", sheet)
-        self.assertIn("Reads only", page)
+        self.assertIn("Read only", page)
         self.assertIn("res.partner.read", page)

@@ -29,7 +29,7 @@ class TestOperationNotAllowed(IntegrationCommon):
 
     def test_it_says_what_was_called(self):
         text = self._rejected().case_explanation
-        self.assertIn("called res.partner.create. It may do: 1 operation.", text)
+        self.assertIn("called res.partner.create. Its access: 1 operation.", text)
 
     def test_the_owner_allows_it(self):
         attempt = self._rejected(reader=self.owner)
@@ -41,7 +41,7 @@ class TestOperationNotAllowed(IntegrationCommon):
         self.assertIn("ref-operation_not_allowed", self.key.history)
         attempt.invalidate_recordset()
         self.assertNotIn("allow_operation", self._fixes(attempt))
-        self.assertIn("allowed since", attempt.case_explanation)
+        self.assertIn("is now allowed", attempt.case_explanation)
         with self.assertRaises(UserError):
             attempt.action_fix_allow_operation()
 

@@ -67,7 +67,7 @@ class TestDiagnosis(IntegrationCommon):
         """The breadcrumb has the integration's name already; many diagnoses of one tell apart."""
         self.diagnosis.requested_at = "2026-03-04 05:06:07"
         reader = self.diagnosis.with_context(tz="Asia/Tokyo", lang="en_US")
-        self.assertEqual(reader.display_name, "Diagnosis of 4 Mar 2026 14:06")
+        self.assertEqual(reader.display_name, "Diagnosis on 4 Mar 2026 14:06")
         self.assertEqual(self.env["auth.integration.diagnosis"].new().display_name, "New Diagnosis")
         found = self.env["auth.integration.diagnosis"].name_search(self.integration.name)
         self.assertIn(self.diagnosis.id, [id_ for id_, _name in found])
@@ -113,13 +113,13 @@ class TestDiagnosis(IntegrationCommon):
         self.assertIn(self.key.prefix, line.seen)
         self.key.unlink()
         line = self._assert_found("Keys", "failed", self.integration, "no_valid_key", "issue_key")
-        self.assertIn("no key was ever issued", line.seen)
+        self.assertIn("no key has been created", line.seen)
 
     def test_the_probe_is_no_key(self):
         self.env.cr.execute(
             "UPDATE auth_integration_key SET scope = %s WHERE id = %s", (probe.SCOPE, self.key.id)
         )
-        self.assertIn("no key was ever issued", self._lines()["Keys"].seen)
+        self.assertIn("no key has been created", self._lines()["Keys"].seen)
 
     def test_key_about_to_end(self):
         self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
@@ -180,7 +180,7 @@ class TestDiagnosis(IntegrationCommon):
         attempt = self._refused(cause="header_missing", **near)
         self.diagnosis.requested_by = self.system
         line = self._assert_found("Attempts", "warning", attempt, "header_missing")
-        self.assertIn("Nothing in the calls names Shop", line.seen)
+        self.assertIn("These calls do not name Shop", line.seen)
 
     def test_an_owner_hears_of_no_attempt_that_he_may_not_see(self):
         self.env["auth.integration.key.address"].create(
@@ -214,14 +214,14 @@ class TestDiagnosis(IntegrationCommon):
         action = self._line_to_fix("Keys").action_fix()
         self.assertEqual(action["context"]["default_integration_id"], self.integration.id)
         self.integration.with_user(self.owner).issue_key()
-        self.assertIn("Olivia Owner issued the API key", self._history())
+        self.assertIn("Olivia Owner created the API key", self._history())
 
     def test_rotate(self):
         self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
         action = self._line_to_fix("Key").action_fix()
         rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
         self.assertEqual(rotation.old_key_id, self.key)
-        told = f"Olivia Owner opened the rotation of the API key {self.key.prefix}"
+        told = f"Olivia Owner started the rotation of the API key {self.key.prefix}"
         self.assertEqual(self._history().count(told), 1)
         self._line_to_fix("Key").action_fix()
         self.assertEqual(self._history().count(told), 1, "it is open already")

@@ -395,7 +395,7 @@ class TestFinding(IntegrationCommon):
         action = self._finding("key_expiring", self.owner).action_rotate()
         rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
         self.assertEqual(rotation.old_key_id, self.key)
-        self.assertIn("Olivia Owner opened the rotation", self._history())
+        self.assertIn("Olivia Owner started the rotation", self._history())
         action = self._finding("key_dormant", self.owner).action_revoke()
         wizard = self.env[action["res_model"]].with_user(self.owner)
         wizard = wizard.with_context(**action["context"]).create({"reason": "not needed"})

@@ -52,7 +52,7 @@ class TestFindingAccess(IntegrationCommon):
     def test_a_key_that_only_reads(self):
         self._counted()
         finding = self._found(code="access_unused", key_id=self.key.id)
-        self.assertIn("and has only read data since", finding.message)
+        self.assertIn("but has only read data since", finding.message)
         self.assertEqual(self.integration.health, "ok", "it is for information")
         self.assertIn(finding, self._found(self.owner))
         self.assertEqual(finding.action_change_access()["res_model"], "auth.integration.access")
@@ -62,7 +62,7 @@ class TestFindingAccess(IntegrationCommon):
     def test_a_key_that_calls_few_operations(self):
         self._counted(written=self.now, operations=5)
         finding = self._found(code="access_unused", key_id=self.key.id)
-        self.assertIn("and has called only 5 operations since", finding.message)
+        self.assertIn("but has called only 5 operations since", finding.message)
         self._counted(written=self.now, operations=6)
         self.assertFalse(self._found(code="access_unused", key_id=self.key.id))
 
@@ -82,7 +82,7 @@ class TestFindingAccess(IntegrationCommon):
         finding = self._found(self.owner, integration_id=self.integration.id, code="rpc_sunset")
         self.assertRegex(
             finding.message,
-            r"^Shop still calls over XML-RPC or JSON-RPC, which Odoo 22 removes: an unnamed program"
+            r"^Shop still uses XML-RPC or JSON-RPC, which Odoo 22 removes: an unnamed system"
             r" \(last call on .+\) and erp/1 \(last call on .+\)\.$",
         )
         self.assertFalse(self._found(code="rpc_sunset_ready"))
@@ -93,7 +93,7 @@ class TestFindingAccess(IntegrationCommon):
         self._used(user=person, key=False)
         finding = self._found(code="rpc_sunset", user_id=person.id)
         self.assertFalse(finding.integration_id)
-        self.assertTrue(finding.message.startswith("person still calls"))
+        self.assertTrue(finding.message.startswith("person still uses"))
         self.assertFalse(self._found(self.owner, code="rpc_sunset", user_id=person.id))
         person.active = False
         self.assertFalse(self._found(code="rpc_sunset", user_id=person.id))
@@ -113,7 +113,7 @@ class TestFindingAccess(IntegrationCommon):
         )
         agents = {agent for (agent,) in self.env.cr.fetchall()}
         self.assertEqual(agents, {f"erp/{number}" for number in range(20)} | {COLLAPSED})
-        self.assertIn("and 18 more programs", self._found(code="rpc_sunset").message)
+        self.assertIn("and 18 more systems", self._found(code="rpc_sunset").message)
 
     def test_the_old_protocols_are_closed_when_they_are_no_longer_used(self):
         self._used(days=31)

@@ -213,7 +213,7 @@ class TestIncidentAlert(IncidentCommon):
             self._run()
         mail = self._mails(self.owner)
         self.assertIn("[fr_FR] Expired key", mail.subject)
-        self.assertIn("[fr_FR] Issue a new key", mail.body_html)
+        self.assertIn("[fr_FR] Create a key", mail.body_html)
 
     def test_a_mail_that_cannot_be_sent_is_a_finding_and_no_loop(self):
         self._fail("key_expired")

@@ -37,12 +37,12 @@ class TestIntegration(IntegrationCommon):
             with self.subTest(code=bad):
                 with self.assertRaises(ValidationError) as refused:
                     self._create_integration(bad, self.owner)
-                self.assertIn("small letters", str(refused.exception))
+                self.assertIn("lowercase letters", str(refused.exception))
                 with self.assertRaises(ValidationError):
                     self.integration.code = bad
         with self.assertRaises(ValidationError) as refused:
             self.integration.code = "Web Shop"
-        self.assertIn("Proposal: web_shop", str(refused.exception))
+        self.assertIn("Suggestion: web_shop", str(refused.exception))
         for none in (False, ""):
             with self.assertRaises(ValidationError):
                 self.integration.code = none
@@ -72,7 +72,7 @@ class TestIntegration(IntegrationCommon):
 
     def test_login_taken(self):
         new_test_user(self.env, "taken")
-        with self.assertRaisesRegex(UserError, "login taken exists already"):
+        with self.assertRaisesRegex(UserError, "login taken is already taken"):
             self._create_integration("taken", self.owner)
 
     def test_an_owner_is_needed(self):
@@ -107,7 +107,7 @@ class TestIntegration(IntegrationCommon):
         administrators = self.env.ref("base.group_system").all_user_ids - self.system
         administrators -= self.env.ref("base.user_root")
         administrators.group_ids = [Command.unlink(self.env.ref("base.group_system").id)]
-        with self.assertRaisesRegex(ValidationError, "last administrator"):
+        with self.assertRaisesRegex(ValidationError, "only administrator"):
             self._create_integration("taker", self.owner, user_id=self.system.id)
 
     def test_bad_network_is_refused_on_save(self):
@@ -116,7 +116,7 @@ class TestIntegration(IntegrationCommon):
             self.integration.allowed_networks = "10.0.0.5/8"
 
     def test_unknown_channel_is_refused_on_save(self):
-        with self.assertRaisesRegex(ValidationError, "Unknown channel soap"):
+        with self.assertRaisesRegex(ValidationError, "Unknown protocol soap"):
             self.integration.allowed_channels = "soap"
 
     def test_bad_notices_are_refused_on_save(self):
@@ -159,7 +159,7 @@ class TestIntegration(IntegrationCommon):
 
     def test_what_deletion_meets(self):
         """Neither an integration user nor a policy in use can be deleted; an owner can be."""
-        with self.assertRaisesRegex(UserError, "integration user of an integration"):
+        with self.assertRaisesRegex(UserError, "this is an integration user"):
             self.integration.user_id.unlink()
         with self.assertRaises(IntegrityError), mute_logger("odoo.sql_db"), self.cr.savepoint():
             self.integration.policy_id.unlink()

@@ -75,9 +75,9 @@ class TestProvision(IntegrationCommon):
 
     def test_all_or_nothing_and_says_what_is_wrong(self):
         for wrong, message in (
-            ({"owners": ["nobody"]}, "0 found for “nobody”"),
-            ({"policy": "None Such"}, "0 found for “None Such”"),
-            ({"groups": ["base.none_such"]}, "no group base.none_such"),
+            ({"owners": ["nobody"]}, "0 records match “nobody”"),
+            ({"policy": "None Such"}, "0 records match “None Such”"),
+            ({"groups": ["base.none_such"]}, "group base.none_such does not exist"),
             ({"colour": "red"}, "unknown colour"),
             ({"allowed_networks": ["300.1.1.1"]}, "networks"),
             ({"code": "shop"}, "twice"),

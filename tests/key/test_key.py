@@ -304,9 +304,9 @@ class TestKeyAccess(IntegrationCommon):
         self.assertEqual(
             keys.with_user(self.stranger).whoami()["prefix"], self.foreign_key.prefix
         )
-        with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
+        with self.assertRaisesRegex(UserError, "not authenticated with an API key"):
             keys.with_user(self.owner).whoami()
 
     def test_whoami_needs_a_key(self):
-        with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
+        with self.assertRaisesRegex(UserError, "not authenticated with an API key"):
             self.env["auth.integration.key"].with_user(self.owner).whoami()

@@ -423,4 +423,4 @@ class TestKeyRestored(KeyEndCommon):
             (self.key.id,),
         )
         self._assert_ended(self.key, self.secret, "revoked")
-        self.assertEqual(self.key.history.count("stays rejected"), 1)
+        self.assertEqual(self.key.history.count("still rejected"), 1)

@@ -43,7 +43,7 @@ class TestRotationReuse(RotationCommon):
     def _alerts(self):
         self.integration.invalidate_recordset()
         return self.integration.message_ids.filtered(
-            lambda m: "retired on" in (m.body or "") and m.notified_partner_ids
+            lambda m: "replaced API key" in (m.body or "") and m.notified_partner_ids
         )
 
     def test_late_caller(self):
@@ -51,7 +51,7 @@ class TestRotationReuse(RotationCommon):
         self._present(HOME)
         self._run()
         alert = self._alerts()
-        self.assertIn("still calls", alert.body)
+        self.assertIn("still used", alert.body)
         self.assertIn(HOME, alert.body)
         self.assertIn("3 times", alert.body)
         self.assertEqual(alert.notified_partner_ids, self.owner.partner_id)

@@ -106,7 +106,7 @@ class TestRotationSelfService(SelfServiceCommon):
         first = self._key_of(self._rotate())
         second = self._key_of(self._rotate())
         self.assertEqual((first.state, second.state), ("pending", "pending"))
-        self.assertIn("two parties", self.integration.message_ids[0].body)
+        self.assertIn("two systems", self.integration.message_ids[0].body)
         self._use(second)
         self.assertEqual((first.state, second.state), ("superseded", "active"))
 
@@ -128,7 +128,7 @@ class TestRotationSelfService(SelfServiceCommon):
     def test_call_without_a_key(self):
         """A session or a password says nothing of which key to replace."""
         self._set_due_in(self.key, 20)
-        with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
+        with self.assertRaisesRegex(UserError, "not authenticated with an API key"):
             self.keys.with_user(self.owner).rotate()
 
     def test_key_of_another_call(self):
@@ -139,7 +139,7 @@ class TestRotationSelfService(SelfServiceCommon):
             request_state.current().authenticated_key = AuthenticatedKey(
                 dbname, uid, self.key.id, "json2", HOME, True
             )
-            with self.assertRaisesRegex(UserError, "not authenticated by an API key"):
+            with self.assertRaisesRegex(UserError, "not authenticated with an API key"):
                 self.keys.with_user(user).sudo(False).rotate()
 
     def test_personal_key(self):
@@ -149,7 +149,7 @@ class TestRotationSelfService(SelfServiceCommon):
             ._generate(None, "mine", self.now + timedelta(days=1))
         )
         personal = self.keys.search([("prefix", "=", secret[:8])])
-        self._assert_refused("belongs to a person", key=personal)
+        self._assert_refused("is a personal key", key=personal)
 
     def test_policy_that_does_not_say_so(self):
         """Where people hand keys over, a stolen key cannot do it for them."""
@@ -161,7 +161,7 @@ class TestRotationSelfService(SelfServiceCommon):
     def test_key_that_is_not_due(self):
         """A thief cannot make keys whenever he likes; *Rotate now* is a person's decision."""
         self._set_due_in(self.key, 40)
-        self._assert_refused("not due")
+        self._assert_refused("too early")
         self.key.with_user(self.owner).action_rotate_now()
         self._rotate()
 
@@ -170,7 +170,7 @@ class TestRotationSelfService(SelfServiceCommon):
         self._set_due_in(self.key, 20)
         new = self._key_of(self._rotate())
         self._use(new)
-        self._assert_refused("retiring")
+        self._assert_refused("Being Replaced")
         self.assertEqual(self.key.state, "retiring")
 
     def test_unknown_address(self):
@@ -381,7 +381,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
         integration = self.integration.with_user(self.owner)
         for missing in ("", "no Fernet key"):
             with self._with_secret_key(missing), self.assertRaisesRegex(
-                UserError, r"set it on every Odoo server, as secret_key in .* odoo\.conf"
+                UserError, r"set it on every Odoo server: secret_key in .* odoo\.conf"
             ):
                 integration.action_new_webhook_secret()
         with self._with_secret_key():

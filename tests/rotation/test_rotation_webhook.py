@@ -177,7 +177,7 @@ class TestRotationWebhook(RotationCommon):
         self.endpoint.act = hang_up
         rotation = self._due()
         self.assertEqual((rotation.state, self._new_keys().state), ("delivering", "pending"))
-        self.assertIn("No answer", rotation.last_error)
+        self.assertIn("No response", rotation.last_error)
         self.endpoint.act, self.endpoint.status = None, 503
         self._again()
         self.assertEqual(rotation.state, "delivering")
@@ -211,7 +211,7 @@ class TestRotationWebhook(RotationCommon):
                 self._due() if not self._rotation() else self._again()
                 rotation = self._rotation()
                 self.assertEqual(rotation.state, "delivering")
-                self.assertIn("No answer", rotation.last_error)
+                self.assertIn("No response", rotation.last_error)
         self.assertEqual(set(self._new_keys().mapped("state")), {"pending"})
 
     def test_no_time_to_send(self):

@@ -106,7 +106,7 @@ class TestScreens(IntegrationCommon):
 
     def test_the_card_says_that_keys_are_refused(self):
         arch = self.env["auth.integration"].get_view(view_type="kanban")["arch"]
-        [refused] = etree.fromstring(arch).xpath("//span[contains(., 'refused')]")
+        [refused] = etree.fromstring(arch).xpath("//span[contains(., 'rejected')]")
         self.assertIn("user_active", refused.get("t-elif"))
         following = [node.get("t-elif") or "else" for node in refused.itersiblings()]
         self.assertIn("else", following, "only then it counts live keys")

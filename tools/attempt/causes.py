@@ -28,8 +28,8 @@ class Cause:
 
     :ivar code: stable name, stored in ``auth.attempt.cause``
     :ivar title: a few words, for lists
-    :ivar explanation: what Odoo saw, in one or two sentences
-    :ivar remedy: what to do next and where in Odoo, in one or two sentences
+    :ivar explanation: what Odoo saw, in a few short sentences
+    :ivar remedy: what to do next and where in Odoo, in a few short sentences
     :ivar severity: ``info`` (usually harmless), ``warning`` (the caller fails until somebody acts)
         or ``critical`` (a working integration has stopped, or a credential is in wrong hands)
     :ivar counts: whether the attempt may be a guess, and so counts towards a limit. Refusals of a
@@ -52,59 +52,59 @@ _BEFORE_SECRET = (
         code="database_unknown",
         title=_lt("Unknown database"),
         explanation=_lt(
-            "The caller named a database that this server does not serve. "
-            "No user and no key was checked."
+            "The call requested a database that does not exist on this server. No user or key was "
+            "checked."
         ),
         remedy=_lt(
-            "Compare the database name in the external system, letter by letter, with the one on "
-            "the integration's Connection Sheet, and look at the server's database filter."
+            "Compare the database name in the external system with the one on the Connection "
+            "Sheet of the integration. Also check the server's database filter."
         ),
     ),
     Cause(
         code="endpoint_unknown",
         title=_lt("Unknown endpoint"),
         explanation=_lt(
-            "The address called lies under an API of Odoo, but nothing answers at that path."
+            "The URL starts like an Odoo API, but its path does not exist."
         ),
         remedy=_lt(
             "Correct the URL in the external system: /xmlrpc/2/common and /xmlrpc/2/object, "
-            "/jsonrpc, or /json/2/<model>/<method>. The integration's Connection Sheet lists them."
+            "/jsonrpc, or /json/2/<model>/<method>. The Connection Sheet of the integration lists "
+            "them."
         ),
     ),
     Cause(
         code="malformed_request",
         title=_lt("Malformed request"),
         explanation=_lt(
-            "The call could not be read as an authentication: a value has the wrong type, "
-            "or the service has no method of that name."
+            "The call could not be read. A value has the wrong type, or the service has no method "
+            "with this name."
         ),
         remedy=_lt(
-            "Have the developer of the external system check the order and the types of the "
-            "arguments: database, user id as a number, secret as text, then model and method."
+            "Ask the developer of the external system to check the order and types of the "
+            "arguments: database, user ID as a number, secret as text, then model and method."
         ),
     ),
     Cause(
         code="authenticate_skipped",
-        title=_lt("Called without a user id"),
+        title=_lt("Missing user ID"),
         explanation=_lt(
-            "The call carried no user id (False, None or 0). Usually the answer of "
+            "The call had no valid user ID (False, None or 0). Usually, the result of "
             "authenticate was not checked before it was used."
         ),
         remedy=_lt(
-            "Look in Integrations ▸ Attempts for the failed authenticate just before "
-            "this one and solve that cause. The client should stop when authenticate answers False."
+            "Find the failed authenticate call just before this one in Integrations ▸ Attempts "
+            "and fix its cause. The external system should stop when authenticate returns False."
         ),
     ),
     Cause(
         code="header_missing",
         title=_lt("Authorization header missing"),
         explanation=_lt(
-            "The route asks for a key in the Authorization header, and the request reached "
-            "Odoo without that header."
+            "This route needs a key in the Authorization header, but the header did not reach Odoo."
         ),
         remedy=_lt(
-            "Have the external system send 'Authorization: Bearer <key>'. If it does, look for a "
-            "proxy or a redirect on the way that removes the header."
+            "Configure the external system to send 'Authorization: Bearer <key>'. If it already "
+            "does, check for a proxy or redirect that removes the header."
         ),
         severity="info",
     ),
@@ -112,17 +112,18 @@ _BEFORE_SECRET = (
         code="header_malformed",
         title=_lt("Authorization header malformed"),
         explanation=_lt(
-            "The request has an Authorization header, but not of the form 'Bearer <key>': "
-            "another scheme such as Basic, or no key after it."
+            "The Authorization header does not have the form 'Bearer <key>'. It has another "
+            "scheme, such as Basic, or no key."
         ),
         remedy=_lt(
-            "Have the external system send the word Bearer, one space and the key, without quotes."
+            "Configure the external system to send the word Bearer, one space and the key, "
+            "without quotes."
         ),
     ),
     Cause(
         code="login_missing",
         title=_lt("Login missing"),
-        explanation=_lt("The caller sent an empty login."),
+        explanation=_lt("The call had an empty login."),
         remedy=_lt(
             "Enter the login of the integration user in the external system. It is shown on the "
             "integration in Integrations ▸ Overview."
@@ -132,35 +133,35 @@ _BEFORE_SECRET = (
         code="secret_missing",
         title=_lt("Key or password missing"),
         explanation=_lt(
-            "The caller sent an empty key or password. Often a setting or an environment variable "
-            "of the external system is not filled in."
+            "The call had an empty key or password. Often, a setting or environment variable of "
+            "the external system is missing."
         ),
         remedy=_lt(
-            "Enter the key in the external system. If nobody has it any more, replace it in "
-            "Integrations ▸ Keys: Odoo cannot show it again."
+            "Enter the key in the external system. If the key was lost, rotate it in Integrations "
+            "▸ Keys. Odoo cannot show it again."
         ),
         fixes=("issue_key",),
     ),
     Cause(
         code="user_unknown",
         title=_lt("Unknown user"),
-        explanation=_lt("No user of this database has the login or the user id that was sent."),
+        explanation=_lt("No user in this database has this login or user ID."),
         remedy=_lt(
             "Compare the login in the external system with the integration user in Integrations ▸ "
-            "Overview; the attempt names the most similar login. Check that the "
-            "right database is called."
+            "Overview. The attempt shows the most similar login. Also check that the correct "
+            "database is called."
         ),
         counts=True,
     ),
     Cause(
         code="user_archived",
-        title=_lt("User archived"),
+        title=_lt("Archived user"),
         explanation=_lt(
-            "The user exists and is archived. None of its keys and passwords is accepted."
+            "The user is archived. All its keys and passwords are rejected."
         ),
         remedy=_lt(
-            "If the integration is still needed, restore its user: on the integration, or in "
-            "Settings ▸ Users & Companies ▸ Users. Else switch the external system off."
+            "If the integration is still needed, restore its user in Settings ▸ Users & Companies "
+            "▸ Users. Otherwise, turn off the external system."
         ),
         severity="critical",
         fixes=("restore_user",),
@@ -171,25 +172,25 @@ _BEFORE_SECRET = (
 _PASSWORD = (
     Cause(
         code="interactive_not_allowed",
-        title=_lt("Interactive login not allowed"),
+        title=_lt("Web login not allowed"),
         explanation=_lt(
-            "Somebody tried to log in at the web page as the integration user of an integration. "
-            "Such users are for API calls only."
+            "Someone tried to sign in at the web login as an integration user. Integration users "
+            "can only make API calls."
         ),
         remedy=_lt(
-            "Log in with a personal user. If a program must use the web login, give it a user of "
-            "its own that is not the integration user of an integration."
+            "Sign in with a personal user. If the external system must use the web login, create "
+            "a separate user for it."
         ),
     ),
     Cause(
         code="password_not_allowed",
         title=_lt("Password instead of a key"),
         explanation=_lt(
-            "This user is accepted with an API key only, and what was sent is not a key."
+            "This user can only sign in with an API key, but the call did not have one."
         ),
         remedy=_lt(
-            "Put an API key where the external system has the password. Issue one on the "
-            "integration in Integrations ▸ Overview."
+            "Create an API key in Integrations ▸ Overview and enter it in the external system "
+            "instead of the password."
         ),
         counts=True,
         fixes=("issue_key",),
@@ -198,12 +199,12 @@ _PASSWORD = (
         code="password_wrong",
         title=_lt("Wrong password"),
         explanation=_lt(
-            "The user exists and is active, but the password is not the right one. Usually it was "
-            "changed in Odoo and not in the external system."
+            "The password of this active user is wrong. Usually, it was changed in Odoo but not "
+            "in the external system."
         ),
         remedy=_lt(
-            "Give the external system an API key instead, which no change of password breaks: "
-            "Integrations ▸ Overview. Else enter the new password there."
+            "Use an API key instead: Integrations ▸ Overview. API keys keep working when the "
+            "password changes. Otherwise, enter the new password in the external system."
         ),
         counts=True,
         fixes=("issue_key",),
@@ -212,13 +213,12 @@ _PASSWORD = (
         code="cooldown",
         title=_lt("Paused by Odoo's login limit"),
         explanation=_lt(
-            "Too many logins failed from this address, so Odoo refuses every login from it for "
-            "a while, even with the right password."
+            "Too many logins failed from this address. Odoo rejects all logins from it for a "
+            "while, even with the correct password."
         ),
         remedy=_lt(
-            "Solve the failures before this one in Integrations ▸ Attempts, then wait. "
-            "The parameters base.login_cooldown_after and base.login_cooldown_duration set "
-            "the limit."
+            "Fix the earlier failures in Integrations ▸ Attempts, then wait. The parameters "
+            "base.login_cooldown_after and base.login_cooldown_duration set the limit."
         ),
     ),
     Cause(
@@ -226,23 +226,23 @@ _PASSWORD = (
         title=_lt("Too many wrong passwords"),
         explanation=_lt(
             "Too many attempts failed in a short time, for this login or from this address. "
-            "Further ones are rejected for a while without looking at the password."
+            "Further attempts are rejected for a while without checking the password."
         ),
         remedy=_lt(
-            "Correct the password in the external system, or give it an API key: keys are never "
-            "limited. The pause ends by itself; an administrator can end it with Unlock on the "
-            "user's form."
+            "Correct the password in the external system, or use an API key: keys are never "
+            "limited. The pause is temporary. An administrator can lift it with Unlock User on "
+            "the user's form."
         ),
     ),
     Cause(
         code="internal_error",
-        title=_lt("Error in the server"),
+        title=_lt("Server error"),
         explanation=_lt(
-            "An error in the server prevented the check. It says nothing about the key or password."
+            "A server error prevented the check. The key or password may be correct."
         ),
         remedy=_lt(
             "Find the reference of this attempt in the server log and send the lines around it to "
-            "whoever runs the server. Do not replace the key for this."
+            "your server administrator. Do not replace the key."
         ),
         severity="critical",
     ),
@@ -254,24 +254,24 @@ _KEY = (
         code="key_unknown",
         title=_lt("Unknown key"),
         explanation=_lt(
-            "What was sent has the shape of an API key, but no key matches it, also none that has "
-            "ended. It was mistyped, cut off, or belongs to another database."
+            "This looks like an API key but matches no current or past key. It was mistyped, cut "
+            "off, or belongs to another database."
         ),
         remedy=_lt(
-            "Compare the first 8 characters in the external system with Integrations ▸ "
-            "Keys and check the database. If they differ, issue a new key."
+            "Compare the first 8 characters in the external system with Integrations ▸ Keys and "
+            "check the database. If they differ, create a new key."
         ),
         counts=True,
         fixes=("issue_key",),
     ),
     Cause(
         code="key_wrong_scope",
-        title=_lt("Key of another scope"),
+        title=_lt("Key not valid for API calls"),
         explanation=_lt(
-            "The key is right, but it was made for another purpose and does not cover API calls."
+            "The key is valid, but its scope does not cover API calls."
         ),
         remedy=_lt(
-            "Issue a key on the integration in Integrations ▸ Overview and use it here."
+            "Create a key in Integrations ▸ Overview and install it in the external system."
         ),
         fixes=("issue_key",),
     ),
@@ -279,12 +279,11 @@ _KEY = (
         code="key_user_mismatch",
         title=_lt("Key of another user"),
         explanation=_lt(
-            "The key is right, but it belongs to another user than the login or user id "
-            "sent with it."
+            "The key is valid but belongs to another user than the login or user ID in the call."
         ),
         remedy=_lt(
-            "Look the key up in Integrations ▸ Keys and set its login in the external "
-            "system, or use a key of the user that is named there."
+            "Find the key in Integrations ▸ Keys and enter its login in the external system. Or "
+            "use a key of the user shown there."
         ),
         fixes=("issue_key",),
     ),
@@ -292,26 +291,26 @@ _KEY = (
         code="key_revoked",
         title=_lt("Revoked key"),
         explanation=_lt(
-            "The key was right once and has been revoked or removed since. Either the external "
-            "system was forgotten, or somebody else has the key."
+            "The key has been revoked or removed. The external system still uses it, or someone "
+            "else has it."
         ),
         remedy=_lt(
-            "Check the address of the attempt. If it is your external system, issue a new key on "
-            "the integration in Integrations ▸ Overview; else find out how the key got there."
+            "Check the address of the attempt. If it belongs to your external system, create a "
+            "new key in Integrations ▸ Overview. If not, find out who has the key."
         ),
         severity="critical",
         fixes=("issue_key",),
     ),
     Cause(
         code="key_superseded",
-        title=_lt("Key replaced by a newer one"),
+        title=_lt("Replaced key"),
         explanation=_lt(
-            "The key was retired by a rotation and its overlap is over. A part of the external "
-            "system still uses the old key, or somebody else has it."
+            "The key was replaced by a rotation, and its overlap is over. Part of the external "
+            "system still uses it, or someone else has it."
         ),
         remedy=_lt(
-            "Put the new key wherever the old one is still set. Integrations ▸ "
-            "Rotations shows when it was handed over, and the attempt shows the caller's address."
+            "Install the new key everywhere the old one is still used. Integrations ▸ Rotations "
+            "shows when it was delivered. The attempt shows the address of the call."
         ),
         severity="critical",
         fixes=("view_rotation", "issue_key"),
@@ -319,11 +318,10 @@ _KEY = (
     Cause(
         code="key_expired",
         title=_lt("Expired key"),
-        explanation=_lt("The key is right, but its end has passed."),
+        explanation=_lt("The key is valid but has expired."),
         remedy=_lt(
-            "Issue a new key on the integration in Integrations ▸ Overview and put it in the "
-            "external system. A policy with automatic rotation prevents this: "
-            "Integrations ▸ Policies."
+            "Create a key in Integrations ▸ Overview and install it in the external system. To "
+            "prevent this, use a policy with automatic rotation: Integrations ▸ Policies."
         ),
         severity="critical",
         fixes=("issue_key",),
@@ -332,12 +330,12 @@ _KEY = (
         code="address_not_allowed",
         title=_lt("Address not allowed"),
         explanation=_lt(
-            "The key is right, but the call came from an address outside the allowed networks of "
-            "the integration. Behind a proxy, Odoo may see the address of the proxy."
+            "The key is valid, but the address is not in the allowed networks. Behind a proxy, "
+            "Odoo may see the proxy's address."
         ),
         remedy=_lt(
-            "If the address is yours, add it to the allowed networks of the integration in "
-            "Integrations ▸ Overview. If not, replace the key: somebody else has it."
+            "If the address belongs to your system, add it to the allowed networks in "
+            "Integrations ▸ Overview. If not, replace the key: someone else has it."
         ),
         severity="critical",
         fixes=("add_network", "rotate"),
@@ -346,24 +344,24 @@ _KEY = (
         code="channel_not_allowed",
         title=_lt("Protocol not allowed"),
         explanation=_lt(
-            "The key is right, but the integration may not use this protocol, for instance "
-            "XML-RPC where only JSON-2 is allowed."
+            "The key is valid, but the integration does not allow this protocol. For example, it "
+            "allows only JSON-2 but the call used XML-RPC."
         ),
         remedy=_lt(
-            "Have the external system use an allowed protocol, or add this one to the allowed "
-            "channels of the integration in Integrations ▸ Overview."
+            "Use an allowed protocol in the external system, or allow this one for the "
+            "integration in Integrations ▸ Overview."
         ),
     ),
     Cause(
         code="session_expired",
-        title=_lt("Session ended"),
+        title=_lt("Session expired"),
         explanation=_lt(
-            "An API call used a session that has ended: it timed out, was logged out, or the "
-            "password of its user changed."
+            "The session of this API call has expired. It timed out, was logged out, or the "
+            "user's password changed."
         ),
         remedy=_lt(
-            "The client has to authenticate again when its session ends. Better, let it call "
-            "/json/2 with an API key of an integration, which needs no session."
+            "The external system must authenticate again when its session expires. Or call "
+            "/json/2 with an API key, which needs no session."
         ),
         severity="info",
     ),
@@ -371,36 +369,35 @@ _KEY = (
         code="session_mismatch",
         title=_lt("Session of another user"),
         explanation=_lt(
-            "The key is right, but the same request carries the session cookie of another user, "
-            "and Odoo refuses to mix the two."
+            "The key is valid, but the call also had the session cookie of another user. Odoo "
+            "does not accept both."
         ),
         remedy=_lt(
-            "Have the client send the key without any cookie. When programs share a cookie "
-            "store, separate them."
+            "Configure the external system to send the key without cookies. If several systems "
+            "share a cookie store, separate them."
         ),
     ),
     Cause(
         code="second_factor_wrong",
         title=_lt("Wrong second factor"),
         explanation=_lt(
-            "The code of the second factor was wrong. The first factor had been accepted before."
+            "The password was correct, but the second-factor code was wrong."
         ),
         remedy=_lt(
-            "Check the clock of the device that makes the codes. A program should use the API key "
-            "of an integration, which asks for no code."
+            "Check the clock of the device that shows the codes. External systems should use the "
+            "API key of an integration, which needs no code."
         ),
         counts=True,
     ),
     Cause(
         code="second_factor_replayed",
-        title=_lt("Second factor used twice"),
+        title=_lt("Second-factor code used twice"),
         explanation=_lt(
-            "The code of the second factor was right, but it had been used already. Each code is "
-            "accepted once."
+            "The second-factor code was correct but had already been used. Each code is valid once."
         ),
         remedy=_lt(
-            "Wait for the next code. If nobody of yours tried twice, somebody may have seen the "
-            "code: replace the key or password and look at Integrations ▸ Attempts."
+            "Wait for the next code. If you did not try twice, the code may have been "
+            "intercepted: replace the key or password and check Integrations ▸ Attempts."
         ),
         severity="critical",
         counts=True,
@@ -409,39 +406,39 @@ _KEY = (
         code="webhook_unknown",
         title=_lt("Unknown webhook"),
         explanation=_lt(
-            "The address called is that of a webhook, but no automation rule answers to it: it was "
-            "mistyped, removed, archived, or its address was renewed."
+            "The URL belongs to a webhook, but no automation rule uses it. It was mistyped, or "
+            "the rule was deleted, archived or given a new URL."
         ),
         remedy=_lt(
-            "Copy the address again from the rule in Settings ▸ Technical ▸ Automation Rules into "
-            "the external system."
+            "Copy the URL again from the rule in Settings ▸ Technical ▸ Automation Rules to the "
+            "external system."
         ),
         counts=True,
     ),
     Cause(
         code="provider_error",
-        title=_lt("Refused by the login provider"),
+        title=_lt("Rejected by the login provider"),
         explanation=_lt(
-            "The outside service that checks this login (OAuth or LDAP) refused it or could not be "
-            "reached. A good API key was refused by another installed module that checks keys too."
+            "The OAuth or LDAP service rejected this login or could not be reached. If a valid "
+            "API key was rejected, another installed app that verifies keys rejected it."
         ),
         remedy=_lt(
-            "Check the provider in Settings ▸ General Settings ▸ Integrations and its own log, and "
-            "for a refused key the modules that check keys. The API key of an integration depends "
-            "on no provider."
+            "Check the provider in Settings ▸ General Settings ▸ Integrations and its log. If a "
+            "key was rejected, check the apps that verify keys. API keys of integrations do not "
+            "depend on a provider."
         ),
     ),
     Cause(
         code="operation_not_allowed",
         title=_lt("Operation not allowed"),
         explanation=_lt(
-            "The key is valid, but its access does not cover this call: it may only read, or only "
-            "call the operations on its list."
+            "The key is valid, but its access does not cover this call. It can only read data, or "
+            "only call the operations on its list."
         ),
         remedy=_lt(
-            "If the external system needs this call, an owner or an administrator of integrations "
-            "allows it under Change Access on the key. If not, correct the external system, or "
-            "rotate the key if somebody else may have it."
+            "If the external system needs this call, an owner or administrator can allow it with "
+            "Change Access. If not, correct the external system. Rotate the key if someone else "
+            "may have it."
         ),
         fixes=("allow_operation", "change_access", "rotate"),
     ),

@@ -100,8 +100,8 @@ KINDS = (
         code="archived_user_live_key",
         number=1,
         severity="critical",
-        title=_lt("Archived user holds a live key"),
-        message=_lt("%(login)s is archived, yet the key %(prefix)s… has not ended."),
+        title=_lt("Archived user has an active key"),
+        message=_lt("%(login)s is archived but still has an active key (%(prefix)s…)."),
         remedy=_lt("Restore the user, or revoke the key if it is no longer needed."),
         sql=_key_sql(
             "u.write_date",
@@ -113,9 +113,11 @@ KINDS = (
         code="archived_user_still_called",
         number=2,
         severity="critical",
-        title=_lt("Archived user is still called"),
-        message=_lt("A system still calls as %(login)s, which is archived. Last: %(since)s."),
-        remedy=_lt("Restore the user, or switch the calling system off."),
+        title=_lt("Archived user still in use"),
+        message=_lt(
+            "An external system still calls as %(login)s, an archived user. Last call: %(since)s."
+        ),
+        remedy=_lt("Restore the user, or turn off the external system."),
         sql=f"""
             SELECT u.id AS record_id, i.id AS integration_id, NULL::integer AS key_id,
                    u.id AS user_id, called.since
@@ -136,7 +138,7 @@ KINDS = (
         severity="warning",
         title=_lt("Key expired"),
         message=_lt("The key %(prefix)s… of %(login)s expired on %(since)s."),
-        remedy=_lt("Issue a new key and install it in the external system."),
+        remedy=_lt("Create a new key and install it in the external system."),
         sql=_key_sql(
             "k.ends_at",
             """
@@ -153,12 +155,12 @@ KINDS = (
         code="key_expired_still_used",
         number=4,
         severity="critical",
-        title=_lt("Ended key still used"),
+        title=_lt("Inactive key still used"),
         message=_lt(
-            "A system still calls with the key %(prefix)s… of %(login)s, which has ended."
-            " Last: %(since)s."
+            "An external system still uses the key %(prefix)s… of %(login)s, which no longer"
+            " works. Last call: %(since)s."
         ),
-        remedy=_lt("Install the integration's present key in the calling system."),
+        remedy=_lt("Install the current key of the integration in the external system."),
         sql=f"""
             SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, used.since
             FROM (
@@ -185,7 +187,10 @@ KINDS = (
             "The key %(prefix)s… of %(login)s should be replaced by %(since)s. It expires on"
             " %(expires)s."
         ),
-        remedy=_lt("Rotate it, or continue its rotation. The old key keeps working meanwhile."),
+        remedy=_lt(
+            "Rotate the key, or continue its rotation. The current key keeps working until the new"
+            " one is in use."
+        ),
         sql=_key_sql(
             "k.replace_by",
             f"""
@@ -228,8 +233,8 @@ KINDS = (
         number=7,
         severity="warning",
         title=_lt("Owner archived"),
-        message=_lt("Every owner of %(integration)s is archived."),
-        remedy=_lt("Name an owner who will be told before a key ends."),
+        message=_lt("All owners of %(integration)s are archived."),
+        remedy=_lt("Add an owner. Owners are notified before a key expires."),
         sql=_integration_sql(
             "i.write_date",
             """
@@ -247,8 +252,8 @@ KINDS = (
         number=8,
         severity="warning",
         title=_lt("Owner missing"),
-        message=_lt("Nobody owns %(integration)s."),
-        remedy=_lt("Name an owner who will be told before a key ends."),
+        message=_lt("%(integration)s has no owner."),
+        remedy=_lt("Add an owner. Owners are notified before a key expires."),
         sql=_integration_sql(
             "i.write_date",
             """
@@ -261,9 +266,9 @@ KINDS = (
         code="key_no_expiry",
         number=9,
         severity="warning",
-        title=_lt("Key without an end"),
-        message=_lt("The key %(prefix)s… of %(login)s never ends."),
-        remedy=_lt("Replace it by a key with an end, or by an integration of its own."),
+        title=_lt("Key never expires"),
+        message=_lt("The key %(prefix)s… of %(login)s never expires."),
+        remedy=_lt("Replace it with a key that expires, or convert it to an integration."),
         sql=_key_sql(
             "k.issued_at",
             f"WHERE k.ends_at IS NULL AND k.state IN {LIVE}",
@@ -273,9 +278,9 @@ KINDS = (
         code="key_dormant",
         number=10,
         severity="info",
-        title=_lt("Key not used"),
+        title=_lt("Unused key"),
         message=_lt("The key %(prefix)s… of %(login)s has not been used since %(since)s."),
-        remedy=_lt("Revoke it if nothing needs it any more: every live key can leak."),
+        remedy=_lt("Revoke the key if it is no longer needed."),
         sql=_key_sql(
             "COALESCE(k.last_used_at, k.issued_at)",
             f"""
@@ -295,7 +300,8 @@ KINDS = (
             "The key %(prefix)s… of %(login)s was used from more than five addresses in a week."
         ),
         remedy=_lt(
-            "See its addresses. If one is not yours, revoke the key; else set allowed networks."
+            "Check its addresses. If you do not recognize one, revoke the key. Otherwise, set"
+            " allowed networks."
         ),
         sql=f"""
             SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, seen.since
@@ -314,7 +320,7 @@ KINDS = (
         title=_lt("Administration rights"),
         message=_lt("The integration user of %(integration)s, %(login)s, has administration"
                     " rights."),
-        remedy=_lt("Give it only the groups that the external system needs."),
+        remedy=_lt("Remove the groups that the external system does not need."),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
                    NULL::timestamp AS since
@@ -336,7 +342,7 @@ KINDS = (
         severity="info",
         title=_lt("Password set"),
         message=_lt("%(login)s, the integration user of %(integration)s, has a password."),
-        remedy=_lt("It opens nothing while this add-on is installed. Remove it all the same."),
+        remedy=_lt("This password cannot be used to sign in. Remove it to avoid confusion."),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
                    NULL::timestamp AS since
@@ -348,13 +354,12 @@ KINDS = (
         code="personal_account_used",
         number=14,
         severity="info",
-        title=_lt("Personal account used by a system"),
+        title=_lt("Personal account used by an external system"),
         message=_lt(
-            "A system calls with the personal key %(prefix)s… of %(login)s. It stops when that"
-            " person leaves."
+            "An external system uses the personal key %(prefix)s… of %(login)s. It stops working"
+            " if this user is archived."
         ),
-        remedy=_lt("Make an integration with an integration user of its own, and give it that key's"
-                   " work."),
+        remedy=_lt("Convert this key to an integration with its own integration user."),
         sql=_key_sql(
             "k.last_used_at",
             f"""
@@ -368,8 +373,10 @@ KINDS = (
         number=15,
         severity="critical",
         title=_lt("Failing now"),
-        message=_lt("Calls from %(integration)s have been rejected since %(since)s: %(cause)s."),
-        remedy=_lt("Open the attempts. The latest one names the cause and what to do."),
+        message=_lt(
+            "Every call from %(integration)s has been rejected since %(since)s: %(cause)s."
+        ),
+        remedy=_lt("Open the attempts. The latest one shows the cause and what to do."),
         # What the job for incidents has not looked at yet is looked at here.
         sql=f"""
             SELECT DISTINCT ON (i.id)
@@ -402,10 +409,10 @@ KINDS = (
         severity="warning",
         title=_lt("Rotation overdue"),
         message=_lt(
-            "The key %(prefix)s… of %(integration)s has been due for rotation for over a day, and"
-            " no rotation was opened."
+            "The rotation of the key %(prefix)s… of %(integration)s should have started more than"
+            " a day ago."
         ),
-        remedy=_lt("Rotate it now, and see whether the scheduled action and the window are right."),
+        remedy=_lt("Rotate the key now. Check the scheduled action and the rotation window."),
         sql=_key_sql(
             "k.replace_by",
             f"""
@@ -426,12 +433,12 @@ KINDS = (
         severity="warning",
         title=_lt("Rotation stuck"),
         message=_lt(
-            "The rotation of the key %(prefix)s… of %(integration)s does not go on: the new key"
-            " was not taken over."
+            "The rotation of the key %(prefix)s… of %(integration)s is waiting: the new key has"
+            " not been used."
         ),
         remedy=_lt(
-            "See its rotation for what it waits for, and have the new key installed before the old"
-            " one ends on %(since)s."
+            "Open the rotation to see what is pending. Install the new key before the old one"
+            " expires on %(since)s."
         ),
         sql=_key_sql(
             "k.ends_at",
@@ -448,9 +455,9 @@ KINDS = (
         code="cron_disabled",
         number=18,
         severity="critical",
-        title=_lt("Scheduled action switched off"),
-        message=_lt("A scheduled action that rotates keys or watches over them is switched off."),
-        remedy=_lt("Switch it on under Settings ▸ Technical ▸ Scheduled Actions."),
+        title=_lt("Scheduled action turned off"),
+        message=_lt("A scheduled action that rotates or monitors keys is turned off."),
+        remedy=_lt("Turn it on in Settings ▸ Technical ▸ Scheduled Actions."),
         sql=f"""
             {_SERVER} FROM ir_cron c
             JOIN ir_model_data d ON d.model = 'ir.cron' AND d.res_id = c.id
@@ -463,12 +470,11 @@ KINDS = (
         severity="warning",
         title=_lt("No encryption key"),
         message=_lt(
-            "A secret must be kept readable, to sign deliveries or to check a second factor, and"
-            " the server has no key to encrypt it with."
+            "Webhook signing and second factors need an encryption key, but none is configured."
         ),
         remedy=_lt(
-            "Set secret_key in a section [auth_integration] of the server's configuration file, and"
-            " restart it. The README says how to make one."
+            "Set secret_key in the section [auth_integration] of the server's configuration file"
+            " and restart the server. The README explains how to create one."
         ),
         sql=f"""
             {_SERVER} FROM ir_config_parameter c
@@ -484,11 +490,11 @@ KINDS = (
         severity="warning",
         title=_lt("Proxy mode is off"),
         message=_lt(
-            "Calls arrive through a proxy, and proxy_mode is off: every caller has the proxy's"
-            " address, and no network rule can tell them apart."
+            "Calls arrive through a proxy, but proxy_mode is off. Every call has the proxy's"
+            " address, and allowed networks cannot distinguish them."
         ),
         remedy=_lt(
-            "Set proxy_mode = True in the server's configuration file, and have the proxy send"
+            "Set proxy_mode = True in the server's configuration file. Configure the proxy to send"
             " X-Forwarded-For and X-Forwarded-Host."
         ),
         sql=f"""
@@ -507,9 +513,9 @@ KINDS = (
             " and no notifications are sent."
         ),
         remedy=_lt(
-            "If external systems use this database from now on, a Settings administrator confirms"
-            " the move under Settings > Integrations, or sets the system parameter"
-            " auth_integration.confirm_move to %(database)s. Otherwise snooze this issue."
+            "If external systems now use this database, a Settings administrator must confirm the"
+            " move. Go to Settings ▸ Integrations, or set the system parameter"
+            " auth_integration.confirm_move to %(database)s. Otherwise, snooze this issue."
         ),
         # What has to be asked of the server is in a parameter: the role may not be allowed to.
         sql=f"""
@@ -555,12 +561,12 @@ KINDS = (
         code="key_outlived_end",
         number=23,
         severity="warning",
-        title=_lt("Key works past its chosen end"),
+        title=_lt("Key works past its expiration date"),
         message=_lt(
-            "An earlier version of this app let the key %(prefix)s… of %(login)s work longer than"
-            " intended. It was due to expire on %(since)s and now expires on %(expires)s."
+            "An earlier version of this app extended the key %(prefix)s… of %(login)s by mistake."
+            " It was due to expire on %(since)s and now expires on %(expires)s."
         ),
-        remedy=_lt("Revoke the key. If a system still needs it, rotate it instead."),
+        remedy=_lt("Revoke the key. If an external system still needs it, rotate it instead."),
         sql=_key_sql("k.replace_by", f"WHERE k.outlived_end AND k.state IN {LIVE}"),
     ),
     Kind(
@@ -574,7 +580,7 @@ KINDS = (
         ),
         remedy=_lt(
             "If this is an attack, block the addresses in your firewall. If it is your own system,"
-            " correct its password or give it an API key. Unlock lets the user sign in again now."
+            " correct its password or use an API key. Unlock User lets the user sign in again now."
         ),
         # Of an attack on many logins, one finding for all: none of them is meant.
         sql=f"""
@@ -627,8 +633,8 @@ KINDS = (
         title=_lt("Alerts cannot be sent"),
         message=_lt("An alert about incidents could not be sent."),
         remedy=_lt(
-            "Open the sent alerts in Settings ▸ Integrations, and correct the email server or the"
-            " webhook. Use Send Test Alert there."
+            "Open Sent Alerts in Settings ▸ Integrations. Correct the email server or the webhook,"
+            " then use Send Test Alert."
         ),
         sql=f"""
             {_SERVER} FROM auth_integration_alert a
@@ -684,12 +690,14 @@ KINDS = (
         code="access_unused",
         number=50,
         severity="info",
-        title=_lt("Key may do more than it does"),
+        title=_lt("Key has more access than it uses"),
         message=_lt(
-            "The key %(prefix)s… of %(integration)s may do everything its user may do, and %(done)s"
+            "The key %(prefix)s… of %(integration)s has all rights of its user but %(done)s"
             " since %(since)s."
         ),
-        remedy=_lt("Limit the key to what it does. The suggestion shows what would be rejected."),
+        remedy=_lt(
+            "Limit the access of the key. The suggestion shows which calls would be rejected."
+        ),
         sql=_key_sql(
             "k.operations_since",
             f"""
@@ -707,11 +715,11 @@ KINDS = (
         severity="info",
         title=_lt("XML-RPC or JSON-RPC is still used"),
         message=_lt(
-            "%(who)s still calls over XML-RPC or JSON-RPC, which Odoo 22 removes: %(programs)s."
+            "%(who)s still uses XML-RPC or JSON-RPC, which Odoo 22 removes: %(programs)s."
         ),
         remedy=_lt(
-            "Change the program to JSON-2 before the upgrade to Odoo 22. The connection sheet of an"
-            " integration has examples."
+            "Change the external system to JSON-2 before you upgrade to Odoo 22. The connection"
+            " sheet of the integration has examples."
         ),
         sql=f"""
             SELECT used.user_id AS record_id, i.id AS integration_id, NULL::integer AS key_id,
@@ -732,10 +740,10 @@ KINDS = (
         severity="info",
         title=_lt("XML-RPC and JSON-RPC can be closed"),
         message=_lt(
-            "%(integration)s last called over XML-RPC or JSON-RPC on %(since)s. Since then all its"
-            " calls came over other protocols."
+            "%(integration)s last used XML-RPC or JSON-RPC on %(since)s. All later calls used other"
+            " protocols."
         ),
-        remedy=_lt("Close the old protocols, so that its keys are rejected there."),
+        remedy=_lt("Close the old protocols. Its keys are then rejected there."),
         sql=_integration_sql(
             "used.since",
             f"""

@@ -34,8 +34,8 @@ _ALL = (
     Kind(
         code="failing",
         title=_lt("Calls fail"),
-        explanation=_lt("Calls of this integration are rejected."),
-        remedy=_lt("Open its attempts. The latest one names the cause and what to do."),
+        explanation=_lt("Calls from this integration are rejected."),
+        remedy=_lt("Open the attempts. The latest one shows the cause and what to do."),
         is_event=False,
         recovers=True,
     ),
@@ -43,7 +43,7 @@ _ALL = (
         code="silent",
         title=_lt("Expected calls did not come"),
         explanation=_lt(
-            "The integration has not called successfully for longer than its form expects."
+            "The last successful call is older than the expected interval."
         ),
         remedy=_lt(
             "Check that the external system runs and can reach this server. If it calls less"
@@ -55,12 +55,12 @@ _ALL = (
         code="key_reused",
         title=_lt("Replaced key used from an unknown address"),
         explanation=_lt(
-            "A key that was replaced was used from an address that this integration never called"
-            " from. The call was rejected, and the current key is not affected."
+            "A replaced key was used from an address that this integration has never used. The"
+            " call was rejected. The current key is not affected."
         ),
         remedy=_lt(
-            "Find out who has the old key: they may have had it while it worked. If you do not"
-            " recognize the address, check what the old key was used for."
+            "Find out who has the old key: they may have used it before. If you do not recognize"
+            " the address, check what the old key was used for."
         ),
         recipients="both",
     ),
@@ -68,20 +68,21 @@ _ALL = (
         code="new_address",
         title=_lt("First call from a new address"),
         explanation=_lt(
-            "A key was used successfully from an address that this integration never called from."
+            "A key was used successfully from an address that this integration has never used."
         ),
         remedy=_lt(
-            "If the address is yours, dismiss this incident. If not, revoke the key and create a"
-            " new one. Allowed networks on the integration prevent such calls."
+            "If the address belongs to your system, dismiss this incident. If not, revoke the key"
+            " and create a new one. To prevent such calls, set allowed networks on the"
+            " integration."
         ),
         urgent=False,
     ),
     Kind(
         code="dormant_awake",
         title=_lt("Unused key used again"),
-        explanation=_lt("A key was used again after it had not been used for a long time."),
+        explanation=_lt("A key was used again after a long time without use."),
         remedy=_lt(
-            "If you expected the call, dismiss this incident. If not, revoke the key: somebody may"
+            "If you expected the call, dismiss this incident. If not, revoke the key: someone may"
             " have found it."
         ),
         urgent=False,
@@ -90,11 +91,12 @@ _ALL = (
         code="guessing",
         title=_lt("Password guessing"),
         explanation=_lt(
-            "So many sign-ins failed that further ones are rejected without checking the password."
+            "Too many sign-in attempts failed. Further attempts are rejected without checking the"
+            " password."
         ),
         remedy=_lt(
-            "Open the attempts of this user and check the addresses. If they are not yours, block"
-            " them at the firewall. API keys are not affected."
+            "Open the attempts of this user and check the addresses. If you do not recognize them,"
+            " block them in your firewall. API keys are not affected."
         ),
         urgent=False,
         recipients="managers",
@@ -102,9 +104,9 @@ _ALL = (
     Kind(
         code="key_leaked",
         title=_lt("Key reported as leaked"),
-        explanation=_lt("A key was revoked because somebody else may have it."),
+        explanation=_lt("A key was revoked because someone else may have it."),
         remedy=_lt(
-            "Install a new key in the external system, and check what the old key was used for."
+            "Install a new key in the external system. Check what the old key was used for."
         ),
         recipients="both",
     ),

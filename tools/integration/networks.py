@@ -132,14 +132,14 @@ def normalize_cached(address: str) -> str:
 
 def _read_entry(line: int, entry: str) -> Network:
     if "%" in entry:
-        raise NetworkError(line, entry, "has a zone id: write it without '%' and what follows")
+        raise NetworkError(line, entry, "has a zone ID: remove '%' and everything after it")
     with contextlib.suppress(ValueError):
         return ip_network(entry)
     try:
         meant = str(ip_network(entry, strict=False))
     except ValueError:
         raise NetworkError(
-            line, entry, "is no address or network; examples: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32"
+            line, entry, "is not an IP address or CIDR range, such as 192.0.2.7 or 2001:db8::/32"
         ) from None
     raise NetworkError(line, entry, f"has host bits set: did you mean {meant}?", meant)
 

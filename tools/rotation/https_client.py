@@ -47,7 +47,7 @@ def check_url(url: str) -> None:
     if parts.scheme != "https":
         raise ValueError("The address must start with https://.")
     if not parts.hostname:
-        raise ValueError("The address names no host.")
+        raise ValueError("The address has no host.")
     if parts.username is not None or parts.password is not None:
         raise ValueError("The address must not contain a user name or password.")
     if any(character <= " " for character in url):
@@ -96,7 +96,7 @@ class _CheckedConnection(http.client.HTTPSConnection):
             allowed = self._allowed and networks.contains(self._allowed, address)
             if not allowed and not is_outside(address):
                 raise NotSent(
-                    f"{self.host} is {address}, an address inside a network. An administrator can"
+                    f"{self.host} has the internal address {address}. An administrator can"
                     " allow it in the system parameter"
                     " auth_integration.webhook_allowed_networks."
                 )
@@ -124,7 +124,7 @@ def post(url: str, body: str, headers: dict, allowed=()) -> int:
         except NotSent:
             raise
         except ssl.SSLCertVerificationError as error:
-            raise NotSent(f"Its certificate does not hold: {error.verify_message}") from error
+            raise NotSent(f"Its certificate is not valid: {error.verify_message}") from error
         except (OSError, UnicodeError) as error:
             raise NotSent(f"No connection to {parts.hostname}: {_error_text(error)}") from error
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -135,7 +135,7 @@ def post(url: str, body: str, headers: dict, allowed=()) -> int:
                 )
                 return connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(f"No answer from {parts.hostname}: {_error_text(error)}") from error
+            raise NoAnswer(f"No response from {parts.hostname}: {_error_text(error)}") from error
 
 
 @contextlib.contextmanager

@@ -27,9 +27,9 @@ OPTION = "secret_key"
 HOW_TO = (
     "Generate a key with\n"
     '  python3 -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"\n'
-    f"and set it on every Odoo server, as {OPTION} in a section [{SECTION}] of odoo.conf or in the"
-    f" environment variable {ENVIRONMENT_VARIABLE}; then restart. Keep a copy where the database's"
-    " backups are not: without it these secrets cannot be read."
+    f"and set it on every Odoo server: {OPTION} in the section [{SECTION}] of odoo.conf, or the"
+    f" environment variable {ENVIRONMENT_VARIABLE}. Then restart. Keep a copy separate from the"
+    " database backups. These secrets cannot be read without the key."
 )
 
 
@@ -56,9 +56,9 @@ class SecretBox:
             fernets = [Fernet(key) for key in keys]
         except ValueError as error:
             # The text of the error would not show the key, but nothing here is worth the risk.
-            raise NoKeyError(f"A configured key is not a Fernet key. {HOW_TO}") from error
+            raise NoKeyError(f"An encryption key is not a Fernet key. {HOW_TO}") from error
         if not fernets:
-            raise NoKeyError(f"No key to encrypt secrets with is configured. {HOW_TO}")
+            raise NoKeyError(f"No encryption key is configured. {HOW_TO}")
         self._row_limit = fernets[0]
         self._all = MultiFernet(fernets)
 
@@ -81,7 +81,7 @@ class SecretBox:
         except InvalidToken as error:
             raise UnreadableError(
                 "A stored secret was encrypted with a key that this server does not have. Add the"
-                f" former key behind the present one ({SECTION}, {OPTION}), or set the secret"
+                f" previous key after the current one ({SECTION}, {OPTION}), or create the secret"
                 " again."
             ) from error
         if found != purpose:

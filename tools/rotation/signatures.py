@@ -14,7 +14,8 @@ except ImportError:
 
 HOW_TO_INSTALL = (
     "The Python library standardwebhooks is not installed on this server. Install it"
-    " (pip install standardwebhooks) and restart, or choose another delivery in the policy."
+    " (pip install standardwebhooks) and restart Odoo, or choose another delivery method in the"
+    " policy."
 )
 
 
@@ -38,7 +39,7 @@ def check_secret(secret: str) -> None:
         raw = b""
     if not 24 <= len(raw) <= 64:
         raise SignatureError(
-            "A signing secret is 24 to 64 bytes in base64, usually after whsec_."
+            "A signing secret must have 24 to 64 bytes in base64, usually after whsec_."
         )
 
 

@@ -21,7 +21,7 @@ function confirmIdentity(password) {
     ];
 }
 
-/** The key is shown, and gone from the page once the dialogue is closed. */
+/** The key is shown, and gone from the page once the dialog is closed. */
 function storeTheKey() {
     let secret;
     return [
@@ -33,7 +33,7 @@ function storeTheKey() {
             },
         },
         {
-            trigger: ".modal button:contains(I have stored it)",
+            trigger: ".modal button:contains(Done)",
             run: "click",
         },
         {
@@ -77,8 +77,8 @@ tours.add("auth_integration_issue", {
             run: "click",
         },
         {
-            content: "The dialogue says that the key is shown once",
-            trigger: ".modal .alert:contains(The key is shown once)",
+            content: "The dialog says that the key is shown once",
+            trigger: ".modal .alert:contains(You will only see this key once)",
         },
         {
             trigger: ".modal button[name=action_issue]",
@@ -105,8 +105,8 @@ tours.add("auth_integration_claim", {
             run: "click",
         },
         {
-            content: "The dialogue says what happens to the old key",
-            trigger: ".modal .alert:contains(Until the new key is first used)",
+            content: "The dialog says what happens to the old key",
+            trigger: ".modal .alert:contains(The current key keeps working)",
         },
         {
             trigger: ".modal button[name=action_claim]",
@@ -149,7 +149,7 @@ tours.add("auth_integration_diagnose", {
         {
             content: "Nothing was pressed: what was found is there",
             trigger:
-                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_data_row:contains(no key was ever issued) button:contains(Issue Key)",
+                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_data_row:contains(no key has been created) button:contains(Create Key)",
         },
     ],
 });
@@ -248,7 +248,7 @@ tours.add("auth_integration_archive", {
         },
         {
             content: "The question says who will be refused",
-            trigger: ".modal:contains(will be refused at once):contains(Tour key)",
+            trigger: ".modal:contains(will be rejected immediately):contains(Tour key)",
         },
         {
             trigger: ".modal button:contains(Cancel)",
@@ -305,7 +305,7 @@ tours.add("auth_integration_change_access", {
             run: "click",
         },
         {
-            trigger: ".modal [name=access] .o_radio_item:contains(Reads only) input:checked",
+            trigger: ".modal [name=access] .o_radio_item:contains(Read only) input:checked",
         },
         {
             content: "The dialog says what that would have rejected",
@@ -317,7 +317,7 @@ tours.add("auth_integration_change_access", {
             run: "click",
         },
         {
-            trigger: ".o_form_view:not(:has(.modal)) [name=access_summary]:contains(Reads only)",
+            trigger: ".o_form_view:not(:has(.modal)) [name=access_summary]:contains(Read only)",
         },
         {
             content: "More does",

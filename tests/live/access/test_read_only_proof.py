@@ -66,7 +66,8 @@ TABLE = """
                     others.append((model_name, name))
     ours = [pair for pair in others if pair[0].startswith("auth.") and pair[1][:4] != "mess"]
     result = []
-    for model_name, name in [*wanted, *(set(ours) - set(wanted)), *others[::STEP]]:
+    writers = [tuple(pair) for pair in writers]
+    for model_name, name in [*wanted, *(set(ours + writers) - set(wanted)), *others[::STEP]]:
         try:
             method = get_public_method(env[model_name], name)
             given = arguments(method)
@@ -96,17 +97,15 @@ OURS = {
 # A method that has the registry loaded anew has our code look whose database this is.
 SEQUENCES = (*OURS, "ir_config_parameter")
 USES = ("use_count", "first_used_at", "last_used_at", "last_used_address", "last_used_channel",
-        "last_used_agent", "digest", "operations_since", "last_write_at")
+        "last_used_agent", "digest", "operations_since", "operation_count", "last_write_at")
 WRITERS = [
     ("res.partner", "create"),
     ("res.partner", "write"),
     ("res.partner", "copy"),
     ("res.partner", "name_create"),
     ("res.partner", "message_post"),
-    ("res.partner", "action_archive"),
     ("res.users", "write"),
     ("ir.config_parameter", "set_param"),
-    ("mail.message", "create"),
     ("auth.integration", "issue_key"),
     ("auth.integration", "provision"),
     ("auth.integration.policy", "write"),
@@ -185,7 +184,7 @@ def _json2(key, path, given):
 
 def test_not_one_row_differs(server, reader):
     server.expect_log(".")
-    table = server.shell(TABLE)
+    table = server.shell(TABLE, writers=WRITERS)
     assert len({(model, method) for model, method, *_rest in table}) >= 200
     packages = {model.partition(".")[0] for model, *_rest in table}
     assert {"res", "ir", "mail", "auth", "base"} <= packages
@@ -198,8 +197,7 @@ def test_not_one_row_differs(server, reader):
     for way in WAYS:
         found = {outcome: len(methods) for outcome, methods in outcomes[way].items()}
         assert found["answered"] >= 60 and found["rejected"] >= 60, (way, found)
-    for writer in WRITERS:
-        assert writer in outcomes["xmlrpc"]["rejected"], writer
+    assert set(WRITERS) - outcomes["xmlrpc"]["rejected"] == set()
 
 
 @pytest.mark.parametrize("model", WIZARDS)

@@ -175,7 +175,7 @@ def test_newcomer_whom_odoo_fails_to_make(world, stock_world, way):
 
 
 @pytest.mark.parametrize(
-    ("secret", "told"), [("not it", ["LDAP directory did not accept"]), (IN_DIRECTORY, [])]
+    ("secret", "told"), [("not it", ["LDAP directory also rejected"]), (IN_DIRECTORY, [])]
 )
 def test_directory_is_in_the_explanation(world, secret, told):
     """Where Odoo has no password of somebody, when it last changed would explain nothing."""
@@ -185,7 +185,7 @@ def test_directory_is_in_the_explanation(world, secret, told):
     explanation = world.server.shell(
         "result = env['auth.attempt'].browse(number).case_explanation or ''", number=row["id"]
     )
-    assert re.findall("LDAP directory did not accept", explanation) == told
+    assert re.findall("LDAP directory also rejected", explanation) == told
 
 
 def test_who_is_refused_becomes_no_user(world):

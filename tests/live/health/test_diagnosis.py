@@ -111,9 +111,9 @@ def test_a_healthy_integration(server):
     assert not [line for line in lines if line["cause"] == "key_ending"]
     outside = {line["check_name"]: line["seen"] for line in lines if line["side"] == "outside"}
     assert {name for name, seen in outside.items() if seen.startswith("accepted")} == {
-        "Call over JSON-2", "Call over XML-RPC", "Call over JSON-RPC",
+        "Call through JSON-2", "Call through XML-RPC", "Call through JSON-RPC",
     }
-    assert "the right proof" in outside["Identity"]
+    assert "the correct answer" in outside["Identity"]
     assert not probes(server)
     log = server.log_since(mark)
     for path in ("/json/2/auth.integration.key/whoami", "/xmlrpc/2/object", "/jsonrpc"):
@@ -422,69 +422,69 @@ env.cr.execute(
 """
 PROOF = {
     "wrong database": Case(
-        wrong_database, cause="database_unknown", told="last accepted",
-        settings={"database": "nowhere"}, remedy="letter by letter",
+        wrong_database, cause="database_unknown", told="last successful call",
+        settings={"database": "nowhere"}, remedy="uppercase letters",
     ),
     "wrong endpoint": Case(
-        wrong_endpoint, cause="endpoint_unknown", told="last accepted",
+        wrong_endpoint, cause="endpoint_unknown", told="last successful call",
         settings={"path": "/xmlrpc/2/xmlrpc/2/common"}, doctor="path_doubled",
-        remedy="bare address",
+        remedy="base URL only",
     ),
     "skipped authentication": Case(
-        skipped, cause="authenticate_skipped", told="refused: Unknown key",
+        skipped, cause="authenticate_skipped", told="rejected for",
         settings={"secret": UNKNOWN_KEY, "options": ["--uid", "False"]},
         remedy="Call authenticate first",
     ),
     "wrong password": Case(
         log_in("pat", "not hers"), cause="password_wrong", told="last changed on",
-        settings={"login": "pat", "secret": "not hers"}, remedy="present password", certain=False,
+        settings={"login": "pat", "secret": "not hers"}, remedy="current password", certain=False,
     ),
     "password changed a minute ago": Case(
         log_in("pat", "the old one"), cause="password_wrong", change=CHANGE_PASSWORD,
         told="last changed on 4 Mar 2026 05:06:07",
-        settings={"login": "pat", "secret": "the old one"}, remedy="just have been changed",
+        settings={"login": "pat", "secret": "the old one"}, remedy="may have changed",
         certain=False,
     ),
     "ended session": Case(
-        ended_session, cause="session_expired", told="last accepted",
+        ended_session, cause="session_expired", told="last successful call",
         settings={"login": "", "secret": ""}, remedy="Authenticate again",
     ),
     "password instead of a key": Case(
         log_in(None, "a password"), cause="password_not_allowed", told="integration user",
         fix="issue_key", settings={"secret": "a password"}, doctor="password_wrong",
-        remedy="integrations and users with a second factor are accepted with nothing else",
+        remedy="Integrations and users with a second factor need one",
     ),
     "wrong key": Case(
-        log_in(None, UNKNOWN_KEY), cause="key_unknown", told="What works now", fix="issue_key",
+        log_in(None, UNKNOWN_KEY), cause="key_unknown", told="Working keys", fix="issue_key",
         settings={"secret": UNKNOWN_KEY}, remedy="Compare its first 8 characters",
     ),
     "revoked key": Case(
         json2, cause="key_revoked", change="key.revoke('laptop stolen')", told="laptop stolen",
-        fix="issue_key", remedy="a new one",
+        fix="issue_key", remedy="a new key",
     ),
     "expired key": Case(
-        json2, cause="key_expired", change=EXPIRE, told="ended on", fix="issue_key",
-        remedy="Have a new key issued",
+        json2, cause="key_expired", change=EXPIRE, told="stopped working on", fix="issue_key",
+        remedy="a new key",
     ),
     "key of another scope": Case(
         json2, cause="key_wrong_scope", change=SCOPE, told="plugin", fix="issue_key",
-        remedy="a key issued for the API",
+        remedy="valid for API calls",
     ),
     "key rotated out": Case(
         rpc, cause="key_superseded", change=SUPERSEDE, told="replaced by", fix="issue_key",
-        remedy="Set the new key",
+        remedy="Install the new key",
     ),
     "archived user": Case(
         rpc, cause="user_archived", change="integration.user_id.action_archive()",
-        told="is archived", fix="restore_user", remedy="restored",
+        told="is archived", fix="restore_user", remedy="restore the user",
     ),
     "address blocked by us": Case(
         json2, cause="address_not_allowed", change="integration.allowed_networks = '192.0.2.0/24'",
-        told="192.0.2.0/24", fix="add_network", remedy="added to the allowed networks",
+        told="192.0.2.0/24", fix="add_network", remedy="allow the address",
     ),
     "protocol not allowed": Case(
         json2, cause="channel_not_allowed", change="integration.allowed_channels = 'http'",
-        told="came over JSON-2", remedy="another protocol",
+        told="used JSON-2", remedy="another protocol",
     ),
 }
 _addresses = itertools.count(1)
@@ -591,11 +591,11 @@ def test_proof_path_blocked(server, proxy):
     finally:
         set_base_url(server, server.url)
     [attempts] = [line for line in lines if line["check_name"] == "Attempts"]
-    assert attempts["seen"] == "none was refused in the last 24 hours"
+    assert attempts["seen"] == "no rejected attempts in the last 24 hours"
     blocked = [line for line in lines if line["cause"] == "path_blocked"]
     assert [line["check_name"] for line in blocked] == [
         "Endpoint of JSON-2", "Endpoint of XML-RPC", "Endpoint of JSON-RPC"]
-    assert all("→ 403" in line["seen"] and "let POST through" in line["remedy"] for line in blocked)
+    assert all("→ 403" in line["seen"] and "allow POST" in line["remedy"] for line in blocked)
     step = doctor(server, shop.login, shop.secret, url=proxy["path_blocked"])
     assert (step["cause"], step["remedy"]) == ("path_blocked", blocked[0]["remedy"])
 

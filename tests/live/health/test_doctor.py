@@ -237,7 +237,7 @@ def test_readme_example(server, good, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Nothing found" in done.stdout
+    assert "No problem found" in done.stdout
 
 
 SETTINGS = {
@@ -685,7 +685,7 @@ def test_password_wrong(server, codes):
 def test_login_with_capitals(server):
     visit = consult(server.url, "--protocol", "jsonrpc", login="Paula", key="paula's own")
     assert visit.cause == "login_wrong"
-    assert "small letters" in visit.text
+    assert "lowercase letters" in visit.text
 
 
 def test_session(server, world):

@@ -442,7 +442,7 @@ def test_whoami_keeps_nothing_of_the_caller_before(server, admin):
             assert client.call("auth.integration.key", "whoami")["prefix"] == key[:8]
             # The same user without a key, in the same thread of the same worker.
             for call in (by_password.call, session.call):
-                with pytest.raises(Exception, match="not authenticated by an API key"):
+                with pytest.raises(Exception, match="not authenticated with an API key"):
                     call("auth.integration.key", "whoami")
             for other in (Json2(server, other_key), Xmlrpc(server, other_uid, other_key)):
                 answer = other.call("auth.integration.key", "whoami")
@@ -450,7 +450,7 @@ def test_whoami_keeps_nothing_of_the_caller_before(server, admin):
             # A refused key leaves nothing either.
             with pytest.raises(Refused):
                 Xmlrpc(server, uid, other_key).call("auth.integration.key", "whoami")
-            with pytest.raises(Exception, match="not authenticated by an API key"):
+            with pytest.raises(Exception, match="not authenticated with an API key"):
                 by_password.call("auth.integration.key", "whoami")
 
 

@@ -68,7 +68,7 @@ def test_whoami(server, issued, channel):
 
 def test_whoami_refuses_a_password(server):
     """A call that no key has authenticated has no key to tell of."""
-    with pytest.raises(xmlrpc.client.Fault, match="not authenticated by an API key"):
+    with pytest.raises(xmlrpc.client.Fault, match="not authenticated with an API key"):
         Xmlrpc(server, 2, "admin").call("auth.integration.key", "whoami")
 
 

@@ -103,7 +103,7 @@ def test_second_call_while_the_first_is_about_to_commit(server, opened, first, s
     assert [set(answer) for answer in answers] == [ANSWER, ANSWER]
     assert [(row["tries"], row["delivered"]) for row in rotations(system)] == [(2, True)]
     assert len(system.keys()) == 3
-    assert "two parties" in told(system)[0] and len(told(system)) == 2
+    assert "two systems" in told(system)[0] and len(told(system)) == 2
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["not_open", "open"])
@@ -119,10 +119,10 @@ def test_many_at_once_over_every_protocol(server, opened):
         except (RuntimeError, xmlrpc.client.Fault) as error:
             return str(error)
 
-    with quiet_log(server, "were created already"), ThreadPoolExecutor(CALLS) as pool:
+    with quiet_log(server, "have been created"), ThreadPoolExecutor(CALLS) as pool:
         answers = list(pool.map(attempt, range(CALLS)))
     refused = [answer for answer in answers if answer != ANSWER]
-    assert len(refused) == 1 and "5 new keys were created already" in refused[0], refused
+    assert len(refused) == 1 and "5 new keys have been created" in refused[0], refused
     assert [row["tries"] for row in rotations(system)] == [5]
     assert len(system.keys()) == 6
 

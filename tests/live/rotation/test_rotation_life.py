@@ -86,8 +86,8 @@ def test_keys_that_fetch_nothing(server, channel):
     system = System(server, known=True)
     admin = administrator(server)
     words = {
-        "not authenticated by an API key": (2, "admin"),
-        "belongs to a person": (2, admin.secret),
+        "not authenticated with an API key": (2, "admin"),
+        "is a personal key": (2, admin.secret),
     }
     for expected, (uid, secret) in words.items():
         client = {
@@ -168,7 +168,7 @@ def _rotates_nothing(copy, systems):
     client = Json2(copy, self_service.key, Line(copy, source=HOME))
     assert client.call("auth.integration.key", "whoami")["state"] == "active"
     told = reason(lambda: client.call("auth.integration.key", "rotate"))
-    assert "copy of a database" in told
+    assert "database is a copy" in told
     findings = copy.shell(
         "result = env['auth.integration.finding'].search([('code', '=', 'database_copied')])"
         ".mapped('remedy')"

@@ -149,7 +149,7 @@ def test_rotates_when_due(host):
 def test_refused_key(host):
     """An exit code that cron mails, and no word of the key."""
     host.write("0" * 40)
-    assert "refuses" in host.run(expect=2)
+    assert "rejects the current key" in host.run(expect=2)
 
 
 def test_replaced_elsewhere(host):
@@ -286,7 +286,7 @@ def test_command(host, tmp_path):
     host.make_due()
     arguments = ("--pending-file", str(host.pending), "--command")
     env = {"ODOO_API_KEY": host.first}
-    assert "waits" in host.run(*arguments, "false", files=False, expect=1, env=env)
+    assert "is kept" in host.run(*arguments, "false", files=False, expect=1, env=env)
     waiting = host.pending.read_text()
     host.run(*arguments, f"cat > {tmp_path}/vault", files=False, env=env)
     assert (tmp_path / "vault").read_text() == waiting

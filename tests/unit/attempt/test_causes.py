@@ -77,7 +77,8 @@ def test_texts_can_be_read(cause):
     for text in (cause.explanation, cause.remedy):
         assert text.endswith(".")
         assert "  " not in text
-        assert text.count(". ") <= 1, "one or two sentences"
+        sentences = re.split(r"(?<=[.!?:]) ", text)
+        assert len(sentences) <= 4 and max(len(said.split()) for said in sentences) <= 20
     for text in (cause.title, cause.explanation, cause.remedy):
         assert "%" not in text, "would be read as a placeholder by translators"
 

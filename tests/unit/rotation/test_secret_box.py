@@ -42,7 +42,7 @@ def test_change_of_key():
     renewed = both.encrypt("seed", "totp:1")
     assert both.is_current(renewed)
     assert SecretBox([NEW]).decrypt(renewed, "totp:1") == "seed"
-    with pytest.raises(UnreadableError, match="former key"):
+    with pytest.raises(UnreadableError, match="previous key"):
         SecretBox([NEW]).decrypt(token, "totp:1")
 
 
