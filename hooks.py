@@ -17,7 +17,7 @@ def uninstall_hook(env):
     env.cr.execute(
         "DROP TABLE IF EXISTS auth_attempt_budget, auth_attempt_daily_key, auth_attempt_late,"
         " auth_attempt_counter, auth_attempt_counter_until, auth_attempt_event_log,"
-        " auth_integration_finding_count,"
+        " auth_integration_finding_count, auth_integration_rpc_use,"
         " auth_attempt_report_zone,"
         " auth_attempt_report_invalid, auth_integration_password_change,"
         " auth_integration_session_end, auth_throttle"

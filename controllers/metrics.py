@@ -36,7 +36,7 @@ class MetricsController(http.Controller):
             )
         try:
             text, content_type = openmetrics.exposition(
-                metrics._metrics(), request.httprequest.headers.get("Snooze Issue") or ""
+                metrics._metrics(), request.httprequest.headers.get("Accept") or ""
             )
         except openmetrics.LibraryMissingError as error:
             return request.make_response(f"{error}\n", [("Content-Type", "text/plain")], status=503)

@@ -15,6 +15,7 @@ import odoo.init  # noqa: F401, I001  must come before anything else of Odoo
 from odoo import SUPERUSER_ID, api
 from odoo.modules import initialize_sys_path
 from odoo.modules.registry import Registry
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from odoo.tools import config
 
 
@@ -36,6 +37,16 @@ def main():
 
 
 def _run(database, code, values):
+    """Run code in a transaction, again where another one got in its way, as a server does."""
+    for _further_try in range(4):
+        try:
+            return _run_once(database, code, values)
+        except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+            pass
+    return _run_once(database, code, values)
+
+
+def _run_once(database, code, values):
     registry = Registry(database).check_signaling()
     with registry.cursor() as cr:
         env = api.Environment(cr, SUPERUSER_ID, {})

@@ -26,14 +26,35 @@ def wait_and_lock(records):
 
     :raise SerializationFailure: (of psycopg2.errors) one was changed or deleted meanwhile
     """
+    if records:
+        _lock(records)
+        records.invalidate_recordset()
+
+
+def lock_free_ones(records):
+    """Keep others from changing those of some records that no one is changing now.
+
+    ``try_lock_for_update`` of the ORM does the same, and core logs as an error when somebody has
+    changed one in the very moment: where two runs work side by side that is usual.
+
+    :return: the locked ones
+    :raise SerializationFailure: (of psycopg2.errors) one was changed or deleted meanwhile
+    """
     if not records:
-        return
-    records.env.cr.execute(
+        return records
+    return records.browse(_lock(records, SQL("SKIP LOCKED")))
+
+
+def _lock(records, otherwise=None):
+    """Lock rows in the order of their ids and return these."""
+    cr = records.env.cr
+    cr.execute(
         SQL(
-            "SELECT id FROM %s WHERE id IN %s ORDER BY id FOR NO KEY UPDATE",
+            "SELECT id FROM %s WHERE id IN %s ORDER BY id FOR NO KEY UPDATE %s",
             SQL.identifier(records._table),
             tuple(records.ids),
+            otherwise or SQL(),
         ),
         log_exceptions=False,
     )
-    records.invalidate_recordset()
+    return [id_ for (id_,) in cr.fetchall()]

@@ -24,8 +24,9 @@ class AuthIntegrationIssue(models.TransientModel):
     # With the rights of who asks: anybody may name any integration in a dialogue of his own.
     name = fields.Char(
         "Description",
-        compute="_compute_defaults",
+        compute="_compute_name",
         compute_sudo=False,
+        precompute=True,
         store=True,
         readonly=False,
         required=True,
@@ -34,22 +35,32 @@ class AuthIntegrationIssue(models.TransientModel):
         "Expires", help="Leave empty to use the policy. A date set here is final."
     )
     access = fields.Selection(
-        ACCESS, compute="_compute_defaults", compute_sudo=False, store=True, readonly=False,
-        required=True,
+        ACCESS, compute="_compute_access", compute_sudo=False, precompute=True, store=True,
+        readonly=False, required=True,
     )
     operations = fields.Text(
-        compute="_compute_defaults", compute_sudo=False, store=True, readonly=False,
+        compute="_compute_operations", compute_sudo=False, store=True, readonly=False,
         help="One per line: the model, a dot and the method. The method * stands for all of them.",
     )
     max_age_days = fields.Integer(
         related="integration_id.policy_id.max_age_days", related_sudo=False
     )
 
+    # One method each: what computes a field that is given is not called for the others either.
+
     @api.depends("integration_id")
-    def _compute_defaults(self):
+    def _compute_name(self):
         for wizard in self:
             wizard.name = wizard.integration_id.name
+
+    @api.depends("integration_id")
+    def _compute_access(self):
+        for wizard in self:
             wizard.access = wizard.integration_id.policy_id.default_access or FULL
+
+    @api.depends("integration_id")
+    def _compute_operations(self):
+        for wizard in self:
             wizard.operations = wizard._operations_of_newest_key()
 
     def _operations_of_newest_key(self):

@@ -7,7 +7,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ...tools.rotation import rotation_states
-from ...tools.row_locks import wait_and_lock
+from ...tools.row_locks import lock_free_ones, wait_and_lock
 from ..key.auth_integration_key import STATEMENT_NOW
 from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
 
@@ -70,7 +70,7 @@ class AuthIntegrationRotation(models.Model):
         Whatever happens while a key is sent, it exists and may have arrived; it is for the next
         try to send another one, and for the first use of one of them to end the others.
         """
-        rotations = self.browse(rotation_ids).try_lock_for_update(allow_referencing=True)
+        rotations = lock_free_ones(self.browse(rotation_ids))
         rotations.invalidate_recordset()
         now = fields.Datetime.now()
         rotations = rotations.filtered(

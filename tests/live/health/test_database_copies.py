@@ -145,7 +145,7 @@ def test_copy_sends_nothing_until_the_move_is_confirmed(request, server, systems
     assert f"auth_integration.confirm_move to {identity(copy)}" in remedy
     # Nor does anybody rotate by hand; yet keys are checked and what ends is written down.
     [key] = admin.call("auth.integration.key", "search", [("prefix", "=", claimed.key[:8])])
-    with pytest.raises(Exception, match=r"copy of a database.*confirm_move"):
+    with pytest.raises(Exception, match=r"database is a copy.*confirm_move"):
         admin.call("auth.integration.key", "action_rotate_now", [key])
     calls = ways(copy, claimed.uid, claimed.code, claimed.key)
     assert set(map(accepted, calls.values())) == {True}

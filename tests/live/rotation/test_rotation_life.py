@@ -29,7 +29,7 @@ def server(live_server):
 def test_from_a_known_address(server, channel):
     """The thief of a key calls from elsewhere, at any time, and again and again."""
     system = System(server, due=False, known=True)
-    assert "not due" in system.refusal(channel, source=HOME)
+    assert "too early" in system.refusal(channel, source=HOME)
     system.end_in(20)
     for source in (ELSEWHERE, "127.0.0.1"):
         assert "not known" in system.refusal(channel, source=source)
@@ -44,8 +44,8 @@ def test_from_a_known_address(server, channel):
     system.call(channel, "whoami", answer["key"])  # its first use
     assert system.call(channel, "whoami", answer["key"])["state"] == "active"
     assert system.call(channel, "whoami", old)["state"] == "retiring"
-    assert "retiring" in system.refusal(channel, key=old, source=HOME)
-    assert "not due" in system.refusal(channel, key=answer["key"], source=HOME)
+    assert "Being Replaced" in system.refusal(channel, key=old, source=HOME)
+    assert "too early" in system.refusal(channel, key=answer["key"], source=HOME)
 
 
 def test_header_that_claims_a_known_address(server):

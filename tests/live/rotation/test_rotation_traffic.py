@@ -356,7 +356,7 @@ def test_no_refusal_while_the_key_rotates(server, workplace, delivery):
 
 STEPS = {
     "claim": [
-        "before _reconcile",
+        "before _reconcile_apart",
         "before _open_batch",
         "after _open_batch",
         "after _ask_owners",

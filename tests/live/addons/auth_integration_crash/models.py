@@ -107,7 +107,7 @@ class Rotation(models.Model):
     "_end",
     "_record_generated",
     "_confirm_first_use",
-    "_reconcile",
+    "_reconcile_apart",
 )
 class Key(models.Model):
     _inherit = "auth.integration.key"
