@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
@@ -58,9 +60,11 @@ class AlertTarget(models.AbstractModel):
         for target in every.search([("alert_secret", "!=", False)]):
             if not box.is_current(target.alert_secret):
                 purpose = f"alert:{self._name}:{target.id}"
-                target.alert_secret = box.encrypt(
-                    box.decrypt(target.alert_secret, purpose), purpose
-                )
+                # One whose key is gone stays: sending an alert says so.
+                with suppress(SecretBoxError):
+                    target.alert_secret = box.encrypt(
+                        box.decrypt(target.alert_secret, purpose), purpose
+                    )
 
     def _set_alert_secret(self, secret):
         """Set the secret that signs alerts.
