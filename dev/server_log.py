@@ -35,10 +35,10 @@ class Record:
             return False
         if self.logger.startswith(f"odoo.addons.{ADDON}"):
             return True
-        if self.logger == "py.warnings":
-            return ADDON in self.text.partition("\n")[0]  # where it was given, not by way of whom
         # The names of our own folders say nothing about whose fault a line is.
         text = self.text.replace(str(CACHE), "").replace(str(ROOT), "")
+        if self.logger == "py.warnings":
+            return ADDON in text.partition("\n")[0]  # where it was given, not by way of whom
         if ADDON in text:
             return True
         return self.logger.startswith("odoo.") and bool(LOADING.search(text))
