@@ -14,6 +14,11 @@ ANY_METHOD = "*"
 HTTP = "http"
 """In the place of a model: the method is the path of a route."""
 
+OWN_OPERATIONS = frozenset(
+    {("auth.integration.key", "whoami"), ("auth.integration.key", "rotate")}
+)
+"""What every key may do about itself: always allowed, and not counted."""
+
 MAX_OPERATIONS = 500
 
 _MODEL = re.compile(r"[a-z_][a-z0-9_.]{0,126}")

@@ -19,13 +19,17 @@ from psycopg2.errors import InFailedSqlTransaction, ReadOnlySqlTransaction
 from ..attempt import request_state
 from ..fallback import observing
 from ..key.native_scope import KeyRulesUnreadable
-from .access_rules import FULL, HTTP, LISTED, READ_ONLY, REPORT, operation_name
+from .access_rules import (
+    FULL,
+    HTTP,
+    LISTED,
+    OWN_OPERATIONS,
+    READ_ONLY,
+    REPORT,
+    operation_name,
+)
 
 _logger = logging.getLogger(__name__)
-
-ALWAYS_ALLOWED = frozenset(
-    {("auth.integration.key", "whoami"), ("auth.integration.key", "rotate")}
-)
 
 
 def is_limited(key) -> bool:
@@ -108,7 +112,7 @@ def check_lookup(env) -> None:
 
 def _require_listed(env):
     state = request_state.current()
-    if state.operation is None or state.operation in ALWAYS_ALLOWED:
+    if state.operation is None or state.operation in OWN_OPERATIONS:
         return
     if _is_listed(env, state.authenticated_key, state.operation):
         return

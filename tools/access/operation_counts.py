@@ -17,11 +17,6 @@ MAX_OPERATIONS = 500
 OTHER = ("*", "(other)")
 """The operation that all the others of a key are counted as."""
 
-UNCOUNTED = frozenset(
-    {("auth.integration.key", "whoami"), ("auth.integration.key", "rotate")}
-)
-"""What every key may do about itself."""
-
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -12,7 +12,8 @@ import time
 from ..attempt import request_state
 from ..fallback import observing
 from ..key.usage_writer import usage_writer
-from .operation_counts import UNCOUNTED, Counts, Place
+from .access_rules import OWN_OPERATIONS
+from .operation_counts import Counts, Place
 from .written import is_write
 
 
@@ -57,7 +58,7 @@ def watch() -> None:
         state = request_state.current()
         if state.operation_call or not (state.authenticated_key and state.operation):
             return
-        if state.operation not in UNCOUNTED:
+        if state.operation not in OWN_OPERATIONS:
             state.operation_call = OperationCall(state.authenticated_key, state.operation)
             _hooks().append(state.operation_call)
 

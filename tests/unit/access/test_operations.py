@@ -7,7 +7,8 @@ from unittest.mock import patch
 import pytest
 
 from odoo.addons.auth_integration.tools.access import operations
-from odoo.addons.auth_integration.tools.access.operation_counts import UNCOUNTED, Place
+from odoo.addons.auth_integration.tools.access.access_rules import OWN_OPERATIONS
+from odoo.addons.auth_integration.tools.access.operation_counts import Place
 from odoo.addons.auth_integration.tools.attempt import request_state
 from odoo.addons.auth_integration.tools.key.authenticated_key import AuthenticatedKey
 
@@ -87,7 +88,7 @@ def test_looked_up_twice_it_is_counted_once(counted):
     assert counted == [(OPERATION, 1, 1, 0)]
 
 
-@pytest.mark.parametrize("operation", [None, *UNCOUNTED])
+@pytest.mark.parametrize("operation", [None, *OWN_OPERATIONS])
 def test_what_is_not_counted(counted, operation):
     with request_state.counting():
         call(operation)
