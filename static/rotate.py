@@ -3,7 +3,7 @@
 
 One file, standard library only, Python 3.8 or newer. Run it with cron at least once a day:
 
-    17 4 * * *  python3 /opt/odoo/rotate.py https://odoo.example.com --db main --key-file /etc/app.key
+    17 4 * * *  python3 /opt/odoo/rotate.py https://odoo.example.com --db main --key-file /etc/key
 
 It checks the key in the file with Odoo. If rotation has not started, it does nothing. Otherwise,
 it fetches the new key, saves it next to the file, and verifies it with a call. Then it replaces

@@ -38,6 +38,7 @@ IDENTIFYING_COLUMNS = (
     "database",
     "reference",
     "operation",
+    "similar_key_id",
 )
 
 
@@ -92,6 +93,10 @@ class AuthAttempt(models.Model):
     operation = fields.Char(
         readonly=True, help="The model and method that the key cannot call."
     )
+    similar_key_id = fields.Many2one(
+        "auth.integration.key", "Similar Key", readonly=True,
+        help="The unknown key starts with the same 8 characters as this key.",
+    )
     count = fields.Integer(readonly=True, aggregator="sum")
     first_seen = fields.Datetime(readonly=True)
     last_seen = fields.Datetime(readonly=True)
@@ -134,9 +139,11 @@ class AuthAttempt(models.Model):
                 user_agent varchar,
                 database varchar,
                 reference varchar,
-                operation varchar
+                operation varchar,
+                similar_key_id integer
             );
             ALTER TABLE auth_attempt ADD COLUMN IF NOT EXISTS operation varchar;  -- 19.0.1.2.0
+            ALTER TABLE auth_attempt ADD COLUMN IF NOT EXISTS similar_key_id integer;
             CREATE TABLE IF NOT EXISTS auth_attempt_daily_key (
                 id integer PRIMARY KEY,
                 day date NOT NULL,
