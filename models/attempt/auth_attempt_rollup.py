@@ -17,7 +17,7 @@ MAX_ZONES = 24
 # A day is compared with the log in one hour out of so many.
 COMPARED_EVERY = 24
 LONG_AGO = datetime(1970, 1, 1)
-# What people asked on purpose is no call of an external system: its rows count, its attempts do not.
+# A diagnostic request is no call of an external system: its rows count, its attempts do not.
 COUNTED = SQL(f"COALESCE(sum(count) FILTER (WHERE NOT {probe.IS_DIAGNOSTIC}), 0)")
 
 

@@ -16,7 +16,7 @@ class AuthIntegrationKey(models.Model):
         ],
         compute="_compute_status",
         search="_search_status",
-        help="Blocked: the key has not expired or been revoked, but every call with it is rejected.",
+        help="Blocked: the key is neither expired nor revoked, but every call with it is rejected.",
     )
     blocked_reason = fields.Char(compute="_compute_status")
 

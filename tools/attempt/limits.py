@@ -58,8 +58,8 @@ def collapse_failure(values: Mapping, wanted: int) -> dict:
     """Return the columns of a refusal without what is too much to keep.
 
     Address, agent, operation and similar key go first (and the reference, which is made of the
-    address), then the login, then the user; never integration, key or cause.  What names its integration keeps all
-    as long as there is room for anything.
+    address), then the login, then the user; never integration, key or cause.  What names its
+    integration keeps all as long as there is room for anything.
 
     :param wanted: from :func:`failure_level`
     """

@@ -111,7 +111,7 @@ def test_a_healthy_integration(server):
     assert not [line for line in lines if line["cause"] == "key_ending"]
     outside = {line["check_name"]: line["seen"] for line in lines if line["side"] == "outside"}
     assert {name for name, seen in outside.items() if seen.startswith("accepted")} == {
-        "Call through JSON-2", "Call through XML-RPC", "Call through JSON-RPC",
+        "Test call through JSON-2", "Test call through XML-RPC", "Test call through JSON-RPC",
     }
     assert "the correct answer" in outside["Identity"]
     assert not probes(server)
