@@ -18,7 +18,7 @@ class AuthAttempt(models.Model):
 
     status = fields.Selection(
         [("accepted", "Accepted"), ("rejected", "Rejected"), ("diagnostic", "Diagnostic")],
-        "Outcome",
+        "Result",
         compute="_compute_status",
         help="Diagnostic: someone checked a connection or a key on purpose.",
     )

@@ -229,7 +229,9 @@ class AuthIntegrationPolicy(models.Model):
             return moment
         zone = pytz.timezone(self.window_tz or "UTC")
         local = pytz.utc.localize(moment).astimezone(zone).replace(tzinfo=None)
-        start = datetime.combine(local, time()) + timedelta(minutes=ceil(self.window_start * 60))
+        start = datetime.combine(local, time()) + timedelta(
+            minutes=ceil(round(self.window_start * 60, 3))
+        )
         if start <= local:
             start += timedelta(days=1)
         return zone.localize(start).astimezone(pytz.utc).replace(tzinfo=None)

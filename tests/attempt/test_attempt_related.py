@@ -1,10 +1,12 @@
 import json
 
 from freezegun import freeze_time
-from odoo.exceptions import AccessDenied, AccessError
+from odoo.exceptions import AccessError
 from odoo.tests import tagged
 from odoo.tools.safe_eval import safe_eval
 
+from ...tools.attempt import request_state
+from ...tools.attempt.request_state import Attempt
 from ...tools.health import probe
 from .test_attempt_explanation import ExplanationCase
 from .test_attempt_report import ReportCase
@@ -27,7 +29,7 @@ class TestAttemptRelated(ExplanationCase):
         attempt = self._attempt("key_expired", key_id=self.key.id)
         others = {
             "remote_addr": self._attempt("key_unknown", remote_addr="198.51.100.77"),
-            "key_id": self._attempt("key_expired", key_id=False, channel="xmlrpc"),
+            "key_id": self._attempt("key_expired", channel="xmlrpc"),
             "user_id": self._attempt("key_unknown", self.foreign),
             "integration_id": self._attempt("key_unknown", self.foreign),
             "login": self._attempt("key_unknown", login="other"),
@@ -113,33 +115,27 @@ class TestAttemptRelated(ExplanationCase):
 
     # Mistyped keys
 
-    def _log_in_with(self, secret):
-        """The cause and the explanation of a login with a secret that is none."""
-        login = self.integration.login
-        credential = {"login": login, "password": secret, "type": "password"}
-        with self.assertRaises(AccessDenied):
-            try:
-                self.env["res.users"].authenticate(credential, {"interactive": False})
-            except AccessDenied:
-                self.env.cr.execute("SELECT max(id) FROM auth_attempt")
-                self.attempt_id = self.env.cr.fetchone()[0]
-                attempt = self.env["auth.attempt"].browse(self.attempt_id)
-                self.seen = (attempt.cause, attempt.similar_key_id,
-                             attempt.with_user(self.owner).case_explanation)
-                raise
-        return self.seen
+    def _presented(self, secret):
+        """What the log has of a call with a secret that is none, and what its form says."""
+        attempt = Attempt("json2", self.env.cr.dbname, outcome="failure")
+        with request_state.opened(attempt):
+            self.assertIsNone(self._check(secret))
+        values = self.env["auth.attempt"]._failure_values(attempt)
+        seen = {"integration_id": self.integration.id, "reader": self.owner}
+        text = self._attempt(**{**values, **seen}).case_explanation
+        return values["cause"], values["similar_key_id"], text
 
     def test_probably_mistyped(self):
         end = "0" if self.secret[-1] != "0" else "1"
-        cause, similar, text = self._log_in_with(self.secret[:-1] + end)
-        self.assertEqual((cause, similar), ("key_unknown", self.key))
+        cause, similar, text = self._presented(self.secret[:-1] + end)
+        self.assertEqual((cause, similar), ("key_unknown", self.key.id))
         self.assertIn("Probably mistyped", text)
         self.assertIn(self.key.prefix, text)
 
     def test_another_unknown_key(self):
         start = "00000000" if self.key.prefix != "00000000" else "11111111"
-        cause, similar, text = self._log_in_with(start + self.secret[8:])
-        self.assertEqual((cause, bool(similar)), ("key_unknown", False))
+        cause, similar, text = self._presented(start + self.secret[8:])
+        self.assertEqual((cause, similar), ("key_unknown", None))
         self.assertNotIn("mistyped", text)
 
     def test_a_similar_key_of_others_is_not_named(self):

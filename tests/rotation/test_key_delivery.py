@@ -113,7 +113,8 @@ class TestKeyDelivery(WebhookCommon):
             self._test()
         with self.assertRaisesRegex(UserError, "minute"):
             self._test(self.manager)
-        self._deliveries().sent_at -= timedelta(minutes=2)
+        for row in self._deliveries():
+            row.sent_at -= timedelta(minutes=2)
         self._test()
         self.assertEqual(len(self.endpoint.got), 4)
 

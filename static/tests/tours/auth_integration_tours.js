@@ -149,7 +149,7 @@ tours.add("auth_integration_diagnose", {
         {
             content: "Nothing was pressed: what was found is there",
             trigger:
-                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_data_row:contains(no key has been created) button:contains(Create Key)",
+                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_kanban_record:contains(no key has been created) button:contains(Create Key)",
         },
     ],
 });
