@@ -27,11 +27,24 @@ class AuthIntegrationRotation(models.Model):
         compute="_compute_next_step",
         help="The next thing that you can do about this rotation.",
     )
+    blocked_reason = fields.Char(
+        compute="_compute_blocked_reason", compute_sudo=True,
+        help="Why the new key cannot be sent.",
+    )
     next_attempt_at = fields.Datetime(
         "Next Try", compute="_compute_next_attempt_at", compute_sudo=True,
         help="When the new key is sent next, within the rotation window of the policy.",
     )
     is_sending = fields.Boolean(compute="_compute_next_attempt_at", compute_sudo=True)
+
+    def _compute_blocked_reason(self):
+        methods = self.env["auth.integration.delivery"]._all()
+        for rotation in self:
+            rotation.blocked_reason = (
+                rotation.state in WAITING
+                and rotation.is_sent
+                and methods[rotation.delivery]._blocking_reason(rotation.integration_id)
+            )
 
     # Next step -------------------------------------------------------------------------------
 
@@ -48,11 +61,9 @@ class AuthIntegrationRotation(models.Model):
         return True
 
     def _next_step(self):
-        method = self.env["auth.integration.delivery"]._all().get(self.delivery)
         if self.state in WAITING:
             if self.is_sent:
-                blocked = method._blocking_reason(self.integration_id.sudo())
-                return "set_up" if blocked else "retry"
+                return "set_up" if self.blocked_reason else "retry"
             return "fetch" if self.delivery == "self_service" else "claim"
         if self.state == "delivered":
             return "install" if self.claimed_by else False
