@@ -15,6 +15,7 @@ from .health import test_finding_access
 from .incident import test_alert_secret
 from .incident import test_hostile_names
 from .incident import test_incident_alert
+from .incident import test_incident_cost
 from .incident import test_incident_detection
 from .integration import test_handover
 from .integration import test_integration
