@@ -1,4 +1,4 @@
-"""What axe-core and the width of a page say about a screen, less what stock Odoo's screens have too."""
+"""What axe-core and the width of a page say about a screen, and by what its parts are known."""
 
 import re
 from importlib import resources
