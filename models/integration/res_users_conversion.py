@@ -79,7 +79,7 @@ class ResUsers(models.Model):
         return self.all_group_ids & self.env["res.groups"]._get_user_type_groups()
 
     def _offered_groups(self):
-        """The groups that an integration user in this user's place may be given: none but theirs."""
+        """The groups that an integration user in this user's place may get: none but theirs."""
         self.ensure_one()
         kind = self._kind_of_user()
         return self.all_group_ids - kind.all_implied_ids

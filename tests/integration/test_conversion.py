@@ -116,7 +116,7 @@ class TestConvertAccount(ConversionCase):
         line = self._open(key).line_ids
         self.assertEqual(line.method, "replace")
         line.method = "keep"
-        self.assertIn("no longer sign in", line.effect)
+        self.assertIn("used in a browser", line.effect)
 
     def test_says_who_signs_in_by_password(self):
         _secret, key = self._personal_key(self.machine)
@@ -369,7 +369,8 @@ class TestIntegrationUserOnScreen(ConversionCase):
     """An integration user says what it is, and is never invited."""
 
     def _modifiers(self, view_type, path):
-        view = self.env["res.users"].with_user(self.system).get_view(view_type=view_type)
+        view_id = self.env.ref(f"base.view_users_{'tree' if view_type == 'list' else 'form'}").id
+        view = self.env["res.users"].with_user(self.system).get_view(view_id, view_type)
         nodes = etree.fromstring(view["arch"]).xpath(path)
         self.assertTrue(nodes, path)
         return [node.get("invisible") or "" for node in nodes]

@@ -38,17 +38,23 @@ def least_groups(
 ) -> list[int]:
     """Choose groups that give the needed rights, and as few others as can be found quickly.
 
-    In each step it takes the group that adds the fewest rights for each needed one.
+    In each step it takes the group that adds the fewest rights for each needed one. Groups that
+    later ones made superfluous are left out again.
 
     :param given: what the user has without any of these groups
     :param offered: all rights that each group gives
     :return: ids of groups, sorted; needed rights that none of them gives are left out
     """
     has, chosen = set(given), []
-    missing = set(needed) - has
+    needed = missing = set(needed) - has
     while found := {id_: rights for id_, rights in offered.items() if rights & missing}:
         best = min(found, key=lambda id_: (len(found[id_] - has) / len(found[id_] & missing), id_))
         chosen.append(best)
         has |= found[best]
-        missing -= has
+        missing = missing - has
+    given_by_groups = needed - missing
+    for group in list(chosen):
+        others = set().union(*(offered[id_] for id_ in chosen if id_ != group))
+        if given_by_groups <= others:
+            chosen.remove(group)
     return sorted(chosen)

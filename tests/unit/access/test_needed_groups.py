@@ -31,6 +31,12 @@ def test_the_lesser_of_two_groups():
     assert least_groups({("crm.team", "write")}, set(), offered) == [1]
 
 
+def test_no_group_that_another_one_makes_superfluous():
+    offered = {1: {READ}, 2: SALESMAN, 3: {PARTNER}}
+    assert least_groups({READ, CREATE}, set(), offered) == [2]
+    assert least_groups({READ, CREATE, PARTNER}, {READ}, offered) == [2, 3]
+
+
 def test_what_is_given_takes_no_group():
     assert least_groups({READ}, {READ}, {2: SALESMAN}) == []
 
