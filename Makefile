@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 export TAGS LIVE UNIT PORT DB ODOO_PATH
 export ROWS WORKERS LOG_ROWS
 
-.PHONY: help run test test-core soak bench lint shell pot catalogue docs screenshot clean
+.PHONY: help run test test-core soak bench lint shell pot catalogue docs pictures screenshot clean
 
 help:
 	@echo "make run                    an Odoo 19 with the add-on and demo data, on PORT (8069)"
@@ -20,6 +20,7 @@ help:
 	@echo "make pot                    write i18n/auth_integration.pot"
 	@echo "make catalogue              write docs/causes.rst, the causes of rejected calls"
 	@echo "make docs                   build the guides of docs/ in .dev/docs/html"
+	@echo "make pictures               take the pictures of the README and the app's page anew"
 	@echo "make screenshot ARGS='--login admin --path /odoo --out /tmp/x.png'"
 	@echo "make clean                  remove databases, logs and everything else in .dev"
 
@@ -53,6 +54,9 @@ catalogue:
 
 docs:
 	@$(PYTHON) dev/docs.py
+
+pictures:
+	@$(PYTHON) dev/pictures.py
 
 screenshot:
 	@$(PYTHON) dev/screenshot.py $(ARGS)

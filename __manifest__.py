@@ -6,6 +6,7 @@
     "author": "Auth Integration Contributors",
     "license": "LGPL-3",
     "development_status": "Beta",
+    "images": ["static/description/banner.png"],
     "depends": ["mail", "rpc"],
     "external_dependencies": {"python": ["cryptography", "passlib", "pyotp"]},
     "data": [

@@ -39,11 +39,11 @@ def _head():
     Made by "make catalogue" from tools/health/guide.py and static/doctor.py: change those.
 
 {_title("Causes", "=")}
-{_wrap('''Every rejected attempt has one cause. Administrators see it under *Settings ▸ Integrations ▸
-Attempts*, owners under *Integrations ▸ Attempts*: with what it means in their case and the button
-that helps. *Learn More* opens this text in Odoo. The external system learns no more than stock
-Odoo tells it. Its answer has the header X-Auth-Reference; a search for this reference finds the
-attempt.''')}
+{_wrap('''Every rejected attempt has one cause. Administrators see it under *Settings ▸
+Integrations ▸ Attempts*, owners under *Integrations ▸ Attempts*: with what it means in their case
+and the button that helps. *Learn More* opens this text in Odoo. The external system learns no more
+than stock Odoo tells it. Its answer has the header X-Auth-Reference; a search for this reference
+finds the attempt.''')}
 
 .. contents::
    :local:
