@@ -14,8 +14,10 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 
+import postgres
+import run as run_server
 import virtualenv
-from common import ROOT, die, entry_point, free_port, say
+from common import ROOT, die, entry_point, free_port, say, state_dir
 
 FOLDER = ROOT / "static" / "description"
 DATABASE = "auth_integration_pictures"
@@ -50,56 +52,63 @@ PICTURES = (
     Picture("rotation", "demo", "/odoo/api-key-rotations", clicks=(ROW,)),
     Picture("keys", "admin", "/odoo/api-keys"),
     Picture("causes", "demo", "/auth_integration/causes"),
-    Picture("banner", "", "/dev/banner.html", (560, 280)),
+    Picture("banner", "", "dev/banner.html", (560, 280)),
 )
-# Incidents are derived by a scheduled action; nothing is sent from here.
+# What the scheduled actions make of the demo data, before the server does; no mail can be sent.
 PREPARE = """
-env["auth.integration.alert.rule"].with_context(active_test=False).search([]).active = False
-env.ref("auth_integration.ir_cron_incidents").method_direct_trigger()
+env["auth.integration.alert.rule"].search([]).active = False
+for job in ("incidents", "rotation"):
+    env.ref(f"auth_integration.ir_cron_{job}").method_direct_trigger()
 env.cr.commit()
 """
 
 
 @contextlib.contextmanager
 def serving():
-    """Run ``make run`` on a database of our own; yield its URL."""
+    """Run ``make run`` on a fresh database of our own; yield its URL."""
     port = free_port()
     environ = {**os.environ, "DB": DATABASE, "PORT": str(port)}
-    run = subprocess.Popen(
-        [sys.executable, ROOT / "dev/run.py"], env=environ, stdout=subprocess.DEVNULL
+    postgres.drop(DATABASE)
+    run_server.prepare(DATABASE)
+    subprocess.run(
+        [sys.executable, ROOT / "dev/shell.py"], env=environ, input=PREPARE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
     )
+    log = state_dir("run") / "pictures.log"
+    with open(log, "w") as output:
+        run = subprocess.Popen(
+            [sys.executable, ROOT / "dev/run.py"], env=environ, stdout=output, stderr=output
+        )
     try:
         url = f"http://localhost:{port}"
-        _wait_for(run, url)
-        subprocess.run(
-            [sys.executable, ROOT / "dev/shell.py"], env=environ, input=PREPARE, text=True,
-            stdout=subprocess.DEVNULL, check=True,
-        )
+        _wait_for(run, url, log)
         yield url
     finally:
         run.send_signal(signal.SIGINT)
         run.wait()
 
 
-def _wait_for(run, url):
+def _wait_for(run, url, log):
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         if run.poll() is not None:
-            die("the server ended", "make run says why")
+            die("the server ended", f"see {log}")
         with contextlib.suppress(OSError):
             return urllib.request.urlopen(f"{url}/web/login", timeout=60).close()
         time.sleep(1)
-    die("the server does not answer")
+    die("the server does not answer", f"see {log}")
 
 
 def take(picture, url):
     """Take one picture."""
     width, height = picture.size
-    who = ("--db", DATABASE, "--login", picture.login) if picture.login else ()
+    if picture.login:
+        page = ("--url", url, "--path", picture.path, "--db", DATABASE, "--login", picture.login)
+    else:
+        page = ("--url", (ROOT / picture.path).as_uri(), "--path", "")
     subprocess.run(
         [
-            *(sys.executable, ROOT / "dev/screenshot.py", *who),
-            *("--url", url if picture.login else ROOT.as_uri(), "--path", picture.path),
+            *(sys.executable, ROOT / "dev/screenshot.py", *page),
             *("--out", picture.file, "--width", str(width), "--height", str(height)),
             *(option for selector in picture.clicks for option in ("--click", selector)),
         ],
@@ -135,7 +144,7 @@ def _named_pictures():
 def main():
     """Take all pictures, or those that the command line names."""
     wanted = [p for p in PICTURES if not sys.argv[1:] or p.name in sys.argv[1:]]
-    with serving() as url:
+    with postgres.running(), serving() as url:
         for picture in wanted:
             take(picture, url)
             say(f"{picture.file.relative_to(ROOT)}: {picture.file.stat().st_size} bytes")
