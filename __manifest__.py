@@ -6,6 +6,7 @@
     "author": "Auth Integration Contributors",
     "license": "LGPL-3",
     "development_status": "Beta",
+    "images": ["static/description/banner.png"],
     "depends": ["mail", "rpc"],
     "external_dependencies": {"python": ["cryptography", "passlib", "pyotp"]},
     "data": [
@@ -44,7 +45,9 @@
         "views/auth_integration_views.xml",
         "views/auth_integration_incident_views.xml",
         "views/auth_integration_alert_target_views.xml",
+        "views/auth_integration_page_templates.xml",
         "views/auth_integration_sheet_templates.xml",
+        "views/auth_integration_guide_templates.xml",
         "views/res_config_settings_views.xml",
         "views/res_users_views.xml",
         "views/auth_integration_diagnosis_views.xml",

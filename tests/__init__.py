@@ -12,6 +12,7 @@ from .attempt import test_attempt_report
 from .health import test_diagnosis
 from .health import test_finding
 from .health import test_finding_access
+from .health import test_guide
 from .incident import test_alert_secret
 from .incident import test_hostile_names
 from .incident import test_incident_alert

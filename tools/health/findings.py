@@ -477,7 +477,7 @@ KINDS = (
         ),
         remedy=_lt(
             "Set secret_key in the section [auth_integration] of the server's configuration file"
-            " and restart the server. The README explains how to create one."
+            " and restart the server. The administrator guide explains how to create one."
         ),
         sql=f"""
             {_SERVER} FROM ir_config_parameter c
