@@ -14,10 +14,13 @@ from .health import test_ask_administrator
 from .health import test_diagnosis
 from .health import test_finding
 from .health import test_finding_access
+from .health import test_guide
 from .incident import test_alert_secret
 from .incident import test_hostile_names
 from .incident import test_incident_alert
+from .incident import test_incident_cost
 from .incident import test_incident_detection
+from .integration import test_conversion
 from .integration import test_handover
 from .integration import test_integration
 from .integration import test_provision
@@ -35,7 +38,7 @@ from .rotation import test_rotation
 from .rotation import test_rotation_after
 from .rotation import test_rotation_finds
 from .rotation import test_rotation_next_step
-from .rotation import test_rotation_overlap
+from .rotation import test_rotation_notices
 from .rotation import test_rotation_self_service
 from .rotation import test_rotation_webhook
 from .screens import test_dialogs

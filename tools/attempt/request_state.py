@@ -47,7 +47,7 @@ class Attempt:
     ``operation``, the model and method that a good key was not allowed to call;
     ``similar_key_id``, a key that begins like the unknown one that was sent;
     ``rows_of_minute`` and ``rows_of_source``, how many rows were made in this minute, by all and by
-    this source (:mod:`limits`).
+    this source (:mod:`flood_limits`).
     """
 
     channel: str

@@ -365,6 +365,9 @@ KINDS = (
             f"""
             WHERE k.integration_id IS NULL AND k.scope IS NULL AND k.use_count >= 10
               AND k.last_used_at > {NOW} - interval '7 days' AND k.state IN {LIVE}
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_key n
+                  WHERE n.replaces_id = k.id AND n.ended_at IS NULL)
             """,
         ),
     ),
@@ -474,7 +477,7 @@ KINDS = (
         ),
         remedy=_lt(
             "Set secret_key in the section [auth_integration] of the server's configuration file"
-            " and restart the server. The README explains how to create one."
+            " and restart the server. The administrator guide explains how to create one."
         ),
         sql=f"""
             {_SERVER} FROM ir_config_parameter c
@@ -633,8 +636,8 @@ KINDS = (
         title=_lt("Alerts cannot be sent"),
         message=_lt("An alert about incidents could not be sent."),
         remedy=_lt(
-            "Open Sent Alerts in Settings ▸ Integrations. Correct the email server or the webhook,"
-            " then use Send Test Alert."
+            "Open Sent Alerts in Settings ▸ Integrations and read the error. Correct the email"
+            " server, the sender address (alias domain) or the webhook, then use Send Test Alert."
         ),
         sql=f"""
             {_SERVER} FROM auth_integration_alert a
