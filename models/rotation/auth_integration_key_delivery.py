@@ -29,6 +29,7 @@ class AuthIntegrationKeyDelivery(models.Model):
         "auth.integration.key", "API Key", readonly=True, ondelete="set null",
         index="btree_not_null", help="The new key that was sent. Empty for a test.",
     )
+    content = fields.Char("Message", compute="_compute_content")
     sent_at = fields.Datetime("Sent", readonly=True, required=True, default=fields.Datetime.now)
     sent_by = fields.Many2one("res.users", "Sent By", readonly=True, ondelete="set null")
     result = fields.Selection(
@@ -47,6 +48,12 @@ class AuthIntegrationKeyDelivery(models.Model):
         "Latency (ms)", readonly=True, help="How long the external system took to respond."
     )
     error = fields.Char(readonly=True)
+
+    @api.depends("rotation_id", "key_id")
+    def _compute_content(self):
+        for delivery in self:
+            unnamed = self.env._("New key") if delivery.rotation_id else self.env._("Test")
+            delivery.content = delivery.key_id.display_name or unnamed
 
     @api.autovacuum
     def _gc_deliveries(self):
