@@ -135,6 +135,31 @@ def test_a_healthy_integration(server):
     )
 
 
+def test_a_mistyped_key(server):
+    """Over each protocol: the rest of the key is wrong, and the log knows which one was meant."""
+    shop = make(server, "mistyped")
+    wrong = shop.secret[:-1] + ("0" if shop.secret[-1] != "0" else "1")
+    calls = {
+        "json2": lambda: Json2(server, wrong).call("res.users", "context_get"),
+        "xmlrpc": lambda: Xmlrpc(server, shop.uid, wrong).call("res.users", "context_get"),
+    }
+    for channel, call in calls.items():
+        with pytest.raises(Refused):
+            call()
+        [row] = server.sql(
+            "SELECT cause, key_id, similar_key_id FROM auth_attempt"
+            " WHERE channel = %s AND outcome = 'failure' ORDER BY id DESC LIMIT 1", [channel]
+        )
+        assert row == {"cause": "key_unknown", "key_id": None, "similar_key_id": shop.key}, channel
+    assert Authenticate(server, shop.login, wrong).call() is False
+    [row] = server.sql(
+        "SELECT count(*) FROM auth_attempt WHERE similar_key_id = %s", [shop.key]
+    )
+    assert row["count"] >= 2
+    lines = diagnose(server, shop)
+    assert any("Probably mistyped" in line["seen"] for line in lines), lines
+
+
 def test_a_probe_key_opens_whoami_only(server):
     shop = make(server, "probed")
     [secret, key] = server.shell(
