@@ -98,7 +98,7 @@ class AuthAttempt(models.Model):
         readonly=True, help="The model and method that the key cannot call."
     )
     similar_key_id = fields.Many2one(
-        "auth.integration.key", "Similar Key", readonly=True,
+        "auth.integration.key", readonly=True,
         help="The unknown key starts with the same 8 characters as this key.",
     )
     count = fields.Integer(readonly=True, aggregator="sum")

@@ -31,7 +31,7 @@ class AuthIntegrationKeyDelivery(models.Model):
     )
     content = fields.Char("Message", compute="_compute_content")
     sent_at = fields.Datetime("Sent", readonly=True, required=True, default=fields.Datetime.now)
-    sent_by = fields.Many2one("res.users", "Sent By", readonly=True, ondelete="set null")
+    sent_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
     result = fields.Selection(
         [
             ("delivered", "Delivered"),
