@@ -108,6 +108,7 @@ class TestAttemptRelated(ExplanationCase):
 
     def test_diagnostics_do_not_count_for_the_integration(self):
         self._attempt("key_unknown")
+        self.env.cr.execute("UPDATE auth_attempt SET last_seen = last_seen - interval '1 minute'")
         for values in (OF_WAY, OF_KEY):
             self._attempt(**values)
         self.integration.invalidate_recordset()
