@@ -31,6 +31,7 @@
         "wizard/auth_integration_shorten_views.xml",
         "wizard/auth_integration_handover_views.xml",
         "wizard/auth_integration_access_views.xml",
+        "wizard/auth_integration_convert_views.xml",
         "wizard/base_module_uninstall_views.xml",
         "wizard/auth_integration_alert_secret_views.xml",
         "wizard/auth_integration_metrics_token_views.xml",

@@ -1,8 +1,12 @@
-from odoo import api, models
+from odoo import api, fields, models
 
 
 class ResUsersApikeysShow(models.AbstractModel):
     _inherit = "res.users.apikeys.show"
+
+    key_list = fields.Text(
+        "API Keys", readonly=True, help="Several new keys, each below the name of its integration."
+    )
 
     @api.model_create_multi
     def create(self, vals_list):  # pylint: disable=method-required-super

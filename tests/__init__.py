@@ -16,7 +16,9 @@ from .health import test_guide
 from .incident import test_alert_secret
 from .incident import test_hostile_names
 from .incident import test_incident_alert
+from .incident import test_incident_cost
 from .incident import test_incident_detection
+from .integration import test_conversion
 from .integration import test_handover
 from .integration import test_integration
 from .integration import test_provision

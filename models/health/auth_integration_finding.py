@@ -1,4 +1,5 @@
 from odoo import api, fields, models, tools
+from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ...tools.attempt import causes
@@ -155,6 +156,15 @@ class AuthIntegrationFinding(models.Model):
             "auth_integration.auth_integration_revoke_action"
         )
         return action | {"context": {"default_key_ids": self.key_id.ids}}
+
+    def action_convert(self):
+        """Open the dialog that makes integrations of the personal keys of these findings."""
+        keys = self.filtered(lambda finding: finding.code == "personal_account_used").key_id
+        if not keys:
+            raise UserError(
+                self.env._("Select issues about personal accounts used by external systems.")
+            )
+        return keys.action_convert()
 
     def action_accept(self):
         """Ask for the reason and the end of accepting this finding."""

@@ -365,6 +365,9 @@ KINDS = (
             f"""
             WHERE k.integration_id IS NULL AND k.scope IS NULL AND k.use_count >= 10
               AND k.last_used_at > {NOW} - interval '7 days' AND k.state IN {LIVE}
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_key n
+                  WHERE n.replaces_id = k.id AND n.ended_at IS NULL)
             """,
         ),
     ),
