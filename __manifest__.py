@@ -40,6 +40,7 @@
         "views/auth_integration_finding_views.xml",
         "views/auth_attempt_views.xml",
         "views/auth_attempt_report_views.xml",
+        "views/auth_integration_key_delivery_views.xml",
         "views/auth_integration_rotation_views.xml",
         "views/auth_integration_key_views.xml",
         "views/auth_integration_views.xml",

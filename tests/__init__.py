@@ -8,7 +8,9 @@ from .attempt import test_attempt
 from .attempt import test_attempt_explanation
 from .attempt import test_attempt_groups
 from .attempt import test_attempt_links
+from .attempt import test_attempt_related
 from .attempt import test_attempt_report
+from .health import test_ask_administrator
 from .health import test_diagnosis
 from .health import test_finding
 from .health import test_finding_access
@@ -27,12 +29,15 @@ from .integration import test_session_end
 from .key import test_key
 from .key import test_key_end
 from .key import test_key_scope
+from .key import test_key_status
 from .key import test_verify
 from .monitoring import test_attempt_counter
 from .monitoring import test_metrics
+from .rotation import test_key_delivery
 from .rotation import test_rotation
 from .rotation import test_rotation_after
 from .rotation import test_rotation_finds
+from .rotation import test_rotation_next_step
 from .rotation import test_rotation_notices
 from .rotation import test_rotation_self_service
 from .rotation import test_rotation_webhook

@@ -4,6 +4,8 @@ from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
+from ...tools.health import probe
+
 
 class AuthIntegration(models.Model):
     """What is so at this moment: the health of an integration, its last calls, and counts."""
@@ -50,6 +52,7 @@ class AuthIntegration(models.Model):
     def _last_attempt_sql(self, alias, outcome, column):
         return SQL(
             "(SELECT a.%s FROM auth_attempt a WHERE a.integration_id = %s AND a.outcome = %s"
+            f" AND NOT {probe.IS_DIAGNOSTIC}"
             " ORDER BY a.last_seen DESC LIMIT 1)",
             SQL.identifier(column),
             SQL.identifier(alias, "id"),
@@ -144,6 +147,7 @@ class AuthIntegration(models.Model):
                     ("integration_id", "in", self.ids),
                     ("outcome", "=", "failure"),
                     ("last_seen", ">=", since),
+                    ("question", "=", False),
                 ],
                 ["integration_id"],
                 ["count:sum"],

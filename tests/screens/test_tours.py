@@ -1,5 +1,6 @@
 import time
 
+from odoo import fields
 from odoo.tests import HttpCase, new_test_user, tagged
 from odoo.tools import mute_logger
 
@@ -75,6 +76,33 @@ class TestTours(HttpCase):
         )
         self.assertEqual(diagnosis.state, "done")
         self.assertIn("connection_refused", diagnosis.line_ids.mapped("cause"))
+
+    def test_owner_asks_an_administrator(self):
+        integration = self._integration()
+        self._key_in_use(integration)
+        integration.user_id.active = False
+        diagnosis = self.env["auth.integration.diagnosis"].create(
+            {"integration_id": integration.id, "requested_by": self.owner.id,
+             "requested_at": fields.Datetime.now(), "state": "done"}
+        )
+        diagnosis._check_user()
+        self.start_tour(
+            f"/odoo/api-diagnose/{diagnosis.id}", "auth_integration_ask", login="tour_owner"
+        )
+        kind = self.env.ref("auth_integration.mail_activity_type_request")
+        activities = integration.activity_ids.filtered(lambda a: a.activity_type_id == kind)
+        self.assertIn(self.env.ref("base.user_admin"), activities.user_id)
+
+    def test_owner_follows_an_attempt_to_others(self):
+        integration = self._integration()
+        now = fields.Datetime.now()
+        for cause in ("key_unknown", "secret_missing"):
+            self.env["auth.attempt"]._upsert(
+                {"outcome": "failure", "cause": cause, "channel": "json2",
+                 "integration_id": integration.id, "remote_addr": "198.51.100.7",
+                 "reference": "tour-tour", "database": self.env.cr.dbname}, 1, now, now
+            )
+        self.start_tour("/odoo/api-attempts", "auth_integration_related", login="tour_owner")
 
     def test_administrator_restores_archived_user(self):
         integration = self._integration()

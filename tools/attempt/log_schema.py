@@ -10,6 +10,7 @@ TABLES = """
         user_id integer,
         integration_id integer,
         key_id integer,
+        similar_key_id integer,
         bucket bytea NOT NULL,
         outcome varchar NOT NULL,
         cause varchar,
@@ -24,6 +25,7 @@ TABLES = """
         operation varchar
     );
     ALTER TABLE auth_attempt ADD COLUMN IF NOT EXISTS operation varchar;  -- 19.0.1.2.0
+    ALTER TABLE auth_attempt ADD COLUMN IF NOT EXISTS similar_key_id integer;
     CREATE TABLE IF NOT EXISTS auth_attempt_daily_key (
         id integer PRIMARY KEY,
         day date NOT NULL,

@@ -149,7 +149,68 @@ tours.add("auth_integration_diagnose", {
         {
             content: "Nothing was pressed: what was found is there",
             trigger:
-                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_data_row:contains(no key has been created) button:contains(Create Key)",
+                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_kanban_record:contains(no key has been created) button:contains(Create Key)",
+        },
+    ],
+});
+
+tours.add("auth_integration_ask", {
+    steps: () => [
+        {
+            content: "An owner may not restore the user, and asks those who may",
+            trigger:
+                ".o_kanban_record:contains(tour_shop):not(:has(button:contains(Restore User))) button:contains(Ask an Administrator)",
+            run: "click",
+        },
+        {
+            content: "It is asked once",
+            trigger:
+                ".o_kanban_record:contains(An administrator was asked today):not(:has(button:contains(Ask an Administrator)))",
+        },
+        {
+            content: "What passed is folded",
+            trigger: "details:not([open]) summary:contains(Passed and solved checks)",
+            run: "click",
+        },
+        {
+            trigger: "details[open] .o_kanban_record .badge:contains(Passed)",
+        },
+    ],
+});
+
+tours.add("auth_integration_related", {
+    steps: () => [
+        {
+            content: "Diagnostic requests are hidden at first",
+            trigger: ".o_searchview_facet:contains(Without Diagnostics)",
+        },
+        {
+            content: "The outcome is a word",
+            trigger: ".o_data_row:contains(Unknown key) .badge:contains(Rejected)",
+        },
+        {
+            trigger: ".o_data_row:contains(Unknown key) td[name=cause]",
+            run: "click",
+        },
+        {
+            content: "The other attempt with this reference is listed",
+            trigger: ".o_form_view [name=same_reference_ids] .o_data_row:contains(missing)",
+        },
+        {
+            content: "The event is there",
+            trigger: ".o_form_view summary:contains(Raw event)",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_view details[open] [name=event_json]:contains(class_uid)",
+        },
+        {
+            content: "A value leads to the attempts that share it",
+            trigger: ".o_form_view button[aria-label='Attempts from this address']",
+            run: "click",
+        },
+        {
+            trigger: ".o_list_view .o_data_row:contains(missing)",
         },
     ],
 });

@@ -63,6 +63,13 @@ def test_a_signed_key_replaces_the_old_one(receiver):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_test_changes_no_key(receiver):
+    url, file = receiver
+    body = json.dumps({"type": "api_key.test", "data": {"integration": "web_shop"}})
+    assert post(url, body, signed(body=body)) == 204
+    assert file.read_text() == "the old key"
+
+
 @pytest.mark.parametrize(
     "headers",
     [
