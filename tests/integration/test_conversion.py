@@ -385,6 +385,11 @@ class TestIntegrationUserOnScreen(ConversionCase):
             self._modifiers("list", "//field[@name='state']"), ["is_integration_user"]
         )
 
+    def test_the_state_of_a_key_is_shown(self):
+        """In the form of a user: that list knows nothing of the user."""
+        path = "//field[@name='api_key_record_ids']//field[@name='state']"
+        self.assertEqual(self._modifiers("form", path), [""])
+
     def test_ribbon(self):
         [modifier] = self._modifiers("form", "//widget[@title='Integration User']")
         self.assertIn("not is_integration_user", modifier)
