@@ -1,4 +1,4 @@
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from odoo import api, fields, models
 from odoo.fields import Domain
@@ -14,15 +14,24 @@ class AuthIntegration(models.Model):
         "last_failure": "_last_failure_sql",
         "last_cause": "_last_cause_sql",
         "health": "_health_sql",
+        "status": "_status_sql",
+        "next_expiry": "_next_expiry_sql",
+        "is_never_called": "_never_called_sql",
     }
 
     live_key_count = fields.Integer("Active Keys", compute="_compute_counts")
-    attempt_failure_count = fields.Integer("Rejected, 7 Days", compute="_compute_counts")
     open_rotation_count = fields.Integer("Open Rotations", compute="_compute_counts")
     has_key_to_claim = fields.Boolean(compute="_compute_has_key_to_claim")
     finding_ids = fields.One2many(
         "auth.integration.finding", string="Open Issues", compute="_compute_finding_ids"
     )
+    main_finding_ids = fields.One2many(
+        "auth.integration.finding",
+        string="Most Severe Issue",
+        compute="_compute_finding_ids",
+        help="The most severe issue that is open and more than information: one, or none.",
+    )
+    finding_count = fields.Integer("Issues", compute="_compute_finding_ids")
     health = fields.Selection(
         [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
         compute="_compute_from_sql",
@@ -30,7 +39,6 @@ class AuthIntegration(models.Model):
         search="_search_health",
         help="The severity of the worst open issue.",
     )
-    health_color = fields.Integer(compute="_compute_health_color")
     last_success = fields.Datetime(
         "Last Successful Call", compute="_compute_from_sql", compute_sudo=True,
         search="_search_last_success",
@@ -137,18 +145,6 @@ class AuthIntegration(models.Model):
                 ["__count"],
             )
         )
-        since = fields.Datetime.now() - timedelta(days=7)
-        failures = dict(
-            self.env["auth.attempt"]._read_group(
-                [
-                    ("integration_id", "in", self.ids),
-                    ("outcome", "=", "failure"),
-                    ("last_seen", ">=", since),
-                ],
-                ["integration_id"],
-                ["count:sum"],
-            )
-        )
         rotations = dict(
             self.env["auth.integration.rotation"]._read_group(
                 [
@@ -162,7 +158,6 @@ class AuthIntegration(models.Model):
         for integration in self:
             integration.open_rotation_count = rotations.get(integration, 0)
             integration.live_key_count = live.get(integration, 0)
-            integration.attempt_failure_count = failures.get(integration, 0)
 
     def _compute_has_key_to_claim(self):
         waiting = self._rotations_to_claim().integration_id
@@ -190,15 +185,15 @@ class AuthIntegration(models.Model):
                 ("folded", "=", False),
             ]
         )
+        found = findings.grouped("integration_id")
         for integration in self:
-            integration.finding_ids = findings.filtered(
-                lambda finding, owner=integration: finding.integration_id == owner._origin
-            )
+            own = found.get(integration._origin, findings.browse())
+            integration.finding_ids = own
+            integration.main_finding_ids = own.filtered(lambda one: one.severity != "info")[:1]
+            integration.finding_count = len(own)
 
-    @api.depends("health")
-    def _compute_health_color(self):
-        """Number of the colour at the edge of the card, as kanban views count them."""
-        for integration in self:
-            integration.health_color = {"critical": 1, "warning": 3, "ok": 10}.get(
-                integration.health, 0
-            )
+    def action_view_findings(self):
+        """Show the issues of this integration."""
+        return self._action_view("auth_integration_finding_action") | {
+            "context": {"search_default_open": 1}
+        }
