@@ -14,7 +14,7 @@
         "security/auth_integration_rules.xml",
         "data/auth_integration_policy.xml",
         "data/mail_activity_type.xml",
-        "data/mail_template.xml",
+        "data/mail_template_digest.xml",
         "data/mail_template_alert.xml",
         "data/auth_integration_alert_rule.xml",
         "data/ir_cron.xml",

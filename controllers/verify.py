@@ -5,7 +5,7 @@ from odoo.http import request
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from ..tools.attempt import caller
-from ..tools.attempt.limits import RateLimit
+from ..tools.attempt.flood_limits import RateLimit
 
 _limit = RateLimit(per_minute=30)
 

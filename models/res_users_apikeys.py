@@ -17,7 +17,7 @@ from psycopg2.errors import ReadOnlySqlTransaction
 from ..tools import hook_queries
 from ..tools.access import enforcement
 from ..tools.attempt import caller, request_state
-from ..tools.attempt.limits import LogLimit
+from ..tools.attempt.flood_limits import LogLimit
 from ..tools.attempt.redaction import is_key_shaped, is_storable, remove_keys
 from ..tools.fallback import core_fallback, observing
 from ..tools.health import probe

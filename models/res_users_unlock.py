@@ -3,7 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.exceptions import AccessError
 
-from ..tools.attempt.limits import COLLAPSED
+from ..tools.attempt.flood_limits import COLLAPSED
 
 # From where a login was refused in the last so many hours.
 LOOK_BACK = timedelta(hours=24)

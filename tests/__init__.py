@@ -30,7 +30,7 @@ from .monitoring import test_metrics
 from .rotation import test_rotation
 from .rotation import test_rotation_after
 from .rotation import test_rotation_finds
-from .rotation import test_rotation_overlap
+from .rotation import test_rotation_notices
 from .rotation import test_rotation_self_service
 from .rotation import test_rotation_webhook
 from .screens import test_dialogs

@@ -22,7 +22,7 @@ from odoo.exceptions import AccessDenied
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 from psycopg2.errors import ReadOnlySqlTransaction
 
-from .attempt.limits import LogLimit
+from .attempt.flood_limits import LogLimit
 from .attempt.request_state import Attempt
 from .hook_queries import TableLockedError
 from .key.native_scope import KeyRulesUnreadable

@@ -120,5 +120,5 @@ def _renew_digest_template(cr):
     if cr.rowcount:
         env = api.Environment(cr, SUPERUSER_ID, {})
         convert.convert_file(
-            env, "auth_integration", "data/mail_template.xml", {}, mode="init", noupdate=True
+            env, "auth_integration", "data/mail_template_digest.xml", {}, mode="init", noupdate=True
         )

@@ -3,7 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ...tools.attempt import limits
+from ...tools.attempt import flood_limits
 from ...tools.attempt.redaction import clean, describe_unknown_login, is_short_number, is_storable
 from ...tools.health import probe
 
@@ -74,7 +74,7 @@ class AuthAttempt(models.Model):
         """
         wanted = {
             "rows_of_minute": self._budget_query("", now),
-            "rows_of_source": self._budget_query(limits.source(attempt.remote_addr), now),
+            "rows_of_source": self._budget_query(flood_limits.source(attempt.remote_addr), now),
         }
         if who:
             wanted |= {

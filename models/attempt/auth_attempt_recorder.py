@@ -17,7 +17,7 @@ from ...tools.attempt import (
     attempt_logging,
     buckets,
     caller,
-    limits,
+    flood_limits,
     references,
     request_state,
 )
@@ -228,14 +228,14 @@ class AuthAttempt(models.Model):
         :return: the columns of that row
         """
         limit = settings.number(self.env, "attempt_new_rows_per_minute")
-        level = limits.failure_level(attempt.rows_of_source, attempt.rows_of_minute, limit)
+        level = flood_limits.failure_level(attempt.rows_of_source, attempt.rows_of_minute, limit)
         values = self._failure_values(attempt, search_nearest=not level)
-        collapsed = limits.collapse_failure(values, level)
+        collapsed = flood_limits.collapse_failure(values, level)
         self._add(
             values,
             collapsed,
             Batch(None, 1, now, now),
-            budgets=["", limits.source(attempt.remote_addr)],
+            budgets=["", flood_limits.source(attempt.remote_addr)],
         )
         return collapsed
 
@@ -253,14 +253,14 @@ class AuthAttempt(models.Model):
         )
         budget = f"key {use.key_id}" if use.key_id else f"user {use.user_id}"
         start = buckets.bucket_start(seen.first_seen, "success")
-        level = limits.level(
+        level = flood_limits.level(
             self._rows_of_budget(budget, start),
             settings.number(self.env, "attempt_new_rows_per_minute"),
         )
         values = dict.fromkeys(IDENTIFYING_COLUMNS) | use.columns() | {"outcome": "success"}
         if use.user_id and not use.login:
             values["login"] = self._login_of(use.user_id)
-        collapsed = limits.collapse_success(values, level)
+        collapsed = flood_limits.collapse_success(values, level)
         if use.key_id:
             self.env["auth.integration.key"]._record_use(
                 use,

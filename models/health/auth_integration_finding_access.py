@@ -2,7 +2,7 @@ from odoo import models
 from odoo.exceptions import UserError
 from odoo.tools import SQL, i18n
 
-from ...tools.attempt.limits import COLLAPSED
+from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.health.findings import OLD_PROTOCOLS
 from ..integration.auth_integration import KEY_CHANNELS
 

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from odoo import fields, models, tools
 
-from ...tools.attempt.limits import COLLAPSED
+from ...tools.attempt.flood_limits import COLLAPSED
 
 # As the finding's SQL.
 LOOK_BACK = timedelta(hours=1)

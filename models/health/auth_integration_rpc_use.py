@@ -1,7 +1,7 @@
 from odoo import api, models
 from odoo.tools import SQL
 
-from ...tools.attempt.limits import COLLAPSED
+from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.health.findings import OLD_PROTOCOLS
 
 MAX_PROGRAMS = 20

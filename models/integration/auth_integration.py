@@ -7,18 +7,6 @@ from ...tools.integration import networks, slug
 from ...tools.key import native_scope
 from ..mixins.fresh_identity import fresh_identity
 
-CHANNELS = [
-    ("xmlrpc", "XML-RPC"),
-    ("jsonrpc", "JSON-RPC"),
-    ("json2", "JSON-2"),
-    ("http", "HTTP route"),
-    ("session", "Session"),
-    ("web", "Web login"),
-    ("totp", "Second factor"),
-    ("passkey", "Passkey"),
-    ("oauth", "OAuth"),
-    ("webhook", "Webhook"),
-]
 # What an API key can be used on: the interactive channels never see one.
 KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
 PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")

@@ -21,17 +21,40 @@ class AuthIntegrationKey(models.Model):
         :param use: :class:`~odoo.addons.auth_integration.tools.key.usage_writer.SuccessfulUse`
         :param is_new_address_kept: whether there is room for one more address of this key
         """
+        if not (before := self._lock_for_use(use.key_id)):
+            return
+        self._add_uses(use, count, first_seen, last_seen)
+        # An address that nobody vouches for may be everybody's: it is not learned.
+        if use.remote_addr and use.address_trusted:
+            self._record_address(
+                is_new_address_kept,
+                key=use.key_id,
+                address=use.remote_addr,
+                count=count,
+                first=first_seen,
+                last=last_seen,
+            )
+        self.invalidate_model()
+        first_used_at, replaces_id = before
+        if first_used_at is None and use.remote_addr:
+            if replaces_id:
+                # It ends other keys: that is not to be undone by a crash of PostgreSQL.
+                self.env.cr.execute("SET LOCAL synchronous_commit TO DEFAULT")
+            self.browse(use.key_id)._confirm_first_use(first_seen)
+
+    def _lock_for_use(self, key_id):
+        """Lock a key and return its first use and the key it replaces; None when it is gone."""
         self.env.cr.execute(
             SQL(
                 "SELECT first_used_at, replaces_id FROM auth_integration_key WHERE id = %s"
                 " FOR NO KEY UPDATE",
-                use.key_id,
+                key_id,
             ),
             log_exceptions=False,  # whoever has it locked may keep it for longer than we wait
         )
-        previous = self.env.cr.fetchall()
-        if not previous:
-            return
+        return self.env.cr.fetchone()
+
+    def _add_uses(self, use, count, first_seen, last_seen):
         self.env.cr.execute(
             SQL(
                 """
@@ -56,24 +79,6 @@ class AuthIntegrationKey(models.Model):
                 key=use.key_id,
             )
         )
-        [(first_used_at, replaces_id)] = previous
-        is_first = first_used_at is None and use.remote_addr
-        # An address that nobody vouches for may be everybody's: it is not learned.
-        if use.remote_addr and use.address_trusted:
-            self._record_address(
-                is_new_address_kept,
-                key=use.key_id,
-                address=use.remote_addr,
-                count=count,
-                first=first_seen,
-                last=last_seen,
-            )
-        self.invalidate_model()
-        if is_first and replaces_id:
-            # It ends other keys: that is not to be undone by a crash of PostgreSQL.
-            self.env.cr.execute("SET LOCAL synchronous_commit TO DEFAULT")
-        if is_first:
-            self.browse(use.key_id)._confirm_first_use(first_seen)
 
     def _record_address(self, is_new_kept, **values):
         counted = self.env.execute_query(

@@ -4,7 +4,7 @@ from . import auth_integration_delivery_webhook
 from . import auth_integration_rotation
 from . import auth_integration_rotation_claim
 from . import auth_integration_rotation_open
-from . import auth_integration_rotation_overlap
+from . import auth_integration_rotation_notices
 from . import auth_integration_rotation_repair
 from . import auth_integration_rotation_schedule
 from . import auth_integration_rotation_delivery

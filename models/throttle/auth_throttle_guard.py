@@ -9,7 +9,7 @@ from odoo.exceptions import AccessDenied
 
 from ...tools import hook_queries
 from ...tools.attempt import caller, request_state
-from ...tools.attempt.limits import LogLimit
+from ...tools.attempt.flood_limits import LogLimit
 from ...tools.throttle import dummy_hash
 from ...tools.throttle import guess as guesses
 from .auth_throttle import BUSY, IN_PASSING, OUT_OF_ORDER

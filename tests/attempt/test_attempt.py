@@ -16,7 +16,7 @@ from ...models.attempt import auth_attempt, auth_attempt_enrichment, auth_attemp
 from ...tools import hook_queries, settings
 from ...tools.attempt import attempt_logging, caller, references
 from ...tools.attempt import user_agent as user_agents
-from ...tools.attempt.limits import LogLimit
+from ...tools.attempt.flood_limits import LogLimit
 
 LOGGER = "odoo.addons.auth_integration.models.auth_attempt"
 

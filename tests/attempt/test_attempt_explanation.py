@@ -10,7 +10,7 @@ from odoo.tests import new_test_user, tagged
 from odoo.tools.safe_eval import safe_eval
 
 from ...tools.attempt import causes
-from ...tools.attempt.limits import COLLAPSED
+from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.health import probe
 from ..common import IntegrationCommon
 

@@ -5,7 +5,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
-from ...tools.attempt.limits import COLLAPSED
+from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.key.usage_writer import Batch, SuccessfulUse
 from ..common import IntegrationCommon
 

@@ -5,7 +5,8 @@ from odoo.tests import tagged
 from ...tools.rotation import https_client
 from .common import IncidentCommon
 
-HOSTILE = "<img src=x onerror=alert(1)>{{ 7*7 }}${7*7}\r\nBcc: thief@evil.example\u2028\x00"
+EVALUATED = "691355"  # in a message it would be the name, rendered; by chance alone it is in none
+HOSTILE = "<img src=x onerror=alert(1)>{{ 98765*7 }}${98765*7}\r\nBcc: thief@evil.example\u2028\x00"
 
 
 @tagged("post_install", "-at_install")
@@ -23,7 +24,7 @@ class TestHostileNames(IncidentCommon):
 
     def _check(self, mail):
         self.assertEqual(len(mail.subject.splitlines()), 1, mail.subject)
-        self.assertNotIn("49", mail.subject + mail.body_html)
+        self.assertNotIn(EVALUATED, mail.subject + mail.body_html)
         self.assertNotIn("<img", mail.body_html)
         server = self.env["ir.mail_server"]
         message = server._build_email__(
@@ -37,7 +38,7 @@ class TestHostileNames(IncidentCommon):
         self._run()
         self._check(self._alerts_to(self.owner).mail_id)
         [body] = self.posted
-        self.assertNotIn("49", body)
+        self.assertNotIn(EVALUATED, body)
         self._pass(minutes=5)
         self._succeed()
         self._run()

@@ -240,6 +240,19 @@ class TestIncidentAlert(IncidentCommon):
         to_owner.with_user(self.manager).action_retry()
         self.assertEqual(to_owner.state, "pending")
 
+    def test_no_sender_address_is_a_finding(self):
+        """Without alias domain, and with an OdooBot that has no address, mail has no sender."""
+        self.env.company.alias_domain_id = False
+        self.env["mail.alias.domain"].search([]).unlink()
+        self.env.ref("base.partner_root").email = False
+        self._fail("key_expired")
+        self._run()
+        to_owner = self._alerts_to(self.owner)
+        self.assertEqual((to_owner.state, to_owner.tries), ("pending", 1))
+        self.assertIn("sender address", to_owner.error)
+        finding = self.env["auth.integration.finding"].search([("code", "=", "alert_undelivered")])
+        self.assertIn("sender address", finding.remedy)
+
     def test_what_was_sent_is_not_sent_again(self):
         """Its webhook would take it for news: *Send Again* is for what failed."""
         self._with_webhook(self.integration)

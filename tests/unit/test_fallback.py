@@ -7,7 +7,7 @@ from odoo.exceptions import AccessDenied
 from psycopg2.errors import SerializationFailure
 
 from odoo.addons.auth_integration.tools import fallback
-from odoo.addons.auth_integration.tools.attempt.limits import LogLimit
+from odoo.addons.auth_integration.tools.attempt.flood_limits import LogLimit
 from odoo.addons.auth_integration.tools.fallback import core_fallback, observed_by, observing
 from odoo.addons.auth_integration.tools.key.native_scope import KeyRulesUnreadable
 

@@ -6,7 +6,7 @@ import logging
 from odoo import fields
 
 from . import user_agent as user_agents
-from .limits import LogLimit
+from .flood_limits import LogLimit
 from .redaction import escape, is_short_number
 
 # A filter of fail2ban (data/fail2ban) knows this name.

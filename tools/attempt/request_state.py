@@ -46,7 +46,7 @@ class Attempt:
     technical user it is, or None; ``described_agent``, what the log may hold of the agent;
     ``operation``, the model and method that a good key was not allowed to call;
     ``rows_of_minute`` and ``rows_of_source``, how many rows were made in this minute, by all and by
-    this source (:mod:`limits`).
+    this source (:mod:`flood_limits`).
     """
 
     channel: str

@@ -657,8 +657,8 @@ KINDS = (
         title=_lt("Alerts cannot be sent"),
         message=_lt("An alert about incidents could not be sent."),
         remedy=_lt(
-            "Open Sent Alerts in Settings ▸ Integrations. Correct the email server or the webhook,"
-            " then use Send Test Alert."
+            "Open Sent Alerts in Settings ▸ Integrations and read the error. Correct the email"
+            " server, the sender address (alias domain) or the webhook, then use Send Test Alert."
         ),
         sql=f"""
             {_SERVER} FROM auth_integration_alert a

@@ -9,7 +9,7 @@ An incident is about a *source*: a key, or else an integration and an address. I
 
 from __future__ import annotations
 
-from ..attempt.limits import COLLAPSED
+from ..attempt.flood_limits import COLLAPSED
 from ..health.probe import VERIFY
 
 # Every further call fails too, until somebody acts: one refusal is enough.

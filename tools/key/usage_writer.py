@@ -23,7 +23,7 @@ from odoo.tools.lru import LRU
 from psycopg2.errors import LockNotAvailable
 
 from ..access.operation_counts import Counts, OperationBuffer, Place
-from ..attempt.limits import LogLimit
+from ..attempt.flood_limits import LogLimit
 
 _logger = logging.getLogger(__name__)
 

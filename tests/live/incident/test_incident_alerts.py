@@ -4,6 +4,7 @@ import base64
 import contextlib
 import itertools
 import secrets
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -348,11 +349,20 @@ def test_killed_during_smtp(server, mailbox):
     server.expect_log("")
     system = System(server)
     system.expire()
-    mailbox.before_answer = lambda _message: server.kill9()
+    killed = threading.Event()
+
+    def kill(_message):
+        server.kill9()
+        killed.set()
+
+    mailbox.before_answer = kill
     system.fail()
     [(_at, first)] = mailbox.wait_for(system.owner)
+    assert killed.wait(30)
     server._close_helpers()
     server.start()
+    # A cron worker that was just started looks for due jobs after a minute, unless it is woken.
+    server.shell("env.ref('auth_integration.ir_cron_incidents')._trigger()")
     [_, (_at, second)] = mailbox.wait_for(system.owner, count=2)
     assert first["Message-Id"] == second["Message-Id"]
     wait_until_sent(server, system)

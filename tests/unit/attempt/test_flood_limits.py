@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odoo.addons.auth_integration.tools.attempt.limits import (
+from odoo.addons.auth_integration.tools.attempt.flood_limits import (
     COLLAPSED,
     MAX_LEVEL,
     LogLimit,

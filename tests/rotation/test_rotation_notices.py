@@ -9,7 +9,7 @@ UPDATED, FORGOTTEN = "192.0.2.7", "198.51.100.9"
 
 
 @tagged("post_install", "-at_install")
-class TestRotationOverlap(RotationCommon):
+class TestRotationNotices(RotationCommon):
     def setUp(self):
         """One host has taken the new key; another one, that shared the old key, has not."""
         super().setUp()
