@@ -66,9 +66,23 @@ export class OverviewTotals extends Component {
     }
 }
 
+/** The empty state: a title, one line and one button, for whoever may create an integration. */
+export class OverviewHelper extends Component {
+    static template = "auth_integration.OverviewHelper";
+    static props = { noContentHelp: { type: String, optional: true }, canCreate: Boolean };
+
+    setup() {
+        this.action = useService("action");
+    }
+
+    create() {
+        this.action.switchView("form", { resId: false });
+    }
+}
+
 export class OverviewKanbanRenderer extends KanbanRenderer {
     static template = "auth_integration.OverviewKanbanRenderer";
-    static components = { ...KanbanRenderer.components, OverviewTotals };
+    static components = { ...KanbanRenderer.components, OverviewHelper, OverviewTotals };
 }
 
 registry.category("views").add("auth_integration_overview_kanban", {
