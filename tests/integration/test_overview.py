@@ -30,7 +30,7 @@ MAX_QUERIES = 60
 
 @tagged("post_install", "-at_install")
 class TestOverview(IntegrationCommon):
-    """Each integration has one status, read, found, grouped and sorted alike; the worst is first."""
+    """Each integration has one status: read, found, grouped and sorted alike, the worst first."""
 
     @classmethod
     def setUpClass(cls):

@@ -14,7 +14,7 @@ MAKE = """
     owner = env["res.users"].search([("login", "=", "olive")]) or env["res.users"].create(
         {"name": "Olive", "login": "olive", "password": password})
     made = env["auth.integration"].create({
-        "name": "New " + channel, "code": "new_" + channel, "owner_ids": [(6, 0, owner.ids)],
+        "name": "New " + code, "code": code, "owner_ids": [(6, 0, owner.ids)],
         "allowed_channels": channel})
     result = [made.id, made.issue_key()["key"]]
 """
@@ -23,6 +23,11 @@ MAKE = """
 @pytest.fixture(scope="module", params=MODES)
 def server(request, live_server):
     return live_server(request.param, workers=MODES[request.param])
+
+
+def make(server, code, channel=False):
+    """An integration with its first key: its id and the secret."""
+    return server.shell(MAKE, url=server.url, password=PASSWORD, code=code, channel=channel)
 
 
 def look(server, integration):
@@ -46,14 +51,14 @@ def run(command, secret):
 
 @pytest.mark.parametrize("channel", ["json2", "jsonrpc", "xmlrpc"])
 def test_the_command_makes_the_first_call(server, channel):
-    integration, secret = server.shell(MAKE, url=server.url, password=PASSWORD, channel=channel)
+    integration, secret = make(server, f"over_{channel}", channel)
     for _worker in each_worker(server):
         before = look(server, integration)
         assert (before["is_never_called"], before["status"]) == (True, "to_set_up")
         assert before["live_key_count"] == 1
     answer = run(before["first_call_command"], secret)
     assert answer.startswith("HTTP/1.1 200")
-    assert f"New {channel}" in answer
+    assert f"New over_{channel}" in answer
     for _worker in each_worker(server):
         after = look(server, integration)
         assert (after["is_never_called"], after["status"]) == (False, "working")
@@ -61,8 +66,7 @@ def test_the_command_makes_the_first_call(server, channel):
 
 def test_a_rejected_call_has_its_reference(server):
     """The form says to look for it in the headers, which the command prints."""
-    integration, secret = server.shell(MAKE, url=server.url, password=PASSWORD, channel="http")
-    server.shell("env['auth.integration'].browse(id_).allowed_channels = False", id_=integration)
+    integration, secret = make(server, "rejected")
     answer = run(look(server, integration)["first_call_command"], "wrong" + secret)
     assert answer.startswith("HTTP/1.1 401")
     assert "X-Auth-Reference: " in answer
@@ -71,7 +75,7 @@ def test_a_rejected_call_has_its_reference(server):
 
 def test_the_dialog_has_the_command_with_the_key(server):
     """As the web client opens it: the key is in the context, and in no row."""
-    integration, secret = server.shell(MAKE, url=server.url, password=PASSWORD, channel="json2,http")
+    integration, secret = make(server, "dialog")
     session = Session(server, "olive", PASSWORD)
     dialog = session.call(
         "res.users.apikeys.show", "onchange", [], {}, [], {"key": {}, "first_call_command": {}},
