@@ -6,7 +6,7 @@ class ResUsersApikeysShow(models.AbstractModel):
 
     first_call_command = fields.Char("Test Command", compute="_compute_first_call_command")
 
-    @api.depends("key")
+    # Of a new form, the web client only gets computed fields that depend on no other.
     @api.depends_context("auth_integration_id")
     def _compute_first_call_command(self):
         """Write a first call with the new key, of the integration that the context names.

@@ -106,8 +106,11 @@ class TestSetup(IntegrationCommon):
         )
         secret = "0123456789abcdef0123456789abcdef01234567"
         for user, shown in ((self.owner, True), (self.stranger, False)):
-            dialog = dialogs.with_user(user).new({"key": secret})
-            self.assertEqual(secret in (dialog.first_call_command or ""), shown, user.login)
+            opened = dialogs.with_user(user).with_context(default_key=secret).onchange(
+                {}, [], {"key": {}, "first_call_command": {}}
+            )["value"]
+            self.assertEqual(opened["key"], secret)
+            self.assertEqual(secret in (opened["first_call_command"] or ""), shown, user.login)
         command = self.integration.first_call_command
         self.assertIn("$ODOO_KEY", command)
         self.assertIn(self.env.cr.dbname, command)

@@ -31,7 +31,7 @@ def curl_command(url, database, uid, channels, key=None):
 
 def _json2(url, database, _uid, key):
     return (
-        f"{shlex.quote(url + WHOAMI)} -H {_quoted(f'Authorization: Bearer {_key(key)}')}"
+        f"{shlex.quote(url + WHOAMI)} -H \"Authorization: Bearer {_key(key)}\""
         f" -H {shlex.quote(f'X-Odoo-Database: {database}')}"
         " -H 'Content-Type: application/json' -d '{}'"
     )
