@@ -5,10 +5,10 @@ import { Component, xml } from "@odoo/owl";
 
 /** How each status looks: an icon beside the word, so that no color carries it alone. */
 export const STATUS = {
-    failing: { icon: "fa-times-circle", color: "text-bg-danger", text: "text-danger" },
-    expiring: { icon: "fa-hourglass-half", color: "text-bg-warning", text: "text-warning" },
-    to_set_up: { icon: "fa-wrench", color: "text-bg-info", text: "text-info" },
-    working: { icon: "fa-check-circle", color: "text-bg-success", text: "text-success" },
+    failing: { icon: "fa-times-circle", color: "bg-danger-subtle text-danger-emphasis", text: "text-danger" },
+    expiring: { icon: "fa-hourglass-half", color: "bg-warning-subtle text-warning-emphasis", text: "text-warning" },
+    to_set_up: { icon: "fa-wrench", color: "bg-info-subtle text-info-emphasis", text: "text-info" },
+    working: { icon: "fa-check-circle", color: "bg-success-subtle text-success-emphasis", text: "text-success" },
 };
 
 export class IntegrationStatusField extends Component {
