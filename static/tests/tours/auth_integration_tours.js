@@ -113,6 +113,7 @@ tours.add("auth_integration_issue", {
         {
             content: "Nothing was pressed: the call has come",
             trigger: "[name=set_up]:contains(First call received)",
+            timeout: 30000, // the form looks every few seconds
         },
         {
             trigger: ".o_form_view:not(:has([name=setup])) .badge:contains(Working)",

@@ -14,7 +14,7 @@ MAKE = """
     owner = env["res.users"].search([("login", "=", "olive")]) or env["res.users"].create(
         {"name": "Olive", "login": "olive", "password": password})
     made = env["auth.integration"].create({
-        "name": "New " + code, "code": code, "owner_ids": [(6, 0, owner.ids)],
+        "name": "New " + slug, "code": slug, "owner_ids": [(6, 0, owner.ids)],
         "allowed_channels": channel})
     result = [made.id, made.issue_key()["key"]]
 """
@@ -25,9 +25,9 @@ def server(request, live_server):
     return live_server(request.param, workers=MODES[request.param])
 
 
-def make(server, code, channel=False):
+def make(server, slug, channel=False):
     """An integration with its first key: its id and the secret."""
-    return server.shell(MAKE, url=server.url, password=PASSWORD, code=code, channel=channel)
+    return server.shell(MAKE, url=server.url, password=PASSWORD, slug=slug, channel=channel)
 
 
 def look(server, integration):
