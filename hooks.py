@@ -2,8 +2,12 @@
 
 
 def post_init_hook(env):
-    """Give every API key that is there already its record (see ``auth.integration.key``)."""
-    env["auth.integration.key"]._reconcile()
+    """Give every API key that is there already its record (see ``auth.integration.key``), and show
+    the administrator who has installed the add-on those that can be converted."""
+    keys = env["auth.integration.key"]
+    keys._reconcile()
+    if keys.search_count([("is_live", "=", True), ("integration_id", "=", False)], limit=1):
+        env.ref("auth_integration.auth_integration_key_found_todo").action_open()
 
 
 def uninstall_hook(env):

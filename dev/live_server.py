@@ -39,6 +39,7 @@ class LiveServer:
     :param extra_addons: more folders for the add-ons path
     :param modules: what the template has installed; by default the add-on, or without it what
         the add-on depends on
+    :param demo: whether the template has demo data
     :param config: more settings for the configuration file; they win over ours
     :param addon_options: options of the section ``[auth_integration]`` of that file
     :param log_level: Odoo's ``log_level``
@@ -53,6 +54,7 @@ class LiveServer:
         with_addon=True,
         extra_addons=(),
         modules=None,
+        demo=False,
         config=None,
         addon_options=None,
         log_level="info",
@@ -62,6 +64,7 @@ class LiveServer:
         self.with_addon = with_addon
         self.extra_addons = tuple(extra_addons)
         self.modules = tuple(modules or ((ADDON,) if with_addon else templates.STOCK_MODULES))
+        self.demo = demo
         self.config = dict(config or {})
         self.addon_options = dict(addon_options or {})
         self.log_level = log_level
@@ -92,7 +95,10 @@ class LiveServer:
             raise RuntimeError("the server is running")
         if self.db not in postgres.databases():
             template = templates.with_modules(
-                self.modules, with_addon=self.with_addon, extra_addons=self.extra_addons
+                self.modules,
+                with_addon=self.with_addon,
+                extra_addons=self.extra_addons,
+                demo=self.demo,
             )
             templates.copy(template, self.db)
         self._write_configuration()

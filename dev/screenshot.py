@@ -31,7 +31,7 @@ def check_answers(url):
 
 def log_in(url, login, password, database):
     """Return the session of a user, or stop: with one line, as it is most often a typing error."""
-    from devtools import open_session
+    from browser import open_session
 
     try:
         return open_session(url, login, password, database)
@@ -51,7 +51,7 @@ def main():
     parser.add_argument("--password", help="default: the login")
     parser.add_argument("--path", default="/odoo")
     parser.add_argument("--out", required=True, help="the PNG file to write")
-    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--width", type=int, default=1280, help="400: as on a telephone")
     parser.add_argument("--height", type=int, default=800)
     parser.add_argument("--full-page", action="store_true")
     parser.add_argument("--wait", metavar="SELECTOR", help="an element that must be there first")
@@ -62,12 +62,12 @@ def main():
     parser.add_argument("--timeout", type=float, default=60)
     options = parser.parse_args()
 
-    from devtools import Page
+    from browser import open_page
 
     check_answers(options.url)
     password = options.password or options.login
     session = options.login and log_in(options.url, options.login, password, options.db)
-    with Page(options.width, options.height) as page:
+    with open_page(options.width, options.height) as page:
         if session:
             page.use_session(options.url, session)
         page.open(options.url + options.path, options.timeout)

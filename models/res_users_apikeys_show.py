@@ -4,6 +4,9 @@ from odoo import api, fields, models
 class ResUsersApikeysShow(models.AbstractModel):
     _inherit = "res.users.apikeys.show"
 
+    key_list = fields.Text(
+        "API Keys", readonly=True, help="Several new keys, each below the name of its integration."
+    )
     first_call_command = fields.Char("Test Command", compute="_compute_first_call_command")
 
     # Of a new form, the web client only gets computed fields that depend on no other.

@@ -12,10 +12,13 @@ from .attempt import test_attempt_report
 from .health import test_diagnosis
 from .health import test_finding
 from .health import test_finding_access
+from .health import test_guide
 from .incident import test_alert_secret
 from .incident import test_hostile_names
 from .incident import test_incident_alert
+from .incident import test_incident_cost
 from .incident import test_incident_detection
+from .integration import test_conversion
 from .integration import test_handover
 from .integration import test_integration
 from .integration import test_overview

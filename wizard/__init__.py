@@ -12,4 +12,5 @@ from . import auth_integration_handover
 from . import base_module_uninstall
 from . import auth_integration_alert_secret
 from . import auth_integration_access
+from . import auth_integration_convert
 from . import auth_integration_metrics_token

@@ -110,10 +110,11 @@ def show_key_action(integration, secret):
     return action
 
 
-def show_secret_action(env, view, title, secret):
+def show_secret_action(env, view, title, secret, field="key"):
     """Action of a dialogue that shows something secret, this once.
 
     :param view: the view's XML id is ``auth_integration_<view>_view_form``
+    :param field: the one that shows it
     """
     return {
         "type": "ir.actions.act_window",
@@ -121,5 +122,5 @@ def show_secret_action(env, view, title, secret):
         "name": title,
         "views": [(env.ref(f"auth_integration.auth_integration_{view}_view_form").id, "form")],
         "target": "new",
-        "context": {"default_key": secret},
+        "context": {f"default_{field}": secret},
     }

@@ -6,3 +6,4 @@ from . import auth_integration_key_counts
 from . import auth_integration_key_suggestion
 from . import auth_integration_key_rights
 from . import auth_integration_policy_access
+from . import auth_integration_key_groups

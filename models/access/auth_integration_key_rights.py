@@ -1,12 +1,8 @@
 from odoo import models
 from odoo.tools import SQL
 
-# By what a right is used. Methods of other names may use it too: nothing is said of these.
-METHODS_OF_RIGHTS = {
-    "unlink": {"unlink"},
-    "create": {"create", "name_create", "copy", "load", "web_save", "web_save_multi"},
-    "write": {"write", "web_save", "web_save_multi", "load"},
-}
+from ...tools.access.needed_groups import METHODS_OF_RIGHTS
+
 MAX_NAMED = 5
 
 

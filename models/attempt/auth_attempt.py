@@ -55,7 +55,11 @@ class AuthAttempt(models.Model):
 
     _name = "auth.attempt"
     _description = "Sign-in Attempt"
-    _inherit = ["auth.integration.append.only.mixin", "auth.attempt.links.mixin"]
+    _inherit = [
+        "auth.integration.append.only.mixin",
+        "auth.attempt.links.mixin",
+        "auth.integration.guide.link.mixin",
+    ]
     _auto = False
     _log_access = False
     _allow_sudo_commands = False

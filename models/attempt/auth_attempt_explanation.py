@@ -6,7 +6,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL, format_datetime
 
 from ...tools.attempt import causes
-from ...tools.health import probe
+from ...tools.health import guide, probe
 from ...tools.integration import networks
 from ...tools.key import native_scope
 from ..key.auth_integration_key import LIVE_STATES
@@ -88,6 +88,10 @@ class AuthAttempt(models.Model):
         explain = getattr(self, f"_explain_{self.cause}", None)
         lines = explain() if explain else []
         return [*self._explain_question(), *lines, *self._explain_integration()]
+
+    def _guide_anchor(self):
+        """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`."""
+        return guide.cause_anchor(self.cause)
 
     def _explain_question(self):
         if self.question != "key":

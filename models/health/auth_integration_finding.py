@@ -1,8 +1,9 @@
 from odoo import api, fields, models, tools
+from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ...tools.attempt import causes
-from ...tools.health import findings
+from ...tools.health import findings, guide
 from ...tools.key.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
 
 # What symptoms fold under.
@@ -20,6 +21,7 @@ class AuthIntegrationFinding(models.Model):
     """What is wrong or soon will be: a live view, so nothing has to run for it to be right."""
 
     _name = "auth.integration.finding"
+    _inherit = "auth.integration.guide.link.mixin"
     _description = "Integration Issue"
     _auto = False
     _order = "severity_rank, since desc, id"
@@ -94,6 +96,13 @@ class AuthIntegrationFinding(models.Model):
             self.env, fields.Datetime.context_timestamp(self, moment), date_format="long"
         )
 
+    def _guide_anchor(self):
+        """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`.
+
+        Where it has the cause of rejected calls, that says more.
+        """
+        return guide.cause_anchor(self.cause) if self.cause else guide.issue_anchor(self.code)
+
     # Fixes -----------------------------------------------------------------------------------
 
     def action_open(self):
@@ -147,6 +156,15 @@ class AuthIntegrationFinding(models.Model):
             "auth_integration.auth_integration_revoke_action"
         )
         return action | {"context": {"default_key_ids": self.key_id.ids}}
+
+    def action_convert(self):
+        """Open the dialog that makes integrations of the personal keys of these findings."""
+        keys = self.filtered(lambda finding: finding.code == "personal_account_used").key_id
+        if not keys:
+            raise UserError(
+                self.env._("Select issues about personal accounts used by external systems.")
+            )
+        return keys.action_convert()
 
     def action_accept(self):
         """Ask for the reason and the end of accepting this finding."""

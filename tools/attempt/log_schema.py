@@ -63,6 +63,13 @@ INDEXES = """
     CREATE INDEX IF NOT EXISTS auth_attempt_cause_idx
         ON auth_attempt (cause, last_seen DESC, id DESC) WHERE cause IS NOT NULL;
     CREATE INDEX IF NOT EXISTS auth_attempt_channel_idx ON auth_attempt (channel);
+    -- For incidents: the rejected calls of a key, and whether their hosts have succeeded since.
+    CREATE INDEX IF NOT EXISTS auth_attempt_key_failure_idx
+        ON auth_attempt (key_id, last_seen DESC)
+        WHERE key_id IS NOT NULL AND outcome = 'failure';
+    CREATE INDEX IF NOT EXISTS auth_attempt_host_success_idx
+        ON auth_attempt (integration_id, remote_addr, last_seen DESC)
+        WHERE integration_id IS NOT NULL AND outcome = 'success';
     -- For findings: who still calls with what has ended.
     CREATE INDEX IF NOT EXISTS auth_attempt_archived_user_call_idx
         ON auth_attempt (last_seen, user_id)

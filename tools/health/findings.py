@@ -385,6 +385,9 @@ KINDS = (
             f"""
             WHERE k.integration_id IS NULL AND k.scope IS NULL AND k.use_count >= 10
               AND k.last_used_at > {NOW} - interval '7 days' AND k.state IN {LIVE}
+              AND NOT EXISTS (
+                  SELECT FROM auth_integration_key n
+                  WHERE n.replaces_id = k.id AND n.ended_at IS NULL)
             """,
         ),
     ),
@@ -497,7 +500,7 @@ KINDS = (
         ),
         remedy=_lt(
             "Set secret_key in the section [auth_integration] of the server's configuration file"
-            " and restart the server. The README explains how to create one."
+            " and restart the server. The administrator guide explains how to create one."
         ),
         sql=f"""
             {_SERVER} FROM ir_config_parameter c

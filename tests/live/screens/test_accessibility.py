@@ -1,0 +1,139 @@
+"""Every screen of ours, as an administrator and as an owner, on a desktop and on a telephone.
+
+axe-core finds nothing serious there that it does not find on a screen of stock Odoo, and nothing
+has to be scrolled sideways on a telephone.
+"""
+
+import pytest
+from accessibility import violations, wider_than_the_page
+
+from browser import open_page, open_session
+
+SERVER = {"demo": True}
+WIDTHS = (1280, 400)
+ADDON = "auth_integration"
+# Screens of stock Odoo with the same parts: what it violates there is not ours to mend.
+STOCK = (
+    ("base.action_res_users", "list"),
+    ("base.action_res_users", "kanban"),
+    ("base.action_res_users", 2),
+    ("base.ir_cron_act", "list"),
+    ("base.ir_cron_act", 1),
+    ("base.action_partner_form", "kanban"),
+    ("base.action_partner_form", "list"),
+    ("base.action_partner_form", "activity"),
+    ("mail.action_view_mail_mail", "list"),
+    ("base.ir_logging_all_act", "list"),
+    ("base_setup.action_general_configuration", "form"),
+    ("base.action_ui_view", "list"),
+)
+MENUS = (
+    "auth_integration_action",
+    "auth_integration_finding_action",
+    "auth_integration_incident_action",
+    "auth_integration_key_action",
+    "auth_integration_rotation_action",
+    "auth_attempt_action",
+    "auth_attempt_report_action",
+    "auth_attempt_hours_action",
+    "auth_integration_diagnosis_action",
+)
+OF_ADMINISTRATORS = ("auth_integration_policy_action", "auth_integration_key_found_action")
+# A button that opens a dialog, on the form of the first record of an action.
+DIALOGS = (
+    ("auth_integration_action", "action_issue_key"),
+    ("auth_integration_action", "action_revoke_all_keys"),
+    ("auth_integration_key_action", "action_change_access"),
+    ("auth_integration_key_action", "action_extend"),
+)
+
+
+class Screens:
+    """A page of a signed-in user, and what it finds on the screens it opens."""
+
+    def __init__(self, server, page):
+        self.server, self.page = server, page
+        self.url = f"http://127.0.0.1:{server.port}"
+        self.uid = {}
+
+    def sign_in(self, login):
+        self.page.use_session(self.url, open_session(self.url, login, login, self.server.db))
+
+    def open(self, action, view):
+        """Open a view of an action, or the form of a record, at the present width."""
+        path = f"/odoo/action-{action}"
+        path += f"/{view}" if isinstance(view, int) else f"?view_type={view}"
+        self.page.open(self.url + path)
+
+    def problems(self, width):
+        found = violations(self.page)
+        if width < 768:
+            found |= wider_than_the_page(self.page)
+        return found
+
+    def actions(self, login):
+        """Each action of ours that a user's menus show, with its model and its views."""
+        names = MENUS + (OF_ADMINISTRATORS if login == "admin" else ())
+        return self.server.shell(
+            """
+            actions = [env.ref(f"auth_integration.{name}") for name in names]
+            user = env["res.users"].search([("login", "=", login)])
+            result = [
+                [f"auth_integration.{name}", action.view_mode.split(","),
+                 env[action.res_model].with_user(user).search([], limit=1).id]
+                for name, action in zip(names, actions)]
+            """,
+            names=list(names),
+            login=login,
+        )
+
+
+@pytest.fixture(scope="module")
+def screens(live_server):
+    with open_page() as page:
+        yield Screens(live_server("main"), page)
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
+def width(request, screens):
+    screens.page.resize(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def of_stock(screens, width):
+    """What stock Odoo's own screens violate, at this width."""
+    screens.sign_in("admin")
+    found = {}
+    for action, view in STOCK:
+        screens.open(action, view)
+        found |= screens.problems(width)
+    return found
+
+
+@pytest.mark.parametrize("login", ["admin", "demo"])
+def test_menus_and_forms(screens, width, of_stock, login):
+    screens.sign_in(login)
+    problems = {}
+    for action, views, record in screens.actions(login):
+        shown = [view for view in views if view != "form"] + ([record] if record else [])
+        for view in shown:
+            screens.open(action, view)
+            for problem, text in (screens.problems(width).items()):
+                if problem not in of_stock:
+                    problems.setdefault(problem, f"{action} {view}: {text}")
+    assert not problems, "\n".join(f"{problem}\n    {text}" for problem, text in problems.items())
+
+
+def test_dialogs(screens, width, of_stock):
+    screens.sign_in("admin")
+    problems = {}
+    records = {action: record for action, _views, record in screens.actions("admin")}
+    for action, button in DIALOGS:
+        screens.open(f"{ADDON}.{action}", records[f"{ADDON}.{action}"])
+        screens.page.click(f"button[name={button}]")
+        screens.page.wait_for(".o_dialog .o_form_view")
+        for problem, text in screens.problems(width).items():
+            if problem not in of_stock:
+                problems.setdefault(problem, f"{action} {button}: {text}")
+    assert not problems, "\n".join(f"{problem}\n    {text}" for problem, text in problems.items())
