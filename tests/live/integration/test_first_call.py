@@ -2,11 +2,14 @@
 what the form asks for every few seconds tells of the call at once, whichever worker answers."""
 
 import os
+import re
 import subprocess
 
 import pytest
 from clients import Session, each_worker
 from conftest import MODES
+
+from browser import open_page, open_session
 
 PASSWORD = "an owner's password"
 MAKE = """
@@ -57,8 +60,8 @@ def test_the_command_makes_the_first_call(server, channel):
         assert (before["is_never_called"], before["status"]) == (True, "to_set_up")
         assert before["live_key_count"] == 1
     answer = run(before["first_call_command"], secret)
-    assert answer.startswith("HTTP/1.1 200")
-    assert f"New over_{channel}" in answer
+    assert re.match(r"HTTP/1\.\d 200", answer)
+    assert f"over_{channel}" in answer
     for _worker in each_worker(server):
         after = look(server, integration)
         assert (after["is_never_called"], after["status"]) == (False, "working")
@@ -68,7 +71,7 @@ def test_a_rejected_call_has_its_reference(server):
     """The form says to look for it in the headers, which the command prints."""
     integration, secret = make(server, "rejected")
     answer = run(look(server, integration)["first_call_command"], "wrong" + secret)
-    assert answer.startswith("HTTP/1.1 401")
+    assert re.match(r"HTTP/1\.\d 401", answer)
     assert "X-Auth-Reference: " in answer
     assert look(server, integration)["is_never_called"]
 
@@ -83,4 +86,18 @@ def test_the_dialog_has_the_command_with_the_key(server):
     )["value"]
     assert dialog["key"] == secret
     assert secret in dialog["first_call_command"]
-    assert run(dialog["first_call_command"], "").startswith("HTTP/1.1 200")
+    assert re.match(r"HTTP/1\.\d 200", run(dialog["first_call_command"], ""))
+
+
+def test_the_form_turns_green_by_itself(server):
+    """In a browser in which nothing is pressed."""
+    integration, secret = make(server, "green")
+    url = f"http://127.0.0.1:{server.port}"
+    with open_page() as page:
+        page.use_session(url, open_session(url, "olive", PASSWORD, server.db))
+        page.open(f"{url}/odoo/api-integrations/{integration}")
+        page.wait_for("[name=setup] .fa-spinner[aria-label=Waiting]")
+        run(look(server, integration)["first_call_command"], secret)
+        page.wait_for("[name=set_up].alert-success")
+        assert "Working" in page.evaluate("document.querySelector('.o_form_sheet').innerText")
+        assert not page.console
