@@ -14,6 +14,7 @@ OPEN = r"""
     import ast, time
     from lxml import etree
 
+    env["auth.integration.incident"]._detect()  # as its job does every few minutes
     cr.commit()
     integrations = env["auth.integration"].with_user(env.ref("base.user_admin"))
     integrations = integrations.with_context(tz=zone)

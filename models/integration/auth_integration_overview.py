@@ -6,6 +6,7 @@ from odoo.tools import SQL
 
 from ...tools.health import findings
 from ...tools.key.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, LIVE_SQL
+from .auth_integration_status import IS_OPEN
 
 HISTORY_DAYS = 7
 # The worst first: what the overview is sorted by.
@@ -25,7 +26,7 @@ class AuthIntegration(models.Model):
             ("to_set_up", "To Set Up"),
             ("working", "Working"),
         ],
-        compute="_compute_from_sql",
+        compute="_compute_from_findings",
         compute_sudo=True,
         search="_search_status",
         help="Failing: calls are rejected. Expiring: a key must be replaced. To set up: no call"
@@ -49,38 +50,52 @@ class AuthIntegration(models.Model):
     # Status ----------------------------------------------------------------------------------
 
     def _status_sql(self, alias):
-        """SQL of the status; like that of the health, it looks the findings up once.
+        """SQL of the status, for searches; the findings are looked up once, not for each row."""
+        return SQL(
+            """
+            CASE WHEN %(active)s THEN COALESCE((
+                SELECT jsonb_object_agg(found.integration_id, found.status) FROM (
+                    SELECT f.integration_id, %(status)s AS status
+                    FROM auth_integration_finding f
+                    WHERE f.code IN %(codes)s AND f.integration_id IS NOT NULL
+                    GROUP BY f.integration_id
+                ) found WHERE found.status = 'failing' OR NOT EXISTS (
+                    SELECT FROM auth_integration i
+                    WHERE i.id = found.integration_id AND %(found_never_called)s)
+            ) ->> %(id)s::text, CASE WHEN %(never_called)s THEN 'to_set_up' ELSE 'working' END) END
+            """,
+            active=SQL.identifier(alias, "active"),
+            status=self._status_of_findings_sql(),
+            codes=findings.codes_of("failing") + findings.codes_of("expiring"),
+            found_never_called=self._never_called_sql("i"),
+            id=SQL.identifier(alias, "id"),
+            never_called=self._never_called_sql(alias),
+        )
+
+    def _status_of_findings_sql(self):
+        """SQL of the status by the findings ``f`` of one integration, or NULL.
 
         A key that has expired and is still called is shown as one finding, of the key.
         """
         return SQL(
             """
-            CASE WHEN %(active)s THEN COALESCE((
-                SELECT jsonb_object_agg(found.integration_id, found.status) FROM (
-                    SELECT f.integration_id, CASE
-                        WHEN bool_or(%(is_open)s AND f.code IN %(failing)s)
-                            OR bool_or(%(is_open)s AND f.code = 'key_expired')
-                               AND bool_or(f.code = 'key_expired_still_used') THEN 'failing'
-                        WHEN bool_or(%(is_open)s AND f.code IN %(expiring)s)
-                            AND NOT %(group_never_called)s THEN 'expiring'
-                        END AS status
-                    FROM auth_integration_finding f
-                    JOIN auth_integration i ON i.id = f.integration_id
-                    WHERE f.code IN %(codes)s AND f.integration_id %(of_these)s
-                    GROUP BY f.integration_id, i.id
-                ) found WHERE found.status IS NOT NULL
-            ) ->> %(id)s::text, CASE WHEN %(never_called)s THEN 'to_set_up' ELSE 'working' END) END
+            CASE WHEN bool_or(%(is_open)s AND f.code IN %(failing)s)
+                   OR bool_or(%(is_open)s AND f.code = 'key_expired')
+                      AND bool_or(f.code = 'key_expired_still_used') THEN 'failing'
+                 WHEN bool_or(%(is_open)s AND f.code IN %(expiring)s) THEN 'expiring' END
             """,
-            active=SQL.identifier(alias, "active"),
-            is_open=SQL("NOT f.accepted AND NOT f.folded"),
+            is_open=IS_OPEN,
             failing=findings.codes_of("failing"),
             expiring=findings.codes_of("expiring"),
-            codes=findings.codes_of("failing") + findings.codes_of("expiring"),
-            group_never_called=self._never_called_sql("i"),
-            of_these=SQL("IN %s", tuple(self.ids)) if self.ids else SQL("IS NOT NULL"),
-            id=SQL.identifier(alias, "id"),
-            never_called=self._never_called_sql(alias),
         )
+
+    def _status_by_findings(self, status):
+        """Return the status of this integration, whose findings say so; see ``_status_sql``."""
+        if not (self._origin.id and self.active):
+            return False
+        if self.is_never_called and status != "failing":
+            return "to_set_up"
+        return status or "working"
 
     def _never_called_sql(self, alias):
         return SQL(

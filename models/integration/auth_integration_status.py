@@ -4,6 +4,10 @@ from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
+# Of a finding with the alias ``f``.
+IS_OPEN = SQL("NOT f.accepted AND NOT f.folded")
+NO_FINDINGS = ("ok", None, None, None)
+
 
 class AuthIntegration(models.Model):
     """What is so at this moment: the health of an integration, its last calls, and counts."""
@@ -23,18 +27,24 @@ class AuthIntegration(models.Model):
     open_rotation_count = fields.Integer("Open Rotations", compute="_compute_counts")
     has_key_to_claim = fields.Boolean(compute="_compute_has_key_to_claim")
     finding_ids = fields.One2many(
-        "auth.integration.finding", string="Open Issues", compute="_compute_finding_ids"
+        "auth.integration.finding",
+        string="Open Issues",
+        compute="_compute_from_findings",
+        compute_sudo=True,
     )
     main_finding_ids = fields.One2many(
         "auth.integration.finding",
         string="Most Severe Issue",
-        compute="_compute_finding_ids",
+        compute="_compute_from_findings",
+        compute_sudo=True,
         help="The most severe issue that is open and more than information: one, or none.",
     )
-    finding_count = fields.Integer("Issues", compute="_compute_finding_ids")
+    finding_count = fields.Integer(
+        "Issues", compute="_compute_from_findings", compute_sudo=True
+    )
     health = fields.Selection(
         [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
-        compute="_compute_from_sql",
+        compute="_compute_from_findings",
         compute_sudo=True,
         search="_search_health",
         help="The severity of the worst open issue.",
@@ -74,27 +84,33 @@ class AuthIntegration(models.Model):
         return self._last_attempt_sql(alias, "failure", "cause")
 
     def _health_sql(self, alias):
-        """SQL of the worst open finding; the findings are looked up once, not for each row.
-
-        While records are read, only what is found of these is looked up.
-        """
-        of_these = SQL("IN %s", tuple(self.ids)) if self.ids else SQL("IS NOT NULL")
+        """SQL of the worst open finding, for searches; the findings are looked up once, not for
+        each row."""
         return SQL(
             """
             COALESCE((
-                SELECT jsonb_object_agg(worst.integration_id, worst.severity) FROM (
-                    SELECT f.integration_id,
-                           CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'
-                                ELSE 'warning' END AS severity
+                SELECT jsonb_object_agg(worst.integration_id, worst.health) FROM (
+                    SELECT f.integration_id, %s AS health
                     FROM auth_integration_finding f
                     WHERE f.severity <> 'info' AND NOT f.accepted AND NOT f.folded
-                      AND f.integration_id %s
+                      AND f.integration_id IS NOT NULL
                     GROUP BY f.integration_id
                 ) worst
             ) ->> %s::text, 'ok')
             """,
-            of_these,
+            self._health_of_findings_sql(),
             SQL.identifier(alias, "id"),
+        )
+
+    def _health_of_findings_sql(self):
+        """SQL of the health by the findings ``f`` of one integration, some of which are open."""
+        return SQL(
+            """
+            CASE WHEN bool_or(f.severity = 'critical') FILTER (WHERE %(is_open)s) THEN 'critical'
+                 WHEN bool_or(f.severity = 'warning') FILTER (WHERE %(is_open)s) THEN 'warning'
+                 ELSE 'ok' END
+            """,
+            is_open=IS_OPEN,
         )
 
     def _search_health(self, operator, value):
@@ -175,22 +191,41 @@ class AuthIntegration(models.Model):
         )
         return rotations.sorted(lambda rotation: rotation.deadline or datetime.max)
 
-    def _compute_finding_ids(self):
-        """Search each time: findings come and go without anything being written to them."""
+    @api.depends("is_never_called", "active")
+    def _compute_from_findings(self):
+        """Compute all that follows from the findings, in one look at them.
+
+        Each time: findings come and go without anything being written to them.
+        """
         self.env.flush_all()
-        findings = self.env["auth.integration.finding"].search(
-            [
-                ("integration_id", "in", self.ids),
-                ("accepted", "=", False),
-                ("folded", "=", False),
-            ]
-        )
-        found = findings.grouped("integration_id")
+        found = {
+            integration: values
+            for integration, *values in self.env.execute_query(
+                SQL(
+                    """
+                    SELECT f.integration_id, %(health)s, %(status)s,
+                           array_agg(f.id ORDER BY f.severity_rank, f.since DESC, f.id)
+                               FILTER (WHERE %(is_open)s),
+                           (array_agg(f.id ORDER BY f.severity_rank, f.since DESC, f.id)
+                               FILTER (WHERE %(is_open)s AND f.severity <> 'info'))[1]
+                    FROM auth_integration_finding f WHERE f.integration_id IN %(ids)s
+                    GROUP BY f.integration_id
+                    """,
+                    health=self._health_of_findings_sql(),
+                    status=self._status_of_findings_sql(),
+                    is_open=IS_OPEN,
+                    ids=tuple(self.ids),
+                )
+            )
+        } if self.ids else {}
+        findings = self.env["auth.integration.finding"]
         for integration in self:
-            own = found.get(integration._origin, findings.browse())
-            integration.finding_ids = own
-            integration.main_finding_ids = own.filtered(lambda one: one.severity != "info")[:1]
-            integration.finding_count = len(own)
+            health, status, open_ids, main_id = found.get(integration._origin.id) or NO_FINDINGS
+            integration.health = health
+            integration.status = integration._status_by_findings(status)
+            integration.finding_ids = findings.browse(open_ids or ())
+            integration.main_finding_ids = findings.browse(main_id or ())
+            integration.finding_count = len(integration.finding_ids)
 
     def action_view_findings(self):
         """Show the issues of this integration."""
