@@ -14,7 +14,7 @@ help:
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
 	@echo "make test-core              all of Odoo's own tests of authentication, with the add-on; make test has most"
 	@echo "make soak                   15 minutes of mixed traffic, 100 stops of a server in it, 300 random lives of keys"
-	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | metrics | findings | jobs | rotation | guessing | operations; WORKERS=2"
+	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | metrics | overview | findings | jobs | rotation | guessing | operations; WORKERS=2"
 	@echo "make lint                   ruff, pylint-odoo, XML, CSV, terms, README and guides"
 	@echo "make shell                  an Odoo shell on the database of make run"
 	@echo "make pot                    write i18n/auth_integration.pot"

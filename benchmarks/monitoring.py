@@ -9,6 +9,8 @@ from checks import Finding
 
 PROMISE_SCRAPE_MS = 100
 PROMISE_PAGE_MS = 150
+PROMISE_JOB_MS = 1000
+PROMISES = {"metrics": PROMISE_SCRAPE_MS, "incidents": PROMISE_JOB_MS}
 # Runs in an Odoo process; `result` is [name, milliseconds of each run].
 LOOK = r"""
     import time
@@ -64,5 +66,5 @@ LOOK = r"""
 def findings(server, runs=5):
     """Yield the findings."""
     for name, spent in server.shell(LOOK, runs=runs):
-        promise = PROMISE_SCRAPE_MS if name.startswith("metrics") else PROMISE_PAGE_MS
+        promise = PROMISES.get(name.partition(":")[0], PROMISE_PAGE_MS)
         yield Finding(name, median(spent[1:] or spent), "ms", promise)

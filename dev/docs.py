@@ -83,7 +83,8 @@ def check():
 def main():
     """Build the guides, print what is wrong and return the exit code."""
     problems = list(check())
-    print(*problems, sep="\n", file=sys.stderr)
+    for problem in problems:
+        print(problem, file=sys.stderr)
     say(f"wrote {state_dir('docs', 'html').relative_to(ROOT)}/index.html")
     return 1 if problems else 0
 

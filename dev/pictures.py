@@ -4,18 +4,14 @@ Each is taken by ``dev/screenshot.py`` from a database of their own, and checked
 """
 
 import contextlib
-import os
 import re
-import signal
 import struct
 import subprocess
 import sys
-import time
-import urllib.request
 from dataclasses import dataclass, field
 
 import postgres
-import run as run_server
+import run
 import virtualenv
 from common import ROOT, die, entry_point, free_port, say, state_dir
 
@@ -45,7 +41,7 @@ class Picture:
 
 
 PICTURES = (
-    Picture("overview", "admin", "/odoo/api-integrations"),
+    Picture("overview", "admin", "/odoo/api-integrations", (1280, 460)),
     Picture("incident", "demo", "/odoo/integration-incidents", clicks=(ROW,)),
     Picture("attempt", "admin", "/odoo/api-attempts", clicks=(ROW,)),
     Picture("issues", "admin", "/odoo/integration-findings"),
@@ -54,49 +50,38 @@ PICTURES = (
     Picture("causes", "demo", "/auth_integration/causes"),
     Picture("banner", "", "dev/banner.html", (560, 280)),
 )
-# What the scheduled actions make of the demo data, before the server does; no mail can be sent.
+# What the scheduled actions make of the demo data; while the pictures are taken none runs.
 PREPARE = """
-env["auth.integration.alert.rule"].search([]).active = False
 for job in ("incidents", "rotation"):
     env.ref(f"auth_integration.ir_cron_{job}").method_direct_trigger()
-env.cr.commit()
+result = env["auth.integration.alert"].search_count([("state", "!=", "sent")])
 """
 
 
 @contextlib.contextmanager
 def serving():
-    """Run ``make run`` on a fresh database of our own; yield its URL."""
-    port = free_port()
-    environ = {**os.environ, "DB": DATABASE, "PORT": str(port)}
+    """Run a server on a fresh database with demo data, whose mail is taken; yield its URL."""
+    from aiosmtpd.controller import Controller
+    from aiosmtpd.handlers import Sink
+
+    from live_server import LiveServer
+
+    mail = Controller(Sink(), hostname="127.0.0.1", port=free_port())
+    mail.start()
     postgres.drop(DATABASE)
-    run_server.prepare(DATABASE)
-    subprocess.run(
-        [sys.executable, ROOT / "dev/shell.py"], env=environ, input=PREPARE, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
-    )
-    log = state_dir("run") / "pictures.log"
-    with open(log, "w") as output:
-        run = subprocess.Popen(
-            [sys.executable, ROOT / "dev/run.py"], env=environ, stdout=output, stderr=output
-        )
+    run.prepare(DATABASE)
+    config = {
+        "data_dir": state_dir("run", "data"), "smtp_server": "127.0.0.1", "smtp_port": mail.port,
+        "email_from": "odoo@example.com",
+    }
+    server = LiveServer(DATABASE, config=config)
     try:
-        url = f"http://localhost:{port}"
-        _wait_for(run, url, log)
-        yield url
+        if unsent := server.shell(PREPARE):
+            die(f"{unsent} alerts could not be sent", f"see {server.folder}")
+        yield server.start().url
     finally:
-        run.send_signal(signal.SIGINT)
-        run.wait()
-
-
-def _wait_for(run, url, log):
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        if run.poll() is not None:
-            die("the server ended", f"see {log}")
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"{url}/web/login", timeout=60).close()
-        time.sleep(1)
-    die("the server does not answer", f"see {log}")
+        server.drop()
+        mail.stop()
 
 
 def take(picture, url):
@@ -149,7 +134,8 @@ def main():
             take(picture, url)
             say(f"{picture.file.relative_to(ROOT)}: {picture.file.stat().st_size} bytes")
     problems = list(check())
-    print(*problems, sep="\n")
+    for problem in problems:
+        print(problem)
     return 1 if problems else 0
 
 

@@ -5,10 +5,16 @@ from pathlib import Path
 
 from docutils import nodes
 
-project = "API Integrations: Authentication"
+project = "API Integrations"
 author = "Auth Integration Contributors"
 html_theme = "alabaster"
-html_theme_options = {"description": "An app for Odoo 19", "fixed_sidebar": True}
+html_theme_options = {
+    "description": "An app for Odoo 19",
+    "fixed_sidebar": True,
+    "body_max_width": "100%",
+    "page_width": "1180px",
+    "sidebar_width": "230px",
+}
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False

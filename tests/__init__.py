@@ -23,9 +23,11 @@ from .incident import test_incident_detection
 from .integration import test_conversion
 from .integration import test_handover
 from .integration import test_integration
+from .integration import test_overview
 from .integration import test_provision
 from .integration import test_revoke_all_keys
 from .integration import test_session_end
+from .integration import test_setup
 from .key import test_key
 from .key import test_key_end
 from .key import test_key_scope

@@ -5,6 +5,7 @@ from ..models.mixins.fresh_identity import fresh_identity
 from .auth_integration_issue import show_key_action, show_secret_action
 
 KEEP, REPLACE = "keep", "replace"
+MAX_SKIPPED = 5
 
 
 class AuthIntegrationConvert(models.TransientModel):
@@ -15,6 +16,7 @@ class AuthIntegrationConvert(models.TransientModel):
 
     line_ids = fields.One2many("auth.integration.convert.line", "wizard_id", "Accounts")
     skipped = fields.Text(readonly=True)
+    overlap_days = fields.Integer(compute="_compute_overlap_days")
 
     @api.model
     def _open(self, keys):
@@ -24,7 +26,7 @@ class AuthIntegrationConvert(models.TransientModel):
         """
         reasons = {key: key._conversion_blocking_reason() for key in keys}
         fit = keys.filtered(lambda key: not reasons[key])
-        skipped = "\n".join(filter(None, reasons.values()))
+        skipped = self._skipped_text([reason for reason in reasons.values() if reason])
         if not fit:
             raise UserError(skipped or self.env._("Select at least one API key."))
         dialog = self.create(
@@ -38,6 +40,16 @@ class AuthIntegrationConvert(models.TransientModel):
             target="new",
             context={"dialog_size": "extra-large"},
         )
+
+    @api.model
+    def _skipped_text(self, reasons):
+        lines = reasons[:MAX_SKIPPED]
+        if more := len(reasons) - len(lines):
+            lines.append(self.env._("%(count)s more", count=more))
+        return "\n".join(lines)
+
+    def _compute_overlap_days(self):
+        self.overlap_days = self.env["auth.integration"].sudo()._default_policy().overlap_days
 
     @api.model
     def _proposals(self, keys):
@@ -75,11 +87,13 @@ class AuthIntegrationConvert(models.TransientModel):
         for line in self.line_ids:
             integration, made = line._convert()
             integrations |= integration
-            secrets += [(f"{integration.name} ({secret[:8]}…)", secret) for secret in made]
+            secrets += [(integration, secret) for secret in made]
         if len(secrets) == 1:
-            return show_key_action(self.env, secrets[0][1])
+            return show_key_action(*secrets[0])
         if secrets:
-            text = "\n\n".join(f"{label}\n{secret}" for label, secret in secrets)
+            text = "\n\n".join(
+                f"{integration.name} ({secret[:8]}…)\n{secret}" for integration, secret in secrets
+            )
             title = self.env._("API Keys Ready")
             return show_secret_action(self.env, "show_keys", title, text, field="key_list")
         return integrations._get_records_action(name=self.env._("Integrations"))
@@ -114,7 +128,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
     key_ids = fields.Many2many("auth.integration.key", string="Keys", required=True, readonly=True)
     # With the rights of who asks: anybody may name any key in a dialog of their own.
     user_id = fields.Many2one("res.users", "Account", compute="_compute_user_id")
-    source = fields.Char("Personal Key", compute="_compute_source")
+    source = fields.Text("Account and Keys", compute="_compute_source")
     method = fields.Selection(
         [(KEEP, "Keep account and keys"), (REPLACE, "New user and key")],
         "Conversion",
@@ -132,7 +146,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
         help="Suggested from the calls of the last 90 days. The new user is also an internal user.",
     )
     may_keep = fields.Boolean(compute="_compute_may_keep")
-    effect = fields.Text(compute="_compute_effect")
+    note = fields.Text(compute="_compute_note")
 
     @api.depends("key_ids")
     def _compute_user_id(self):
@@ -144,7 +158,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
         for line in self:
             keys = line._affected_keys()
             prefixes = ", ".join(f"{key.prefix}…" for key in keys)
-            line.source = f"{line.user_id.login} ({prefixes})"
+            line.source = f"{line.user_id.login}\n{prefixes}"
 
     @api.depends("key_ids")
     def _compute_offered_group_ids(self):
@@ -159,14 +173,13 @@ class AuthIntegrationConvertLine(models.TransientModel):
             line.may_keep = user and not user._conversion_blocking_reason()
 
     @api.depends("key_ids", "method")
-    def _compute_effect(self):
+    def _compute_note(self):
         for line in self:
-            if not line.user_id:
-                line.effect = False
-            elif line.method == KEEP:
-                line.effect = line._effect_of_keeping()
-            else:
-                line.effect = line._effect_of_replacing()
+            texts = []
+            if line.user_id:
+                is_kept = line.method == KEEP
+                texts = line._notes_on_keeping() if is_kept else line._notes_on_replacing()
+            line.note = "\n".join(texts) or False
 
     def _affected_keys(self):
         """The keys of this line; of an account that is kept, all that still work."""
@@ -176,9 +189,9 @@ class AuthIntegrationConvertLine(models.TransientModel):
             [("user_id", "=", self.user_id.id), ("is_live", "=", True)], order="id"
         )
 
-    def _effect_of_keeping(self):
-        user = self.user_id.sudo()
-        texts = [self.env._("All keys keep working. Passwords and sessions stop working.")]
+    def _notes_on_keeping(self):
+        """Say who else signs in with this account, and then no longer can."""
+        user, texts = self.user_id.sudo(), []
         if user._uses_web_client():
             texts.append(
                 self.env._("This account was used in a browser. This is no longer possible.")
@@ -191,27 +204,16 @@ class AuthIntegrationConvertLine(models.TransientModel):
                     day=fields.Date.to_string(fields.Datetime.context_timestamp(self, last)),
                 )
             )
-        return "\n".join(texts)
+        return texts
 
-    def _effect_of_replacing(self):
-        user = self.user_id.sudo()
-        texts = [
-            self.env._(
-                "Install the new key in the external system. After its first use, the old key works"
-                " for %(days)s more days.",
-                days=self.env["auth.integration"].sudo()._default_policy().overlap_days,
-            )
-        ]
-        if not user.active:
+    def _notes_on_replacing(self):
+        """Say what an administrator has to look to."""
+        texts = []
+        if not self.user_id.active:
             texts.append(self.env._("The user is archived, so the old key is already rejected."))
         if not any(key.sudo()._recent_uses() for key in self.key_ids):
-            texts.append(
-                self.env._(
-                    "No call has been counted yet. Choose the access rights that the external"
-                    " system needs."
-                )
-            )
-        return "\n".join(texts)
+            texts.append(self.env._("No calls counted yet. Choose the access rights it needs."))
+        return texts
 
     def _convert(self):
         """Do what this line says.

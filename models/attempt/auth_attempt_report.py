@@ -108,6 +108,13 @@ class AuthAttemptReport(models.Model):
         name = self.env.context.get("tz")
         return pytz.timezone(name) if name in pytz.all_timezones_set else pytz.utc
 
+    def _in_rolled_up_zone(self):
+        """Return the model in the reader's time zone or, unless that is rolled up, in UTC."""
+        rolled_up = self.env.execute_query(
+            SQL("SELECT zone FROM auth_attempt_report_zone WHERE zone = %s", self._zone().zone)
+        )
+        return self if rolled_up else self.with_context(tz="UTC")
+
     def _boundary(self, zone):
         """Return where the table ends and the log begins.
 

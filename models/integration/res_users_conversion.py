@@ -4,7 +4,10 @@ from odoo.fields import Command
 from odoo.tools import SQL
 
 MANAGER = "auth_integration.auth_integration_group_manager"
-_INVITATIONS = "//button[@name='action_reset_password'] | //field[@name='state']"
+# Of the users themselves: in a field there are others, such as the keys of a user, with a state.
+_INVITATIONS = (
+    "(//button[@name='action_reset_password'] | //field[@name='state'])[not(ancestor::field)]"
+)
 
 
 class ResUsers(models.Model):

@@ -116,7 +116,7 @@ class TestConvertAccount(ConversionCase):
         line = self._open(key).line_ids
         self.assertEqual(line.method, "replace")
         line.method = "keep"
-        self.assertIn("used in a browser", line.effect)
+        self.assertIn("used in a browser", line.note)
 
     def test_says_who_signs_in_by_password(self):
         _secret, key = self._personal_key(self.machine)
@@ -129,9 +129,9 @@ class TestConvertAccount(ConversionCase):
         now = fields.Datetime.now()
         attempts = self.env["auth.attempt"]
         attempts._upsert(columns | {"key_id": key.id}, 1, now, now)
-        self.assertNotIn("password on", self._open(key).line_ids.effect)
+        self.assertFalse(self._open(key).line_ids.note)
         attempts._upsert(columns, 1, now, now)
-        self.assertIn("password on", self._open(key).line_ids.effect)
+        self.assertIn("password on", self._open(key).line_ids.note)
 
     def test_a_kept_account_has_one_line(self):
         _secret, first = self._personal_key(self.person)
@@ -233,7 +233,7 @@ class TestConvertKeys(ConversionCase):
         secret, key = self._personal_key(self.person)
         self.person.active = False
         dialog = self._open(key)
-        self.assertIn("archived", dialog.line_ids.effect)
+        self.assertIn("archived", dialog.line_ids.note)
         self.assertEqual(dialog.line_ids.owner_id, self.system)
         new_secret = dialog.action_convert()["context"]["default_key"]
         self.assertTrue(self._check(new_secret))
@@ -282,12 +282,12 @@ class TestConvertRights(ConversionCase):
         self._call(self.key, ("ir.config_parameter", "write"), writes=1)
         line = self._open(self.key).line_ids
         self.assertEqual(line.group_ids, self.writer)
-        self.assertNotIn("counted", line.effect)
+        self.assertFalse(line.note)
 
     def test_proposes_nothing_without_calls(self):
         line = self._open(self.key).line_ids
         self.assertFalse(line.group_ids)
-        self.assertIn("No call has been counted", line.effect)
+        self.assertIn("No calls counted yet", line.note)
         self.assertLessEqual(self.reader | self.writer, line.offered_group_ids)
 
     def test_never_more_than_the_person_has(self):
@@ -384,6 +384,11 @@ class TestIntegrationUserOnScreen(ConversionCase):
         self.assertEqual(
             self._modifiers("list", "//field[@name='state']"), ["is_integration_user"]
         )
+
+    def test_the_state_of_a_key_is_shown(self):
+        """In the form of a user: that list knows nothing of the user."""
+        path = "//field[@name='api_key_record_ids']//field[@name='state']"
+        self.assertEqual(self._modifiers("form", path), [""])
 
     def test_ribbon(self):
         [modifier] = self._modifiers("form", "//widget[@title='Integration User']")

@@ -6,14 +6,24 @@ from importlib import resources
 SERIOUS = ("serious", "critical")
 # Of our own screens only: what surrounds them is Odoo's.
 CONTENT = ".o_action_manager, .o_dialog"
+# Parts of Odoo's web client that it shows on no screen of its own here, or on few: groups and menus of
+# a search, the columns of a list, a pivot table, names of people with their pictures, the discussion
+# below a form, a dialog as a whole, the badges of a list. We give them no attribute.
+_OF_ODOO = re.compile(
+    r"o_searchview_facet|oi-group|o-dropdown\b|o_pivot|o_tag\b|o_m2m_avatar|o-autocomplete|"
+    r"o-mail-|o_technical_modal|text-bg-(success|info)"
+)
+_COLORS = re.compile(r"#[0-9a-f]{6}")
 
 _RUN = """
 async (selector) => {
+    const moving = document.getAnimations().filter((one) => one.effect.getTiming().iterations === 1);
+    await Promise.all(moving.map((one) => one.finished.catch(() => null)));
     const include = [...document.querySelectorAll(selector)];
     const answer = await axe.run({include}, {resultTypes: ["violations"]});
     return answer.violations.map((violation) => ({
         rule: violation.id, impact: violation.impact, help: violation.help,
-        nodes: violation.nodes.map((node) => ({html: node.html, target: String(node.target)})),
+        nodes: violation.nodes.map((node) => ({html: node.html, why: node.failureSummary})),
     }));
 }
 """
@@ -39,24 +49,36 @@ def load_axe(page):
 def violations(page):
     """Serious and critical violations on what the page shows.
 
-    :return: for each kind of element one, by rule and kind: what axe says, and the element
+    :return: for each kind of element one, by rule and kind: the element, and what axe says
     """
     load_axe(page)
     return {
-        (violation["rule"], kind_of(node["html"])): f"{violation['help']}: {node['html'][:300]}"
+        (violation["rule"], _kind(violation["rule"], node)): f"{node['html'][:300]}\n{node['why']}"
         for violation in page.page.evaluate(_RUN, CONTENT)
         if violation["impact"] in SERIOUS
         for node in violation["nodes"]
+        if not _OF_ODOO.search(kind_of(node["html"]))
     }
 
 
 def wider_than_the_page(page):
     """Elements that have to be scrolled sideways, by their kind."""
-    return {("width", kind_of(html)): html for html in page.page.evaluate(_WIDER, CONTENT)}
+    return {
+        ("width", kind_of(html)): html
+        for html in page.page.evaluate(_WIDER, CONTENT)
+        if not _OF_ODOO.search(kind_of(html))
+    }
+
+
+def _kind(rule, node):
+    """What an element is compared by: of two colors that are too alike, the colors."""
+    if rule == "color-contrast":
+        return " on ".join(_COLORS.findall(node["why"])[:2])
+    return kind_of(node["html"])
 
 
 def kind_of(html):
     """An element's tag and classes: by these the same of another screen is recognized."""
     tag = re.match(r"<([\w-]+)", html)
     classes = re.search(r'^<[^>]*?\sclass="([^"]*)"', html)
-    return (tag and tag[1], " ".join(sorted(classes[1].split())) if classes else "")
+    return " ".join([tag[1] if tag else "", *sorted(classes[1].split() if classes else ())])

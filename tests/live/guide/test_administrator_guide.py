@@ -6,6 +6,7 @@ import csv
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from clients import Xmlrpc
@@ -21,7 +22,7 @@ from common import ADDON, CHECKOUT_ID, ROOT, export_addon
 @pytest.fixture(scope="module")
 def encryption_key():
     """The key that the example prints."""
-    folder_of_python = str(sys.executable).rpartition("/")[0]
+    folder_of_python = Path(sys.executable).parent
     key = run_shell(guides.example("encryption-key"), path=folder_of_python).strip()
     assert len(base64.urlsafe_b64decode(key)) == 32
     return key
@@ -39,7 +40,7 @@ def server(live_server, encryption_key):
 
 
 def test_server_wide_modules(server):
-    """An empty key is recorded before the process has loaded a database."""
+    """The option of the guide is one that Odoo reads, and the server loads the app by it."""
     server.xmlrpc("common").version()
     [line] = server.shell(
         """
@@ -87,7 +88,8 @@ def test_import_file(server):
 
 def test_confirm_move(server):
     """The parameter is what the hourly job takes for a confirmation."""
-    run_shell(guides.example("confirm-move"), path=postgres.program("psql").parent, DB=server.db)
+    folder_of_psql = Path(postgres.program("psql")).parent
+    run_shell(guides.example("confirm-move"), path=folder_of_psql, DB=server.db)
     assert server.shell(
         """
         wanted = env["ir.config_parameter"].sudo().get_param("auth_integration.confirm_move")

@@ -86,20 +86,24 @@ def test_doctor(server, issued, tmp_path, downloaded):
     assert "No problem found" in printed
 
 
-def test_rotate(server):
+@pytest.fixture
+def system(server):
+    """An integration whose key is due, and which has called from this machine for a month."""
+    system = System(server)
+    system.call("json2", "whoami", source="127.0.0.1")
+    system.know("127.0.0.1")
+    return system
+
+
+def test_rotate(server, system):
     """A key that is due replaces itself."""
-    system = System(server, known=True)
     names = run_python(server, guides.example("rotate"), system.uid, system.key)
     assert set(names["new"]) == ANSWER
     assert Json2(server, names["new"]["key"]).call("auth.integration.key", "whoami")
 
 
-def test_rotate_on_a_host(server, tmp_path):
+def test_rotate_on_a_host(server, system, tmp_path):
     """The script is downloaded, and replaces the file of a key that is due."""
-    system = System(server, known=True)
-    system.know("127.0.0.1")
-    system.call("json2", "whoami", source="127.0.0.1")
-    system.know("127.0.0.1")
     file = tmp_path / "odoo.key"
     file.write_text(system.key)
     example = guides.example("rotate-host")
