@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 export TAGS LIVE UNIT PORT DB ODOO_PATH
 export ROWS WORKERS LOG_ROWS
 
-.PHONY: help run test test-core soak bench lint shell pot catalogue screenshot clean
+.PHONY: help run test test-core soak bench lint shell pot catalogue docs pictures screenshot clean
 
 help:
 	@echo "make run                    an Odoo 19 with the add-on and demo data, on PORT (8069)"
@@ -14,11 +14,13 @@ help:
 	@echo "make test UNIT='-k network' some unit tests (arguments of pytest)"
 	@echo "make test-core              all of Odoo's own tests of authentication, with the add-on; make test has most"
 	@echo "make soak                   15 minutes of mixed traffic, 100 stops of a server in it, 300 random lives of keys"
-	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | metrics | findings | jobs | rotation | guessing | operations; WORKERS=2"
-	@echo "make lint                   ruff, pylint-odoo, XML, CSV, README"
+	@echo "make bench                  speed beside stock Odoo; ROWS='/json/2' | flood | parallel | size | log | metrics | overview | findings | jobs | rotation | guessing | operations; WORKERS=2"
+	@echo "make lint                   ruff, pylint-odoo, XML, CSV, terms, README and guides"
 	@echo "make shell                  an Odoo shell on the database of make run"
 	@echo "make pot                    write i18n/auth_integration.pot"
-	@echo "make catalogue              write docs/causes.rst, the catalogue of failures"
+	@echo "make catalogue              write docs/causes.rst, the causes of rejected calls"
+	@echo "make docs                   build the guides of docs/ in .dev/docs/html"
+	@echo "make pictures               take the pictures of the README and the app's page anew"
 	@echo "make screenshot ARGS='--login admin --path /odoo --out /tmp/x.png'"
 	@echo "make clean                  remove databases, logs and everything else in .dev"
 
@@ -49,6 +51,12 @@ pot:
 
 catalogue:
 	@$(PYTHON) dev/catalogue.py
+
+docs:
+	@$(PYTHON) dev/docs.py
+
+pictures:
+	@$(PYTHON) dev/pictures.py
 
 screenshot:
 	@$(PYTHON) dev/screenshot.py $(ARGS)

@@ -1,8 +1,10 @@
-"""``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows and its report.
+"""``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows and its report,
+and the overview of integrations beside it.
 
 What is opened is read from the views themselves, so nothing that is added to them is forgotten.
 ``LOG_ROWS`` makes it smaller. The time is that of the server, without HTTP.
-``make bench ROWS=metrics`` fills the same log and only scrapes the metrics and exports events.
+``make bench ROWS=metrics`` fills the same log and only scrapes the metrics and exports events,
+``make bench ROWS=overview`` only opens the overview.
 ``make bench ROWS=size`` weighs a row and each of its indexes.
 """
 
@@ -10,6 +12,7 @@ import os
 from statistics import median
 
 import monitoring
+import overview
 import postgres
 from checks import Finding, check
 from common import say
@@ -192,6 +195,7 @@ def big_log(side):
         ):
             # The first run finds nothing in memory, nor in Odoo's caches.
             yield Finding(f"{name}: {what}", median(spent[1:] or spent), "ms", PROMISE_MS)
+    yield from overview.findings(server, ZONE)
     yield from monitoring.findings(server)
     yield Finding("report: rolled up for the first time, two time zones", first * 1e3, "ms")
     yield Finding("report: the job, nothing to do", idle * 1e3, "ms", 1000)
@@ -204,6 +208,13 @@ def metrics(side):
     """Fill the log, and look at it as Prometheus and a SIEM do."""
     _fill_and_roll_up(side.server, int(os.environ.get("LOG_ROWS") or ROWS))
     yield from monitoring.findings(side.server)
+
+
+@check("overview")
+def overview_of_integrations(side):
+    """Fill the log, and open the overview of integrations."""
+    _fill_and_roll_up(side.server, int(os.environ.get("LOG_ROWS") or ROWS))
+    yield from overview.findings(side.server, ZONE)
 
 
 @check("size")

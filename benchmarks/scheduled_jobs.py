@@ -76,30 +76,29 @@ OLD_KEYS = """
 # Runs in an Odoo process; `result` is the seconds of the job and of its longest transaction.
 RUN = r"""
     import time
+    from odoo.sql_db import Cursor
     writes = ("INSERT", "UPDATE", "DELETE", "WITH")
-    commit, execute = cr.commit, cr.execute
-    began, longest = None, 0
+    commit, execute = Cursor.commit, Cursor.execute
+    began, longest = {}, [0]  # by cursor: jobs have some of their own
 
-    def timed_execute(query, *args, **kwargs):
-        global began
-        text = getattr(query, "code", query)
-        if began is None and text.lstrip().upper().startswith(writes):
-            began = time.perf_counter()
-        return execute(query, *args, **kwargs)
+    def timed_execute(self, query, *args, **kwargs):
+        if str(getattr(query, "code", query)).lstrip().upper().startswith(writes):
+            began.setdefault(id(self), time.perf_counter())
+        return execute(self, query, *args, **kwargs)
 
-    def timed_commit():
-        global began, longest
-        commit()
-        if began is not None:
-            longest = max(longest, time.perf_counter() - began)
-        began = None
+    def timed_commit(self):
+        commit(self)
+        longest[0] = max(longest[0], time.perf_counter() - began.pop(id(self), float("inf")))
 
-    cr.execute, cr.commit = timed_execute, timed_commit
-    started = time.perf_counter()
-    exec(job)
-    env.flush_all()
-    cr.commit()
-    result = [time.perf_counter() - started, longest]
+    Cursor.execute, Cursor.commit = timed_execute, timed_commit
+    try:
+        started = time.perf_counter()
+        exec(job)
+        env.flush_all()
+        cr.commit()
+        result = [time.perf_counter() - started, longest[0]]
+    finally:
+        Cursor.execute, Cursor.commit = execute, commit
 """
 JOBS = {
     "rotation": "env['auth.integration.rotation']._cron_rotate()",

@@ -1,43 +1,31 @@
-"""``make catalogue``: write docs/causes.rst from the registry of causes and from doctor.py.
+"""``make catalogue``: write docs/causes.rst from the guide to causes and issues and from doctor.py.
 
-Everything that can be refused is said in one place, in the registry; the documentation is made of
-it, and a test compares the two.
+Everything that can be rejected is said in one place, in the registries; the documentation is made
+of them, and a test compares the two.
 """
 
 import importlib.util
 import sys
 import textwrap
 
+import virtualenv
 from common import ROOT, say
 
 CATALOGUE = ROOT / "docs" / "causes.rst"
 WIDTH = 100
-# By what the reader has in mind, not by how Odoo goes about it; every code is in exactly one.
-CHAPTERS = (
-    (
-        "Address, path and database",
-        "database_unknown endpoint_unknown malformed_request webhook_unknown",
-    ),
-    (
-        "What was not sent",
-        "authenticate_skipped header_missing header_malformed login_missing secret_missing",
-    ),
-    (
-        "API keys",
-        "key_unknown key_expired key_revoked key_superseded key_wrong_scope key_user_mismatch",
-    ),
-    ("Users and passwords", "user_unknown user_archived password_wrong password_not_allowed"
-     " interactive_not_allowed second_factor_wrong second_factor_replayed provider_error"),
-    ("Sessions", "session_expired session_mismatch"),
-    ("Rules and limits", "address_not_allowed channel_not_allowed operation_not_allowed"
-     " cooldown throttled"),
-    ("The server", "internal_error"),
-)
 SEVERITIES = {"info": "usually harmless", "warning": "warning", "critical": "critical"}
 
 
+def render():
+    """Return the text of the catalogue."""
+    from odoo.addons.auth_integration.tools.health import guide
+
+    parts = [_head(), *_causes(guide), _doctor(_load(ROOT / "static" / "doctor.py")), _verify()]
+    return "\n".join([*parts, *_others(guide)])
+
+
 def _load(path):
-    """Import one file of the add-on by its path, without the add-on and so without Odoo."""
+    """Import one file by its path."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -45,25 +33,17 @@ def _load(path):
     return module
 
 
-def render():
-    """Return the text of the catalogue."""
-    causes = _load(ROOT / "tools" / "attempt" / "causes.py").CAUSES
-    doctor = _load(ROOT / "static" / "doctor.py")
-    parts = [_head(), *_chapters(causes), _doctor(doctor)]
-    return "\n".join(parts)
-
-
 def _head():
     return f"""\
 ..
-    Made by "make catalogue" from tools/attempt/causes.py and static/doctor.py: change those.
+    Made by "make catalogue" from tools/health/guide.py and static/doctor.py: change those.
 
-{_title("Catalogue of failures", "=")}
-{_wrap('''Every refused attempt has one cause. Administrators and owners of integrations read it,
-with what it means in their very case and the button that helps, under *Integrations ▸ Attempts*,
-which administrators find in *Settings* and owners in a menu of their own. The caller is told no
-more than stock Odoo tells; its answer carries the header X-Auth-Reference, by which the attempt is
-found.''')}
+{_title("Causes", "=")}
+{_wrap('''Every rejected attempt has one cause. Administrators see it under *Settings ▸
+Integrations ▸ Attempts*, owners under *Integrations ▸ Attempts*: with what it means in their case
+and the button that helps. *Learn More* opens this text in Odoo. The external system learns no more
+than stock Odoo tells it. Its answer has the header X-Auth-Reference; a search for this reference
+finds the attempt.''')}
 
 .. contents::
    :local:
@@ -71,18 +51,33 @@ found.''')}
 """
 
 
-def _chapters(causes):
-    placed = [code for _title_, codes in CHAPTERS for code in codes.split()]
-    if sorted(placed) != sorted(causes):
-        raise SystemExit(f"CHAPTERS and the registry differ: {set(placed) ^ set(causes)}")
-    for title, codes in CHAPTERS:
-        yield _title(title, "-")
-        for code in codes.split():
-            cause = causes[code]
-            yield _title(f"``{code}``: {cause.title}", "~")
-            yield _wrap(cause.explanation) + "\n"
-            yield _wrap(f"**What to do.** {cause.remedy}") + "\n"
-            yield f"*Severity:* {SEVERITIES[cause.severity]}.\n"
+def _causes(guide):
+    for title, entries in guide.chapters():
+        if title not in (guide.EVENTS, guide.ISSUES):
+            yield _title(title, "-")
+            yield from map(_cause, entries)
+
+
+def _cause(entry):
+    return "\n".join((
+        f".. _{entry.anchor}:\n",
+        _title(f"``{entry.code}``: {entry.title}", "~"),
+        _wrap(entry.explanation) + "\n",
+        _wrap(f"**What to do.** {entry.remedy}") + "\n",
+        f"*Severity:* {SEVERITIES[entry.severity]}.\n",
+    ))
+
+
+def _others(guide):
+    """Security events and issues, whose titles say what they are."""
+    for title, entries in guide.chapters():
+        if title in (guide.EVENTS, guide.ISSUES):
+            yield _title(title, "-")
+            for entry in entries:
+                yield f".. _{entry.anchor}:\n"
+                yield f"{entry.title} (``{entry.code}``)"
+                text = f"{entry.explanation} {guide.without_placeholders(entry.remedy)}"
+                yield textwrap.indent(_wrap(text), "    ") + "\n"
 
 
 def _doctor(doctor):
@@ -92,20 +87,21 @@ def _doctor(doctor):
     )
     return f"""\
 {_title("From the outside: doctor.py", "-")}
-{_wrap('''An Odoo with this add-on serves ``/auth_integration/static/doctor.py``: one file for
-Python 3.8 and up, nothing to install. Run it on the machine that calls, with exactly the settings
-that the program has:''')}
+{_wrap('''An Odoo with this app serves ``/auth_integration/static/doctor.py``: one file for
+Python 3.8 and up, nothing to install. Run it on the host that calls, with exactly the settings
+of the external system:''')}
 
 .. code-block:: sh
+   :name: doctor-options
 
-   ODOO_KEY=... python3 doctor.py https://odoo.example.com --db mydb --login web_shop
+   ODOO_KEY=$KEY python3 doctor.py "$URL" --db "$DB" --login "$LOGIN"
 
 {_wrap('''It also reads ODOO_URL, ODOO_DB and ODOO_LOGIN, and the key from ``--key-file`` or
-``--key-stdin``; ODOO_AUTHORIZATION takes the header as the program sends it, ODOO_UID the user id
-that it has stored and ODOO_SESSION_ID the session that it holds. ``--protocol`` names the protocol
-in use, ``session`` among them (``/web/session/authenticate``, which takes a password); ``--json``
-prints JSON. The key is never printed, and it leaves the machine only after the host has proved to
-be an Odoo. The exit code names the first cause; 0 means that nothing was found.''')}
+``--key-stdin``. ODOO_AUTHORIZATION is the header as the external system sends it, ODOO_UID the user
+ID that it stores, and ODOO_SESSION_ID the session that it holds. ``--protocol`` names the protocol
+in use, ``session`` among them (``/web/session/authenticate``, which takes a password). ``--json``
+prints JSON. The key is never printed. It leaves the host only after the server has proved to be an
+Odoo. The exit code names the first cause; 0 means that nothing was found.''')}
 
 .. list-table::
    :header-rows: 1
@@ -116,19 +112,15 @@ be an Odoo. The exit code names the first cause; 0 means that nothing was found.
      - What it means
      - What to do
 {rows}
+"""
 
+
+def _verify():
+    return f"""\
 {_title("The state of a key: verify", "-")}
-{_wrap('''Whoever holds the right secret may learn what has become of it, also when the key has
-ended. For anything else the answer is 401, and at most 30 requests a minute are answered per
-address.''')}
-
-.. code-block:: sh
-
-   curl -X POST "$URL/auth_integration/verify" -H "Authorization: Bearer $KEY" \\
-        -H "X-Odoo-Database: $DB"
-
-{_wrap('''The answer is JSON: ``valid``, ``cause`` (one of the codes above, or false), ``state``,
-``prefix``, ``integration``, ``expires_at`` (UTC) and ``reference``.''')}
+{_wrap('''The holder of the right key may learn its state, also when it has expired. For anything
+else the answer is 401. At most 30 requests a minute are answered per address. See the
+`developer guide <developer.rst#find-out-why-a-call-fails>`_.''')}
 """
 
 
@@ -142,10 +134,13 @@ def _wrap(text):
 
 def main():
     """Write the catalogue."""
-    CATALOGUE.parent.mkdir(exist_ok=True)
+    from odoo_command import make_importable
+
+    make_importable()
     CATALOGUE.write_text(render(), encoding="utf-8")
     say(f"wrote {CATALOGUE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
+    virtualenv.enter()
     main()

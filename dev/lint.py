@@ -6,6 +6,8 @@ import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
+import docs
+import pictures
 import terms
 from common import CACHE, ROOT, addon_files, entry_point, export_addon, say, state_dir
 from virtualenv import venv
@@ -76,13 +78,24 @@ def readme():
     """Check that README.rst is there and is proper reStructuredText."""
     if not (ROOT / "README.rst").exists():
         return ["README.rst: missing"]
-    return _tool("docutils", "--halt=2", "--report=2", ROOT / "README.rst", os.devnull)
+    options = ("--halt=2", "--report=2", ROOT / "README.rst", os.devnull)
+    return _tool("docutils", *options, requirements="requirements-docs.txt")
 
 
-def _tool(name, *arguments, cwd=ROOT):
+def user_guides():
+    """Check that the guides can be built, and that each link in them leads somewhere."""
+    return docs.check()
+
+
+def app_pictures():
+    """Check that the pictures are there, in the right size."""
+    return pictures.check()
+
+
+def _tool(name, *arguments, cwd=ROOT, requirements="requirements-lint.txt"):
     """Run a tool of the linters' virtual environment; return its output if it found something."""
     done = subprocess.run(
-        [venv("requirements-lint.txt") / "bin/python", "-m", name, *arguments],
+        [venv(requirements) / "bin/python", "-m", name, *arguments],
         cwd=cwd,
         env={
             **os.environ,
@@ -99,7 +112,8 @@ def _tool(name, *arguments, cwd=ROOT):
 def main():
     """Run all checks, print what they found and return the exit code."""
     findings = 0
-    for check in (ruff, pylint_odoo, xml_files, csv_files, product_terms, readme):
+    for check in (ruff, pylint_odoo, xml_files, csv_files, product_terms, readme,
+                  user_guides, app_pictures):
         say(f"lint: {check.__name__}")
         for line in check():
             print(line)

@@ -50,6 +50,17 @@ def addons_path(*extra, with_addon=True):
     return ",".join(map(str, [tree() / "odoo/addons", *community, *own, *extra]))
 
 
+def make_importable():
+    """Make the add-on importable in this process, as ``odoo.addons.auth_integration``."""
+    sys.path.insert(0, str(tree()))
+    import odoo.init  # noqa: F401
+    from odoo.modules import initialize_sys_path
+    from odoo.tools import config
+
+    config["addons_path"] = [str(tree() / "odoo/addons"), str(addons_dir())]
+    initialize_sys_path()
+
+
 def check_addon():
     """Stop with a clear line when the checkout holds no add-on."""
     if not (ROOT / "__manifest__.py").exists():

@@ -1,4 +1,8 @@
-"""``make pot``: write the translation template, and tell whether the committed one is stale."""
+"""``make pot``: write the translation template, and tell whether the committed one is stale.
+
+The translations beside it are brought to the same texts: new ones are empty there until somebody
+translates them (a test names them), and those that are gone are removed.
+"""
 
 import re
 
@@ -37,8 +41,24 @@ def is_stale(database):
     return not TEMPLATE.exists() or TEMPLATE.read_text() != export(database)
 
 
+def merge_translations():
+    """Bring the texts of all translations in line with the template."""
+    import polib
+
+    template = polib.pofile(TEMPLATE)
+    for path in sorted(TEMPLATE.parent.glob("*.po")):
+        translation = polib.pofile(path)
+        translation.merge(template)
+        for entry in translation.obsolete_entries():
+            translation.remove(entry)
+        translation.sort(key=lambda entry: entry.msgid)
+        translation.save()
+        missing = len(translation.untranslated_entries())
+        say(f"{path.relative_to(ROOT)}: {missing} texts to translate")
+
+
 def main():
-    """Write the template."""
+    """Write the template, and bring the translations in line with it."""
     check_addon()
     with postgres.running():
         database = f"export_{CHECKOUT_ID}"
@@ -48,6 +68,7 @@ def main():
     TEMPLATE.parent.mkdir(exist_ok=True)
     TEMPLATE.write_text(text)
     say(f"wrote {TEMPLATE.relative_to(ROOT)}")
+    merge_translations()
 
 
 if __name__ == "__main__":

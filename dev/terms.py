@@ -1,7 +1,7 @@
 """``make lint``: words that the product does not use, in the texts that people read.
 
-Looked at are the translation template, and what ``doctor.py`` and ``rotate.py`` print. Names in the
-code are no texts: fields and methods keep theirs.
+Looked at are the translation template, what ``doctor.py`` and ``rotate.py`` print, and the guides
+of those who are no Odoo engineers. Names in the code are no texts: fields and methods keep theirs.
 """
 
 import ast
@@ -11,6 +11,10 @@ from common import ADDON, ROOT
 
 TEMPLATE = ROOT / "i18n" / f"{ADDON}.pot"
 SCRIPTS = (ROOT / "static" / "doctor.py", ROOT / "static" / "rotate.py")
+GUIDES = [
+    ROOT / "README.rst",
+    *(ROOT / "docs" / f"{name}.rst" for name in ("administrator", "owner", "developer", "faq")),
+]
 # Regular expressions of whole words, and what to write instead.
 TERMS = {
     "refus(e|es|ed|ing|al|als)": "reject",
@@ -63,12 +67,15 @@ ALLOWED = (
 )
 _WORDS = {re.compile(rf"\b(?:{words})\b", re.I): instead for words, instead in TERMS.items()}
 # What is no prose: placeholders, tags with what they hold, code, and quoted names.
+_NO_PROSE_OF_A_GUIDE = re.compile(
+    r"^( *)\.\. [\w-]+::.*\n(?:\n|\1 +.*\n)*|``[^`]*``|<[^>`]*>`_", re.M
+)
 _NO_PROSE = re.compile(r"%\(\w+\)s|<[^>]*>|\{\{.*?\}\}|[\w./]*[_/][\w./]*|--[\w-]+|‘[^’]*’|“[^”]*”")
 
 
 def check():
     """Report each word that is not used, with the text it stands in."""
-    for place, text in (*_template(), *_printed()):
+    for place, text in (*_template(), *_printed(), *_written()):
         prose = _NO_PROSE.sub(" ", text).strip()
         if prose.startswith(ALLOWED):
             continue
@@ -99,3 +106,12 @@ def _printed():
                 text = " ".join(node.value.split())
                 if " " in text and id(node) not in docstrings:
                     yield f"{path.relative_to(ROOT)}:{node.lineno}", text
+
+
+def _written():
+    """Yield the place and the text of each line of the guides."""
+    for path in GUIDES:
+        text = path.read_text(encoding="utf-8")
+        prose = _NO_PROSE_OF_A_GUIDE.sub(lambda found: "\n" * found[0].count("\n"), text)
+        for number, line in enumerate(prose.splitlines(), start=1):
+            yield f"{path.relative_to(ROOT)}:{number}", line

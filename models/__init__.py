@@ -14,3 +14,4 @@ from . import res_users
 from . import res_users_unlock
 from . import ir_http
 from . import res_config_settings
+from . import res_config_settings_state

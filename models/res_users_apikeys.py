@@ -289,7 +289,15 @@ class ResUsersApikeys(models.Model):
                     _identities.set(self.env.cr.dbname, digest, native_id, stored_hash)
                     self._note_learned(digest, candidates)
                 return KeyIdentity(native_id, record_id, stored_hash, secret[:INDEX_SIZE])
+        self._note_similar(candidates)
         return None
+
+    @staticmethod
+    def _note_similar(candidates):
+        """Note the key that begins like a secret that is none: it was probably mistyped."""
+        records = [record_id for _native, record_id, *_hashes in candidates if record_id]
+        if records and (attempt := request_state.attempt()):
+            attempt.similar_key_id = max(records)
 
     @staticmethod
     def _note_learned(digest, candidates):

@@ -41,6 +41,7 @@ PATHS = {
 NO_USER_ID = ("", "0", "false", "none", "null", "nil")
 SESSION_EXPIRED = 100  # Odoo's code of this JSON-RPC error
 NO_SUCH_DATABASE = "doctor-no-such-database"
+TIMEOUT = 30  # seconds
 MAX_SKEW = 120  # seconds between two clocks that nobody minds
 CERTIFICATE_NOTICE = 14  # days
 KEY_STATES = {"retiring": "being replaced"}  # as Odoo's screens name them
@@ -470,7 +471,7 @@ class Answer:
 class Line:
     """The way to one server: a new connection for each call, no redirect followed."""
 
-    def __init__(self, url, ca_file=None, timeout=15, source=None):
+    def __init__(self, url, ca_file=None, timeout=TIMEOUT, source=None):
         self.url = url
         self.host, self.port = url.hostname, url.port or (443 if url.scheme == "https" else 80)
         self.timeout, self.source = timeout, (source, 0) if source else None
@@ -1374,17 +1375,18 @@ def read_secret(options):
     return os.environ.get("ODOO_KEY", os.environ.get("ODOO_API_KEY", ""))
 
 
-def parse(arguments):
-    """The command line, completed by the environment."""
+def make_parser():
+    """The options; those that rotate.py has too are the same there."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], epilog="See the top of this file for more."
     )
     parser.add_argument("url", nargs="?", default=os.environ.get("ODOO_URL"),
                         help="as in the settings of your system; default: ODOO_URL")
+    parser.add_argument("--url", dest="url_option", metavar="URL", help="the same as an option")
     parser.add_argument("--db", default=os.environ.get("ODOO_DB"), help="default: ODOO_DB")
     parser.add_argument("--login", default=os.environ.get("ODOO_LOGIN"), help="default: ODOO_LOGIN")
     secret = parser.add_mutually_exclusive_group()
-    secret.add_argument("--key-file", help="read the key (or password) from this file")
+    secret.add_argument("--key-file", help="read the key from this file; default: ODOO_KEY")
     secret.add_argument("--key-stdin", action="store_true", help="read it from standard input")
     secret.add_argument("--key", help="other users of this machine can see it; prefer ODOO_KEY")
     secret.add_argument("--no-key", action="store_true", help="only check the connection to Odoo")
@@ -1396,13 +1398,20 @@ def parse(arguments):
                         help="the session of your system, =ID; prefer ODOO_SESSION_ID")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="protocol of your system")
     parser.add_argument("--ca-file", help="certificates to trust")
-    parser.add_argument("--timeout", type=float, default=15)
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds (30)")
     parser.add_argument("--source-address", help="address of this machine to call from")
     parser.add_argument("--send-over-http", action="store_true",
                         help="send the key even over an unencrypted connection")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--list-causes", action="store_true", help="print all causes and exit")
+    return parser
+
+
+def parse(arguments):
+    """The command line, completed by the environment."""
+    parser = make_parser()
     options = parser.parse_args(arguments)
+    options.url = options.url_option or options.url
     if not options.url and not options.list_causes:
         parser.error("enter a URL as an argument or in ODOO_URL")
     return options

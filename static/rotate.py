@@ -3,7 +3,7 @@
 
 One file, standard library only, Python 3.8 or newer. Run it with cron at least once a day:
 
-    17 4 * * *  /opt/odoo/rotate.py --url https://odoo.example.com --db main --key-file /etc/app.key
+    17 4 * * *  python3 /opt/odoo/rotate.py https://odoo.example.com --db main --key-file /etc/key
 
 It checks the key in the file with Odoo. If rotation has not started, it does nothing. Otherwise,
 it fetches the new key, saves it next to the file, and verifies it with a call. Then it replaces
@@ -11,8 +11,8 @@ the file atomically with mode 600. If anything fails, the current key stays in p
 working until the new key is used. If a run is interrupted, the next one completes it.
 
 With --command, the new key is passed to the standard input of a command instead of a file, for
-example for a vault. The current key is then read from the environment variable ODOO_API_KEY or
-from --key-file.
+example for a vault. The current key is then read from the environment variable ODOO_KEY or from
+--key-file.
 
 Odoo accepts calls from an address that the integration has used for a week. For other addresses,
 use a second factor: --totp-file is the file with the seed in base32.
@@ -25,8 +25,10 @@ import argparse
 import base64
 import hashlib
 import hmac
+import http.client
 import json
 import os
+import ssl
 import stat
 import struct
 import subprocess
@@ -38,6 +40,7 @@ import urllib.parse
 import urllib.request
 
 TRIES = 4
+TIMEOUT = 30  # seconds
 TOTP_STEP = 30  # seconds
 
 
@@ -64,12 +67,40 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+class HttpHandler(urllib.request.HTTPHandler):
+    """Connections from one address of this machine."""
+
+    def __init__(self, source):
+        super().__init__()
+        self._source = source
+
+    def http_open(self, request):
+        return self.do_open(http.client.HTTPConnection, request, source_address=self._source)
+
+
+class HttpsHandler(urllib.request.HTTPSHandler):
+    """The same, encrypted."""
+
+    def __init__(self, source, context):
+        super().__init__(context=context)
+        self._source, self._tls = source, context
+
+    def https_open(self, request):
+        return self.do_open(
+            http.client.HTTPSConnection, request, source_address=self._source, context=self._tls
+        )
+
+
 class Odoo:
     """The JSON-2 API of one Odoo database."""
 
-    def __init__(self, url, database=None, timeout=30):
+    def __init__(self, url, database=None, timeout=TIMEOUT, ca_file=None, source_address=None):
         self.url, self.database, self.timeout = url.rstrip("/"), database, timeout
-        self._opener = urllib.request.build_opener(NoRedirect)
+        source = (source_address, 0) if source_address else None
+        context = ssl.create_default_context(cafile=ca_file)
+        self._opener = urllib.request.build_opener(
+            NoRedirect, HttpHandler(source), HttpsHandler(source, context)
+        )
 
     def call(self, key, method, **arguments):
         """Call a method of ``auth.integration.key`` with a key.
@@ -276,13 +307,19 @@ def warn(text):
     print("rotate.py: " + text, file=sys.stderr)
 
 
-def parse(arguments):
+def make_parser():
+    """The options; those that doctor.py has too are the same there."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--url", required=True, help="URL of Odoo, https://…")
-    parser.add_argument("--db", help="database, if the server has several")
-    parser.add_argument("--key-file", help="file with the current key; the new key replaces it")
+    parser.add_argument("url", nargs="?", default=os.environ.get("ODOO_URL"),
+                        help="as in the settings of your system; default: ODOO_URL")
+    parser.add_argument("--url", dest="url_option", metavar="URL", help="the same as an option")
+    parser.add_argument("--db", default=os.environ.get("ODOO_DB"), help="default: ODOO_DB")
+    parser.add_argument("--key-file", help="read the key from this file; default: ODOO_KEY")
+    parser.add_argument("--ca-file", help="certificates to trust")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds (30)")
+    parser.add_argument("--source-address", help="address of this machine to call from")
     parser.add_argument("--command", help="shell command that gets the new key on standard input")
     parser.add_argument(
         "--pending-file",
@@ -290,29 +327,46 @@ def parse(arguments):
     )
     parser.add_argument("--totp-file", help="file with the seed of the second factor, in base32")
     parser.add_argument("--force", action="store_true", help="rotate now, if Odoo allows it")
-    parser.add_argument("--timeout", type=float, default=30, help="seconds (30)")
+    return parser
+
+
+def parse(arguments):
+    """The command line, completed by the environment and checked."""
+    parser = make_parser()
     chosen = parser.parse_args(arguments)
+    chosen.url = chosen.url_option or chosen.url
+    if not chosen.url:
+        parser.error("enter a URL as an argument or in ODOO_URL")
     host = urllib.parse.urlsplit(chosen.url)
     if host.scheme != "https" and host.hostname not in ("localhost", "127.0.0.1", "::1"):
-        parser.error("--url must start with https://; otherwise the key is sent unencrypted")
+        parser.error("the URL must start with https://; otherwise the key is sent unencrypted")
     if not chosen.key_file and not (chosen.command and chosen.pending_file):
         parser.error("use --key-file, or --command with --pending-file")
     return chosen
 
 
+def current_key(chosen):
+    """The key that is in use now."""
+    if chosen.key_file:
+        return read_key(chosen.key_file)
+    return os.environ.get("ODOO_KEY", os.environ.get("ODOO_API_KEY"))
+
+
 def main(arguments=None):
     chosen = parse(arguments)
     try:
-        key = read_key(chosen.key_file) if chosen.key_file else os.environ.get("ODOO_API_KEY")
+        key = current_key(chosen)
         if not key:
-            raise Look("no current key; set ODOO_API_KEY or use --key-file")
+            raise Look("no current key; set ODOO_KEY or use --key-file")
         install = (
             into_command(chosen.command)
             if chosen.command
             else lambda new: write_key(chosen.key_file, new)
         )
         rotation = Rotation(
-            Odoo(chosen.url, chosen.db, chosen.timeout),
+            Odoo(
+                chosen.url, chosen.db, chosen.timeout, chosen.ca_file, chosen.source_address
+            ),
             chosen.pending_file or chosen.key_file + ".new",
             install,
             SecondFactor(chosen.totp_file),

@@ -36,4 +36,4 @@ class AuthIntegrationClaim(models.TransientModel):
         """Make the new key and show it, this once."""
         self.ensure_one()
         secret, _key = self.rotation_id._claim()
-        return show_key_action(self.env, secret)
+        return show_key_action(self.rotation_id.integration_id, secret)

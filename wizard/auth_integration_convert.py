@@ -87,11 +87,13 @@ class AuthIntegrationConvert(models.TransientModel):
         for line in self.line_ids:
             integration, made = line._convert()
             integrations |= integration
-            secrets += [(f"{integration.name} ({secret[:8]}…)", secret) for secret in made]
+            secrets += [(integration, secret) for secret in made]
         if len(secrets) == 1:
-            return show_key_action(self.env, secrets[0][1])
+            return show_key_action(*secrets[0])
         if secrets:
-            text = "\n\n".join(f"{label}\n{secret}" for label, secret in secrets)
+            text = "\n\n".join(
+                f"{integration.name} ({secret[:8]}…)\n{secret}" for integration, secret in secrets
+            )
             title = self.env._("API Keys Ready")
             return show_secret_action(self.env, "show_keys", title, text, field="key_list")
         return integrations._get_records_action(name=self.env._("Integrations"))

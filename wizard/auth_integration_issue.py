@@ -78,7 +78,7 @@ class AuthIntegrationIssue(models.TransientModel):
         issued = self.integration_id._issue_key(
             self.name, self.expires_at, self.access, self._listed_operations()
         )
-        return show_key_action(self.env, issued["key"])
+        return show_key_action(self.integration_id, issued["key"])
 
     def _listed_operations(self):
         """The operations that are chosen, or False where the access is not a list.
@@ -102,9 +102,12 @@ class AuthIntegrationIssue(models.TransientModel):
         return [list(operation) for operation in operations]
 
 
-def show_key_action(env, secret):
+def show_key_action(integration, secret):
     """Action of the dialogue that shows a new key; the key travels in the context only."""
-    return show_secret_action(env, "show_key", env._("API Key Ready"), secret)
+    env = integration.env
+    action = show_secret_action(env, "show_key", env._("API Key Ready"), secret)
+    action["context"]["auth_integration_id"] = integration.id
+    return action
 
 
 def show_secret_action(env, view, title, secret, field="key"):

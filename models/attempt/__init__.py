@@ -10,3 +10,5 @@ from . import auth_attempt_explanation
 from . import auth_attempt_fix
 from . import auth_attempt_groups
 from . import auth_attempt_operation
+from . import auth_attempt_related
+from . import auth_attempt_help

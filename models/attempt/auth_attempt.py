@@ -38,6 +38,7 @@ IDENTIFYING_COLUMNS = (
     "database",
     "reference",
     "operation",
+    "similar_key_id",
 )
 
 
@@ -55,7 +56,11 @@ class AuthAttempt(models.Model):
 
     _name = "auth.attempt"
     _description = "Sign-in Attempt"
-    _inherit = ["auth.integration.append.only.mixin", "auth.attempt.links.mixin"]
+    _inherit = [
+        "auth.integration.append.only.mixin",
+        "auth.attempt.links.mixin",
+        "auth.integration.guide.link.mixin",
+    ]
     _auto = False
     _log_access = False
     _allow_sudo_commands = False
@@ -91,6 +96,10 @@ class AuthAttempt(models.Model):
     )
     operation = fields.Char(
         readonly=True, help="The model and method that the key cannot call."
+    )
+    similar_key_id = fields.Many2one(
+        "auth.integration.key", readonly=True,
+        help="The unknown key starts with the same 8 characters as this key.",
     )
     count = fields.Integer(readonly=True, aggregator="sum")
     first_seen = fields.Datetime(readonly=True)

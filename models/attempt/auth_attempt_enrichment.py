@@ -183,6 +183,8 @@ class AuthAttempt(models.Model):
             "database": attempt.database,
             "reference": attempt.reference,
             "operation": attempt.operation,
+            # Of a password that begins like a key, nothing is kept.
+            "similar_key_id": attempt.similar_key_id if attempt.cause == "key_unknown" else None,
         }
 
     def _describe_login(self, attempt, search_nearest=True):

@@ -3,12 +3,14 @@ import re
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.tools import SQL, format_datetime
+from odoo.fields import Domain
+from odoo.tools import SQL
 
 from ...tools.attempt import causes
-from ...tools.health import probe
+from ...tools.health import guide, probe
 from ...tools.integration import networks
 from ...tools.key import native_scope
+from ...tools.moment import moment_text
 from ..key.auth_integration_key import LIVE_STATES
 
 _logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ class AuthAttempt(models.Model):
     question = fields.Selection(
         [("way", "Connection"), ("key", "Key status")],
         compute="_compute_question",
+        search="_search_question",
         help="What the diagnostic request checked. Empty for calls of external systems.",
     )
     case_explanation = fields.Text("Details", compute="_compute_case_explanation")
@@ -66,6 +69,18 @@ class AuthAttempt(models.Model):
         for row in self:
             row.question = probe.diagnostic_kind(row.user_agent, row.cause, row.auth_type)
 
+    def _search_question(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        of_key = Domain("auth_type", "=", probe.VERIFY) & Domain("cause", "!=", False)
+        of_way = (
+            Domain("user_agent", "=like", f"{probe.AGENT}%")
+            & Domain("cause", "in", probe.DIAGNOSTIC_CAUSES)
+            & ~of_key
+        )
+        kinds = {"key": of_key, "way": of_way, False: ~(of_key | of_way)}
+        return Domain.OR(kinds[kind] for kind in value if kind in kinds)
+
     @api.depends(
         "cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen", "operation"
     )
@@ -88,6 +103,10 @@ class AuthAttempt(models.Model):
         explain = getattr(self, f"_explain_{self.cause}", None)
         lines = explain() if explain else []
         return [*self._explain_question(), *lines, *self._explain_integration()]
+
+    def _guide_anchor(self):
+        """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`."""
+        return guide.cause_anchor(self.cause)
 
     def _explain_question(self):
         if self.question != "key":
@@ -174,7 +193,23 @@ class AuthAttempt(models.Model):
         ]
 
     def _explain_key_unknown(self):
-        return self._explain_present_key()
+        return [*self._explain_similar_key(), *self._explain_present_key()]
+
+    def _explain_similar_key(self):
+        """The known key that the unknown one begins like; nothing else of it is known."""
+        if not self.sudo().similar_key_id:
+            return []
+        key = self.sudo().similar_key_id.exists()
+        if not key or not self._may_see(key):
+            return [self.env._("Probably mistyped: it starts like a key of this database.")]
+        return [
+            self.env._(
+                "Probably mistyped: it starts like the key %(key)s of %(login)s, but the rest is"
+                " different. Copy the whole key again.",
+                key=key.display_name,
+                login=key.login,
+            )
+        ]
 
     def _explain_key_wrong_scope(self):
         key = self._known_key()
@@ -465,4 +500,4 @@ class AuthAttempt(models.Model):
         return rows and rows[0][0]
 
     def _moment(self, moment):
-        return format_datetime(self.env, moment, dt_format="d MMM yyyy HH:mm:ss")
+        return moment_text(self.env, moment)

@@ -9,7 +9,7 @@ from ..mixins.fresh_identity import fresh_identity
 # ``action_fix_*``. Which of them help against a cause is in the registry of causes.
 FIXES = (
     "restore_user", "issue_key", "rotate", "view_rotation", "add_network", "allow_operation",
-    "change_access", "open",
+    "change_access", "unlock", "open",
 )
 # What helps after a diagnostic request; the rest is on the integration's own form.
 DIAGNOSTIC_FIXES = ("add_network",)
@@ -27,6 +27,7 @@ class AuthAttempt(models.Model):
     fix_add_network = fields.Boolean(compute="_compute_fixes")
     fix_allow_operation = fields.Boolean(compute="_compute_fixes")
     fix_change_access = fields.Boolean(compute="_compute_fixes")
+    fix_unlock = fields.Boolean(compute="_compute_fixes")
     fix_open = fields.Boolean(compute="_compute_fixes")
 
     @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr", "operation")
@@ -83,6 +84,11 @@ class AuthAttempt(models.Model):
             and integration.sudo(self.env.su).has_access("write")
             and self._may_operate()
         )
+
+    def _can_unlock(self):
+        user = self._known_user()
+        may_unlock = self.env.su or self.env.user.has_group("base.group_erp_manager")
+        return bool(user) and may_unlock and user.is_sign_in_paused
 
     def _can_open(self):
         return bool(self._fix_target())
@@ -196,6 +202,12 @@ class AuthAttempt(models.Model):
                 address=address,
             )
         )
+        return True
+
+    def action_fix_unlock(self):
+        """Let the user sign in again at once, from wherever they were rejected."""
+        self._check_fix("unlock")
+        self._known_user().with_env(self.env).action_unlock_sign_in()
         return True
 
     def action_fix_open(self):

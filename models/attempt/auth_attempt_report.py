@@ -5,6 +5,7 @@ from odoo import fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
+from ...tools.health import probe
 from .auth_attempt import CHANNELS
 
 DIMENSIONS = SQL("outcome, cause, channel, integration_id")
@@ -79,18 +80,21 @@ class AuthAttemptReport(models.Model):
         return SQL(
             """(
             SELECT id, day, %(dimensions)s, count, row_count FROM auth_attempt_report
-            WHERE zone = %(zone)s AND day < %(day)s
+            WHERE zone = %(zone)s AND day < %(day)s AND count > 0
             UNION ALL
             SELECT max(id), day, %(dimensions)s, sum(count)::bigint, sum(row_count)::bigint
             FROM (
                 SELECT id, day, %(dimensions)s, count, row_count FROM auth_attempt_report
                 WHERE zone = %(zone)s AND day >= %(day)s AND %(complete)s
                 UNION ALL
-                SELECT -id, %(log_day)s, %(dimensions)s, count, 1 FROM auth_attempt
+                SELECT -id, %(log_day)s, %(dimensions)s,
+                    CASE WHEN %(diagnostic)s THEN 0 ELSE count END, 1 FROM auth_attempt
                 WHERE last_seen >= %(until)s
             ) recent
             GROUP BY day, %(dimensions)s
+            HAVING sum(count) > 0
             )""",
+            diagnostic=SQL(probe.IS_DIAGNOSTIC),
             dimensions=DIMENSIONS,
             zone=zone,
             day=day,
@@ -103,6 +107,13 @@ class AuthAttemptReport(models.Model):
         """Return the reader's time zone, as groups by date elsewhere in Odoo find it."""
         name = self.env.context.get("tz")
         return pytz.timezone(name) if name in pytz.all_timezones_set else pytz.utc
+
+    def _in_rolled_up_zone(self):
+        """Return the model in the reader's time zone or, unless that is rolled up, in UTC."""
+        rolled_up = self.env.execute_query(
+            SQL("SELECT zone FROM auth_attempt_report_zone WHERE zone = %s", self._zone().zone)
+        )
+        return self if rolled_up else self.with_context(tz="UTC")
 
     def _boundary(self, zone):
         """Return where the table ends and the log begins.

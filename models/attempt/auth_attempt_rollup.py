@@ -4,6 +4,7 @@ import pytz
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ...tools.health import probe
 from .auth_attempt_report import DIMENSIONS, local_day, start_of_day
 
 # Nothing is added to an hour any more, so long after its end: a use is written a minute late.
@@ -16,6 +17,8 @@ MAX_ZONES = 24
 # A day is compared with the log in one hour out of so many.
 COMPARED_EVERY = 24
 LONG_AGO = datetime(1970, 1, 1)
+# A diagnostic request is no call of an external system: its rows count, its attempts do not.
+COUNTED = SQL(f"COALESCE(sum(count) FILTER (WHERE NOT {probe.IS_DIAGNOSTIC}), 0)")
 
 
 class AuthAttemptReport(models.Model):
@@ -103,7 +106,7 @@ class AuthAttemptReport(models.Model):
             SQL(
                 """
                 WITH added AS (
-                    SELECT %(day)s AS day, %(dimensions)s, sum(count) AS count,
+                    SELECT %(day)s AS day, %(dimensions)s, %(counted)s AS count,
                         count(*) AS row_count
                     FROM auth_attempt WHERE last_seen >= %(begin)s AND last_seen < %(end)s
                     GROUP BY 1, %(dimensions)s
@@ -121,6 +124,7 @@ class AuthAttemptReport(models.Model):
                     row_count = total.row_count + EXCLUDED.row_count
                 """,
                 dimensions=DIMENSIONS,
+                counted=COUNTED,
                 zone=zone,
                 day=local_day(SQL("last_seen"), zone),
                 begin=begin,
@@ -230,17 +234,19 @@ class AuthAttemptReport(models.Model):
                         interval '1 day'
                     ) AS begin,
                     LATERAL (
-                        SELECT count(*) AS rows, sum(count) AS count FROM auth_attempt
+                        SELECT count(*) AS rows, %(counted)s AS count FROM auth_attempt
                         WHERE last_seen >= begin
                             AND last_seen < LEAST(begin + interval '1 day', z.until)
                     ) log,
                     LATERAL (
-                        SELECT COALESCE(sum(row_count), 0) AS rows, sum(count) AS count
+                        SELECT COALESCE(sum(row_count), 0) AS rows,
+                            COALESCE(sum(count), 0) AS count
                         FROM auth_attempt_report WHERE zone = 'UTC' AND day = begin::date
                     ) report
                 WHERE z.zone = 'UTC' AND (begin::date - '2000-01-01') %% %(parts)s = %(part)s
                     AND (log.rows, log.count) IS DISTINCT FROM (report.rows, report.count)
                 """,
+                counted=COUNTED,
                 parts=COMPARED_EVERY,
                 part=fields.Datetime.now().hour,
             )

@@ -5,7 +5,9 @@ from . import auth_integration_finding_guessing
 from . import auth_integration_finding_access
 from . import auth_integration_rpc_use
 from . import auth_integration_server
+from . import auth_integration_admin_request
 from . import auth_integration_diagnosis
 from . import auth_integration_diagnosis_config
 from . import auth_integration_diagnosis_http
 from . import auth_integration_diagnosis_line
+from . import auth_integration_diagnosis_help

@@ -6,6 +6,7 @@ from odoo import api, fields, models
 from odoo.tools import format_datetime
 
 from ...tools.attempt import causes
+from ...tools.moment import moment_text
 
 _logger = logging.getLogger(__name__)
 
@@ -41,7 +42,18 @@ class AuthIntegrationDiagnosis(models.Model):
     progress = fields.Char(readonly=True, help="The check that is currently running.")
     nonce = fields.Char(readonly=True, groups=fields.NO_ACCESS)
     line_ids = fields.One2many("auth.integration.diagnosis.line", "diagnosis_id", readonly=True)
+    open_line_ids = fields.One2many(
+        "auth.integration.diagnosis.line", "diagnosis_id", "Checks with Problems", readonly=True,
+        domain=[("folded", "=", False)],
+    )
+    folded_line_ids = fields.One2many(
+        "auth.integration.diagnosis.line", "diagnosis_id", "Passed and Solved Checks",
+        readonly=True, domain=[("folded", "=", True)],
+    )
     failed_count = fields.Integer("Failed Checks", compute="_compute_counts")
+    warning_count = fields.Integer("Warnings", compute="_compute_counts")
+    folded_count = fields.Integer(compute="_compute_counts")
+    request_summary = fields.Char(compute="_compute_request_summary")
 
     @api.depends("requested_at")
     @api.depends_context("lang", "tz")
@@ -56,11 +68,24 @@ class AuthIntegrationDiagnosis(models.Model):
             )
             diagnosis.display_name = self.env._("Diagnosis on %(when)s", when=when)
 
-    @api.depends("line_ids.result")
+    @api.depends("line_ids.result", "line_ids.folded")
     def _compute_counts(self):
         for diagnosis in self:
-            diagnosis.failed_count = len(
-                diagnosis.line_ids.filtered(lambda line: line.result == "failed")
+            results = diagnosis.line_ids.filtered(lambda line: not line.folded).mapped("result")
+            diagnosis.failed_count = results.count("failed")
+            diagnosis.warning_count = results.count("warning")
+            diagnosis.folded_count = len(diagnosis.line_ids) - len(results)
+
+    @api.depends("requested_by", "requested_at")
+    @api.depends_context("lang")
+    def _compute_request_summary(self):
+        """Say when, by the clock that all texts of the diagnosis have."""
+        for diagnosis in self:
+            requester = diagnosis.sudo().requested_by
+            diagnosis.request_summary = diagnosis.requested_at and self.env._(
+                "Requested by %(user)s on %(when)s.",
+                user=requester.name or "?",
+                when=moment_text(self.env, diagnosis.requested_at, requester.tz or "UTC"),
             )
 
     # Asking for one --------------------------------------------------------------------------
@@ -102,7 +127,8 @@ class AuthIntegrationDiagnosis(models.Model):
             diagnosis = diagnosis.try_lock_for_update()
             if not diagnosis or diagnosis.state != "waiting":
                 continue
-            diagnosis = diagnosis.with_context(lang=diagnosis.requested_by.lang)
+            requester = diagnosis.requested_by
+            diagnosis = diagnosis.with_context(lang=requester.lang, tz=requester.tz or "UTC")
             diagnosis.state = "running"
             self.env["ir.cron"]._commit_progress(1)
             try:
@@ -131,7 +157,7 @@ class AuthIntegrationDiagnosis(models.Model):
             check()
 
     def _line(self, result, check, seen, *, record=None, cause=None, meaning=None, remedy=None,
-              fix=None, side="inside"):
+              fix=None, side="inside", is_solved=False):
         """Write down one check.
 
         :param record: what was read; the line leads to it
@@ -142,6 +168,7 @@ class AuthIntegrationDiagnosis(models.Model):
                 "diagnosis_id": self.id,
                 "sequence": len(self.line_ids) + 1,
                 "side": side,
+                "is_solved": is_solved,
                 "result": result,
                 "check_name": check,
                 "cause": cause,
@@ -154,11 +181,11 @@ class AuthIntegrationDiagnosis(models.Model):
             }
         )
 
-    def _cause_line(self, result, check, seen, cause, record, fix=None):
+    def _cause_line(self, result, check, seen, cause, record, fix=None, is_solved=False):
         """Write down a check that found one of the registry's causes."""
         known = causes.get(cause)
         self._line(
-            result, check, seen, record=record, cause=cause, fix=fix,
+            result, check, seen, record=record, cause=cause, fix=fix, is_solved=is_solved,
             meaning=self.env._(known.explanation), remedy=self.env._(known.remedy),
         )
 

@@ -7,12 +7,9 @@ from odoo.fields import Domain
 from ...tools.attempt import causes
 from ...tools.health import probe
 from ...tools.integration import networks
+from ...tools.moment import moment_text
 
 RECENT = timedelta(hours=24)
-DIAGNOSTIC_CAUSES = Domain("auth_type", "=", probe.VERIFY) | (
-    Domain("user_agent", "=like", f"{probe.AGENT}%")
-    & Domain("cause", "in", probe.DIAGNOSTIC_CAUSES)
-)
 # On these people log in, from the same addresses too: what they mistype is no integration's.
 INTERACTIVE_CHANNELS = ("web", "totp", "passkey", "oauth")
 
@@ -123,21 +120,32 @@ class AuthIntegrationDiagnosis(models.Model):
                 fix="issue_key",
             )
         for key in usable:
-            due = key.rotate_after and key.rotate_after <= fields.Datetime.now()
-            self._line(
-                "warning" if due else "ok", self.env._("Key"),
-                self.env._(
-                    "%(key)s is %(state)s and expires on %(end)s UTC", key=key.display_name,
-                    state=key._state_label(), end=key.effective_end or "-",
-                ),
-                record=key,
-                cause="key_expiring" if due else None,
-                meaning=due and self.env._("This key should be replaced now."),
-                remedy=due and self.env._(
-                    "Rotate the key. The current key keeps working until the new one is in use."
-                ),
-                fix="rotate" if due and key.state in ("pending", "active") else None,
-            )
+            self._check_key(key)
+
+    def _check_key(self, key):
+        """Write down until when a key works; one that is being replaced needs nothing."""
+        replaceable = key.state in ("pending", "active")
+        due = replaceable and key.rotate_after and key.rotate_after <= fields.Datetime.now()
+        seen = self.env._(
+            "%(key)s is %(state)s and expires on %(end)s", key=key.display_name,
+            state=key._state_label(),
+            end=moment_text(self.env, key.effective_end) if key.effective_end else "-",
+        )
+        if not due:
+            self._line("ok", self.env._("Key"), seen, record=key)
+            return
+        rotation = self.env["auth.integration.rotation"]._open_of(key)
+        self._line(
+            "warning", self.env._("Key"), seen,
+            record=rotation or key,
+            cause="key_expiring",
+            meaning=self.env._("This key should be replaced now."),
+            remedy=self.env._("Open its rotation to see the next step.") if rotation
+            else self.env._(
+                "Rotate the key. The current key keeps working until the new one is in use."
+            ),
+            fix=None if rotation else "rotate",
+        )
 
     def _check_rules(self):
         integration = self.integration_id
@@ -176,8 +184,8 @@ class AuthIntegrationDiagnosis(models.Model):
             self._line(
                 "failed", "proxy_mode",
                 self.env._(
-                    "off, but calls have an X-Forwarded-For header (last seen on %(when)s UTC)",
-                    when=state.write_date,
+                    "off, but calls have an X-Forwarded-For header (last seen on %(when)s)",
+                    when=moment_text(self.env, state.write_date),
                 ),
                 record=state, fix=False, cause="proxy_mode_off",
                 meaning=self.env._("Odoo sees the proxy's address for every call."),
@@ -219,7 +227,7 @@ class AuthIntegrationDiagnosis(models.Model):
             self._attempt_line(attempts.browse(last_id), count, last_seen, certain)
             for domain, certain in ((mine, True), (nearby, False))
             for _cause, count, last_seen, last_id in attempts._read_group(
-                domain & ~DIAGNOSTIC_CAUSES & Domain("outcome", "=", "failure")
+                domain & Domain("question", "=", False) & Domain("outcome", "=", "failure")
                 & Domain("last_seen", ">", fields.Datetime.now() - RECENT),
                 ["cause"], ["count:sum", "last_seen:max", "id:max"], order="last_seen:max desc",
             )
@@ -242,9 +250,9 @@ class AuthIntegrationDiagnosis(models.Model):
         solved = solved_at and solved_at > last_seen
         details = [
             self.env._(
-                "%(count)s × %(cause)s, last on %(when)s UTC from %(address)s",
+                "%(count)s × %(cause)s, last on %(when)s from %(address)s",
                 count=int(count), cause=self.env._(causes.get(attempt.cause).title),
-                when=last_seen, address=attempt.remote_addr or "-",
+                when=moment_text(self.env, last_seen), address=attempt.remote_addr or "-",
             )
         ]
         if not certain:
@@ -262,4 +270,5 @@ class AuthIntegrationDiagnosis(models.Model):
         self._cause_line(
             "failed" if certain and not solved else "warning",
             self.env._("Attempts"), "\n".join(details), attempt.cause, attempt, fix,
+            is_solved=bool(solved),
         )

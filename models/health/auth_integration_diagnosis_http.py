@@ -153,7 +153,7 @@ class AuthIntegrationDiagnosis(models.Model):
             "clock": self.env._("Clock"),
             "database": self.env._("Database"),
             "authorization header": self.env._("Authorization header"),
-            "key": self.env._("Key"),
+            "key": self.env._("Test key"),
             "address": self.env._("Address"),
         }
         *endpoint, name = check.split()
@@ -162,7 +162,7 @@ class AuthIntegrationDiagnosis(models.Model):
             return labels.get(check, check)
         if endpoint:
             return self.env._("Endpoint of %(protocol)s", protocol=protocol)
-        return self.env._("Call through %(protocol)s", protocol=protocol)
+        return self.env._("Test call through %(protocol)s", protocol=protocol)
 
     # The probe key ---------------------------------------------------------------------------
 

@@ -15,9 +15,18 @@ class AuthIntegrationDiagnosisLine(models.Model):
     integration_id = fields.Many2one(related="diagnosis_id.integration_id")
     sequence = fields.Integer(readonly=True)
     rank = fields.Integer(compute="_compute_rank", store=True, help="Failed checks come first.")
-    side = fields.Selection([("inside", "In Odoo"), ("outside", "From outside")], readonly=True)
+    side = fields.Selection(
+        [("inside", "In Odoo"), ("outside", "Test call by Odoo")], readonly=True
+    )
     result = fields.Selection(
-        [("ok", "✓"), ("failed", "✗"), ("warning", "!"), ("skipped", "–")], readonly=True
+        [("ok", "Passed"), ("failed", "Failed"), ("warning", "Warning"), ("skipped", "Skipped")],
+        readonly=True,
+    )
+    is_solved = fields.Boolean(
+        "Solved", readonly=True, help="Calls have succeeded since this was found."
+    )
+    folded = fields.Boolean(
+        compute="_compute_folded", store=True, help="Nothing is to be done about it."
     )
     check_name = fields.Char("Check", readonly=True)
     cause = fields.Char("Code", readonly=True)
@@ -45,6 +54,11 @@ class AuthIntegrationDiagnosisLine(models.Model):
     def _compute_rank(self):
         for line in self:
             line.rank = {"failed": 0, "warning": 1}.get(line.result, 2)
+
+    @api.depends("result", "is_solved")
+    def _compute_folded(self):
+        for line in self:
+            line.folded = line.result in ("ok", "skipped") or line.is_solved
 
     def action_fix(self):
         """Do what helps, with the rights of whoever presses the button."""

@@ -3,7 +3,7 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ...tools.attempt import causes
-from ...tools.health import findings
+from ...tools.health import findings, guide
 from ...tools.key.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
 
 # What symptoms fold under.
@@ -21,6 +21,7 @@ class AuthIntegrationFinding(models.Model):
     """What is wrong or soon will be: a live view, so nothing has to run for it to be right."""
 
     _name = "auth.integration.finding"
+    _inherit = "auth.integration.guide.link.mixin"
     _description = "Integration Issue"
     _auto = False
     _order = "severity_rank, since desc, id"
@@ -94,6 +95,13 @@ class AuthIntegrationFinding(models.Model):
         return moment and tools.format_date(
             self.env, fields.Datetime.context_timestamp(self, moment), date_format="long"
         )
+
+    def _guide_anchor(self):
+        """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`.
+
+        Where it has the cause of rejected calls, that says more.
+        """
+        return guide.cause_anchor(self.cause) if self.cause else guide.issue_anchor(self.code)
 
     # Fixes -----------------------------------------------------------------------------------
 

@@ -27,14 +27,13 @@ class AuthIntegrationFinding(models.Model):
             domain, ["remote_addr"], ["count:sum"], order="count:sum desc"
         )
         names = [address for address, _count in groups if address not in (False, COLLAPSED)]
-        shown = ", ".join(names[:MAX_ADDRESSES])
-        if len(names) > MAX_ADDRESSES or len(names) < len(groups):
-            more = self.env._("more addresses")
-            shown = f"{shown} {self.env._('and')} {more}" if shown else more
+        shown = names[:MAX_ADDRESSES]
+        if len(shown) < len(groups):
+            shown.append(self.env._("more addresses"))
         return {
             "login": self.sudo().user_id.login or self.env._("many users"),
             "count": int(sum(count for _address, count in groups)),
-            "addresses": shown,
+            "addresses": tools.format_list(self.env, shown),
             "time": self.since and tools.format_datetime(self.env, self.since),
         }
 

@@ -2,6 +2,7 @@ from odoo import api, fields, models, tools
 from odoo.exceptions import AccessError
 
 from ...tools.attempt import causes
+from ...tools.health import guide
 from ...tools.incident import kinds
 
 MANAGER = "auth_integration.auth_integration_group_manager"
@@ -16,6 +17,7 @@ class AuthIntegrationIncident(models.Model):
     """
 
     _name = "auth.integration.incident"
+    _inherit = "auth.integration.guide.link.mixin"
     _description = "Integration Incident"
     _order = "opened_at desc, id desc"
     _allow_sudo_commands = False
@@ -104,6 +106,11 @@ class AuthIntegrationIncident(models.Model):
             )
             incident.explanation = self.env._(cause.explanation)
             incident.remedy = self.env._(cause.remedy)
+
+    def _guide_anchor(self):
+        """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`."""
+        kind = kinds.KINDS[self.kind]
+        return guide.event_anchor(kind.code) if kind.is_event else guide.cause_anchor(self.cause)
 
     @api.depends("subject", "title")
     @api.depends_context("lang")

@@ -3,7 +3,7 @@ import shlex
 from odoo import models
 
 from ...tools.access.access_rules import LISTED
-from ...tools.integration import code_samples
+from ...tools.integration import code_samples, rotate_command
 
 # Where each protocol is called.
 PATHS = {
@@ -59,6 +59,9 @@ class AuthIntegration(models.Model):
             "access": self._access_on_sheet(),
             "doctor": f"python3 doctor.py {shlex.quote(url)}"
             f" --db {shlex.quote(self.env.cr.dbname)} --login {shlex.quote(sheet.login)}",
+            "rotate": sheet.policy_id.delivery == "self_service" and rotate_command.cron_line(
+                url, self.env.cr.dbname, sheet.code, bool(sheet.totp_enrolled_at)
+            ),
             "examples": code_samples.examples(
                 url, self.env.cr.dbname, sheet.login, allowed
             ),

@@ -1,9 +1,12 @@
 import re
+from datetime import datetime, time, timedelta
+from math import ceil
 
 import pytz
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
+from ...tools.integration import rotate_command
 from ...tools.key.key_end import Lifetime
 from ..mixins.fresh_identity import require_fresh_identity
 
@@ -91,6 +94,7 @@ class AuthIntegrationPolicy(models.Model):
     window_tz = fields.Selection(
         "_selection_timezone", "Window Time Zone", default="UTC", required=True
     )
+    rotate_command = fields.Char("Cron Line", compute="_compute_rotate_command")
     integration_ids = fields.One2many("auth.integration", "policy_id", "Integrations")
     integration_count = fields.Integer(compute="_compute_integration_count")
 
@@ -115,6 +119,10 @@ class AuthIntegrationPolicy(models.Model):
     def _compute_rotation_lead_days(self):
         for policy in self:
             policy.rotation_lead_days = max(policy._notice_day_list(), default=0)
+
+    def _compute_rotate_command(self):
+        url = self.browse().get_base_url().rstrip("/")
+        self.rotate_command = rotate_command.cron_line(url, self.env.cr.dbname, "app")
 
     @api.depends("integration_ids")
     def _compute_integration_count(self):
@@ -214,6 +222,19 @@ class AuthIntegrationPolicy(models.Model):
         if self.window_start < self.window_end:
             return self.window_start <= hour < self.window_end
         return hour >= self.window_start or hour < self.window_end  # over midnight
+
+    def _next_in_window(self, moment):
+        """When rotation may act next, from a moment on (naive UTC)."""
+        if self._is_in_window(moment):
+            return moment
+        zone = pytz.timezone(self.window_tz or "UTC")
+        local = pytz.utc.localize(moment).astimezone(zone).replace(tzinfo=None)
+        start = datetime.combine(local, time()) + timedelta(
+            minutes=ceil(round(self.window_start * 60, 3))
+        )
+        if start <= local:
+            start += timedelta(days=1)
+        return zone.localize(start).astimezone(pytz.utc).replace(tzinfo=None)
 
     @api.constrains("notice_days", "max_age_days", "overlap_days")
     def _check_notice_days(self):

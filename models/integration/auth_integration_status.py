@@ -1,8 +1,14 @@
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
+
+from ...tools.health import probe
+
+# Of a finding with the alias ``f``.
+IS_OPEN = SQL("NOT f.accepted AND NOT f.folded")
+NO_FINDINGS = ("ok", None, None, None)
 
 
 class AuthIntegration(models.Model):
@@ -14,23 +20,37 @@ class AuthIntegration(models.Model):
         "last_failure": "_last_failure_sql",
         "last_cause": "_last_cause_sql",
         "health": "_health_sql",
+        "status": "_status_sql",
+        "next_expiry": "_next_expiry_sql",
+        "is_never_called": "_never_called_sql",
     }
 
     live_key_count = fields.Integer("Active Keys", compute="_compute_counts")
-    attempt_failure_count = fields.Integer("Rejected, 7 Days", compute="_compute_counts")
     open_rotation_count = fields.Integer("Open Rotations", compute="_compute_counts")
     has_key_to_claim = fields.Boolean(compute="_compute_has_key_to_claim")
     finding_ids = fields.One2many(
-        "auth.integration.finding", string="Open Issues", compute="_compute_finding_ids"
+        "auth.integration.finding",
+        string="Open Issues",
+        compute="_compute_from_findings",
+        compute_sudo=True,
+    )
+    main_finding_ids = fields.One2many(
+        "auth.integration.finding",
+        string="Most Severe Issue",
+        compute="_compute_from_findings",
+        compute_sudo=True,
+        help="The most severe issue that is open and more than information: one, or none.",
+    )
+    finding_count = fields.Integer(
+        "Issues", compute="_compute_from_findings", compute_sudo=True
     )
     health = fields.Selection(
         [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
-        compute="_compute_from_sql",
+        compute="_compute_from_findings",
         compute_sudo=True,
         search="_search_health",
         help="The severity of the worst open issue.",
     )
-    health_color = fields.Integer(compute="_compute_health_color")
     last_success = fields.Datetime(
         "Last Successful Call", compute="_compute_from_sql", compute_sudo=True,
         search="_search_last_success",
@@ -50,6 +70,7 @@ class AuthIntegration(models.Model):
     def _last_attempt_sql(self, alias, outcome, column):
         return SQL(
             "(SELECT a.%s FROM auth_attempt a WHERE a.integration_id = %s AND a.outcome = %s"
+            f" AND NOT {probe.IS_DIAGNOSTIC}"
             " ORDER BY a.last_seen DESC LIMIT 1)",
             SQL.identifier(column),
             SQL.identifier(alias, "id"),
@@ -66,27 +87,33 @@ class AuthIntegration(models.Model):
         return self._last_attempt_sql(alias, "failure", "cause")
 
     def _health_sql(self, alias):
-        """SQL of the worst open finding; the findings are looked up once, not for each row.
-
-        While records are read, only what is found of these is looked up.
-        """
-        of_these = SQL("IN %s", tuple(self.ids)) if self.ids else SQL("IS NOT NULL")
+        """SQL of the worst open finding, for searches; the findings are looked up once, not for
+        each row."""
         return SQL(
             """
             COALESCE((
-                SELECT jsonb_object_agg(worst.integration_id, worst.severity) FROM (
-                    SELECT f.integration_id,
-                           CASE WHEN bool_or(f.severity = 'critical') THEN 'critical'
-                                ELSE 'warning' END AS severity
+                SELECT jsonb_object_agg(worst.integration_id, worst.health) FROM (
+                    SELECT f.integration_id, %s AS health
                     FROM auth_integration_finding f
                     WHERE f.severity <> 'info' AND NOT f.accepted AND NOT f.folded
-                      AND f.integration_id %s
+                      AND f.integration_id IS NOT NULL
                     GROUP BY f.integration_id
                 ) worst
             ) ->> %s::text, 'ok')
             """,
-            of_these,
+            self._health_of_findings_sql(),
             SQL.identifier(alias, "id"),
+        )
+
+    def _health_of_findings_sql(self):
+        """SQL of the health by the findings ``f`` of one integration, some of which are open."""
+        return SQL(
+            """
+            CASE WHEN bool_or(f.severity = 'critical') FILTER (WHERE %(is_open)s) THEN 'critical'
+                 WHEN bool_or(f.severity = 'warning') FILTER (WHERE %(is_open)s) THEN 'warning'
+                 ELSE 'ok' END
+            """,
+            is_open=IS_OPEN,
         )
 
     def _search_health(self, operator, value):
@@ -137,18 +164,6 @@ class AuthIntegration(models.Model):
                 ["__count"],
             )
         )
-        since = fields.Datetime.now() - timedelta(days=7)
-        failures = dict(
-            self.env["auth.attempt"]._read_group(
-                [
-                    ("integration_id", "in", self.ids),
-                    ("outcome", "=", "failure"),
-                    ("last_seen", ">=", since),
-                ],
-                ["integration_id"],
-                ["count:sum"],
-            )
-        )
         rotations = dict(
             self.env["auth.integration.rotation"]._read_group(
                 [
@@ -162,7 +177,6 @@ class AuthIntegration(models.Model):
         for integration in self:
             integration.open_rotation_count = rotations.get(integration, 0)
             integration.live_key_count = live.get(integration, 0)
-            integration.attempt_failure_count = failures.get(integration, 0)
 
     def _compute_has_key_to_claim(self):
         waiting = self._rotations_to_claim().integration_id
@@ -180,25 +194,44 @@ class AuthIntegration(models.Model):
         )
         return rotations.sorted(lambda rotation: rotation.deadline or datetime.max)
 
-    def _compute_finding_ids(self):
-        """Search each time: findings come and go without anything being written to them."""
-        self.env.flush_all()
-        findings = self.env["auth.integration.finding"].search(
-            [
-                ("integration_id", "in", self.ids),
-                ("accepted", "=", False),
-                ("folded", "=", False),
-            ]
-        )
-        for integration in self:
-            integration.finding_ids = findings.filtered(
-                lambda finding, owner=integration: finding.integration_id == owner._origin
-            )
+    @api.depends("is_never_called", "active")
+    def _compute_from_findings(self):
+        """Compute all that follows from the findings, in one look at them.
 
-    @api.depends("health")
-    def _compute_health_color(self):
-        """Number of the colour at the edge of the card, as kanban views count them."""
-        for integration in self:
-            integration.health_color = {"critical": 1, "warning": 3, "ok": 10}.get(
-                integration.health, 0
+        Each time: findings come and go without anything being written to them.
+        """
+        self.env.flush_all()
+        found = {
+            integration: values
+            for integration, *values in self.env.execute_query(
+                SQL(
+                    """
+                    SELECT f.integration_id, %(health)s, %(status)s,
+                           array_agg(f.id ORDER BY f.severity_rank, f.since DESC, f.id)
+                               FILTER (WHERE %(is_open)s),
+                           (array_agg(f.id ORDER BY f.severity_rank, f.since DESC, f.id)
+                               FILTER (WHERE %(is_open)s AND f.severity <> 'info'))[1]
+                    FROM auth_integration_finding f WHERE f.integration_id IN %(ids)s
+                    GROUP BY f.integration_id
+                    """,
+                    health=self._health_of_findings_sql(),
+                    status=self._status_of_findings_sql(),
+                    is_open=IS_OPEN,
+                    ids=tuple(self.ids),
+                )
             )
+        } if self.ids else {}
+        findings = self.env["auth.integration.finding"]
+        for integration in self:
+            health, status, open_ids, main_id = found.get(integration._origin.id) or NO_FINDINGS
+            integration.health = health
+            integration.status = integration._status_by_findings(status)
+            integration.finding_ids = findings.browse(open_ids or ())
+            integration.main_finding_ids = findings.browse(main_id or ())
+            integration.finding_count = len(integration.finding_ids)
+
+    def action_view_findings(self):
+        """Show the issues of this integration."""
+        return self._action_view("auth_integration_finding_action") | {
+            "context": {"search_default_open": 1}
+        }

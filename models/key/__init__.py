@@ -8,4 +8,5 @@ from . import auth_integration_key_scope
 from . import auth_integration_key_usage
 from . import auth_integration_key_rpc
 from . import auth_integration_key_address
+from . import auth_integration_key_status
 from . import auth_integration_key_conversion

@@ -7,7 +7,7 @@ from ...tools.key import authenticated_key
 
 
 class AuthIntegrationKey(models.Model):
-    """What whoever presents a key may ask about it: see the README."""
+    """What whoever presents a key may ask about it: see docs/reference.rst."""
 
     _inherit = "auth.integration.key"
 

@@ -15,6 +15,8 @@ CRON_LOCK_TIMEOUT_MS = 60_000
 IMPORT_LOCK_TIMEOUT_MS = 5000
 # Rows that one transaction of the scheduled job looks at: some tenths of a second.
 SLICE = 5000
+# Of a native key n.
+_UNRECORDED = SQL("NOT EXISTS (SELECT FROM auth_integration_key k WHERE k.hash = n.key)")
 
 
 def _chosen(column, table, condition):
@@ -39,20 +41,32 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _reconcile_apart(self):
-        """Run :meth:`_reconcile` in transactions of its own, a slice of the keys in each: none of
-        them has its rows locked for long.
+        """Run :meth:`_reconcile` in transactions of its own, none of which locks many rows.
+
+        Ends and many new keys are written down a slice at a time. With few new keys one look at
+        all of them is enough, and much quicker than one for each slice.
 
         :return: number of rows changed
         """
         changed = 0
-        for act, table in (
-            (type(self)._reconcile_ended, SQL.identifier(self._table)),
-            (type(self)._reconcile_natives, SQL.identifier("res_users_apikeys")),
+        for act, slices in (
+            (type(self)._reconcile_ended, self._slices(SQL.identifier(self._table))),
+            (type(self)._reconcile_natives, self._slices_of_natives()),
         ):
-            for first, last in self._slices(table):
+            for first, last in slices:
                 with self._apart(CRON_LOCK_TIMEOUT_MS) as keys:
-                    changed += act(keys, SQL("id BETWEEN %s AND %s", first, last))
+                    changed += act(keys, first and SQL("id BETWEEN %s AND %s", first, last))
         return changed
+
+    def _slices_of_natives(self):
+        [[new]] = self.env.execute_query(
+            SQL(
+                "SELECT count(*) FROM (SELECT FROM res_users_apikeys n WHERE %s LIMIT %s) missing",
+                _UNRECORDED,
+                SLICE + 1,
+            )
+        )
+        return self._slices(SQL("res_users_apikeys")) if new > SLICE else [(None, None)]
 
     def _slices(self, table):
         """The ids of a table in ranges of :data:`SLICE` rows each."""
@@ -272,11 +286,10 @@ class AuthIntegrationKey(models.Model):
             FROM res_users_apikeys n
             JOIN res_users u ON u.id = n.user_id
             LEFT JOIN auth_integration i ON i.user_id = n.user_id
-            WHERE NOT EXISTS (
-                SELECT FROM auth_integration_key k WHERE k.hash = n.key
-            ) AND %(condition)s
+            WHERE %(unrecorded)s AND %(condition)s
             ON CONFLICT DO NOTHING
             """,
+            unrecorded=_UNRECORDED,
             condition=condition,
             uid=self.env.uid,
             now=UTC_NOW,

@@ -1,3 +1,4 @@
 from . import append_only_mixin
 from . import free_text_mixin
+from . import guide_link
 from . import sql_computed_mixin

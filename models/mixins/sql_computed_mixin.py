@@ -40,8 +40,11 @@ class SqlComputedMixin(models.AbstractModel):
         return super()._field_to_sql(alias, field_expr, query)
 
     def _compute_from_sql(self):
-        """Compute every live field of the model in one query."""
-        names = list(self._sql_computed)
+        """Compute every live field that has no compute method of its own, in one query."""
+        names = [
+            name for name in self._sql_computed
+            if self._fields[name].compute == "_compute_from_sql"
+        ]
         rows = {}
         if self.ids:
             self.flush_model()

@@ -2,7 +2,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from odoo import api, fields, models
 from odoo.fields import Domain
@@ -198,7 +198,21 @@ class AuthIntegrationMetrics(models.AbstractModel):
         return rows[0][0] if rows else None
 
     def _log(self):
-        """Size and age of the log, without counting it: the report knows of its closed hours."""
+        rows, oldest = self._log_size()
+        return (
+            self._gauge("log_rows", "Rows of the log of attempts.", rows),
+            self._gauge(
+                "log_oldest_timestamp_seconds", "Time of the oldest row of the log of attempts.",
+                oldest and (oldest - datetime(1970, 1, 1)).total_seconds(),
+            ),
+        )
+
+    @api.model
+    def _log_size(self):
+        """Return the number of rows of the log, and the time of its oldest row or None.
+
+        Nothing is counted but the newest rows: the report knows how many its closed hours have.
+        """
         [(rows, until)] = self.env.execute_query(
             SQL(
                 "SELECT COALESCE(max(row_count), 0), COALESCE(max(until), '-infinity')::text"
@@ -208,19 +222,13 @@ class AuthIntegrationMetrics(models.AbstractModel):
         [(newer, oldest)] = self.env.execute_query(
             SQL(
                 """
-                SELECT count(*), extract(epoch FROM (SELECT min(last_seen) FROM auth_attempt))
+                SELECT count(*), (SELECT min(last_seen) FROM auth_attempt)
                 FROM auth_attempt WHERE last_seen >= %s::timestamp
                 """,
                 until,
             )
         )
-        return (
-            self._gauge("log_rows", "Rows of the log of attempts.", rows + newer),
-            self._gauge(
-                "log_oldest_timestamp_seconds", "Time of the oldest row of the log of attempts.",
-                None if oldest is None else float(oldest),
-            ),
-        )
+        return rows + newer, oldest
 
 
 def _known(value, registry):

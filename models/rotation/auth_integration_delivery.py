@@ -3,12 +3,23 @@ from odoo import api, models
 PREFIX = "auth.integration.delivery."
 
 
-class DeliveryRefused(Exception):
-    """The other side said that it does not take the key; the text is shown on the rotation."""
+class DeliveryFailed(Exception):
+    """The key is not known to have arrived; the text is shown on the rotation.
+
+    :ivar status: of the answer, as HTTP has it; None when there was none
+    """
+
+    def __init__(self, text, status=None):
+        super().__init__(text)
+        self.status = status
 
 
-class DeliveryUncertain(Exception):
-    """Nobody knows whether the other side has the key; the text is shown on the rotation."""
+class DeliveryRefused(DeliveryFailed):
+    """The other side said that it does not take the key."""
+
+
+class DeliveryUncertain(DeliveryFailed):
+    """Nobody knows whether the other side has the key."""
 
 
 class AuthIntegrationDelivery(models.AbstractModel):
@@ -58,6 +69,7 @@ class AuthIntegrationDelivery(models.AbstractModel):
         It may read what it likes. What it writes is committed together with what others of the
         same batch write, and lost when one of them fails in a method that it did not foresee.
 
+        :return: the HTTP status of the answer, or None where there is none
         :raise DeliveryRefused: surely not taken: the new key ends
         :raise DeliveryUncertain: perhaps taken: the new key stays, another one is sent later
         """

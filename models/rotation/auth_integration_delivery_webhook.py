@@ -12,6 +12,9 @@ from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
 _logger = logging.getLogger(__name__)
 
 ALLOWED_NETWORKS = "auth_integration.webhook_allowed_networks"
+# Types of the messages.
+ROTATED = "api_key.rotated"
+TEST = "api_key.test"
 
 
 class AuthIntegration(models.Model):
@@ -113,24 +116,27 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
         """Extend :meth:`auth.integration.delivery._send`: one POST; the answer's text is ignored,
         it might repeat the key."""
         integration = rotation.integration_id
+        data = {
+            "integration": integration.code,
+            "key": secret,
+            "prefix": new_key.prefix,
+            "expires_at": fields.Datetime.to_string(new_key.expires_at),
+            "replaces": rotation.old_key_id.prefix,
+        }
+        message_id = f"rotation-{rotation.id}-{new_key.id}"
+        return self._post(integration, message_id, ROTATED, data)
+
+    @api.model
+    def _post(self, integration, message_id, message_type, data):
+        """Sign a message, send it, and return the status of the answer.
+
+        :raise DeliveryFailed: anything but a 2xx came back
+        """
         now = datetime.now(timezone.utc)
-        body = json.dumps(
-            {
-                "type": "api_key.rotated",
-                "timestamp": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
-                "data": {
-                    "integration": integration.code,
-                    "key": secret,
-                    "prefix": new_key.prefix,
-                    "expires_at": fields.Datetime.to_string(new_key.expires_at),
-                    "replaces": rotation.old_key_id.prefix,
-                },
-            }
-        )
+        timestamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+        body = json.dumps({"type": message_type, "timestamp": timestamp, "data": data})
         signing_secret = integration._decrypt(integration.webhook_secret, "webhook")
-        headers = signatures.headers(
-            signing_secret, f"rotation-{rotation.id}-{new_key.id}", now, body
-        )
+        headers = signatures.headers(signing_secret, message_id, now, body)
         try:
             status = https_client.post(
                 integration.webhook_url, body, headers, self._allowed_networks()
@@ -140,10 +146,15 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
         except https_client.NoAnswer as error:
             raise DeliveryUncertain(str(error)) from error
         if 400 <= status < 500:
-            raise DeliveryRefused(self.env._("The endpoint answered %s.", status))
+            raise DeliveryRefused(self.env._("The endpoint answered %s.", status), status)
         if not 200 <= status < 300:
-            raise DeliveryUncertain(
-                self.env._(
-                    "The endpoint answered %s. It is unknown whether it received the key.", status
-                )
-            )
+            raise DeliveryUncertain(self._uncertain_text(message_type, status), status)
+        return status
+
+    @api.model
+    def _uncertain_text(self, message_type, status):
+        if message_type == TEST:
+            return self.env._("The endpoint answered %s.", status)
+        return self.env._(
+            "The endpoint answered %s. It is unknown whether it received the key.", status
+        )

@@ -64,15 +64,15 @@ class AuthIntegrationRotation(models.Model):
             ("due", "Due"),
             ("delivering", "Delivering"),
             ("delivered", "Delivered"),
-            ("overlap", "Overlap"),
-            ("done", "Done"),
+            ("overlap", "Confirmed"),
+            ("done", "Old Key Replaced"),
             ("cancelled", "Canceled"),
         ],
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_state",
         help="Due: a new key is needed. Delivering: it was sent but not confirmed. Delivered: it"
-             " was received but not used yet. Overlap: it is in use and the old key still works.",
+             " was received but not used yet. Confirmed: it is in use and the old key still works.",
     )
     opened_at = fields.Datetime(readonly=True, required=True, default=fields.Datetime.now)
     opened_by = fields.Many2one(
@@ -95,7 +95,7 @@ class AuthIntegrationRotation(models.Model):
     )
     replace_by = fields.Datetime(related="old_key_id.replace_by")
     deadline = fields.Datetime("Old Key Expires", related="old_key_id.effective_end")
-    next_try_at = fields.Datetime("Next Try", readonly=True)
+    next_try_at = fields.Datetime("Next Try Not Before", readonly=True)
     postponed_until = fields.Datetime(readonly=True)
     postponed_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
     postponed_reason = fields.Char(readonly=True)
@@ -388,6 +388,8 @@ class AuthIntegrationRotation(models.Model):
                 }
             )
             rotation._close_activities(self.env._("Postponed: %s", reason))
+            if rotation.is_sent:
+                rotation._trigger_next_try()
             rotation._notify(
                 self.env._(
                     "%(user)s postponed the rotation of %(old)s… until %(until)s UTC: %(reason)s",

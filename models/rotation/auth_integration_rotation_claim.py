@@ -76,6 +76,8 @@ class AuthIntegrationRotation(models.Model):
                 "next_try_at": False,
             }
         )
+        if self.is_sent:
+            self._trigger_next_try()
         if requests := self._missing_activities(self.integration_id.ids):
             self._ask_owners(requests, by_mail=True)
 

@@ -15,6 +15,9 @@ _logger = logging.getLogger(__name__)
 
 # Seconds after which no further key of a batch is sent.
 SENDING_TIME = 10
+# How often what keeps a key from being sent is looked at again.
+BLOCKED_PERIOD = timedelta(hours=1)
+RESULTS = {"_note_arrival": "delivered", "_reject": "rejected", "_note_failure": "uncertain"}
 
 
 class PendingDelivery(NamedTuple):
@@ -23,6 +26,7 @@ class PendingDelivery(NamedTuple):
     rotation: models.BaseModel
     secret: str
     new_key: models.BaseModel
+    row: models.BaseModel
 
 
 class DeliveryResult(NamedTuple):
@@ -30,12 +34,18 @@ class DeliveryResult(NamedTuple):
 
     :ivar str note: the method of the rotation that writes it down
     :ivar reason: why it failed, in words
+    :ivar row: of ``auth.integration.key.delivery``
+    :ivar status: of the answer
+    :ivar latency: until the answer, in milliseconds
     """
 
     rotation: models.BaseModel
     new_key: models.BaseModel
+    row: models.BaseModel
     note: str
     reason: str | None = None
+    status: int | None = None
+    latency: int = 0
 
 
 class AuthIntegrationRotation(models.Model):
@@ -90,7 +100,7 @@ class AuthIntegrationRotation(models.Model):
         methods = self.env["auth.integration.delivery"]._all()
         for rotation in self:
             if reason := methods[rotation.delivery]._blocking_reason(rotation.integration_id):
-                rotation._note_failure(reason)
+                rotation._note_failure(reason, BLOCKED_PERIOD)
             else:
                 free += rotation
         return free
@@ -104,9 +114,19 @@ class AuthIntegrationRotation(models.Model):
         self.write({"delivering_at": fields.Datetime.now(), "delivered_at": False})
         for rotation in self:
             rotation.next_try_at = rotation._time_of_next_try()
+        rows = self.env["auth.integration.key.delivery"].create(
+            [
+                {
+                    "integration_id": rotation.integration_id.id,
+                    "rotation_id": rotation.id,
+                    "key_id": new_key.id,
+                }
+                for rotation, (_secret, new_key) in zip(self, made, strict=True)
+            ]
+        )
         return [
-            PendingDelivery(rotation, secret, new_key)
-            for rotation, (secret, new_key) in zip(self, made, strict=True)
+            PendingDelivery(rotation, secret, new_key, row)
+            for rotation, (secret, new_key), row in zip(self, made, rows, strict=True)
         ]
 
     @api.model
@@ -118,30 +138,37 @@ class AuthIntegrationRotation(models.Model):
         methods = self.env["auth.integration.delivery"]._all()
         deadline = time.monotonic() + SENDING_TIME
         results = []
-        for rotation, secret, new_key in deliveries:
+        for delivery in deliveries:
+            rotation = delivery.rotation
             if time.monotonic() > deadline:
-                results.append(DeliveryResult(rotation, new_key, "_discard_unsent"))
-                continue
-            try:
-                outcome = self._send_by(methods[rotation.delivery], rotation, secret, new_key)
-            except Exception as error:
-                self.env.cr.rollback()  # what it began must not keep the others
-                # Its text is not ours and might hold the key.
-                _logger.error("Delivery of rotation %s: %s", rotation.id, type(error).__name__)
-                reason = self.env._("Delivery failed in Odoo: %s", type(error).__name__)
-                outcome = DeliveryResult(rotation, new_key, "_note_failure", reason)
-            results.append(outcome)
+                result = DeliveryResult(
+                    rotation, delivery.new_key, delivery.row, "_discard_unsent"
+                )
+            else:
+                result = self._send_by(methods[rotation.delivery], delivery)
+            results.append(result)
         return results
 
     @api.model
-    def _send_by(self, method, rotation, secret, new_key):
+    def _send_by(self, method, delivery):
+        """Send one key and return what became of it."""
+        rotation, secret, new_key, row = delivery
+        started = time.monotonic()
+        status, reason = None, None
         try:
-            method._send(rotation, secret, new_key)
+            note, status = "_note_arrival", method._send(rotation, secret, new_key)
         except DeliveryRefused as error:
-            return DeliveryResult(rotation, new_key, "_reject", str(error))
+            note, status, reason = "_reject", error.status, str(error)
         except DeliveryUncertain as error:
-            return DeliveryResult(rotation, new_key, "_note_failure", str(error))
-        return DeliveryResult(rotation, new_key, "_note_arrival")
+            note, status, reason = "_note_failure", error.status, str(error)
+        except Exception as error:
+            self.env.cr.rollback()  # what it began must not keep the others
+            # Its text is not ours and might hold the key.
+            _logger.error("Delivery of rotation %s: %s", rotation.id, type(error).__name__)
+            reason = self.env._("Delivery failed in Odoo: %s", type(error).__name__)
+            note = "_note_failure"
+        latency = round((time.monotonic() - started) * 1000)
+        return DeliveryResult(rotation, new_key, row, note, reason, status, latency)
 
     @api.model
     def _commit(self):
@@ -154,6 +181,7 @@ class AuthIntegrationRotation(models.Model):
         """Write down what became of deliveries, those that arrived all at once."""
         arrived = self.browse()
         for outcome in results:
+            self._record_delivery(outcome)
             if outcome.note == "_note_arrival":
                 arrived += outcome.rotation
             elif outcome.note == "_note_failure":
@@ -163,6 +191,22 @@ class AuthIntegrationRotation(models.Model):
             else:
                 outcome.rotation._discard_unsent(outcome.new_key)
         arrived._note_arrival()
+
+    @api.model
+    def _record_delivery(self, outcome):
+        """Complete the row of a delivery, or remove that of one that was never made."""
+        row = outcome.row.exists()
+        if outcome.note == "_discard_unsent":
+            row.unlink()
+            return
+        row.write(
+            {
+                "result": RESULTS[outcome.note],
+                "status": outcome.status,
+                "latency": outcome.latency,
+                "error": outcome.reason,
+            }
+        )
 
     def _note_arrival(self):
         """Note that keys arrived; their first use is what goes into the integration's history."""
@@ -194,8 +238,14 @@ class AuthIntegrationRotation(models.Model):
         if not new_key.first_used_at:
             new_key._end("revoked", self.env._("Not delivered"))
 
-    def _note_failure(self, reason):
-        self.write({"last_error": reason, "next_try_at": self._time_of_next_try()})
+    def _note_failure(self, reason, wait=None):
+        """Note why nothing arrived, and have the schedule run at the time of the next try.
+
+        :param wait: until then; by default ever longer
+        """
+        next_try_at = fields.Datetime.now() + wait if wait else self._time_of_next_try()
+        self.write({"last_error": reason, "next_try_at": next_try_at})
+        self._trigger_next_try()
 
     def _time_of_next_try(self):
         """Five minutes after the first try, then ever longer up to a day."""

@@ -15,8 +15,9 @@ from ...tools.health import probe
 from ..common import IntegrationCommon
 
 
-@tagged("post_install", "-at_install")
-class TestAttemptExplanation(IntegrationCommon):
+class ExplanationCase(IntegrationCommon):
+    """Rejected attempts as the log has them."""
+
     def setUp(self):
         super().setUp()
         self.secret, self.key = self._issue(self.integration)
@@ -52,6 +53,9 @@ class TestAttemptExplanation(IntegrationCommon):
     def _history(self, integration=None):
         return " ".join((integration or self.integration).message_ids.mapped("body"))
 
+
+@tagged("post_install", "-at_install")
+class TestAttemptExplanation(ExplanationCase):
     # The case
 
     def test_every_cause_can_be_explained(self):

@@ -125,6 +125,53 @@ class TestDiagnosis(IntegrationCommon):
         self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
         self._assert_found("Key", "warning", self.key, "key_expiring", "rotate")
 
+    def test_a_key_that_is_being_replaced_needs_nothing(self):
+        """Whatever its dates: its new key is in use, and its overlap has an end."""
+        self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
+        self.key.action_rotate_now()
+        rotation = self.env["auth.integration.rotation"]._open_of(self.key)
+        line = self._assert_found("Key", "warning", rotation, "key_expiring")
+        self.assertIn("see the next step", line.remedy)
+        self._move(self.key, retire_at=self.now + timedelta(days=2))
+        self.assertEqual(self.key.state, "retiring")
+        line = self._lines()["Key"]
+        self.assertEqual((line.result, line.cause, line.remedy), ("ok", False, False))
+
+    def test_what_passed_or_was_solved_is_folded(self):
+        self._refused(cause="key_revoked", key_id=self.key.id)
+        line = self._lines()["Attempts"]
+        self.assertEqual((line.is_solved, line.folded), (False, False))
+        self.assertEqual(self.diagnosis.open_line_ids, line)
+        self._refused(outcome="success", cause=None)
+        self.env.cr.execute("UPDATE auth_attempt SET last_seen = %s WHERE outcome = 'success'",
+                            (self.now,))
+        line = self._lines()["Attempts"]
+        self.assertEqual((line.is_solved, line.folded), (True, True))
+        self.assertFalse(self.diagnosis.open_line_ids)
+        self.assertEqual(self.diagnosis.folded_count, len(self.diagnosis.line_ids))
+        self.assertEqual((self.diagnosis.failed_count, self.diagnosis.warning_count), (0, 0))
+
+    def test_one_clock_with_its_zone(self):
+        """That of whoever asked, whoever reads."""
+        self.manager.tz = "Asia/Tokyo"
+        self.diagnosis.requested_at = "2026-03-04 05:06:07"
+        self.assertIn("4 Mar 2026 14:06:07 (Asia/Tokyo)",
+                      self.diagnosis.with_user(self.owner).request_summary)
+        self._refused(cause="key_revoked", key_id=self.key.id)
+        self.diagnosis = self.diagnosis.with_context(tz="Asia/Tokyo")
+        lines = self._lines()
+        for name in ("Key", "Attempts"):
+            self.assertIn("(Asia/Tokyo)", lines[name].seen)
+            self.assertNotIn("UTC", lines[name].seen)
+
+    def test_test_calls_are_called_so(self):
+        labels = {
+            check: self.diagnosis._outside_check_label(check) for check in ("json2", "key")
+        }
+        self.assertEqual(labels, {"json2": "Test call through JSON-2", "key": "Test key"})
+        sides = dict(self.diagnosis.line_ids._fields["side"]._description_selection(self.env))
+        self.assertEqual(sides["outside"], "Test call by Odoo")
+
     def test_networks_that_refuse_who_calls_today(self):
         self.env["auth.integration.key.address"].create(
             {"key_id": self.key.id, "address": "192.0.2.9", "first_seen": self.now,

@@ -5,7 +5,6 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command
 from odoo.tests import tagged
-from odoo.tools.safe_eval import safe_eval
 
 from ...tools.health import findings, probe
 from ..common import IntegrationCommon
@@ -128,6 +127,7 @@ class TestFinding(IntegrationCommon):
 
     def test_native_end_counts(self):
         """A date in Odoo's own table that no job has found yet is the key's end."""
+        self._move(self.key, first_used_at=self.now)
         self.env.cr.execute(
             "UPDATE res_users_apikeys SET expiration_date = %s WHERE id = %s",
             (self._days(-1), self.key.apikey_id.id),
@@ -142,22 +142,50 @@ class TestFinding(IntegrationCommon):
         )
         self.assertEqual(self._codes(), {"rotation_stuck"})
 
-    def test_a_new_integration_is_told_to_issue_its_first_key(self):
-        """Critical, since nothing of it works yet; and the button that helps is the first."""
+    def test_a_new_integration_has_no_issue(self):
+        """It has no key yet, or one that nobody used in time: there is nothing to miss."""
         integration = self._create_integration("new", self.owner)
-        self.env.flush_all()
-        finding = integration.finding_ids
+        self.assertEqual(self._codes(integration_id=integration.id), set())
+        self.assertEqual(integration.health, "ok")
+        _secret, key = self._issue(integration)
+        self._move(key, expires_at=self.now)
+        self.assertEqual(self._codes(integration_id=integration.id), {"key_expired"})
+        self._attempt(cause="key_expired", key_id=key.id, integration_id=integration.id)
+        self._codes()
+        shown = integration.finding_ids
+        self.assertEqual(shown.code, "key_expired", "and it is not folded under another")
+
+    def test_an_integration_that_worked_misses_its_key(self):
+        self._move(self.key, first_used_at=self.now, expires_at=self.now)
+        self._codes()
+        finding = self.integration.finding_ids
         self.assertEqual((finding.code, finding.severity), ("no_valid_key", "critical"))
-        self.assertIn("first key", finding.remedy)
-        arch = etree.fromstring(integration.get_view(view_type="form")["arch"])
-        names = ("active", "user_active", "has_key_to_claim", "live_key_count")
-        state = {name: integration[name] for name in names}
-        shown = [
-            button.get("name")
-            for button in arch.xpath("//header/button")
-            if not safe_eval(button.get("invisible", "False"), state | {"id": integration.id})
+        self.assertEqual(self.integration.main_finding_ids, finding)
+
+    def test_the_form_has_one_banner(self):
+        """The most severe issue; all of them are behind the Issues button."""
+        self._move(self.key, replace_by=self._days(3), first_used_at=self.now)
+        self.integration.user_id.group_ids = [
+            Command.link(self.env.ref("base.group_erp_manager").id)
         ]
-        self.assertEqual(shown[0], "action_issue_key")
+        self.integration.user_id.active = False
+        self._codes()
+        self.assertGreater(self.integration.finding_count, 2)
+        self.assertEqual(self.integration.main_finding_ids.code, "archived_user_live_key")
+        action = self.integration.with_user(self.owner).action_view_findings()
+        found = self.env[action["res_model"]].with_user(self.owner).search(
+            [*action["domain"], ("accepted", "=", False), ("folded", "=", False)]
+        )
+        self.assertEqual(len(found), self.integration.finding_count)
+        arch = etree.fromstring(self.integration.get_view(view_type="form")["arch"])
+        self.assertFalse(arch.xpath("//field[@name='finding_ids']"))
+
+    def test_information_is_no_banner(self):
+        self.integration.user_id.password = "a password"
+        self._codes()
+        self.assertEqual(self.integration.finding_ids.code, "password_set")
+        self.assertFalse(self.integration.main_finding_ids)
+        self.assertEqual(self.integration.finding_count, 1)
 
     def test_owners(self):
         self.owner.active = False

@@ -245,6 +245,9 @@ class TestIncidentAlert(IncidentCommon):
         self.env.company.alias_domain_id = False
         self.env["mail.alias.domain"].search([]).unlink()
         self.env.ref("base.partner_root").email = False
+        servers = type(self.env["ir.mail_server"])
+        self.patch(servers, "_disable_send", lambda *args: False)
+        self.patch(servers, "_connect__", lambda *args, **kwargs: None)
         self._fail("key_expired")
         self._run()
         to_owner = self._alerts_to(self.owner)

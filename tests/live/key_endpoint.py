@@ -24,6 +24,7 @@ class Endpoint:
     Its answer repeats what it got: nobody may keep that either.
 
     :ivar keys: all that were sent to it
+    :ivar types: of all messages that were sent to it
     :ivar taken: those that it may have put into use
     :ivar answers: the statuses of its next answers, None to hang up
     :ivar answer: the status of all further ones
@@ -33,6 +34,7 @@ class Endpoint:
 
     def __init__(self, folder):
         self.keys, self.taken, self.answers, self.answer = [], [], [], 200
+        self.types = []
         self.verify = None
         certificate, self.authority = make_certificates(folder)
         endpoint = self
@@ -40,7 +42,13 @@ class Endpoint:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                key = json.loads(body)["data"]["key"]
+                message = json.loads(body)
+                endpoint.types.append(message["type"])
+                key = message["data"].get("key")
+                if key is None:  # a test
+                    self.send_response(endpoint.answer)
+                    self.end_headers()
+                    return
                 endpoint.keys.append(key)
                 if endpoint.verify:
                     endpoint.verify(key)

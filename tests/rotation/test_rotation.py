@@ -377,7 +377,10 @@ class TestRotation(RotationCommon):
                 self.assertEqual(rotation.is_sent, sent)
                 advice = self.env["auth.integration.digest.line"]._advice(rotation)
                 self.assertEqual("has not been sent yet" in advice, sent)
-                values = {"state": "due", "delivery": delivery, "is_sent": sent}
+                values = {
+                    "state": "due", "delivery": delivery, "is_sent": sent, "tries": 0,
+                    "next_step": rotation.next_step,
+                }
                 for view in (rotation.get_view(view_type="form"), self.env[
                     "auth.integration.claim"].get_view(view_type="form")):
                     labels = {

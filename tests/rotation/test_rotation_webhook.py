@@ -98,9 +98,9 @@ def make_certificate(folder):
     return path
 
 
-@skipIf(signatures.Webhook is None, "the optional library standardwebhooks is not installed")
-@tagged("post_install", "-at_install")
-class TestRotationWebhook(RotationCommon):
+class WebhookCommon(RotationCommon):
+    """An integration with an endpoint that takes new keys."""
+
     def setUp(self):
         super().setUp()
         folder = tempfile.TemporaryDirectory()
@@ -124,6 +124,10 @@ class TestRotationWebhook(RotationCommon):
     def _new_keys(self):
         return self.keys.search([("replaces_id", "=", self.key.id)], order="id")
 
+
+@skipIf(signatures.Webhook is None, "the optional library standardwebhooks is not installed")
+@tagged("post_install", "-at_install")
+class TestRotationWebhook(WebhookCommon):
     def test_delivers_a_signed_message(self):
         from standardwebhooks import Webhook
 

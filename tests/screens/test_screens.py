@@ -93,7 +93,8 @@ class TestScreens(IntegrationCommon):
             ({"user_active": False}, None),
             ({"user_active": False, "has_key_to_claim": True}, None),
         ):
-            state = {"id": 1, "active": True, "user_active": True, "has_key_to_claim": False}
+            state = {"id": 1, "active": True, "user_active": True, "has_key_to_claim": False,
+                     "is_setting_up": False}
             shown = [b.get("name") for b in header if self._shown(b, **(state | values))]
             self.assertEqual(shown, [first] if first else [], values)
         form = self.env["auth.integration"].with_user(self.system).get_view(view_type="form")

@@ -1,5 +1,6 @@
 import time
 
+from odoo import fields
 from odoo.tests import HttpCase, new_test_user, tagged
 from odoo.tools import mute_logger
 
@@ -26,13 +27,62 @@ class TestTours(HttpCase):
         key.sudo().first_used_at = key.issued_at
         return key
 
-    def test_administrator_makes_integration_and_issues_key(self):
+    def _call_at_second_look(self):
+        """Have the first call come while the form waits for it: at its second look."""
+        looks = []
+        integrations = self.env.registry["auth.integration"]
+        read = integrations.read
+
+        def look(records, names=None, *args, **kwargs):
+            if names and "is_never_called" in names and len(names) < 5:
+                looks.append(names)
+                if len(looks) == 2:
+                    records.sudo().key_ids.first_used_at = fields.Datetime.now()
+            return read(records, names, *args, **kwargs)
+
+        look._readonly = False  # the call is one of another request, really
+        self.patch(integrations, "read", look)
+        return looks
+
+    def test_administrator_sets_integration_up(self):
+        """Its user, its key, and its first call, which turns the form green by itself."""
+        looks = self._call_at_second_look()
         self.start_tour("/odoo/api-integrations", "auth_integration_issue", login="admin")
         integration = self.env["auth.integration"].search([("code", "=", "tour_shop")])
         self.assertEqual(integration.user_id.login, "tour_shop")
         self.assertEqual(integration.owner_ids, self.env.ref("base.user_admin"))
-        self.assertEqual(integration.key_ids.mapped("state"), ["pending"])
+        self.assertEqual(integration.key_ids.mapped("state"), ["active"])
+        self.assertGreaterEqual(len(looks), 2)
         self.assertEqual(integration.key_ids.issued_by, self.env.ref("base.user_admin"))
+
+    def test_owner_sees_what_fails(self):
+        """At the width of a phone as at that of a desk."""
+        working, failing = (
+            self.env["auth.integration"].create(
+                {"name": f"Tour {name}", "code": name.lower(), "owner_ids": self.owner.ids}
+            )
+            for name in ("Working", "Failing")
+        )
+        for integration in (working, failing):
+            self._key_in_use(integration)
+        failing.user_id.active = False
+        self.env.flush_all()
+        for outcome, count in (("success", 8), ("failure", 3)):
+            self.env.cr.execute(
+                "INSERT INTO auth_attempt (bucket, outcome, cause, channel, integration_id, count,"
+                " first_seen, last_seen) VALUES (%s, %s, NULL, 'json2', %s, %s,"
+                " now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC')",
+                (outcome, outcome, working.id, count),
+            )
+        for size in ("1280,800", "400,800"):
+            self.browser_size = size
+            self.start_tour(
+                "/odoo/api-integrations", "auth_integration_overview", login="tour_owner"
+            )
+
+    def test_the_empty_overview_has_one_button(self):
+        self.env["auth.integration"].with_context(active_test=False).search([]).unlink()
+        self.start_tour("/odoo/api-integrations", "auth_integration_overview_empty", login="admin")
 
     def test_owner_claims_rotated_key(self):
         integration = self._integration()
@@ -75,6 +125,33 @@ class TestTours(HttpCase):
         )
         self.assertEqual(diagnosis.state, "done")
         self.assertIn("connection_refused", diagnosis.line_ids.mapped("cause"))
+
+    def test_owner_asks_an_administrator(self):
+        integration = self._integration()
+        self._key_in_use(integration)
+        integration.user_id.active = False
+        diagnosis = self.env["auth.integration.diagnosis"].create(
+            {"integration_id": integration.id, "requested_by": self.owner.id,
+             "requested_at": fields.Datetime.now(), "state": "done"}
+        )
+        diagnosis._check_user()
+        self.start_tour(
+            f"/odoo/api-diagnose/{diagnosis.id}", "auth_integration_ask", login="tour_owner"
+        )
+        kind = self.env.ref("auth_integration.mail_activity_type_request")
+        activities = integration.activity_ids.filtered(lambda a: a.activity_type_id == kind)
+        self.assertIn(self.env.ref("base.user_admin"), activities.user_id)
+
+    def test_owner_follows_an_attempt_to_others(self):
+        integration = self._integration()
+        now = fields.Datetime.now()
+        for cause in ("key_unknown", "secret_missing"):
+            self.env["auth.attempt"]._upsert(
+                {"outcome": "failure", "cause": cause, "channel": "json2",
+                 "integration_id": integration.id, "remote_addr": "198.51.100.7",
+                 "reference": "tour-tour", "database": self.env.cr.dbname}, 1, now, now
+            )
+        self.start_tour("/odoo/api-attempts", "auth_integration_related", login="tour_owner")
 
     def test_administrator_restores_archived_user(self):
         integration = self._integration()

@@ -9,25 +9,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "benchmarks")]
 
-from common import addons_dir, state_dir  # noqa: E402
-from odoo_command import tree  # noqa: E402
+from common import state_dir  # noqa: E402
+from odoo_command import make_importable  # noqa: E402
 
 # Hypothesis would write its examples into the checkout.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(state_dir("test", "hypothesis")))
-sys.path.insert(0, str(tree()))
+make_importable()
 
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 # How fast examples are drawn is the machine's business, and no test's.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")
-
-import odoo.init  # noqa: E402, F401
-from odoo.modules import initialize_sys_path  # noqa: E402
-from odoo.tools import config  # noqa: E402
-
-config["addons_path"] = [str(tree() / "odoo/addons"), str(addons_dir())]
-initialize_sys_path()
 
 
 @pytest.fixture(autouse=True)

@@ -230,9 +230,9 @@ _PASSWORD = (
         ),
         remedy=_lt(
             "Correct the password in the external system, or use an API key: keys are never "
-            "limited. The pause is temporary. An administrator can lift it with Unlock User on "
-            "the user's form."
+            "limited. The pause is temporary. An administrator can lift it with Unlock User."
         ),
+        fixes=("unlock",),
     ),
     Cause(
         code="internal_error",

@@ -57,9 +57,9 @@ def failure_level(source_rows: int | None, all_rows: int | None, limit: int) -> 
 def collapse_failure(values: Mapping, wanted: int) -> dict:
     """Return the columns of a refusal without what is too much to keep.
 
-    Address, agent and operation go first (and the reference, which is made of the address), then
-    the login, then the user; never integration, key or cause.  What names its integration keeps all
-    as long as there is room for anything.
+    Address, agent, operation and similar key go first (and the reference, which is made of the
+    address), then the login, then the user; never integration, key or cause.  What names its
+    integration keeps all as long as there is room for anything.
 
     :param wanted: from :func:`failure_level`
     """
@@ -68,6 +68,7 @@ def collapse_failure(values: Mapping, wanted: int) -> dict:
         wanted = int(wanted == MAX_LEVEL)
     if wanted >= 1:
         kept.update(remote_addr=COLLAPSED, user_agent=COLLAPSED, reference=None)
+        kept.update(similar_key_id=None)
         if values["operation"]:
             kept.update(operation=COLLAPSED)
     if wanted >= 2 and values["login"] and not values["user_id"]:

@@ -10,6 +10,7 @@ TABLES = """
         user_id integer,
         integration_id integer,
         key_id integer,
+        similar_key_id integer,
         bucket bytea NOT NULL,
         outcome varchar NOT NULL,
         cause varchar,
@@ -24,6 +25,7 @@ TABLES = """
         operation varchar
     );
     ALTER TABLE auth_attempt ADD COLUMN IF NOT EXISTS operation varchar;  -- 19.0.1.2.0
+    ALTER TABLE auth_attempt ADD COLUMN IF NOT EXISTS similar_key_id integer;
     CREATE TABLE IF NOT EXISTS auth_attempt_daily_key (
         id integer PRIMARY KEY,
         day date NOT NULL,
@@ -63,6 +65,13 @@ INDEXES = """
     CREATE INDEX IF NOT EXISTS auth_attempt_cause_idx
         ON auth_attempt (cause, last_seen DESC, id DESC) WHERE cause IS NOT NULL;
     CREATE INDEX IF NOT EXISTS auth_attempt_channel_idx ON auth_attempt (channel);
+    -- For incidents: the rejected calls of a key, and whether their hosts have succeeded since.
+    CREATE INDEX IF NOT EXISTS auth_attempt_key_failure_idx
+        ON auth_attempt (key_id, last_seen DESC)
+        WHERE key_id IS NOT NULL AND outcome = 'failure';
+    CREATE INDEX IF NOT EXISTS auth_attempt_host_success_idx
+        ON auth_attempt (integration_id, remote_addr, last_seen DESC)
+        WHERE integration_id IS NOT NULL AND outcome = 'success';
     -- For findings: who still calls with what has ended.
     CREATE INDEX IF NOT EXISTS auth_attempt_archived_user_call_idx
         ON auth_attempt (last_seen, user_id)

@@ -45,6 +45,7 @@ class Attempt:
     nobody has looked); ``integration_user``, a user's id and that of the integration whose
     technical user it is, or None; ``described_agent``, what the log may hold of the agent;
     ``operation``, the model and method that a good key was not allowed to call;
+    ``similar_key_id``, a key that begins like the unknown one that was sent;
     ``rows_of_minute`` and ``rows_of_source``, how many rows were made in this minute, by all and by
     this source (:mod:`flood_limits`).
     """
@@ -76,6 +77,7 @@ class Attempt:
     reference: str | None = None
     described_agent: str | None = None
     operation: str | None = None
+    similar_key_id: int | None = None
     discarded: bool = False
     completed: bool = False
     codes: set[str] = field(default_factory=set)

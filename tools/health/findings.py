@@ -47,6 +47,7 @@ class Kind:
     :ivar remedy: what to do
     :ivar sql: a SELECT; it finds keys and their ``state`` in ``present_key``
     :ivar key_message: the message where it has a key, if that differs
+    :ivar status: the status of an integration with it: ``failing`` or ``expiring``
     :ivar cause: SQL of the cause of refusals that it is about, of a row ``found``
     :ivar folded: SQL of whether it is only a symptom: of a row ``found``, another finding names
         the root cause. That one is shown, with this one as evidence
@@ -60,6 +61,7 @@ class Kind:
     remedy: str
     sql: str
     key_message: str = ""
+    status: str = ""
     cause: str = "NULL"
     folded: str = "FALSE"
 
@@ -83,6 +85,18 @@ _USER_ARCHIVED_WITH_KEY = f"""EXISTS (
     SELECT FROM present_key k JOIN res_users u ON u.id = k.user_id
     WHERE k.user_id = found.user_id AND NOT u.active AND k.state IN {LIVE})"""
 _USER_ARCHIVED = "EXISTS (SELECT FROM res_users u WHERE u.id = found.user_id AND NOT u.active)"
+# Whether an integration never worked: nobody misses what has yet to be set up. A key from before
+# the integration was somebody's, who may have used it.
+NEVER_CALLED = """NOT EXISTS (
+    SELECT FROM auth_integration_key used
+    WHERE used.integration_id = {integration} AND (
+        used.first_used_at IS NOT NULL OR used.last_used_at IS NOT NULL
+        OR used.issued_at < {created} - interval '1 minute'))"""
+_NEVER_CALLED = NEVER_CALLED.format(integration="i.id", created="i.create_date")
+# That is a finding, unless it is still to be set up.
+_LOST_ITS_KEY = f"""({_HAS_NO_KEY} AND EXISTS (
+    SELECT FROM auth_integration i
+    WHERE i.id = found.integration_id AND NOT {_NEVER_CALLED}))"""
 # Calls since the incidents were last derived from the log; without that, of the last day.
 _UNSEEN = f"""COALESCE({opening.SEEN_TO} - interval '1 minute', {NOW} - interval '1 day')"""
 
@@ -100,6 +114,7 @@ KINDS = (
         code="archived_user_live_key",
         number=1,
         severity="critical",
+        status="failing",
         title=_lt("Archived user has an active key"),
         message=_lt("%(login)s is archived but still has an active key (%(prefix)s…)."),
         remedy=_lt("Restore the user, or revoke the key if it is no longer needed."),
@@ -113,6 +128,7 @@ KINDS = (
         code="archived_user_still_called",
         number=2,
         severity="critical",
+        status="failing",
         title=_lt("Archived user still in use"),
         message=_lt(
             "An external system still calls as %(login)s, an archived user. Last call: %(since)s."
@@ -136,6 +152,7 @@ KINDS = (
         code="key_expired",
         number=3,
         severity="warning",
+        status="expiring",
         title=_lt("Key expired"),
         message=_lt("The key %(prefix)s… of %(login)s expired on %(since)s."),
         remedy=_lt("Create a new key and install it in the external system."),
@@ -149,12 +166,13 @@ KINDS = (
             )
             """,
         ),
-        folded=_HAS_NO_KEY,
+        folded=_LOST_ITS_KEY,
     ),
     Kind(
         code="key_expired_still_used",
         number=4,
         severity="critical",
+        status="failing",
         title=_lt("Inactive key still used"),
         message=_lt(
             "An external system still uses the key %(prefix)s… of %(login)s, which no longer"
@@ -172,7 +190,7 @@ KINDS = (
             ) used
             JOIN auth_integration_key k ON k.id = used.key_id
         """,
-        folded=f"""({_HAS_NO_KEY} OR EXISTS (
+        folded=f"""({_LOST_ITS_KEY} OR EXISTS (
             SELECT FROM auth_integration_key expired JOIN auth_integration i
                 ON i.id = expired.integration_id AND i.active
             WHERE expired.id = found.key_id AND expired.expires_at <= {NOW}
@@ -182,6 +200,7 @@ KINDS = (
         code="key_expiring",
         number=5,
         severity="warning",
+        status="expiring",
         title=_lt("Key must be replaced soon"),
         message=_lt(
             "The key %(prefix)s… of %(login)s should be replaced by %(since)s. It expires on"
@@ -205,15 +224,13 @@ KINDS = (
         code="no_valid_key",
         number=6,
         severity="critical",
+        status="failing",
         title=_lt("No valid key"),
         message=_lt("%(integration)s has no valid key."),
         key_message=_lt(
             "%(integration)s has no valid key: the key %(prefix)s… expired on %(since)s."
         ),
-        remedy=_lt(
-            "Create its first key, or a new one if the last key expired. Install it in the external"
-            " system."
-        ),
+        remedy=_lt("Create a new key and install it in the external system."),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, last.id AS key_id, i.user_id,
                    COALESCE(last.ends_at, i.create_date) AS since
@@ -223,10 +240,10 @@ KINDS = (
                 WHERE k.integration_id = i.id AND k.state = 'expired'
                 ORDER BY k.ends_at DESC LIMIT 1
             ) last ON TRUE
-            WHERE i.active AND NOT EXISTS (
+            WHERE i.active AND NOT {NEVER_CALLED} AND NOT EXISTS (
                 SELECT FROM present_key k
                 WHERE k.integration_id = i.id AND k.state IN {LIVE})
-        """.replace("{LIVE}", LIVE),
+        """.replace("{LIVE}", LIVE).replace("{NEVER_CALLED}", _NEVER_CALLED),
     ),
     Kind(
         code="owner_archived",
@@ -320,7 +337,10 @@ KINDS = (
         title=_lt("Administration rights"),
         message=_lt("The integration user of %(integration)s, %(login)s, has administration"
                     " rights."),
-        remedy=_lt("Remove the groups that the external system does not need."),
+        remedy=_lt(
+            "Its keys give full access to this database, and only a Settings administrator can"
+            " create them. Remove the groups that the external system does not need."
+        ),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
                    NULL::timestamp AS since
@@ -375,6 +395,7 @@ KINDS = (
         code="failing_now",
         number=15,
         severity="critical",
+        status="failing",
         title=_lt("Failing now"),
         message=_lt(
             "Every call from %(integration)s has been rejected since %(since)s: %(cause)s."
@@ -404,12 +425,13 @@ KINDS = (
         folded=f"""(
             found.cause = 'user_archived' AND {_USER_ARCHIVED}
             OR found.cause IN ('key_expired', 'key_superseded', 'key_revoked')
-               AND ({_HAS_NO_KEY} OR found.key_id IS NOT NULL))""",
+               AND ({_LOST_ITS_KEY} OR found.key_id IS NOT NULL))""",
     ),
     Kind(
         code="rotation_overdue",
         number=16,
         severity="warning",
+        status="expiring",
         title=_lt("Rotation overdue"),
         message=_lt(
             "The rotation of the key %(prefix)s… of %(integration)s should have started more than"
@@ -434,6 +456,7 @@ KINDS = (
         code="rotation_stuck",
         number=17,
         severity="warning",
+        status="expiring",
         title=_lt("Rotation stuck"),
         message=_lt(
             "The rotation of the key %(prefix)s… of %(integration)s is waiting: the new key has"
@@ -477,7 +500,7 @@ KINDS = (
         ),
         remedy=_lt(
             "Set secret_key in the section [auth_integration] of the server's configuration file"
-            " and restart the server. The README explains how to create one."
+            " and restart the server. The administrator guide explains how to create one."
         ),
         sql=f"""
             {_SERVER} FROM ir_config_parameter c
@@ -608,6 +631,7 @@ KINDS = (
         code="silent",
         number=40,
         severity="critical",
+        status="failing",
         title=_lt("Expected calls did not come"),
         message=_lt("%(integration)s has not called successfully since %(since)s."),
         remedy=_lt("Check that the external system runs and can reach this server."),
@@ -766,6 +790,11 @@ KINDS = (
 )
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")
+
+
+def codes_of(status):
+    """Codes of the kinds that give an integration a status."""
+    return tuple(kind.code for kind in KINDS if kind.status == status)
 
 
 def view_sql(state_sql: str, end_sql: str, native_sql: str) -> str:

@@ -16,6 +16,11 @@ DIAGNOSTIC_CAUSES = ("database_unknown", "header_missing", "header_malformed", "
 # The ``auth_type`` of what is asked at /auth_integration/verify, by doctor.py or by anybody.
 VERIFY = "verify"
 
+_CODES = ", ".join(f"'{code}'" for code in DIAGNOSTIC_CAUSES)
+# The same as :func:`diagnostic_kind` in SQL: a condition on the columns of a row of the log.
+IS_DIAGNOSTIC = f"""(cause IS NOT NULL AND auth_type IS NOT DISTINCT FROM '{VERIFY}'
+    OR COALESCE(starts_with(user_agent, '{AGENT}') AND cause IN ({_CODES}), FALSE))"""
+
 _PATHS = ("/json/2/auth.integration.key/whoami", "/auth_integration/verify")
 _CALL = ("auth.integration.key", "whoami")
 

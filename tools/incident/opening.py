@@ -97,15 +97,18 @@ def last_success(line: str, now: str) -> str:
 
     :param line: alias of a row with the columns of :data:`LINE`
     """
-    by_integration = f"""
+    of_integration = f"""
         SELECT s.last_seen FROM auth_attempt s
         WHERE s.integration_id = {line}.integration_id AND s.outcome = 'success'
-          AND ({line}.host IS NOT NULL OR {line}.key_id IS NULL)
-          AND ({line}.host IS NULL OR s.remote_addr = {line}.host)
           AND ({line}.protocol IS NULL OR s.channel = {line}.protocol)
-          AND s.last_seen > {now} - {LOOKBACK}
+          AND s.last_seen > {now} - {LOOKBACK} AND {{which}}
         ORDER BY s.last_seen DESC LIMIT 1
     """
+    of_any_host = of_integration.format(
+        which=f"{line}.host IS NULL AND {line}.key_id IS NULL"
+    )
+    # An equality of its own, for the index on it: a host may never have succeeded.
+    of_host = of_integration.format(which=f"s.remote_addr = {line}.host")
     by_user = f"""
         SELECT s.last_seen FROM auth_integration_key personal
         JOIN auth_attempt s ON s.user_id = personal.user_id AND s.outcome = 'success'
@@ -126,7 +129,8 @@ def last_success(line: str, now: str) -> str:
         WHERE newer.replaces_id = {line}.key_id AND {line}.host IS NULL
     """
     return f"""(SELECT max(found.last_seen) FROM (
-        ({by_integration}) UNION ALL ({by_user}) UNION ALL ({of_key}) UNION ALL ({of_replacement})
+        ({of_any_host}) UNION ALL ({of_host}) UNION ALL ({by_user}) UNION ALL ({of_key})
+        UNION ALL ({of_replacement})
     ) found(last_seen))"""
 
 
@@ -190,7 +194,7 @@ def _failing_lines(since: str, now: str, threshold: str) -> str:
             SELECT line.*, {last_success("line", now)} AS last_success_at
             FROM (
                 SELECT DISTINCT {LINE} FROM auth_attempt a
-                WHERE a.first_seen >= {since} AND {COUNTS}
+                WHERE a.last_seen >= {since} AND a.first_seen >= {since} AND {COUNTS}
             ) line
             WHERE NOT EXISTS (
                 SELECT FROM auth_integration_incident known

@@ -68,12 +68,24 @@ tours.add("auth_integration_issue", {
             run: "click",
         },
         {
-            content: "It has its user, and no key yet",
+            content: "It has its user, and is to be set up: that is no issue",
             trigger:
-                ".o_auth_integration_findings .alert-danger:contains(Tour Shop has no valid key)",
+                ".o_form_view:not(:has(.o_auth_integration_findings .alert)) .badge:contains(To Set Up)",
         },
         {
-            trigger: ".o_statusbar_buttons button[name=action_issue_key]",
+            content: "The access rights have the form that shows groups",
+            trigger: "[name=setup] button.btn-primary[name=action_set_access_rights]",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_view [name=group_ids]",
+        },
+        {
+            trigger: ".o_breadcrumb a:contains(Tour Shop), .o_back_button",
+            run: "click",
+        },
+        {
+            trigger: "[name=setup] button[name=action_issue_key]",
             run: "click",
         },
         {
@@ -85,14 +97,88 @@ tours.add("auth_integration_issue", {
             run: "click",
         },
         ...confirmIdentity("admin"),
+        {
+            content: "The command of a first call has the key",
+            trigger: ".modal [name=first_call_command]:contains(curl -i):contains(Bearer)",
+        },
         ...storeTheKey(),
         {
             content: "The key is in the list, handed over and not used",
             trigger: "[name=key_ids] .o_data_row .badge:contains(Pending)",
         },
         {
-            content: "Nothing is wrong any more",
-            trigger: ".o_form_view:not(:has(.o_auth_integration_findings .alert))",
+            content: "The form waits for the first call",
+            trigger: "[name=setup]:contains(Waiting for the first call):contains(ODOO_KEY)",
+        },
+        {
+            content: "Nothing was pressed: the call has come",
+            trigger: "[name=set_up]:contains(First call received)",
+            timeout: 30000, // the form looks every few seconds
+        },
+        {
+            trigger: ".o_form_view:not(:has([name=setup])) .badge:contains(Working)",
+        },
+    ],
+});
+
+tours.add("auth_integration_overview", {
+    steps: () => [
+        {
+            content: "An owner sees how many integrations have which status, the worst first",
+            trigger: ".o_auth_integration_totals button:contains(1):contains(Failing)",
+        },
+        {
+            trigger: ".o_kanban_record:first:contains(Tour Failing) .badge:contains(Failing)",
+        },
+        {
+            content: "The picture has words for those who cannot see it",
+            trigger: ".o_kanban_record:contains(Tour Working) svg[role=img][aria-label*='8 accepted, 3 rejected']",
+        },
+        {
+            content: "Each total is a filter",
+            trigger: ".o_auth_integration_totals button[name=working]",
+            run: "click",
+        },
+        {
+            trigger: ".o_kanban_renderer:not(:contains(Tour Failing)) .o_kanban_record:contains(Tour Working)",
+        },
+        {
+            content: "Another one takes its place, and the totals stay",
+            trigger: ".o_auth_integration_totals button[name=failing]:contains(1)",
+            run: "click",
+        },
+        {
+            trigger: ".o_kanban_renderer:not(:contains(Tour Working)) .o_kanban_record:contains(Tour Failing)",
+        },
+        {
+            trigger: ".o_auth_integration_totals button[name=failing][aria-pressed=true]",
+            run: "click",
+        },
+        {
+            trigger: ".o_kanban_record:contains(Tour Working)",
+        },
+        {
+            content: "Nothing is cut off",
+            trigger: ".o_auth_integration_totals",
+            run() {
+                const content = document.querySelector(".o_content");
+                if (content.scrollWidth > content.clientWidth) {
+                    throw new Error("The page scrolls sideways");
+                }
+            },
+        },
+    ],
+});
+
+tours.add("auth_integration_overview_empty", {
+    steps: () => [
+        {
+            content: "Nothing is there: a title, one line and one button",
+            trigger: ".o_view_nocontent:contains(No integrations found) button:contains(New Integration)",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_view [name=code] input",
         },
     ],
 });
@@ -149,7 +235,68 @@ tours.add("auth_integration_diagnose", {
         {
             content: "Nothing was pressed: what was found is there",
             trigger:
-                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_data_row:contains(no key has been created) button:contains(Create Key)",
+                ".o_form_view:has(.o_arrow_button_current:contains(Done)) .o_kanban_record:contains(no key has been created) button:contains(Create Key)",
+        },
+    ],
+});
+
+tours.add("auth_integration_ask", {
+    steps: () => [
+        {
+            content: "An owner may not restore the user, and asks those who may",
+            trigger:
+                ".o_kanban_record:contains(tour_shop):not(:has(button:contains(Restore User))) button:contains(Ask an Administrator)",
+            run: "click",
+        },
+        {
+            content: "It is asked once",
+            trigger:
+                ".o_kanban_record:contains(An administrator was asked today):not(:has(button:contains(Ask an Administrator)))",
+        },
+        {
+            content: "What passed is folded",
+            trigger: "details:not([open]) summary:contains(Passed and solved checks)",
+            run: "click",
+        },
+        {
+            trigger: "details[open] .o_kanban_record .badge:contains(Passed)",
+        },
+    ],
+});
+
+tours.add("auth_integration_related", {
+    steps: () => [
+        {
+            content: "Diagnostic requests are hidden at first",
+            trigger: ".o_searchview_facet:contains(Without Diagnostics)",
+        },
+        {
+            content: "The outcome is a word",
+            trigger: ".o_data_row:contains(Unknown key) .badge:contains(Rejected)",
+        },
+        {
+            trigger: ".o_data_row:contains(Unknown key) td[name=cause]",
+            run: "click",
+        },
+        {
+            content: "The other attempt with this reference is listed",
+            trigger: ".o_form_view [name=same_reference_ids] .o_data_row:contains(missing)",
+        },
+        {
+            content: "The event is there",
+            trigger: ".o_form_view summary:contains(Raw event)",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_view details[open] [name=event_json]:contains(class_uid)",
+        },
+        {
+            content: "A value leads to the attempts that share it",
+            trigger: ".o_form_view button[aria-label='Attempts from this address']",
+            run: "click",
+        },
+        {
+            trigger: ".o_list_view .o_data_row:contains(missing)",
         },
     ],
 });

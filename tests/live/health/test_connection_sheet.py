@@ -152,6 +152,26 @@ def test_doctor_line_runs_as_printed(server, integration):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_cron_line_runs_as_printed(server, admin, integration, tmp_path):
+    """A system that fetches its new keys: the line is there, and the program takes its options."""
+    number, _login, secret = integration
+    assert "rotate.py" not in page(server, "olive", number)[1]
+    policy = admin.call(
+        "auth.integration.policy", "create", [{"name": "Fetches", "delivery": "self_service"}]
+    )
+    admin.call("auth.integration", "write", [number], {"policy_id": policy[0]})
+    _status, text = page(server, "olive", number)
+    [line] = re.findall(r'data-channel="rotate">(.*?)</pre>', text)
+    _minute, _hour, _day, _month, _weekday, command = html.unescape(line).split(" ", 5)
+    key_file = tmp_path / "web_shop.key"
+    key_file.write_text(secret + "\n")
+    key_file.chmod(0o600)
+    command = command.replace("/etc/odoo/web_shop.key", str(key_file))
+    command = command.replace("/opt/odoo/rotate.py", str(ROOT / "static" / "rotate.py"))
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, "not due" in done.stderr) == (0, True), done.stderr
+
+
 def test_only_allowed_protocols(server, admin, integration):
     number, *_ids = integration
     admin.call("auth.integration", "write", [number], {"allowed_channels": "xmlrpc"})

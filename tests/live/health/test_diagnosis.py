@@ -111,7 +111,7 @@ def test_a_healthy_integration(server):
     assert not [line for line in lines if line["cause"] == "key_ending"]
     outside = {line["check_name"]: line["seen"] for line in lines if line["side"] == "outside"}
     assert {name for name, seen in outside.items() if seen.startswith("accepted")} == {
-        "Call through JSON-2", "Call through XML-RPC", "Call through JSON-RPC",
+        "Test call through JSON-2", "Test call through XML-RPC", "Test call through JSON-RPC",
     }
     assert "the correct answer" in outside["Identity"]
     assert not probes(server)
@@ -133,6 +133,30 @@ def test_a_healthy_integration(server):
     assert not server.sql(
         "SELECT cause FROM auth_attempt WHERE integration_id = %s AND cause IS NOT NULL", [shop.id]
     )
+
+
+def test_a_mistyped_key(server):
+    """Over each protocol: the rest of the key is wrong, and the log knows which one was meant."""
+    shop = make(server, "mistyped")
+    wrong = shop.secret[:-1] + ("0" if shop.secret[-1] != "0" else "1")
+    calls = {
+        "json2": lambda: Json2(server, wrong).call("res.users", "context_get"),
+        "xmlrpc": lambda: Xmlrpc(server, shop.uid, wrong).call("res.users", "context_get"),
+    }
+    for channel, call in calls.items():
+        with pytest.raises(Refused):
+            call()
+        [row] = server.sql(
+            "SELECT cause, key_id, similar_key_id FROM auth_attempt"
+            " WHERE channel = %s AND outcome = 'failure' ORDER BY id DESC LIMIT 1", [channel]
+        )
+        assert row == {"cause": "key_unknown", "key_id": None, "similar_key_id": shop.key}, channel
+    with pytest.raises(Refused):
+        Authenticate(server, shop.login, wrong).call()
+    rows = server.sql("SELECT cause FROM auth_attempt WHERE similar_key_id = %s", [shop.key])
+    assert len(rows) == 3 and {row["cause"] for row in rows} == {"key_unknown"}
+    lines = diagnose(server, shop)
+    assert any("Probably mistyped" in line["seen"] for line in lines), lines
 
 
 def test_a_probe_key_opens_whoami_only(server):

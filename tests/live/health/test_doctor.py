@@ -16,7 +16,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -213,31 +212,6 @@ def test_key_from_file_and_option(good, server, tmp_path):
         [PYTHON, DOCTOR, server.url, "--key-file", str(tmp_path / "none")], capture_output=True
     )
     assert missing.returncode == 2
-
-
-def test_readme_example(server, good, tmp_path):
-    """Downloaded from the server itself and called as the README prints it."""
-    [example] = re.findall(
-        r"^    (ODOO_KEY=.* python3 doctor.py .*)$", (ROOT / "README.rst").read_text(), re.M
-    )
-    urllib.request.urlretrieve(
-        f"{server.url}/auth_integration/static/doctor.py", tmp_path / "doctor.py"
-    )
-    done = subprocess.run(
-        ["bash", "-c", example],
-        cwd=tmp_path,
-        env={
-            "PATH": os.environ["PATH"],
-            "URL": server.url,
-            "DB": DATABASE,
-            "LOGIN": good.login,
-            "KEY": good.secret,
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "No problem found" in done.stdout
 
 
 SETTINGS = {

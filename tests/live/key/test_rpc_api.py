@@ -1,16 +1,11 @@
-"""The add-on's own RPC API, over every protocol, and the README's examples as printed."""
+"""The add-on's own RPC API, over every protocol."""
 
-import ast
 import json
-import os
 import re
-import subprocess
-import textwrap
 import xmlrpc.client
 
 import pytest
-from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator
-from conftest import ROOT
+from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc
 
 WHOAMI = {
     "integration",
@@ -136,109 +131,3 @@ def test_verify(server, issued):
         status, _headers, body = verify(stranger)
         assert status == 401
         assert code.encode() not in body
-
-
-def readme_examples(*words):
-    """The literal blocks of the README that contain all of these words, dedented."""
-    text = (ROOT / "README.rst").read_text()
-    blocks = re.finditer(r"^( *)\S.*::\n\n((?:\1 +\S.*\n|\n)+)", text, re.M)
-    found = [textwrap.dedent(block[2]) for block in blocks]
-    return [block for block in found if all(word in block for word in words)]
-
-
-def run_curl(server, example, **variables):
-    """Run an example as printed; return the result."""
-    answer = subprocess.run(
-        ["bash", "-c", example],
-        env=os.environ | {"URL": server.url, "DB": server.db} | variables,
-        capture_output=True,
-        check=True,
-    )
-    answer = json.loads(answer.stdout)
-    return answer["result"] if "jsonrpc" in example else answer
-
-
-def run_python(server, example, uid, key, **names):
-    """Run the lines of an example as printed; return the last one's result, and what they set."""
-    names |= {"models": server.xmlrpc("object"), "db": server.db, "uid": uid, "key": key}
-    *before, last = ast.parse(example).body
-    exec(compile(ast.Module(before, []), "README", "exec"), names)
-    if isinstance(last, ast.Assign):
-        names[last.targets[0].id] = result = eval(ast.unparse(last.value), names)
-    else:
-        result = eval(ast.unparse(last), names)
-    return result, names
-
-
-def test_readme_examples_are_all_run():
-    """One that is added has to be run below."""
-    assert len(readme_examples("curl")) == 6
-    assert len(readme_examples("execute_kw(")) == 6  # rotate has tests of its own
-
-
-@pytest.mark.parametrize("path", ["res.partner/search_count", "/verify"])
-def test_readme_curl_examples(server, issued, path):
-    *_ids, secret = issued
-    [example] = readme_examples("curl", path)
-    assert isinstance(run_curl(server, example, KEY=secret), int | dict)
-
-
-@pytest.mark.parametrize("words", ["execute_kw(", "curl /jsonrpc", "curl /json/2"])
-def test_readme_whoami(server, issued, words):
-    """The whoami calls of the README work as printed, over each protocol."""
-    _integration, code, uid, secret = issued
-    [example] = readme_examples("whoami", *words.split())
-    if "curl" in words:
-        told = run_curl(server, example, KEY=secret, USER_ID=str(uid))
-    else:
-        told, _names = run_python(server, example, uid, secret)
-    assert told["integration"] == code
-    assert set(told) == WHOAMI
-
-
-def test_readme_provision(server, admin):
-    """Run twice as printed: the second time nothing is left to change."""
-    [example] = readme_examples("execute_kw(", "provision")
-    admin_key = administrator(server).secret
-    made, _names = run_python(server, example, 2, admin_key)
-    assert [one["created"] for one in made] == [True, True]
-    again, _names = run_python(server, example, 2, admin_key)
-    assert [(one["id"], one["created"], one["changed"]) for one in again] == [
-        (one["id"], False, []) for one in made
-    ]
-
-
-def test_readme_set_access(server, issued):
-    """The key may call what the example says from its next call on."""
-    _integration, _code, uid, secret = issued
-    [example] = readme_examples("execute_kw(", "set_access")
-    admin_key = administrator(server).secret
-    run_python(server, example, 2, admin_key, prefix=secret[:8])
-    key = Xmlrpc(server, uid, secret)
-    assert key.call("auth.integration.key", "whoami")["access"] == "listed"
-    key.call("res.partner", "search_read", [], ["name"], limit=1)
-    with pytest.raises(xmlrpc.client.Fault, match="cannot call res.users.context_get"):
-        key.call("res.users", "context_get")
-
-
-def test_readme_issue_and_revoke(server, admin, issued):
-    """The administrator's calls of the README work as printed, over each protocol."""
-    integration, _code, uid, _secret = issued
-    admin_key = administrator(server).secret
-    variables = {"KEY": admin_key, "USER_ID": "2", "INTEGRATION_ID": str(integration)}
-
-    [by_xmlrpc] = readme_examples("execute_kw(", "issue_key")
-    new, names = run_python(server, by_xmlrpc, 2, admin_key, integration_id=integration)
-    [by_json2] = readme_examples("curl", "issue_key")
-    other = run_curl(server, by_json2, **variables)
-    for key in (new["key"], other["key"]):
-        assert Json2(server, key).call("res.users", "context_get")["uid"] == uid
-
-    [by_xmlrpc] = readme_examples("execute_kw(", "revoke")
-    assert run_python(server, by_xmlrpc, 2, admin_key, new=names["new"])[0] is True
-    [key_id] = admin.call("auth.integration.key", "search", [("prefix", "=", other["prefix"])])
-    [by_jsonrpc] = readme_examples("curl", "revoke")
-    assert run_curl(server, by_jsonrpc, KEY_ID=str(key_id), **variables) is True
-    for key in (new["key"], other["key"]):
-        with pytest.raises(Refused):
-            Json2(server, key).call("res.users", "context_get")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -13,13 +12,12 @@ import tomlkit
 from attempt_world import WRONG_KEY, World
 from clients import administrator
 
+import guides
 import postgres
-from common import ROOT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "unit/monitoring"))
 import ocsf_schema  # noqa: E402
 
-DOCUMENTATION = (ROOT / "docs/monitoring.rst").read_text()
 JOB = "auth_integration.ir_cron_event_log"
 RUN = "env.ref(job).method_direct_trigger()"
 FINDINGS = """
@@ -27,16 +25,12 @@ FINDINGS = """
 """
 
 
-def documented(language):
-    found = re.search(rf"\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", DOCUMENTATION)
-    return re.sub(r"^    ", "", found[1], flags=re.M)
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """Where Vector looks for the file, in a folder of this test."""
-    [named] = tomlkit.parse(documented("toml"))["sources"]["odoo_auth"]["include"]
-    assert f"event_log = {named}\n" in DOCUMENTATION and f"{named} {{" in documented("text")
+    [named] = tomlkit.parse(guides.example("vector"))["sources"]["odoo_auth"]["include"]
+    assert f"event_log = {named}\n" in guides.example("event-log")
+    assert f"{named} {{" in guides.example("logrotate")
     return tmp_path_factory.mktemp("log") / named.rpartition("/")[2]
 
 

@@ -1,7 +1,6 @@
 """The export of events: complete, once each, to whom they concern, and readable by all."""
 
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -12,8 +11,8 @@ import pytest
 from attempt_world import WRONG_KEY, World
 from clients import Json2, Xmlrpc
 
+import guides
 import postgres
-from common import ROOT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "unit/monitoring"))
 import ocsf_schema  # noqa: E402
@@ -291,11 +290,9 @@ def test_a_restart_of_postgresql_repeats_and_skips_nothing(world):
 
 
 def test_the_puller_of_the_documentation(world, tmp_path):
-    text = (ROOT / "docs/monitoring.rst").read_text()
-    documented = re.search(r"\.\. code-block:: python\n\n((?:    .*\n)+)", text)
-    lines = [line[4:] for line in documented[1].splitlines()]
-    assert len(lines) == 10
-    (tmp_path / "puller.py").write_text("\n".join(lines))
+    text = guides.example("puller")
+    assert len(text.splitlines()) == 10
+    (tmp_path / "puller.py").write_text(text)
     caller = world.calls()
 
     def run():

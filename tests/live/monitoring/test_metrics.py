@@ -10,6 +10,7 @@ from attempt_world import WRONG_KEY, World
 from clients import Line, each_worker
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
+import guides
 from common import ROOT
 
 TOKEN = "auth_integration.metrics_token"
@@ -228,9 +229,7 @@ def test_prometheus_scrapes_it_and_answers_every_query(world, tmp_path):
     caller.json2(WRONG_KEY), caller.json2(world.keys["good"])
     (tmp_path / "token").write_text(token(server))
     (tmp_path / "auth_integration.rules.yml").write_text(RULES.read_text())
-    documented = re.search(
-        r"\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", (ROOT / "docs/monitoring.rst").read_text())
-    text = re.sub(r"^    ", "", documented[1], flags=re.M)
+    text = guides.example("prometheus")
     for old, new in (("scheme: https", "scheme: http"), ("15s", "1s"),
                      ("odoo.example.com", f"127.0.0.1:{server.port}"),
                      ("/etc/prometheus/odoo-metrics-token", f"{tmp_path}/token")):

@@ -1,0 +1,31 @@
+from odoo import http
+from odoo.http import request
+
+from ..tools.health import guide
+
+
+class GuideController(http.Controller):
+    """What each cause and issue means and what to do: what *Learn More* opens."""
+
+    @http.route(guide.PATH, type="http", auth="user", readonly=True)
+    def causes(self, **_ignored):
+        """Show the guide in the language of the user. It has no data of this database."""
+        return request.render("auth_integration.guide", {"chapters": self._chapters()})
+
+    def _chapters(self):
+        return [
+            (
+                request.env._(title),
+                [
+                    {
+                        "anchor": entry.anchor,
+                        "code": entry.code,
+                        "title": request.env._(entry.title),
+                        "explanation": entry.explanation and request.env._(entry.explanation),
+                        "remedy": guide.without_placeholders(request.env._(entry.remedy)),
+                    }
+                    for entry in entries
+                ],
+            )
+            for title, entries in guide.chapters()
+        ]

@@ -1,0 +1,44 @@
+from odoo import api, fields, models
+
+from ...tools.attempt import causes
+
+
+class AuthAttempt(models.Model):
+    """Asking an administrator for what the reader of a rejected attempt may not do."""
+
+    _inherit = "auth.attempt"
+
+    can_ask = fields.Boolean(compute="_compute_can_ask")
+    was_asked = fields.Boolean(compute="_compute_can_ask")
+
+    @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr", "operation")
+    @api.depends_context("uid")
+    def _compute_can_ask(self):
+        requests = self.env["auth.integration.admin.request"]
+        for row in self:
+            needs_help = row._needs_administrator()
+            row.was_asked = needs_help and requests._was_made(
+                row._known_integration(), row.cause
+            )
+            row.can_ask = needs_help and not row.was_asked
+
+    def _needs_administrator(self):
+        """Whether others could put this right, and the current user cannot."""
+        if self.outcome != "failure" or self.env.su or not self._known_integration():
+            return False
+        best = next(filter(self.sudo()._offers, self._helpful_fixes()), None)
+        return bool(best) and not self._offers(best)
+
+    def action_ask_administrator(self):
+        """Ask those who can put this right."""
+        self.ensure_one()
+        self.check_access("read")
+        if self._needs_administrator():
+            self.env["auth.integration.admin.request"]._make(
+                self._known_integration().sudo(self.env.su),
+                self.cause,
+                [self.env._(causes.get(self.cause).title), *self._case_lines(), self.cause_remedy],
+                self,
+            )
+            self.invalidate_recordset()
+        return True

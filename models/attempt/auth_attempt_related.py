@@ -1,0 +1,88 @@
+import json
+
+from odoo import api, fields, models
+from odoo.fields import Domain
+from odoo.tools import SQL
+
+from ...tools.monitoring import ocsf
+
+# What the form offers to filter by.
+FILTERS = ("remote_addr", "key_id", "user_id", "integration_id", "login", "cause")
+MAX_RELATED = 20
+
+
+class AuthAttempt(models.Model):
+    """What leads from one attempt to others, and the attempt as other programs get it."""
+
+    _inherit = "auth.attempt"
+
+    status = fields.Selection(
+        [("accepted", "Accepted"), ("rejected", "Rejected"), ("diagnostic", "Diagnostic")],
+        "Result",
+        compute="_compute_status",
+        help="Diagnostic: someone checked a connection or a key on purpose.",
+    )
+    same_reference_ids = fields.One2many(
+        "auth.attempt", string="Also Had This Reference", compute="_compute_same_reference_ids"
+    )
+    event_json = fields.Text("Raw Event", compute="_compute_event_json")
+
+    @api.depends("outcome", "question")
+    def _compute_status(self):
+        for row in self:
+            if row.outcome == "success":
+                row.status = "accepted"
+            else:
+                row.status = "diagnostic" if row.question else "rejected"
+
+    @api.depends("reference")
+    def _compute_same_reference_ids(self):
+        """The calls of one caller in one minute share a reference, whatever their causes."""
+        for row in self:
+            row.same_reference_ids = row.reference and self.search(
+                [("reference", "=", row.reference), ("id", "!=", row.id)], limit=MAX_RELATED
+            )
+
+    @api.depends("count", "last_seen")
+    def _compute_event_json(self):
+        """The attempt as the export and the event log file have it."""
+        events = self._events()
+        for row in self:
+            event = events.get(row.id)
+            row.event_json = event and json.dumps(event, indent=2, ensure_ascii=False)
+
+    def _events(self):
+        """Return these attempts as OCSF events, by id."""
+        self.check_access("read")
+        found = self.env.execute_query_dict(
+            SQL(
+                "SELECT *, encode(bucket, 'hex') AS bucket FROM auth_attempt WHERE id IN %s",
+                tuple(self.ids) or (0,),
+            )
+        )
+        codes = self._codes_of_integrations({row["integration_id"] for row in found} - {None})
+        return {row["id"]: ocsf.event(row, codes.get(row["integration_id"])) for row in found}
+
+    def action_view_same(self):
+        """Show the attempts that share one value with this one: ``same`` in the context."""
+        self.ensure_one()
+        self.check_access("read")
+        name = self.env.context.get("same")
+        if name not in FILTERS:
+            name = FILTERS[0]
+        # Of a record that was deleted since, the log has the number.
+        [[value]] = self.env.execute_query(
+            SQL("SELECT %s FROM auth_attempt WHERE id = %s", SQL.identifier(name), self.id)
+        )
+        field = self._fields[name]
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "auth_integration.auth_attempt_action"
+        )
+        action.pop("path", None)  # which would lose the domain on reload
+        return action | {
+            "name": self.env._(
+                "Attempts: %(label)s", label=field._description_string(self.env)
+            ),
+            "domain": list(Domain(name, "=", value)),
+            "context": {"auth_attempt_row_limit": 20000},
+        }

@@ -1,0 +1,135 @@
+from datetime import timedelta
+
+from markupsafe import Markup
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+MANAGER = "auth_integration.auth_integration_group_manager"
+SETTINGS = "base.group_system"
+ACTIVITY = "auth_integration.mail_activity_type_request"
+KEEP_DAYS = 30
+# Of one person a day: more tell nobody anything.
+MAX_REQUESTS = 20
+MAX_RECIPIENTS = 20
+
+
+class AuthIntegrationAdminRequest(models.Model):
+    """What an owner has asked administrators to fix: once per cause and day."""
+
+    _name = "auth.integration.admin.request"
+    _description = "Request to Administrators"
+    _order = "id desc"
+    _rec_name = "cause"
+    _allow_sudo_commands = False
+
+    integration_id = fields.Many2one(
+        "auth.integration", required=True, readonly=True, ondelete="cascade"
+    )
+    cause = fields.Char(required=True, readonly=True)
+    day = fields.Date(required=True, readonly=True)
+    requested_by = fields.Many2one("res.users", readonly=True, ondelete="set null", index=True)
+
+    _once = models.UniqueIndex("(integration_id, cause, day)")
+
+    @api.model
+    def _was_made(self, integration, cause):
+        """Whether somebody has asked about this cause today."""
+        return bool(
+            self.sudo().search_count(
+                [
+                    ("integration_id", "=", integration.id),
+                    ("cause", "=", cause),
+                    ("day", "=", fields.Date.today()),
+                ],
+                limit=1,
+            )
+        )
+
+    @api.model
+    def _make(self, integration, cause, lines, record):
+        """Ask those who may fix it, each by an activity on the integration.
+
+        :param str cause: what is asked about; from our own registry, never from the caller
+        :param lines: sentences: what was found, what it means, what to do
+        :param record: where it was found
+        :raise AccessError: the current user is neither owner nor manager of the integration
+        :raise UserError: asked today already, or too often
+        """
+        integration._check_is_responsible()
+        if self.env["auth.integration.database"].sudo()._is_copy():
+            raise UserError(self.env._("This database is a copy, so no one is notified."))
+        if not self._note(integration, cause):
+            raise UserError(self.env._("An administrator was already asked today."))
+        deadline = fields.Date.context_today(self)
+        activities = self.env["mail.activity"].sudo()
+        for user in self._recipients(integration):
+            texts = self.with_context(lang=user.lang).env
+            summary = texts._("%s asks for your help", self.env.user.name)
+            activities.create(
+                {
+                    "activity_type_id": self.env.ref(ACTIVITY).id,
+                    "summary": summary,
+                    "note": self._note_html(lines, record),
+                    "date_deadline": deadline,
+                    "res_model_id": self.env["ir.model"]._get_id("auth.integration"),
+                    "res_id": integration.id,
+                    "user_id": user.id,
+                }
+            )
+
+    def _note(self, integration, cause):
+        """Write the request down; two at once are one.
+
+        :return: whether it is the first of the day
+        """
+        today = fields.Date.today()
+        mine = [("requested_by", "=", self.env.uid), ("day", "=", today)]
+        if self.sudo().search_count(mine, limit=MAX_REQUESTS) >= MAX_REQUESTS:
+            raise UserError(self.env._("You have asked for help too often today."))
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO auth_integration_admin_request (
+                    integration_id, cause, day, requested_by,
+                    create_uid, create_date, write_uid, write_date)
+                VALUES (%(integration)s, %(cause)s, %(day)s, %(user)s,
+                    %(user)s, %(now)s, %(user)s, %(now)s)
+                ON CONFLICT (integration_id, cause, day) DO NOTHING
+                """,
+                integration=integration.id,
+                cause=cause,
+                day=today,
+                user=self.env.uid,
+                now=fields.Datetime.now(),
+            ),
+            log_exceptions=False,  # the other of two is called again
+        )
+        self.invalidate_model()
+        return bool(self.env.cr.rowcount)
+
+    @api.model
+    def _recipients(self, integration):
+        """Those who may do what the current user may not."""
+        asks_settings = (
+            integration.sudo()._is_privileged() or self.env.user.has_group(MANAGER)
+        )
+        group = self.env.ref(SETTINGS if asks_settings else MANAGER).sudo()
+        users = group.all_user_ids.filtered(lambda user: user.active and not user.share)
+        return (users - self.env.user)[:MAX_RECIPIENTS]
+
+    @staticmethod
+    def _note_html(lines, record):
+        """The note of the activity: hostile text stays text."""
+        paragraphs = [Markup("<p>%s</p>") % line for line in lines if line]
+        return Markup().join([*paragraphs, Markup("<p>%s</p>") % record._get_html_link()])
+
+    @api.autovacuum
+    def _gc_requests(self):
+        """Forget requests after 30 days."""
+        limit = 1000
+        old = self.search(
+            [("day", "<", fields.Date.today() - timedelta(days=KEEP_DAYS))], limit=limit
+        )
+        old.unlink()
+        return len(old), len(old) == limit

@@ -1,0 +1,87 @@
+from odoo import api, fields, models
+from odoo.exceptions import AccessError
+
+from .auth_integration_admin_request import MANAGER, SETTINGS
+
+# What owners do themselves, unless the integration user has administration rights.
+OWNER_FIXES = ("issue_key", "rotate", "view_rotation")
+
+
+class AuthIntegrationDiagnosisLine(models.Model):
+    """Which checks the reader can fix, and how they ask those who can."""
+
+    _inherit = "auth.integration.diagnosis.line"
+
+    may_fix = fields.Boolean(compute="_compute_help")
+    can_ask = fields.Boolean(compute="_compute_help")
+    was_asked = fields.Boolean(compute="_compute_help")
+
+    @api.depends("result", "fix", "res_model", "res_id", "is_solved")
+    @api.depends_context("uid")
+    def _compute_help(self):
+        requests = self.env["auth.integration.admin.request"]
+        for line in self:
+            line.may_fix = line._may_fix()
+            needs_help = line._needs_administrator()
+            line.was_asked = needs_help and requests._was_made(
+                line.integration_id, line._request_cause()
+            )
+            line.can_ask = needs_help and not line.was_asked
+
+    def _may_fix(self):
+        """Whether the current user may press the button of this check."""
+        record = self._record()
+        if not self.fix or record is None:
+            return False
+        if self.fix == "open":
+            return record.has_access("read")
+        if record._name == "auth.attempt":
+            return record._offers(self.fix)
+        if self.fix == "restore_user":
+            user = self.sudo().integration_id.user_id.with_env(self.env)
+            return user.has_access("write") and self._may_operate()
+        return self._may_operate()
+
+    def _needs_administrator(self):
+        """Whether the current user cannot fix what this check found, and others can."""
+        if self.result not in ("failed", "warning") or self.is_solved:
+            return False
+        record = self._record()
+        if record is not None and record._name == "auth.attempt":
+            return record._needs_administrator()
+        if self.fix in OWNER_FIXES or self.fix == "restore_user":
+            return not self._may_fix()
+        # Opening a record is no fix: what is to be done there takes an administrator.
+        of_server = self.side == "outside" or not self.fix
+        return not self.env.user.has_group(SETTINGS if of_server else MANAGER)
+
+    def _may_operate(self):
+        integration = self.sudo().integration_id.with_env(self.env)
+        try:
+            integration._check_may_operate()
+        except AccessError:
+            return False
+        return True
+
+    def _record(self):
+        """What this check read, if it is still there."""
+        if not self.res_model:
+            return None
+        return self.env[self.res_model].browse(self.res_id).exists() or None
+
+    def _request_cause(self):
+        return self.cause or self.check_name
+
+    def action_ask_administrator(self):
+        """Ask those who can fix what the current user cannot."""
+        self.ensure_one()
+        self.check_access("read")
+        if self._needs_administrator():
+            self.env["auth.integration.admin.request"]._make(
+                self.integration_id,
+                self._request_cause(),
+                [f"{self.check_name}: {self.seen}", self.meaning, self.remedy],
+                self.diagnosis_id,
+            )
+            self.invalidate_recordset()
+        return True

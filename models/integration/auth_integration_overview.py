@@ -1,0 +1,171 @@
+from datetime import timedelta
+
+import pytz
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ...tools.health import findings
+from ...tools.key.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, LIVE_SQL
+from .auth_integration_status import IS_OPEN
+
+HISTORY_DAYS = 7
+# The worst first: what the overview is sorted by.
+STATUSES = ("failing", "expiring", "to_set_up", "working")
+STATUS_COLORS = {"failing": 1, "expiring": 3, "to_set_up": 4, "working": 10}
+
+
+class AuthIntegration(models.Model):
+    """What the overview shows of an integration, for many at once and whatever the log holds."""
+
+    _inherit = "auth.integration"
+
+    status = fields.Selection(
+        [
+            ("failing", "Failing"),
+            ("expiring", "Expiring"),
+            ("to_set_up", "To Set Up"),
+            ("working", "Working"),
+        ],
+        compute="_compute_from_findings",
+        compute_sudo=True,
+        search="_search_status",
+        help="Failing: calls are rejected. Expiring: a key must be replaced. To set up: no call"
+             " has succeeded yet.",
+    )
+    status_color = fields.Integer(compute="_compute_status_color")
+    next_expiry = fields.Datetime(
+        "Next Expiration",
+        compute="_compute_from_sql",
+        compute_sudo=True,
+        search="_search_next_expiry",
+        help="When the first of its active keys expires.",
+    )
+    call_history = fields.Json(
+        "Calls, 7 Days",
+        compute="_compute_call_history",
+        help="Accepted and rejected calls of each day.",
+    )
+    attempt_failure_count = fields.Integer("Rejected, 7 Days", compute="_compute_call_history")
+
+    # Status ----------------------------------------------------------------------------------
+
+    def _status_sql(self, alias):
+        """SQL of the status, for searches; the findings are looked up once, not for each row."""
+        return SQL(
+            """
+            CASE WHEN %(active)s THEN COALESCE((
+                SELECT jsonb_object_agg(found.integration_id, found.status) FROM (
+                    SELECT f.integration_id, %(status)s AS status
+                    FROM auth_integration_finding f
+                    WHERE f.code IN %(codes)s AND f.integration_id IS NOT NULL
+                    GROUP BY f.integration_id
+                ) found WHERE found.status = 'failing' OR NOT EXISTS (
+                    SELECT FROM auth_integration i
+                    WHERE i.id = found.integration_id AND %(found_never_called)s)
+            ) ->> %(id)s::text, CASE WHEN %(never_called)s THEN 'to_set_up' ELSE 'working' END) END
+            """,
+            active=SQL.identifier(alias, "active"),
+            status=self._status_of_findings_sql(),
+            codes=findings.codes_of("failing") + findings.codes_of("expiring"),
+            found_never_called=self._never_called_sql("i"),
+            id=SQL.identifier(alias, "id"),
+            never_called=self._never_called_sql(alias),
+        )
+
+    def _status_of_findings_sql(self):
+        """SQL of the status by the findings ``f`` of one integration, or NULL.
+
+        A key that has expired and is still called is shown as one finding, of the key.
+        """
+        return SQL(
+            """
+            CASE WHEN bool_or(%(is_open)s AND f.code IN %(failing)s)
+                   OR bool_or(%(is_open)s AND f.code = 'key_expired')
+                      AND bool_or(f.code = 'key_expired_still_used') THEN 'failing'
+                 WHEN bool_or(%(is_open)s AND f.code IN %(expiring)s) THEN 'expiring' END
+            """,
+            is_open=IS_OPEN,
+            failing=findings.codes_of("failing"),
+            expiring=findings.codes_of("expiring"),
+        )
+
+    def _status_by_findings(self, status):
+        """Return the status of this integration, whose findings say so; see ``_status_sql``."""
+        if not (self._origin.id and self.active):
+            return False
+        if self.is_never_called and status != "failing":
+            return "to_set_up"
+        return status or "working"
+
+    def _never_called_sql(self, alias):
+        return SQL(
+            findings.NEVER_CALLED.format(integration="%(id)s", created="%(created)s"),
+            id=SQL.identifier(alias, "id"),
+            created=SQL.identifier(alias, "create_date"),
+        )
+
+    def _search_status(self, operator, value):
+        return self._search_from_sql("status", operator, value)
+
+    def _order_field_to_sql(self, alias, field_name, direction, nulls, query):
+        """Extend ``_order_field_to_sql``: by status, the worst is first."""
+        if field_name == "status":
+            rank = SQL(
+                "array_position(%s, %s::text)",
+                list(STATUSES), self._field_to_sql(alias, field_name, query),
+            )
+            return SQL("%s %s %s", rank, direction, nulls)
+        return super()._order_field_to_sql(alias, field_name, direction, nulls, query)
+
+    @api.depends("status")
+    def _compute_status_color(self):
+        """Number of the color at the edge of the card, as kanban views count them."""
+        for integration in self:
+            integration.status_color = STATUS_COLORS.get(integration.status, 0)
+
+    # Keys ------------------------------------------------------------------------------------
+
+    def _next_expiry_sql(self, alias):
+        """SQL of the first end of a key that no rotation has replaced already."""
+        return SQL(
+            f"""(
+            SELECT min({JOINED_END_SQL.format(k="k")})
+            FROM auth_integration_key k {JOIN_NATIVE_SQL.format(k="k")}
+            WHERE k.integration_id = %s AND k.retire_at IS NULL AND {LIVE_SQL.format(k="k")}
+            )""",
+            SQL.identifier(alias, "id"),
+        )
+
+    def _search_next_expiry(self, operator, value):
+        return self._search_from_sql("next_expiry", operator, value)
+
+    # Calls -----------------------------------------------------------------------------------
+
+    def _compute_call_history(self):
+        """Count the calls of each of the last days: from the daily totals, not from the log.
+
+        A day is one of the reader's time zone, as in the analysis of attempts.
+        """
+        report = self.env["auth.attempt.report"].sudo()._in_rolled_up_zone()
+        today = pytz.utc.localize(fields.Datetime.now()).astimezone(report._zone()).date()
+        days = [today - timedelta(days=ago) for ago in reversed(range(HISTORY_DAYS))]
+        # The totals name integrations by number; whoever reads one may read its totals.
+        counts = {
+            (integration.id, day, outcome): count
+            for integration, day, outcome, count in report._read_group(
+                [("integration_id", "in", self.ids), ("day", ">=", days[0])],
+                ["integration_id", "day:day", "outcome"],
+                ["count:sum"],
+            )
+        }
+        for integration in self:
+            of_days = [
+                {
+                    "day": fields.Date.to_string(day),
+                    "accepted": counts.get((integration._origin.id, day, "success"), 0),
+                    "rejected": counts.get((integration._origin.id, day, "failure"), 0),
+                }
+                for day in days
+            ]
+            integration.call_history = of_days
+            integration.attempt_failure_count = sum(day["rejected"] for day in of_days)

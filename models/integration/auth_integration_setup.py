@@ -1,0 +1,93 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError
+
+from ...tools.integration.first_call import curl_command
+
+# So long after the first call the form still says that it came.
+NEWS = timedelta(hours=1)
+
+
+class AuthIntegration(models.Model):
+    """What is left to do until the external system has made its first call."""
+
+    _inherit = "auth.integration"
+
+    has_access_rights = fields.Boolean(
+        compute="_compute_has_access_rights",
+        compute_sudo=True,
+        help="The integration user may use an app, beyond what every internal user may do.",
+    )
+    is_never_called = fields.Boolean(
+        compute="_compute_from_sql",
+        compute_sudo=True,
+        search="_search_is_never_called",
+        help="No key of this integration was ever used.",
+    )
+    first_call_at = fields.Datetime("First Call", compute="_compute_setup", compute_sudo=True)
+    is_setting_up = fields.Boolean(
+        compute="_compute_setup",
+        compute_sudo=True,
+        help="No call has succeeded yet, or the first one did within the last hour.",
+    )
+    first_call_command = fields.Char("Test Command", compute="_compute_first_call_command")
+
+    def _search_is_never_called(self, operator, value):
+        return self._search_from_sql("is_never_called", operator, value)
+
+    @api.depends("user_id.group_ids")
+    def _compute_has_access_rights(self):
+        everybody = self.env.ref("base.group_user").all_implied_ids
+        for integration in self:
+            groups = integration.user_id.all_group_ids - everybody
+            integration.has_access_rights = bool(groups.privilege_id)
+
+    @api.depends("is_never_called", "active", "user_active", "key_ids.first_used_at")
+    def _compute_setup(self):
+        now = fields.Datetime.now()
+        for integration in self:
+            used = integration.key_ids.mapped("first_used_at")
+            first = min(filter(None, used), default=False)
+            integration.first_call_at = first
+            integration.is_setting_up = bool(
+                integration._origin.id
+                and integration.active
+                and integration.user_active
+                and (integration.is_never_called or first and first > now - NEWS)
+            )
+
+    @api.depends("allowed_channels", "user_id")
+    def _compute_first_call_command(self):
+        for integration in self:
+            integration.first_call_command = (
+                integration.user_id and integration._first_call_command()
+            )
+
+    def _first_call_command(self, key=None):
+        """Return a command that calls once, with the key itself or a shell variable; or False."""
+        return curl_command(
+            self.get_base_url().rstrip("/"),
+            self.env.cr.dbname,
+            self.user_id.id,
+            self._allowed_channel_set(),
+            key,
+        ) or False
+
+    def action_set_access_rights(self):
+        """Open the form of the integration user that has its groups.
+
+        :raise AccessError: the current user may not change them
+        """
+        self.ensure_one()
+        if not self.env.user.has_group("base.group_erp_manager"):
+            raise AccessError(
+                self.env._(
+                    "Only administrators with Access Rights permissions can change the groups of a"
+                    " user."
+                )
+            )
+        return self.user_id._get_records_action(
+            name=self.env._("Set Access Rights"),
+            views=[(self.env.ref("base.view_users_form").id, "form")],
+        )

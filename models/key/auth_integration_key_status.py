@@ -1,0 +1,52 @@
+from odoo import api, fields, models
+from odoo.fields import Domain
+
+from ...tools.key import native_scope
+
+
+class AuthIntegrationKey(models.Model):
+    """What screens say of a key: its state, or that it is rejected for another reason."""
+
+    _inherit = "auth.integration.key"
+
+    status = fields.Selection(
+        selection=lambda self: [
+            *self._fields["state"]._description_selection(self.env),
+            ("blocked", self.env._("Blocked")),
+        ],
+        compute="_compute_status",
+        search="_search_status",
+        help="Blocked: the key is neither expired nor revoked, but every call with it is rejected.",
+    )
+    blocked_reason = fields.Char(compute="_compute_status")
+
+    @api.depends("state", "user_id.active", "integration_id.active", "scope")
+    def _compute_status(self):
+        for key in self:
+            reason = key.is_live and key.sudo()._blocked_reason()
+            key.blocked_reason = reason
+            key.status = "blocked" if reason else key.state
+
+    def _blocked_reason(self):
+        """Why every call with this key is rejected although it has not ended, or False."""
+        integration = self.integration_id
+        if integration and not integration.active:
+            return self.env._("The integration is archived.")
+        if not self.user_id.active:
+            return self.env._("The user %s is archived.", self.user_id.login or self.login)
+        if self.scope == native_scope.RESTRICTED:
+            return self.env._("The original scope of the key is unknown. Create a new key.")
+        return False
+
+    def _search_status(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        blocked = Domain("is_live", "=", True) & (
+            Domain("user_id.active", "=", False)
+            | Domain("integration_id.active", "=", False)
+            & Domain("integration_id", "!=", False)
+            | Domain("scope", "=", native_scope.RESTRICTED)
+        )
+        states = [state for state in value if state != "blocked"]
+        found = Domain("state", "in", states) & ~blocked if states else Domain.FALSE
+        return found | blocked if "blocked" in value else found

@@ -1,0 +1,40 @@
+from odoo import fields, models
+
+from ..tools.rotation.secret_box import SecretBoxError, secret_box
+
+
+class ResConfigSettings(models.TransientModel):
+    """What the settings page says of the present: nobody sets these."""
+
+    _inherit = "res.config.settings"
+
+    auth_integration_encryption_problem = fields.Text(
+        compute="_compute_auth_integration_encryption_problem",
+        help="Why secrets cannot be encrypted on this server, and what to do.",
+    )
+    auth_integration_guessed_login_count = fields.Integer(
+        compute="_compute_auth_integration_issues"
+    )
+    auth_integration_alerts_fail = fields.Boolean(compute="_compute_auth_integration_issues")
+    auth_integration_log_rows = fields.Integer(compute="_compute_auth_integration_log")
+    auth_integration_log_oldest = fields.Datetime(compute="_compute_auth_integration_log")
+
+    def _compute_auth_integration_encryption_problem(self):
+        try:
+            secret_box()
+            problem = False
+        except SecretBoxError as error:
+            problem = str(error)
+        self.auth_integration_encryption_problem = problem
+
+    def _compute_auth_integration_issues(self):
+        issues = self.env["auth.integration.finding"].sudo()
+        self.auth_integration_guessed_login_count = issues.search_count([("code", "=", "guessing")])
+        self.auth_integration_alerts_fail = bool(
+            issues.search_count([("code", "=", "alert_undelivered")], limit=1)
+        )
+
+    def _compute_auth_integration_log(self):
+        rows, oldest = self.env["auth.integration.metrics"].sudo()._log_size()
+        self.auth_integration_log_rows = rows
+        self.auth_integration_log_oldest = oldest
