@@ -513,7 +513,8 @@ class AuthIntegration(models.Model):
         return self._action_view("auth_integration_key_action")
 
     def action_view_attempts(self):
-        return self._action_view("auth_attempt_action")
+        action = self._action_view("auth_attempt_action")
+        return action | {"context": {"search_default_no_diagnostics": 1}}
 
     def action_view_rotations(self):
         return self._action_view("auth_integration_rotation_action")

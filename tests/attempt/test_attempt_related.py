@@ -80,8 +80,9 @@ class TestAttemptRelated(ExplanationCase):
     # Diagnostics
 
     def test_diagnostics_are_hidden_by_the_first_filter(self):
-        action = self.env.ref("auth_integration.auth_attempt_action")
-        self.assertTrue(safe_eval(action.context)["search_default_no_diagnostics"])
+        for name in ("auth_attempt_action", "auth_attempt_hours_action"):
+            action = self.env.ref(f"auth_integration.{name}")
+            self.assertTrue(safe_eval(action.context)["search_default_no_diagnostics"])
         shown = [self._attempt("header_missing"), self._attempt(None, outcome="success")]
         shown.append(self._attempt("key_expired", user_agent=OF_WAY["user_agent"]))
         hidden = [self._attempt(**OF_WAY), self._attempt(**OF_KEY)]
@@ -107,6 +108,7 @@ class TestAttemptRelated(ExplanationCase):
 
     def test_diagnostics_do_not_count_for_the_integration(self):
         self._attempt("key_unknown")
+        self.env.cr.execute("UPDATE auth_attempt SET last_seen = last_seen - interval '1 minute'")
         for values in (OF_WAY, OF_KEY):
             self._attempt(**values)
         self.integration.invalidate_recordset()

@@ -101,6 +101,9 @@ class TestAskAdministrator(IntegrationCommon):
             self.env["auth.integration.admin.request"].with_user(self.owner).create(
                 {"integration_id": self.integration.id, "cause": "x", "day": "2026-01-01"}
             )
+        requests = self.env["auth.integration.admin.request"].with_user(self.stranger)
+        with self.assertRaises(AccessError):
+            requests._make(self.integration.with_user(self.stranger), "x", [], self.diagnosis)
         self.assertFalse(self._requests())
 
     def test_nothing_to_ask_for(self):

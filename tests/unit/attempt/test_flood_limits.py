@@ -40,6 +40,12 @@ def collapsed(values, wanted):
     return {name for name in values if kept[name] != values[name]}
 
 
+def test_the_similar_key_goes_with_the_first_detail():
+    """As many rows as keys have prefixes would be as many as somebody likes."""
+    values = STRANGER | {"cause": "key_unknown", "similar_key_id": 4}
+    assert [collapse_failure(values, wanted)["similar_key_id"] for wanted in (0, 1)] == [4, None]
+
+
 @pytest.mark.parametrize(
     ("address", "counts_for"),
     [
