@@ -41,7 +41,7 @@ class Picture:
 
 
 PICTURES = (
-    Picture("overview", "admin", "/odoo/api-integrations", (1280, 460)),
+    Picture("overview", "admin", "/odoo/api-integrations", (1280, 640)),
     Picture("incident", "demo", "/odoo/integration-incidents", clicks=(ROW,)),
     Picture("attempt", "admin", "/odoo/api-attempts", clicks=(ROW,)),
     Picture("issues", "admin", "/odoo/integration-findings"),

@@ -63,6 +63,7 @@ ALLOWED = (
     "Renew Token",
     "Show Token",
     "The current token stops working immediately.",
+    "Token",
     "The Python package prometheus-client is not installed on this server.",
 )
 _WORDS = {re.compile(rf"\b(?:{words})\b", re.I): instead for words, instead in TERMS.items()}

@@ -6,18 +6,20 @@ from importlib import resources
 SERIOUS = ("serious", "critical")
 # Of our own screens only: what surrounds them is Odoo's.
 CONTENT = ".o_action_manager, .o_dialog"
-# Parts of Odoo's web client that it shows on no screen of its own here, or on few: groups and menus of
-# a search, the columns of a list, a pivot table, names of people with their pictures, the discussion
-# below a form, a dialog as a whole, the badges of a list. We give them no attribute.
+# Parts of Odoo's web client that it shows on no screen of its own here, or on few: groups and menus
+# of a search, the columns of a list, a pivot table, people with their pictures, the discussion of a
+# form, its labels that cannot be edited, a dialog as a whole, the badges of a list. We give them no
+# attribute and no color.
 _OF_ODOO = re.compile(
     r"o_searchview_facet|oi-group|o-dropdown\b|o_pivot|o_tag\b|o_m2m_avatar|o-autocomplete|"
-    r"o-mail-|o_technical_modal|text-bg-(success|info)"
+    r"o-mail-|o_form_label_readonly|o_technical_modal|text-bg-(success|info)"
 )
 _COLORS = re.compile(r"#[0-9a-f]{6}")
 
 _RUN = """
 async (selector) => {
-    const moving = document.getAnimations().filter((one) => one.effect.getTiming().iterations === 1);
+    const moving = document.getAnimations()
+        .filter((one) => one.effect.getTiming().iterations === 1);
     await Promise.all(moving.map((one) => one.finished.catch(() => null)));
     const include = [...document.querySelectorAll(selector)];
     const answer = await axe.run({include}, {resultTypes: ["violations"]});

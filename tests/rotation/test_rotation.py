@@ -139,7 +139,8 @@ class TestRotation(RotationCommon):
                 self.assertEqual(rotation.state, rotation_states.state_of(facts))
         states = {r: rotation_states.state_of(facts) for r, facts in facts_of.items()}
         for state in rotation_states.STATES:
-            found = self.rotations.search([("state", "=", state)])
+            ours = [rotation.id for rotation in facts_of]
+            found = self.rotations.search([("state", "=", state), ("id", "in", ours)])
             self.assertEqual(set(found), {r for r, s in states.items() if s == state})
 
     def _rotation_with(self, facts, other):

@@ -243,7 +243,7 @@ def test_settings_keep_no_administrator_account(people):
     before = people.state()
     client = people.client("settings")
     keys = client.call(KEY, "search", [("user_id", "=", 2)])
-    dialog = client.call(KEY, "action_convert", keys)["res_id"]
+    dialog = client.call(KEY, "action_convert", keys[:1])["res_id"]
     lines = client.call(LINE, "search", [("wizard_id", "=", dialog)])
     client.call(LINE, "write", lines, {"method": "keep"})
     people.assert_refused("settings", DIALOG, "action_convert", [dialog])

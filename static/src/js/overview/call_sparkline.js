@@ -32,7 +32,7 @@ export class CallSparklineField extends Component {
             <div class="d-flex flex-wrap column-gap-3 small" aria-hidden="true">
                 <span><i class="fa fa-arrow-up me-1 text-success"/><t t-out="accepted"/></span>
                 <span><i class="fa fa-arrow-down me-1" t-att-class="total('rejected') ? 'text-danger' : 'text-muted'"/><t t-out="rejected"/></span>
-                <span class="text-muted" t-out="period"/>
+                <span t-out="period"/>
             </div>
         </div>`;
     static props = { ...standardFieldProps };
