@@ -74,3 +74,8 @@ class TestGuide(IntegrationCommon, HttpCase):
             })
             action = incident.with_user(self.owner).action_learn_more()
             self.assertEqual(action["url"], f"{PATH}#{anchor}")
+
+    def test_the_page_under_apps_has_its_pictures(self):
+        page = str(self.env.ref("base.module_auth_integration").description_html)
+        self.assertIn('src="/auth_integration/static/description/overview.png"', page)
+        self.assertIn("Beside stock Odoo 19", page)
