@@ -1,0 +1,51 @@
+"""The translations are complete, and keep what a text is filled in with and marked up by."""
+
+import re
+from pathlib import Path
+
+import polib
+import pytest
+
+FOLDER = Path(__file__).parents[3] / "i18n"
+LANGUAGES = ["de", "es", "fr", "nl"]
+KEPT = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\{.*?\}\}|</?[a-zA-Z][^>]*>|``[^`]+``")
+# Texts within a tag, which are translated.
+TEXT_OF_TAG = re.compile(r'(title|aria-label|placeholder|alt)="[^"]*"')
+
+
+@pytest.fixture(scope="module")
+def template():
+    return polib.pofile(FOLDER / "auth_integration.pot")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_missing(template, language):
+    translation = polib.pofile(FOLDER / f"{language}.po")
+    done = {entry.msgid for entry in translation.translated_entries()}
+    assert not [entry.msgid for entry in template if entry.msgid not in done]
+    assert not translation.obsolete_entries()
+    assert not translation.fuzzy
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_lost_within_a_text(language):
+    lost = [
+        (entry.msgid, entry.msgstr)
+        for entry in polib.pofile(FOLDER / f"{language}.po").translated_entries()
+        if _kept(entry.msgid) != _kept(entry.msgstr)
+        or _ends(entry.msgid) != _ends(entry.msgstr)
+    ]
+    assert not lost
+
+
+def _kept(text):
+    return sorted(TEXT_OF_TAG.sub("", part) for part in KEPT.findall(text))
+
+
+def _ends(text):
+    """The white space around a text, which stands between it and its neighbours."""
+    return text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+
+
+def test_each_translation_is_checked():
+    assert sorted(path.stem for path in FOLDER.glob("*.po")) == LANGUAGES

@@ -1,0 +1,110 @@
+"""Findings about calls: those that fail, those that did not come, and guesses."""
+
+from ...incident import opening
+from .kind import (
+    HAS_NO_KEY,
+    LOST_ITS_KEY,
+    MAX_GUESSED_LOGINS,
+    NOW,
+    UNSEEN,
+    USER_ARCHIVED,
+    Kind,
+    _lt,
+)
+
+KINDS = (
+    Kind(
+        code="failing_now",
+        number=15,
+        severity="critical",
+        status="failing",
+        title=_lt("Failing now"),
+        message=_lt(
+            "Every call from %(integration)s has been rejected since %(since)s: %(cause)s."
+        ),
+        remedy=_lt("Open the attempts. The latest one shows the cause and what to do."),
+        # What the job for incidents has not looked at yet is looked at here.
+        sql=f"""
+            SELECT DISTINCT ON (i.id)
+                   i.id AS record_id, i.id AS integration_id, failing.key_id, i.user_id,
+                   failing.since, failing.cause
+            FROM (
+                SELECT n.integration_id, n.key_id, n.opened_at AS since, n.cause
+                FROM (
+                    SELECT o.*, COALESCE(o.remote_addr, '') AS address
+                    FROM auth_integration_incident o
+                    WHERE o.state = 'open' AND o.kind = 'failing'
+                ) n
+                WHERE {opening.healed_at("n", NOW)} IS NULL
+                UNION ALL
+                SELECT f.integration_id, f.key_id, f.opened_at, f.cause
+                FROM ({opening.failing_sources(UNSEEN, NOW, "3")}) f
+            ) failing
+            JOIN auth_integration i ON i.id = failing.integration_id AND i.active
+            ORDER BY i.id, failing.since
+        """,
+        cause="found.cause",
+        folded=f"""(
+            found.cause = 'user_archived' AND {USER_ARCHIVED}
+            OR found.cause IN ('key_expired', 'key_superseded', 'key_revoked')
+               AND ({LOST_ITS_KEY} OR found.key_id IS NOT NULL))""",
+    ),
+    Kind(
+        code="silent",
+        number=40,
+        severity="critical",
+        status="failing",
+        title=_lt("Expected calls did not come"),
+        message=_lt("%(integration)s has not called successfully since %(since)s."),
+        remedy=_lt("Check that the external system runs and can reach this server."),
+        sql=f"""
+            SELECT late.id AS record_id, late.id AS integration_id, NULL::integer AS key_id,
+                   late.user_id, late.since
+            FROM (
+                SELECT i.id, i.user_id, i.expected_every_hours, GREATEST(i.expected_since, (
+                           SELECT s.last_seen FROM auth_attempt s
+                           WHERE s.integration_id = i.id AND s.outcome = 'success'
+                           ORDER BY s.last_seen DESC LIMIT 1)) AS since
+                FROM auth_integration i
+                WHERE i.active AND i.expected_every_hours > 0 AND i.expected_since IS NOT NULL
+            ) late
+            WHERE late.since < {NOW} - make_interval(hours => late.expected_every_hours)
+        """,
+        folded=f"""({HAS_NO_KEY} OR {USER_ARCHIVED} OR EXISTS (
+            SELECT FROM auth_integration_incident n
+            WHERE n.integration_id = found.integration_id AND n.state = 'open'
+              AND n.kind = 'failing'))""",
+    ),
+    Kind(
+        code="guessing",
+        number=30,
+        severity="warning",
+        title=_lt("Password guessing"),
+        message=_lt(
+            "Too many wrong passwords for %(login)s. Since %(time)s, %(count)s further sign-in"
+            " attempts were rejected, from %(addresses)s."
+        ),
+        remedy=_lt(
+            "If this is an attack, block the addresses in your firewall. If it is your own system,"
+            " correct its password or use an API key. Unlock User lets the user sign in again now."
+        ),
+        # Of an attack on many logins, one finding for all: none of them is meant.
+        sql=f"""
+            SELECT CASE WHEN hit.logins > {MAX_GUESSED_LOGINS} THEN 0 ELSE hit.user_id END
+                   AS record_id,
+                   CASE WHEN hit.logins > {MAX_GUESSED_LOGINS} THEN NULL ELSE i.id END
+                   AS integration_id, NULL::integer AS key_id,
+                   CASE WHEN hit.logins > {MAX_GUESSED_LOGINS} THEN NULL ELSE hit.user_id END
+                   AS user_id, min(hit.since) AS since
+            FROM (
+                SELECT a.user_id, min(a.first_seen) AS since, count(*) OVER () AS logins
+                FROM auth_attempt a
+                WHERE a.cause = 'throttled' AND a.user_id IS NOT NULL
+                  AND a.last_seen > {NOW} - interval '1 hour'
+                GROUP BY a.user_id
+            ) hit
+            LEFT JOIN auth_integration i ON i.user_id = hit.user_id
+            GROUP BY 1, 2, 4
+        """,
+    ),
+)
