@@ -215,8 +215,8 @@ tours.add("auth_integration_diagnose", {
             run: "click",
         },
         {
-            content: "The page says that it waits for the scheduled job",
-            trigger: ".o_form_view .alert:contains(Waiting for the scheduled job)",
+            content: "The page says that it waits for the scheduled action",
+            trigger: ".o_form_view .alert:contains(Waiting for the scheduled action)",
             async run() {
                 const [job] = await rpc("/web/dataset/call_kw/ir.cron/search", {
                     model: "ir.cron",
