@@ -216,7 +216,7 @@ tours.add("auth_integration_diagnose", {
         },
         {
             content: "The page says that it waits for the scheduled job",
-            trigger: ".o_form_view .alert:contains(Waiting for the scheduled job)",
+            trigger: ".o_form_view .alert:contains(Waiting for the scheduled action)",
             async run() {
                 const [job] = await rpc("/web/dataset/call_kw/ir.cron/search", {
                     model: "ir.cron",
