@@ -74,11 +74,6 @@ class AuthIntegration(models.Model):
     )
     user_active = fields.Boolean("Integration User Active", related="user_id.active")
     login = fields.Char(related="user_id.login")
-    is_privileged = fields.Boolean(
-        compute="_compute_is_privileged",
-        compute_sudo=True,
-        help="The integration user has Settings or Access Rights permissions.",
-    )
     owner_ids = fields.Many2many(
         "res.users",
         "auth_integration_owner_rel",
@@ -148,13 +143,6 @@ class AuthIntegration(models.Model):
         return self.env.ref(
             "auth_integration.auth_integration_policy_default", raise_if_not_found=False
         ) or self.env["auth.integration.policy"].search([], limit=1)
-
-    @api.depends("user_id.group_ids")
-    def _compute_is_privileged(self):
-        for integration in self:
-            integration.is_privileged = bool(
-                integration.user_id and integration._is_privileged()
-            )
 
     @api.depends("key_ids", "user_id")
     def _compute_archive_warning(self):

@@ -56,9 +56,11 @@ class TestGuide(IntegrationCommon, HttpCase):
         self.assertEqual(attempt.action_learn_more()["url"], f"{PATH}#key_expired")
 
     def test_an_issue_leads_to_its_kind(self):
+        self.env.cr.execute(
+            "UPDATE res_users SET password = 'x' WHERE id = %s", [self.integration.user_id.id])
         finding = self.env["auth.integration.finding"].with_user(self.owner).search(
-            [("integration_id", "=", self.integration.id), ("code", "=", "no_valid_key")])
-        self.assertEqual(finding.action_learn_more()["url"], f"{PATH}#issue-no_valid_key")
+            [("integration_id", "=", self.integration.id), ("code", "=", "password_set")])
+        self.assertEqual(finding.action_learn_more()["url"], f"{PATH}#issue-password_set")
 
     def test_an_incident_leads_to_its_cause_or_event(self):
         incidents = self.env["auth.integration.incident"]
@@ -72,3 +74,8 @@ class TestGuide(IntegrationCommon, HttpCase):
             })
             action = incident.with_user(self.owner).action_learn_more()
             self.assertEqual(action["url"], f"{PATH}#{anchor}")
+
+    def test_the_page_under_apps_has_its_pictures(self):
+        page = str(self.env.ref("base.module_auth_integration").description_html)
+        self.assertIn('src="/auth_integration/static/description/overview.png"', page)
+        self.assertIn("Beside stock Odoo 19", page)

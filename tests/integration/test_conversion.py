@@ -386,7 +386,19 @@ class TestIntegrationUserOnScreen(ConversionCase):
         )
 
     def test_the_state_of_a_key_is_shown(self):
-        """In the form of a user: that list knows nothing of the user."""
+        """In a list on the form of a user, which knows nothing of the user."""
+        self.env["ir.ui.view"].create(
+            {
+                "name": "state of a key",
+                "model": "res.users",
+                "inherit_id": self.env.ref("auth_integration.res_users_view_form").id,
+                "arch": """
+                    <xpath expr="//field[@name='api_key_record_ids']/list" position="inside">
+                        <field name="state"/>
+                    </xpath>
+                """,
+            }
+        )
         path = "//field[@name='api_key_record_ids']//field[@name='state']"
         self.assertEqual(self._modifiers("form", path), [""])
 

@@ -1,4 +1,7 @@
+from datetime import timedelta
+
 from lxml import etree
+from odoo import fields
 from odoo.exceptions import UserError
 from odoo.fields import Command
 from odoo.tests import HttpCase, new_test_user, tagged
@@ -119,8 +122,11 @@ class TestScreens(IntegrationCommon):
         with self.assertRaises(UserError):
             integration.action_claim_key()
         keys = [self._issue(self.integration)[1] for _number in range(2)]
-        for key, end in zip(keys, ("2099-01-02 00:00:00", "2099-01-01 00:00:00"), strict=True):
-            self._move(key, replace_by=end, expires_at=end, first_used_at="2026-01-01 00:00:00")
+        now = fields.Datetime.now()
+        # Before the end in Odoo's own table, which counts too.
+        for key, days in zip(keys, (20, 10), strict=True):
+            end = now + timedelta(days=days)
+            self._move(key, replace_by=end, expires_at=end, first_used_at=now)
             key.action_rotate_now()
         integration.invalidate_recordset()
         self.assertTrue(integration.has_key_to_claim)

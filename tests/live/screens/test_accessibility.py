@@ -39,13 +39,14 @@ MENUS = (
     "auth_integration_diagnosis_action",
 )
 OF_ADMINISTRATORS = ("auth_integration_policy_action", "auth_integration_key_found_action")
-# A button that opens a dialog, on the form of the first record of an action.
+# A button that opens a dialog, and the record on whose form it is.
+SHOP_KEY = [("integration_id.code", "=", "online_shop"), ("state", "=", "active")]
 DIALOGS = (
-    ("auth_integration_action", "action_issue_key"),
-    ("auth_integration_action", "action_revoke_all_keys"),
-    ("auth_integration_key_action", "action_change_access"),
-    ("auth_integration_key_action", "action_extend"),
-    ("auth_integration_key_found_action", "action_convert"),
+    ("auth_integration_action", "action_issue_key", [("code", "=", "online_shop")]),
+    ("auth_integration_action", "action_revoke_all_keys", [("code", "=", "online_shop")]),
+    ("auth_integration_key_action", "action_change_access", SHOP_KEY),
+    ("auth_integration_key_action", "action_extend", SHOP_KEY),
+    ("auth_integration_key_action", "action_convert", [("integration_id", "=", False)]),
 )
 
 
@@ -95,10 +96,23 @@ class Screens:
         )
 
 
+    def record(self, action, domain):
+        """The first record of an action that a domain finds."""
+        return self.server.shell(
+            "result = env[env.ref(name).res_model].search(domain, limit=1).id",
+            name=f"{ADDON}.{action}",
+            domain=domain,
+        )
+
+
 @pytest.fixture(scope="module")
 def screens(live_server):
+    server = live_server("main")
+    server.shell(  # demo data have no personal key
+        "env['res.users.apikeys'].with_user(2).sudo()._generate(None, 'mine', False)\nresult = None"
+    )
     with open_page() as page:
-        yield Screens(live_server("main"), page)
+        yield Screens(server, page)
 
 
 @pytest.fixture(scope="module", params=WIDTHS)
@@ -135,9 +149,8 @@ def test_menus_and_forms(screens, width, of_stock, login):
 def test_dialogs(screens, width, of_stock):
     screens.sign_in("admin")
     problems = {}
-    records = {action: record for action, _views, record in screens.actions("admin")}
-    for action, button in DIALOGS:
-        screens.open(f"{ADDON}.{action}", records[f"{ADDON}.{action}"])
+    for action, button, domain in DIALOGS:
+        screens.open(f"{ADDON}.{action}", screens.record(action, domain))
         screens.press(button)
         screens.page.wait_for(".o_dialog .o_form_view")
         for problem, text in screens.problems(width).items():
