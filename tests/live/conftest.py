@@ -16,6 +16,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "dev"))
 
+from clients import Xmlrpc  # noqa: E402
+from key_endpoint import Endpoint  # noqa: E402
+
 import postgres  # noqa: E402
 from common import CHECKOUT_ID, lock, state_dir  # noqa: E402
 from live_server import LiveServer  # noqa: E402
@@ -84,6 +87,30 @@ def server(request, live_server):
 def stock_server(live_server):
     """Give a threaded server without the add-on, on a database that never had it."""
     return live_server("stock", with_addon=False)
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory):
+    """Give an HTTPS endpoint that takes new keys."""
+    endpoint = Endpoint(tmp_path_factory.mktemp("endpoint"))
+    yield endpoint
+    endpoint.close()
+
+
+@pytest.fixture(scope="module")
+def admin(server):
+    """The administrator, over XML-RPC with a password."""
+    return Xmlrpc(server, 2, "admin")
+
+
+@pytest.fixture
+def issued(server, admin, request):
+    """An integration of its own and a key: ``(id, code, uid, secret)``."""
+    code = re.sub(r"\W+", "-", request.node.name.lower())[:60]
+    [integration] = admin.call("auth.integration", "create", [{"name": code, "code": code}])
+    key = admin.call("auth.integration", "issue_key", [integration])
+    [row] = admin.call("auth.integration", "read", [integration], ["user_id"])
+    return integration, code, row["user_id"][0], key["key"]
 
 
 @pytest.fixture(autouse=True)

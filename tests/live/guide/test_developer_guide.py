@@ -22,21 +22,6 @@ def server(live_server):
     return live_server("main")
 
 
-@pytest.fixture(scope="module")
-def admin(server):
-    return Xmlrpc(server, 2, "admin")
-
-
-@pytest.fixture
-def issued(server, admin, request):
-    """An integration of its own and a key: ``(id, code, uid, secret)``."""
-    code = re.sub(r"\W+", "-", request.node.name.lower())[:60]
-    [integration] = admin.call("auth.integration", "create", [{"name": code, "code": code}])
-    key = admin.call("auth.integration", "issue_key", [integration])
-    [row] = admin.call("auth.integration", "read", [integration], ["user_id"])
-    return integration, code, row["user_id"][0], key["key"]
-
-
 def test_first_call_of_the_readme(server, issued):
     """It works as printed. With a changed key, the answer has a reference that is in the log."""
     *_ids, secret = issued

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from clients import Session, Xmlrpc
+from clients import Session
 from conftest import ROOT
 
 import debian_programs
@@ -27,11 +27,6 @@ PURPOSE = "Orders & <b>prices</b>"
 @pytest.fixture(scope="module")
 def server(live_server):
     return live_server("main")
-
-
-@pytest.fixture(scope="module")
-def admin(server):
-    return Xmlrpc(server, 2, "admin")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from clients import Json2, Session, accepted, administrator, ways
-from key_endpoint import Endpoint, sending_server
+from key_endpoint import sending_server
 from rotating_system import System
 
 import postgres
@@ -20,13 +20,6 @@ LEFT_BEHIND = """
            (SELECT count(*) FROM mail_activity) AS activities,
            (SELECT count(*) FROM auth_integration_digest) AS digests
 """
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
-    endpoint = Endpoint(tmp_path_factory.mktemp("endpoint"))
-    yield endpoint
-    endpoint.close()
 
 
 @pytest.fixture(scope="module")

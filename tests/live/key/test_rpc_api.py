@@ -1,7 +1,6 @@
 """The add-on's own RPC API, over every protocol."""
 
 import json
-import re
 import xmlrpc.client
 
 import pytest
@@ -25,21 +24,6 @@ WHOAMI = {
 def server(live_server):
     """Give one threaded server: what differs between workers is tested elsewhere."""
     return live_server("main")
-
-
-@pytest.fixture(scope="module")
-def admin(server):
-    return Xmlrpc(server, 2, "admin")
-
-
-@pytest.fixture
-def issued(server, admin, request):
-    """An integration of its own and a key: ``(id, code, uid, secret)``."""
-    code = re.sub(r"\W+", "-", request.node.name.lower())[:60]
-    [integration] = admin.call("auth.integration", "create", [{"name": code, "code": code}])
-    key = admin.call("auth.integration", "issue_key", [integration])
-    [row] = admin.call("auth.integration", "read", [integration], ["user_id"])
-    return integration, code, row["user_id"][0], key["key"]
 
 
 def protocols(server, uid, secret):

@@ -2,15 +2,8 @@
 
 import pytest
 from clients import Session, administrator
-from key_endpoint import Endpoint, sending_server
+from key_endpoint import sending_server
 from rotating_system import System
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
-    endpoint = Endpoint(tmp_path_factory.mktemp("endpoint"))
-    yield endpoint
-    endpoint.close()
 
 
 @pytest.fixture(scope="module")

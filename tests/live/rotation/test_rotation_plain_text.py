@@ -8,18 +8,11 @@ from pathlib import Path
 import pyotp
 import pytest
 from clients import Refused, Session, administrator
-from key_endpoint import Endpoint, sending_server
+from key_endpoint import sending_server
 from rotating_system import CHANNELS, HOME, System
 from secret_search import encodings, found
 
 import templates
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
-    endpoint = Endpoint(tmp_path_factory.mktemp("endpoint"))
-    yield endpoint
-    endpoint.close()
 
 
 @pytest.fixture(scope="module")
