@@ -3,6 +3,7 @@ from datetime import timedelta
 from odoo import fields, models, tools
 
 from ...tools.attempt.flood_limits import COLLAPSED
+from ...tools.moment import moment_text
 
 # As the finding's SQL.
 LOOK_BACK = timedelta(hours=1)
@@ -34,7 +35,7 @@ class AuthIntegrationFinding(models.Model):
             "login": self.sudo().user_id.login or self.env._("many users"),
             "count": int(sum(count for _address, count in groups)),
             "addresses": tools.format_list(self.env, shown),
-            "time": self.since and tools.format_datetime(self.env, self.since),
+            "time": self.since and moment_text(self.env, self.since),
         }
 
     def action_unlock_sign_in(self):

@@ -24,7 +24,7 @@ def test_nothing_is_missing(template, language):
     done = {entry.msgid for entry in translation.translated_entries()}
     assert not [entry.msgid for entry in template if entry.msgid not in done]
     assert not translation.obsolete_entries()
-    assert not translation.fuzzy
+    assert not translation.fuzzy_entries()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
