@@ -42,12 +42,12 @@ def wrong_key(number, prefix=""):
     return (prefix + hashlib.sha1(str(number).encode()).hexdigest())[:40]
 
 
-@row("/json/2, good key", promise=0.80, pairs=400)
+@row("/json/2, good key", promise=0.75, pairs=400)
 def json2_good_key(side, number):
     return side.json2(side.key)
 
 
-@row("/json/2, good key of an integration", promise=0.80, pairs=400)
+@row("/json/2, good key of an integration", promise=0.75, pairs=400)
 def json2_integration_key(side, number):
     return side.json2(side.bot_key)
 
