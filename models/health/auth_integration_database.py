@@ -104,8 +104,8 @@ class AuthIntegrationDatabase(models.AbstractModel):
                 self.env._(
                     "This database is a copy, so its keys are not rotated. If external systems now"
                     " use this database, a Settings administrator must confirm the move. Go to"
-                    " Settings ▸ Integrations, or set the system parameter %(parameter)s to"
-                    " %(identity)s.",
+                    " Settings ▸ General Settings ▸ Integrations, or set the system parameter"
+                    " %(parameter)s to %(identity)s.",
                     parameter=CONFIRM_MOVE,
                     identity=self._identity(),
                 )

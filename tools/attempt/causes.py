@@ -321,7 +321,8 @@ _KEY = (
         explanation=_lt("The key is valid but has expired."),
         remedy=_lt(
             "Create a key in Integrations ▸ Overview and install it in the external system. To "
-            "prevent this, use a policy with automatic rotation: Integrations ▸ Policies."
+            "prevent this, an administrator can choose a policy that delivers new keys "
+            "automatically."
         ),
         severity="critical",
         fixes=("issue_key",),

@@ -47,7 +47,7 @@ _ALL = (
         ),
         remedy=_lt(
             "Check that the external system runs and can reach this server. If it calls less"
-            " often now, change the expected interval on the integration."
+            " often now, ask an administrator to change the expected interval."
         ),
         recovers=True,
     ),
@@ -72,8 +72,8 @@ _ALL = (
         ),
         remedy=_lt(
             "If the address belongs to your system, dismiss this incident. If not, revoke the key"
-            " and create a new one. To prevent such calls, set allowed networks on the"
-            " integration."
+            " and create a new one. To prevent such calls, an administrator can set allowed"
+            " networks."
         ),
         urgent=False,
     ),

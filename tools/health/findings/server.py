@@ -71,7 +71,7 @@ KINDS = (
         ),
         remedy=_lt(
             "If external systems now use this database, a Settings administrator must confirm the"
-            " move. Go to Settings ▸ Integrations, or set the system parameter"
+            " move. Go to Settings ▸ General Settings ▸ Integrations, or set the system parameter"
             " auth_integration.confirm_move to %(database)s. Otherwise, snooze this issue."
         ),
         # What has to be asked of the server is in a parameter: the role may not be allowed to.
@@ -103,8 +103,9 @@ KINDS = (
         title=_lt("Alerts cannot be sent"),
         message=_lt("An alert about incidents could not be sent."),
         remedy=_lt(
-            "Open Sent Alerts in Settings ▸ Integrations and read the error. Correct the email"
-            " server, the sender address (alias domain) or the webhook, then use Send Test Alert."
+            "Open Sent Alerts in Settings ▸ General Settings ▸ Integrations and read the error."
+            " Correct the email server, the sender address (alias domain) or the webhook, then use"
+            " Send Test Alert."
         ),
         sql=f"""
             {SERVER} FROM auth_integration_alert a
