@@ -283,7 +283,7 @@ class AuthIntegration(models.Model):
                 )
 
     def _check_may_operate(self):
-        """Allow owners of all of these integrations, and managers; see the design.
+        """Allow owners of all of these integrations, and managers.
 
         :raise AccessError: the current user is neither, or the integration user has
             administration rights and the current user is no Settings administrator

@@ -168,7 +168,7 @@ _BEFORE_SECRET = (
     ),
 )
 
-# The rest of the design's left column.
+# What counts when the secret was taken for a password.
 _PASSWORD = (
     Cause(
         code="interactive_not_allowed",
@@ -446,7 +446,7 @@ _KEY = (
 )
 
 CAUSES: dict[str, Cause] = {cause.code: cause for cause in (*_BEFORE_SECRET, *_PASSWORD, *_KEY)}
-"""Every cause by code, in the order of the design: its left column, then its right one."""
+"""Every cause by code, in the order in which they count."""
 
 PRECEDENCE: Mapping[bool, tuple[str, ...]] = {
     True: tuple(cause.code for cause in (*_BEFORE_SECRET, *_KEY, *_PASSWORD)),

@@ -83,7 +83,7 @@ class Attempt:
     codes: set[str] = field(default_factory=set)
 
     def note(self, *codes: str) -> None:
-        """Add causes that hold; the design's order decides which of them is the cause."""
+        """Add causes that hold; the order in ``causes.PRECEDENCE`` decides which is the cause."""
         self.codes.update(codes)
 
     def attribute(self, integration_id: int | None, how: str) -> None:
@@ -258,7 +258,7 @@ def opened(new: Attempt):
 
 @contextmanager
 def vouching_for(dbname: str, scope: str, key: str):
-    """Have others verify in the block a key that we accept for a scope, whatever its native one."""
+    """Have stock Odoo and other modules accept a key in the block, whatever its native scope."""
     state = current()
     outer, state.vouched_key = state.vouched_key, (dbname, scope, key)
     try:
@@ -280,7 +280,7 @@ def verifying_by_model():
 
 @contextmanager
 def holding_to_access():
-    """Have a key that is accepted in the block be held to its access by whoever asks for it."""
+    """Say that the caller of the block enforces what a key accepted in it may do."""
     state = current()
     outer, state.is_access_held = state.is_access_held, True
     try:

@@ -1,4 +1,4 @@
-"""When a key ends: the one place that computes it, in Python and in SQL, tested against each other.
+"""The state of a key and when it ends, in Python and in SQL, tested against each other.
 
 Two dates are fixed when a key is issued: ``replace_by``, when it should have been replaced, and
 ``expires_at``, when it stops.  ``retire_at`` is the end of its overlap, and Odoo's own row has an
