@@ -34,7 +34,8 @@ def memory_mb(server):
 
 def connections(server):
     [row] = server.sql(
-        "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database()"
+        "SELECT count(*) AS count FROM pg_stat_activity"
+        " WHERE datname = current_database() AND backend_type = 'client backend'"
     )
     return row["count"]
 
