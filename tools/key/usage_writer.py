@@ -211,15 +211,22 @@ class UsageWriter:
         locked = set()
         for place, batch, counted in self._take():
             registry = Registry.registries.get(place.dbname)
-            if registry is None or not getattr(registry, "auth_integration_ready", False):
+            if self._is_gone(registry):
                 continue
-            # Somebody works on this key, and may for longer: its other uses need not try.
-            if place in locked:
+            # The registry may be loading anew, as after an update by another server. Or somebody
+            # works on this key, and may for longer: its other uses need not try.
+            if not getattr(registry, "auth_integration_ready", False) or place in locked:
                 self._put_back(place, batch, counted)
             elif isinstance(
                 self._write_or_keep(registry, batch, place, counted), LockNotAvailable
             ):
                 locked.add(place)
+
+    def _is_gone(self, registry):
+        """Whether nobody will ever write uses of this database: it is gone, or we are from it."""
+        if registry is None:
+            return self._is_ending
+        return registry.ready and "auth.attempt" not in registry
 
     def _take(self):
         """Hand out what is to be written together: of a key, a batch and what it has called."""

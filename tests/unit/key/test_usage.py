@@ -7,11 +7,13 @@ import signal
 import threading
 import weakref
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odoo.addons.auth_integration.tools.key import usage_writer
 from odoo.addons.auth_integration.tools.key.usage_writer import Batch, UsageBuffer
 
 HOUR = 1_772_600_400.0  # the start of an hour
@@ -179,3 +181,49 @@ def test_a_buffer_can_be_collected():
     del buffer
     gc.collect()
     assert own() is None
+
+
+class Loaded(dict):
+    """What the writer looks at of a registry."""
+
+    def __init__(self, models=("auth.attempt",), ready=True, ours=True):
+        super().__init__(dict.fromkeys(models))
+        self.ready, self.auth_integration_ready, self.db_name = ready, ours, "db"
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Give a writer with uses that wait, the registries, and the list of what it has written."""
+    registries, found = {}, []
+    monkeypatch.setattr(usage_writer, "Registry", SimpleNamespace(registries=registries))
+    writer = usage_writer.UsageWriter()
+    monkeypatch.setattr(writer, "_write", lambda registry, batch, *_: found.append(batch.count))
+    use = usage_writer.SuccessfulUse(
+        dbname="db", channel="json2", auth_type=None, login=None, user_id=5, integration_id=None,
+        attribution="key", key_id=7, remote_addr="192.0.2.1", user_agent=None,
+        learned_digest=None, address_trusted=True,
+    )
+    writer._buffer.put_back(usage_writer.Batch(use, 3, 100.0, 101.0))
+    return writer, registries, found
+
+
+@pytest.mark.parametrize(
+    "registry", [None, Loaded(models=(), ready=False, ours=False), Loaded(ours=False)]
+)
+def test_uses_wait_while_the_registry_is_loading(written, registry):
+    """As after an update by another server: then they are written."""
+    writer, registries, found = written
+    if registry is not None:
+        registries["db"] = registry
+    writer.write_waiting()
+    assert (found, writer.waiting) == ([], 3)
+    registries["db"] = Loaded()
+    writer.write_waiting()
+    assert (found, writer.waiting) == ([3], 0)
+
+
+def test_uses_of_a_database_without_the_app_are_dropped(written):
+    writer, registries, found = written
+    registries["db"] = Loaded(models=(), ours=False)
+    writer.write_waiting()
+    assert (found, writer.waiting) == ([], 0)
