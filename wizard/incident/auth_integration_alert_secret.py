@@ -2,8 +2,8 @@ from odoo import fields, models
 from odoo.addons.base.models.res_users import check_identity
 from odoo.exceptions import AccessError
 
-from ..tools.rotation import signatures
-from .auth_integration_issue import show_secret_action
+from ...tools.rotation import signatures
+from ..show_secret import show_secret_action
 
 
 class AuthIntegrationAlertSecret(models.TransientModel):

@@ -1,7 +1,7 @@
 from odoo import fields, models
 from odoo.addons.base.models.res_users import check_identity
 
-from .auth_integration_issue import show_key_action
+from ..show_secret import show_key_action
 
 
 class AuthIntegrationClaim(models.TransientModel):

@@ -1,10 +1,10 @@
 from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 
-from ..models.access.auth_integration_key_access import ACCESS, MODES
-from ..models.mixins.fresh_identity import fresh_identity
-from ..tools.access import access_rules
-from ..tools.access.access_rules import KeyAccess
+from ...models.access.auth_integration_key_access import ACCESS, MODES
+from ...models.mixins.fresh_identity import fresh_identity
+from ...tools.access import access_rules
+from ...tools.access.access_rules import KeyAccess
 
 
 class AuthIntegrationAccess(models.TransientModel):

@@ -1,6 +1,6 @@
 from odoo import api, fields, models
 
-from ..tools.key import native_scope
+from ...tools.key import native_scope
 
 
 class BaseModuleUninstall(models.TransientModel):

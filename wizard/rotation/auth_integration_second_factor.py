@@ -5,7 +5,7 @@ import pyotp
 import qrcode
 from odoo import api, fields, models
 
-from ..models.mixins.fresh_identity import fresh_identity, has_fresh_identity
+from ...models.mixins.fresh_identity import fresh_identity, has_fresh_identity
 
 PURPOSE = "totp-enrolment"
 

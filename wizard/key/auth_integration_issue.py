@@ -2,9 +2,10 @@ from odoo import api, fields, models
 from odoo.addons.base.models.res_users import check_identity
 from odoo.exceptions import UserError
 
-from ..models.access.auth_integration_key_access import ACCESS
-from ..tools.access.access_rules import FULL, LISTED
-from ..tools.access.operation_text import read_operations
+from ...models.access.auth_integration_key_access import ACCESS
+from ...tools.access.access_rules import FULL, LISTED
+from ...tools.access.operation_text import read_operations
+from ..show_secret import show_key_action
 
 
 class AuthIntegrationIssue(models.TransientModel):
@@ -100,27 +101,3 @@ class AuthIntegrationIssue(models.TransientModel):
         if not operations:
             raise UserError(self.env._("Enter at least one operation."))
         return [list(operation) for operation in operations]
-
-
-def show_key_action(integration, secret):
-    """Action of the dialogue that shows a new key; the key travels in the context only."""
-    env = integration.env
-    action = show_secret_action(env, "show_key", env._("API Key Ready"), secret)
-    action["context"]["auth_integration_id"] = integration.id
-    return action
-
-
-def show_secret_action(env, view, title, secret, field="key"):
-    """Action of a dialogue that shows something secret, this once.
-
-    :param view: the view's XML id is ``auth_integration_<view>_view_form``
-    :param field: the one that shows it
-    """
-    return {
-        "type": "ir.actions.act_window",
-        "res_model": "res.users.apikeys.show",
-        "name": title,
-        "views": [(env.ref(f"auth_integration.auth_integration_{view}_view_form").id, "form")],
-        "target": "new",
-        "context": {f"default_{field}": secret},
-    }

@@ -1,6 +1,6 @@
 from odoo import Command, api, fields, models
 
-from ..models.mixins.fresh_identity import fresh_identity
+from ...models.mixins.fresh_identity import fresh_identity
 
 
 class AuthIntegrationHandover(models.TransientModel):

@@ -1,8 +1,8 @@
 from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 
-from ..models.mixins.fresh_identity import fresh_identity
-from .auth_integration_issue import show_key_action, show_secret_action
+from ...models.mixins.fresh_identity import fresh_identity
+from ..show_secret import show_key_action, show_secret_action
 
 KEEP, REPLACE = "keep", "replace"
 MAX_SKIPPED = 5
