@@ -11,4 +11,4 @@ from . import auth_attempt_fix
 from . import auth_attempt_groups
 from . import auth_attempt_operation
 from . import auth_attempt_related
-from . import auth_attempt_help
+from . import auth_attempt_ask_administrator

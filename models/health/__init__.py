@@ -10,4 +10,4 @@ from . import auth_integration_diagnosis
 from . import auth_integration_diagnosis_config
 from . import auth_integration_diagnosis_http
 from . import auth_integration_diagnosis_line
-from . import auth_integration_diagnosis_help
+from . import auth_integration_diagnosis_ask_administrator

@@ -83,6 +83,15 @@ class AuthIntegrationAlert(models.Model):
 
     # Sending ---------------------------------------------------------------------------------
 
+    def action_retry(self):
+        """Send again what could not be sent; the job does it within a minute."""
+        self.env["auth.integration"].check_access("write")
+        self.sudo().filtered(lambda alert: alert.state == "failed").write(
+            {"state": "pending", "tries": 0, "next_try_at": False, "error": False}
+        )
+        self.env.ref("auth_integration.ir_cron_incidents").sudo()._trigger()
+        return True
+
     @api.model
     def _send_due(self):
         """Send what is pending, each with a commit of its own.

@@ -21,7 +21,7 @@ class AuthIntegrationAlert(models.Model):
     summary_html = fields.Html(readonly=True, sanitize=False)
 
     @api.model
-    def _write_weekly_digests(self):
+    def _write_weekly_summaries(self):
         """Give each administrator the summary of the week, from Monday morning on, once."""
         now = fields.Datetime.now()
         managers = self.env.ref(MANAGER).sudo().all_user_ids.filtered("active")
@@ -30,9 +30,9 @@ class AuthIntegrationAlert(models.Model):
             monday = local.date() - timedelta(days=local.weekday())
             if local.weekday() == 0 and local.hour < FROM_HOUR:
                 monday -= timedelta(days=7)
-            self._write_weekly_digest(user, monday)
+            self._write_weekly_summary(user, monday)
 
-    def _write_weekly_digest(self, user, monday):
+    def _write_weekly_summary(self, user, monday):
         recipient = f"user:{user.id}"
         if self.search_count([("recipient", "=", recipient), ("week", "=", monday)], limit=1):
             return

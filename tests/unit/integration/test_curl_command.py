@@ -4,7 +4,7 @@ import json
 import shlex
 import xmlrpc.client
 
-from odoo.addons.auth_integration.tools.integration.first_call import curl_command
+from odoo.addons.auth_integration.tools.integration.curl_command import curl_command
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 URL, DATABASE = "https://odoo.example.com", "it's $(mine)"

@@ -5,18 +5,9 @@ from .auth_integration_alert import TEMPLATE
 
 
 class AuthIntegrationAlert(models.Model):
-    """Alerts that people ask for: a test, and what could not be sent once more."""
+    """Send Test: see whether alerts reach the current user and the webhook of their company."""
 
     _inherit = "auth.integration.alert"
-
-    def action_retry(self):
-        """Send again what could not be sent; the job does it within a minute."""
-        self.env["auth.integration"].check_access("write")
-        self.sudo().filtered(lambda alert: alert.state == "failed").write(
-            {"state": "pending", "tries": 0, "next_try_at": False, "error": False}
-        )
-        self.env.ref("auth_integration.ir_cron_incidents").sudo()._trigger()
-        return True
 
     @api.model
     def _send_test(self):
