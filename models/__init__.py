@@ -4,6 +4,7 @@ from . import key
 from . import access
 from . import attempt
 from . import monitoring
+from . import delivery
 from . import rotation
 from . import incident
 from . import health

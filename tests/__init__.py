@@ -10,6 +10,9 @@ from .attempt import test_attempt_groups
 from .attempt import test_attempt_links
 from .attempt import test_attempt_related
 from .attempt import test_attempt_report
+from .delivery import test_delivery_self_service
+from .delivery import test_delivery_webhook
+from .delivery import test_key_delivery
 from .health import test_ask_administrator
 from .health import test_diagnosis
 from .health import test_finding
@@ -35,14 +38,11 @@ from .key import test_key_status
 from .key import test_verify
 from .monitoring import test_attempt_counter
 from .monitoring import test_metrics
-from .rotation import test_key_delivery
 from .rotation import test_rotation
 from .rotation import test_rotation_after
 from .rotation import test_rotation_finds
 from .rotation import test_rotation_next_step
 from .rotation import test_rotation_notices
-from .rotation import test_rotation_self_service
-from .rotation import test_rotation_webhook
 from .screens import test_dialogs
 from .screens import test_marks
 from .screens import test_screens

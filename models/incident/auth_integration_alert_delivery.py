@@ -5,9 +5,9 @@ from datetime import datetime, timezone
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 
+from ...tools.delivery import https_client, signatures
 from ...tools.incident import retries
 from ...tools.integration import networks
-from ...tools.rotation import https_client, signatures
 
 _logger = logging.getLogger(__name__)
 

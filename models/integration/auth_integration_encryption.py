@@ -2,7 +2,7 @@ from odoo import api, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from ...tools.rotation.secret_box import NoKeyError, SecretBoxError, secret_box
+from ...tools.delivery.secret_box import NoKeyError, SecretBoxError, secret_box
 from ...tools.row_locks import wait_and_lock
 
 

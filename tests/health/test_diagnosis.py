@@ -10,8 +10,8 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
+from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
 from ...tools.health import probe
-from ...tools.rotation.secret_box import ENVIRONMENT_VARIABLE
 from ..common import IntegrationCommon
 
 

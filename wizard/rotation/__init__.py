@@ -1,4 +1,2 @@
 from . import auth_integration_claim
-from . import auth_integration_second_factor
-from . import auth_integration_signing_secret
 from . import auth_integration_postpone

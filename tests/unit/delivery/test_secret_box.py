@@ -4,8 +4,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from odoo.addons.auth_integration.tools import server_config
-from odoo.addons.auth_integration.tools.rotation import secret_box
-from odoo.addons.auth_integration.tools.rotation.secret_box import (
+from odoo.addons.auth_integration.tools.delivery import secret_box
+from odoo.addons.auth_integration.tools.delivery.secret_box import (
     NoKeyError,
     SecretBox,
     UnreadableError,

@@ -91,16 +91,3 @@ class AuthIntegrationDelivery(models.AbstractModel):
     def _codes(self, attribute):
         """Codes of the deliveries that have an attribute set, such as ``_sends``."""
         return tuple(code for code, method in self._all().items() if getattr(method, attribute))
-
-
-class AuthIntegrationDeliveryClaim(models.AbstractModel):
-    """No key exists until an owner asks for it; see :meth:`auth.integration.rotation._claim`."""
-
-    _name = "auth.integration.delivery.claim"
-    _inherit = "auth.integration.delivery"
-    _description = "Owner claims the new key"
-    _asks_owners = True
-
-    @api.model
-    def _label(self):
-        return self.env._("Owner claims the new key")

@@ -14,7 +14,7 @@ import pytest
 
 import guides
 from common import free_port
-from odoo.addons.auth_integration.tools.rotation import signatures
+from odoo.addons.auth_integration.tools.delivery import signatures
 
 SECRET = signatures.new_secret()
 BODY = json.dumps({"type": "api_key.rotated", "data": {"key": "0123456789" * 4}})

@@ -5,8 +5,8 @@ from datetime import datetime, timezone
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 
+from ...tools.delivery import https_client, signatures
 from ...tools.integration import networks
-from ...tools.rotation import https_client, signatures
 from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
 
 _logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class AuthIntegration(models.Model):
         help="https://… Signed new keys are sent to this URL if the policy uses webhook delivery.",
     )
     webhook_secret = fields.Char(
-        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/rotation/secret_box.py."
+        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/delivery/secret_box.py."
     )
     webhook_secret_set_at = fields.Datetime("Signing Secret Since", readonly=True, copy=False)
 

@@ -20,11 +20,11 @@ from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
+from ...models.delivery.auth_integration_delivery_webhook import ALLOWED_NETWORKS
 from ...models.rotation import auth_integration_rotation_delivery as rotation_send
-from ...models.rotation.auth_integration_delivery_webhook import ALLOWED_NETWORKS
-from ...tools.rotation import https_client, signatures
-from ...tools.rotation.secret_box import ENVIRONMENT_VARIABLE
-from .test_rotation import RUN_LOGGER, RotationCommon
+from ...tools.delivery import https_client, signatures
+from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
+from ..rotation.test_rotation import RUN_LOGGER, RotationCommon
 
 SEND_LOGGER = rotation_send.__name__
 SECRET_KEY = Fernet.generate_key().decode()

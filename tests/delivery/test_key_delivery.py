@@ -8,8 +8,8 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import RecordCapturer, tagged
 
 from ...models.rotation import auth_integration_rotation_delivery as rotation_send
-from ...tools.rotation import signatures
-from .test_rotation_webhook import WebhookCommon
+from ...tools.delivery import signatures
+from .test_delivery_webhook import WebhookCommon
 
 
 @skipIf(signatures.Webhook is None, "the optional library standardwebhooks is not installed")

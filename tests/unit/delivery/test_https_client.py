@@ -5,8 +5,8 @@ from unittest.mock import patch
 
 import pytest
 
+from odoo.addons.auth_integration.tools.delivery import https_client, signatures
 from odoo.addons.auth_integration.tools.integration import networks
-from odoo.addons.auth_integration.tools.rotation import https_client, signatures
 
 INSIDE = """127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0
     224.0.0.1 255.255.255.255 192.0.2.1 ::1 :: fe80::1 fc00::1 ff02::1 ::ffff:10.0.0.1

@@ -10,12 +10,12 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from ...models.rotation import auth_integration_delivery_self_service as self_service
+from ...models.delivery import auth_integration_second_factor as second_factor
 from ...models.rotation.auth_integration_rotation import MAX_UNUSED
 from ...tools.attempt import request_state
+from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
 from ...tools.key.authenticated_key import AuthenticatedKey
-from ...tools.rotation.secret_box import ENVIRONMENT_VARIABLE
-from .test_rotation import RotationCommon
+from ..rotation.test_rotation import RotationCommon
 
 HOME, ELSEWHERE = "192.0.2.7", "203.0.113.66"
 SECRET_KEY = Fernet.generate_key().decode()
@@ -64,7 +64,7 @@ class SelfServiceCommon(RotationCommon):
     def _enrol(self):
         seed = pyotp.random_base32()
         with self._with_secret_key():
-            self.integration._set_totp_seed(seed, self._code(seed, -self_service.STEP))
+            self.integration._set_totp_seed(seed, self._code(seed, -second_factor.STEP))
         return seed
 
     def _code(self, seed, shift=0):
@@ -239,8 +239,8 @@ class TestRotationSecondFactor(SelfServiceCommon):
             with self.assertRaisesRegex(UserError, "used before"):
                 self._rotate(totp=code)
             with self.assertRaisesRegex(UserError, "used before"):
-                self._rotate(totp=self._code(seed, -self_service.STEP))  # an older one neither
-            self._rotate(totp=self._code(seed, self_service.STEP))
+                self._rotate(totp=self._code(seed, -second_factor.STEP))  # an older one neither
+            self._rotate(totp=self._code(seed, second_factor.STEP))
 
     def test_one_step_of_drift(self):
         self._set_due_in(self.key, 20)
@@ -248,7 +248,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
         with self._with_secret_key(), self.enter_registry_test_mode():
             for shift in (-2, 2):
                 with self.assertRaisesRegex(UserError, "wrong"):
-                    self._rotate(totp=self._code(seed, shift * self_service.STEP))
+                    self._rotate(totp=self._code(seed, shift * second_factor.STEP))
 
     def test_code_used_in_enrolment_is_spent(self):
         self._set_due_in(self.key, 20)
@@ -266,9 +266,9 @@ class TestRotationSecondFactor(SelfServiceCommon):
         with (
             self._with_secret_key(),
             self.enter_registry_test_mode(),
-            mute_logger(self_service.__name__),
+            mute_logger(second_factor.__name__),
         ):
-            for _ in range(self_service.MAX_WRONG_CODES):
+            for _ in range(second_factor.MAX_WRONG_CODES):
                 with self.assertRaisesRegex(UserError, "wrong"):
                     self._rotate(totp="000000")
             with self.assertRaisesRegex(UserError, "Too many"):

@@ -1,7 +1,7 @@
 from odoo import fields, models
 from odoo.addons.base.models.res_users import check_identity
 
-from ...tools.rotation import signatures
+from ...tools.delivery import signatures
 from ..show_secret import show_secret_action
 
 
