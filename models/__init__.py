@@ -3,6 +3,7 @@ from . import integration
 from . import key
 from . import access
 from . import attempt
+from . import explanation
 from . import monitoring
 from . import delivery
 from . import rotation

@@ -1,19 +1,12 @@
-import logging
 import re
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.fields import Domain
-from odoo.tools import SQL
 
 from ...tools.attempt import causes
-from ...tools.health import guide, probe
+from ...tools.health import guide
 from ...tools.integration import networks
-from ...tools.key import native_scope
 from ...tools.moment import moment_text
-from ..key.auth_integration_key import LIVE_STATES
-
-_logger = logging.getLogger(__name__)
 
 # How far back a call without a user id is linked to the failed authenticate before it.
 SKIPPED_WITHIN = timedelta(minutes=10)
@@ -30,56 +23,7 @@ class AuthAttempt(models.Model):
 
     _inherit = "auth.attempt"
 
-    question = fields.Selection(
-        [("way", "Connection"), ("key", "Key status")],
-        compute="_compute_question",
-        search="_search_question",
-        help="What the diagnostic request checked. Empty for calls of external systems.",
-    )
     case_explanation = fields.Text("Details", compute="_compute_case_explanation")
-
-    def init(self):
-        result = super().init()
-        self.env.cr.execute(
-            """
-            CREATE TABLE IF NOT EXISTS auth_integration_password_change (
-                user_id integer PRIMARY KEY,
-                changed_at timestamp NOT NULL
-            )
-            """
-        )
-        return result
-
-    def _schema_is_current(self):
-        """Extend :meth:`auth.attempt._schema_is_current` by the table of this file."""
-        [[table]] = self.env.execute_query(
-            SQL("SELECT to_regclass('auth_integration_password_change')")
-        )
-        if not table:
-            _logger.warning(
-                "The database is behind the code of auth_integration. Update it with"
-                " -u auth_integration. Missing: auth_integration_password_change"
-            )
-        return super()._schema_is_current() and bool(table)
-
-    # The case --------------------------------------------------------------------------------
-
-    @api.depends("user_agent", "cause", "auth_type")
-    def _compute_question(self):
-        for row in self:
-            row.question = probe.diagnostic_kind(row.user_agent, row.cause, row.auth_type)
-
-    def _search_question(self, operator, value):
-        if operator != "in":
-            return NotImplemented
-        of_key = Domain("auth_type", "=", probe.VERIFY) & Domain("cause", "!=", False)
-        of_way = (
-            Domain("user_agent", "=like", f"{probe.AGENT}%")
-            & Domain("cause", "in", probe.DIAGNOSTIC_CAUSES)
-            & ~of_key
-        )
-        kinds = {"key": of_key, "way": of_way, False: ~(of_key | of_way)}
-        return Domain.OR(kinds[kind] for kind in value if kind in kinds)
 
     @api.depends(
         "cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen", "operation"
@@ -107,180 +51,6 @@ class AuthAttempt(models.Model):
     def _guide_anchor(self):
         """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`."""
         return guide.cause_anchor(self.cause)
-
-    def _explain_question(self):
-        if self.question != "key":
-            return []
-        return [
-            self.env._(
-                "Someone checked the status of a key at /auth_integration/verify, as doctor.py"
-                " does. No API call was rejected."
-            ),
-            self.env._(
-                "If this was not you, someone else has the key. Check the address below."
-            )
-            if self.key_id
-            else self.env._("No key of this database, current or past, was used."),
-        ]
-
-    def _explain_key_expired(self):
-        return [*self._explain_key_end(), *self._explain_present_key()]
-
-    def _explain_key_revoked(self):
-        return [*self._explain_key_end(), *self._explain_present_key()]
-
-    def _explain_key_superseded(self):
-        return [*self._explain_key_end(), *self._explain_present_key()]
-
-    def _explain_key_end(self):
-        """Which key, ended when and by whom, replaced by which."""
-        key = self._known_key()
-        if not key:
-            return [self.env._("The record of this key has been deleted.")]
-        if not self._may_see(key):
-            return [self.env._("You do not have access to this key.")]
-        ended = key.effective_end and self._moment(key.effective_end)
-        values = {"key": key.display_name, "login": key.login, "when": ended or "?"}
-        if key.state in LIVE_STATES:
-            lines = [self.env._("The key %(key)s of %(login)s now works again.", **values)]
-        elif key.ended_by:
-            lines = [
-                self.env._(
-                    "The key %(key)s of %(login)s was revoked on %(when)s by %(user)s.",
-                    user=key.ended_by.name,
-                    **values,
-                )
-            ]
-        else:
-            lines = [
-                self.env._("The key %(key)s of %(login)s stopped working on %(when)s.", **values)
-            ]
-        if key.end_reason:
-            lines.append(self.env._("Recorded reason: %(reason)s", reason=key.end_reason))
-        if key.replaced_by_id:
-            lines.append(self._describe_replacement(key.replaced_by_id))
-        return lines
-
-    def _describe_replacement(self, new):
-        if not new.first_used_at:
-            return self.env._(
-                "It was replaced by %(key)s, which has not been used yet.", key=new.display_name
-            )
-        return self.env._(
-            "It was replaced by %(key)s, which has been in use since %(when)s, last from"
-            " %(address)s.",
-            key=new.display_name,
-            when=self._moment(new.first_used_at),
-            address=new.last_used_address or self.env._("an unknown address"),
-        )
-
-    def _explain_present_key(self):
-        """Which keys would work instead of the one that was sent."""
-        integration = self._known_integration()
-        if not integration:
-            return []
-        live = integration.key_ids.filtered("is_live")
-        if not live:
-            return [
-                self.env._("%(name)s currently has no working key.", name=integration.name)
-            ]
-        return [
-            self.env._(
-                "Working keys of %(name)s: %(keys)s.",
-                name=integration.name,
-                keys=", ".join(live[:5].mapped("display_name")),
-            )
-        ]
-
-    def _explain_key_unknown(self):
-        return [*self._explain_similar_key(), *self._explain_present_key()]
-
-    def _explain_similar_key(self):
-        """The known key that the unknown one begins like; nothing else of it is known."""
-        if not self.sudo().similar_key_id:
-            return []
-        key = self.sudo().similar_key_id.exists()
-        if not key or not self._may_see(key):
-            return [self.env._("Probably mistyped: it starts like a key of this database.")]
-        return [
-            self.env._(
-                "Probably mistyped: it starts like the key %(key)s of %(login)s, but the rest is"
-                " different. Copy the whole key again.",
-                key=key.display_name,
-                login=key.login,
-            )
-        ]
-
-    def _explain_key_wrong_scope(self):
-        key = self._known_key()
-        if not key or not self._may_see(key):
-            return self._explain_present_key()
-        if key.scope == native_scope.RESTRICTED:
-            return [
-                self.env._(
-                    "The key %(key)s was limited to certain networks or protocols when this app"
-                    " was uninstalled. Its original scope is unknown. Create a new key.",
-                    key=key.display_name,
-                )
-            ]
-        return [
-            self.env._(
-                "The key %(key)s is valid for “%(scope)s” only.",
-                key=key.display_name,
-                scope=key.scope or "rpc",
-            ),
-            *self._explain_present_key(),
-        ]
-
-    def _explain_key_user_mismatch(self):
-        key = self._known_key()
-        if not key or not self._may_see(key):
-            lines = [self.env._("The key belongs to a user you do not have access to.")]
-        else:
-            lines = [
-                self.env._(
-                    "The key %(key)s belongs to %(owner)s, but the call used %(login)s.",
-                    key=key.display_name,
-                    owner=key.login,
-                    login=self.login or self.env._("another user"),
-                )
-            ]
-        return [*lines, *self._explain_present_key()]
-
-    def _explain_password_wrong(self):
-        return [*self._explain_password_change(), *self._explain_directory()]
-
-    def _explain_directory(self):
-        """The other one, besides Odoo, that could have known the password."""
-        # The module auth_ldap is optional.
-        if "res.company.ldap" not in self.env or not self._known_user():
-            return []
-        if not self.env["res.company.ldap"].sudo().search_count([], limit=1):
-            return []
-        return [self.env._("The LDAP directory also rejected the password.")]
-
-    def _explain_password_change(self):
-        user = self._known_user()
-        changed = user and self._password_changed_at(user)
-        if not user:
-            return []
-        if not changed:
-            return [
-                self.env._(
-                    "The password of %(login)s has not changed since this app was installed.",
-                    login=user.login,
-                )
-            ]
-        return [
-            self.env._(
-                "The password of %(login)s was last changed on %(when)s.",
-                login=user.login,
-                when=self._moment(changed),
-            )
-        ]
-
-    def _explain_session_expired(self):
-        return self._explain_password_change() if self.user_id else []
 
     def _explain_password_not_allowed(self):
         user = self._known_user()
@@ -489,15 +259,6 @@ class AuthAttempt(models.Model):
         return near and integrations.sudo().search([("login", "=", near[0])], limit=1).filtered(
             self._may_see
         )
-
-    def _password_changed_at(self, user):
-        rows = self.env.execute_query(
-            SQL(
-                "SELECT changed_at FROM auth_integration_password_change WHERE user_id = %s",
-                user.id,
-            )
-        )
-        return rows and rows[0][0]
 
     def _moment(self, moment):
         return moment_text(self.env, moment)

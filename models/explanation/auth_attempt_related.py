@@ -1,10 +1,6 @@
-import json
-
 from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
-
-from ...tools.monitoring import ocsf
 
 # What the form offers to filter by.
 FILTERS = ("remote_addr", "key_id", "user_id", "integration_id", "login", "cause")
@@ -12,28 +8,13 @@ MAX_RELATED = 20
 
 
 class AuthAttempt(models.Model):
-    """What leads from one attempt to others, and the attempt as other programs get it."""
+    """What leads from one attempt to others."""
 
     _inherit = "auth.attempt"
 
-    status = fields.Selection(
-        [("accepted", "Accepted"), ("rejected", "Rejected"), ("diagnostic", "Diagnostic")],
-        "Result",
-        compute="_compute_status",
-        help="Diagnostic: someone checked a connection or a key on purpose.",
-    )
     same_reference_ids = fields.One2many(
         "auth.attempt", string="Also Had This Reference", compute="_compute_same_reference_ids"
     )
-    event_json = fields.Text("Raw Event", compute="_compute_event_json")
-
-    @api.depends("outcome", "question")
-    def _compute_status(self):
-        for row in self:
-            if row.outcome == "success":
-                row.status = "accepted"
-            else:
-                row.status = "diagnostic" if row.question else "rejected"
 
     @api.depends("reference")
     def _compute_same_reference_ids(self):
@@ -42,26 +23,6 @@ class AuthAttempt(models.Model):
             row.same_reference_ids = row.reference and self.search(
                 [("reference", "=", row.reference), ("id", "!=", row.id)], limit=MAX_RELATED
             )
-
-    @api.depends("count", "last_seen")
-    def _compute_event_json(self):
-        """The attempt as the export and the event log file have it."""
-        events = self._events()
-        for row in self:
-            event = events.get(row.id)
-            row.event_json = event and json.dumps(event, indent=2, ensure_ascii=False)
-
-    def _events(self):
-        """Return these attempts as OCSF events, by id."""
-        self.check_access("read")
-        found = self.env.execute_query_dict(
-            SQL(
-                "SELECT *, encode(bucket, 'hex') AS bucket FROM auth_attempt WHERE id IN %s",
-                tuple(self.ids) or (0,),
-            )
-        )
-        codes = self._codes_of_integrations({row["integration_id"] for row in found} - {None})
-        return {row["id"]: ocsf.event(row, codes.get(row["integration_id"])) for row in found}
 
     def action_view_same(self):
         """Show the attempts that share one value with this one: ``same`` in the context."""
