@@ -4,6 +4,8 @@ from ...tools.key import native_scope
 
 
 class BaseModuleUninstall(models.TransientModel):
+    """Odoo's dialog that uninstalls an app: it says which keys no longer work without this one."""
+
     _inherit = "base.module.uninstall"
 
     auth_integration_warning = fields.Text(compute="_compute_auth_integration_warning")
