@@ -37,7 +37,7 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         self._check_key(key)
         self._check_caller(key, totp)
         rotation = rotations._open(key)
-        found = rotation._lock_for_handing_over()
+        found = rotation._lock_for_delivery()
         rotation._check_unused_siblings()
         secret, new_key = rotation._make_new_key()
         rotation.delivered_at = fields.Datetime.now()

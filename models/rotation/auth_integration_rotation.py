@@ -241,7 +241,7 @@ class AuthIntegrationRotation(models.Model):
         self.ensure_one()
         self.integration_id._check_may_operate()
         rotation = self.sudo()
-        again = rotation._lock_for_handing_over() == "delivered"
+        again = rotation._lock_for_delivery() == "delivered"
         rotation._check_unused_siblings()
         secret, new_key = rotation._make_new_key()
         rotation.write({"delivered_at": fields.Datetime.now(), "claimed_by": self.env.uid})
@@ -269,7 +269,7 @@ class AuthIntegrationRotation(models.Model):
         rotation.invalidate_recordset()
         return secret, new_key.with_env(self.env)
 
-    def _lock_for_handing_over(self):
+    def _lock_for_delivery(self):
         """Keep others from handing over, cancelling or confirming until this transaction ends.
 
         :return: the state found, one of ``due``, ``delivering`` and ``delivered``
