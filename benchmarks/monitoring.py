@@ -32,7 +32,7 @@ LOOK = r"""
         openmetrics.exposition(metrics._metrics(), "application/openmetrics-text")
 
     position = attempts.export(0, 10)["next"]
-    # Behind the first sweep: the snapshot of now, and nothing but the last hours to look at.
+    # Behind the first pass: the snapshot of now, and nothing but the last hours to look at.
     from dataclasses import replace
     from odoo.addons.auth_integration.tools.monitoring.export_position import Position
     caught_up = Position.load(position).after([], 1).dump()

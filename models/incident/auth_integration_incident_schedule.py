@@ -119,7 +119,7 @@ class AuthIntegrationIncident(models.Model):
             steps += [
                 alerts._write_alerts,
                 alerts._write_webhook_alerts,
-                alerts._write_weekly_digests,
+                alerts._write_weekly_summaries,
                 alerts._send_due,
                 self._close_activities,
                 self.env["auth.integration"]._encrypt_alert_secrets_again,

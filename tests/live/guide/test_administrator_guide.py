@@ -55,7 +55,7 @@ def test_encryption_key(server):
     """The server reads its key from the option, and what it encrypts can be read back."""
     assert server.shell(
         """
-        from odoo.addons.auth_integration.tools.rotation import signatures
+        from odoo.addons.auth_integration.tools.delivery import signatures
         integration = env["auth.integration"].create({
             "name": "encrypted", "code": "encrypted", "owner_ids": [2]})
         secret = signatures.new_secret()

@@ -34,7 +34,7 @@ def systems(server, endpoint):
     sent, claimed = System(server, "webhook"), System(server, "claim")
     server.shell(
         """
-        from odoo.addons.auth_integration.tools.rotation import signatures
+        from odoo.addons.auth_integration.tools.delivery import signatures
         integration = env["auth.integration"].browse(id_)
         integration.webhook_url = url
         integration._set_webhook_secret(signatures.new_secret())

@@ -18,7 +18,7 @@ def system(server, endpoint):
     system = System(server, "webhook", known=True)
     server.shell(
         """
-        from odoo.addons.auth_integration.tools.rotation import signatures
+        from odoo.addons.auth_integration.tools.delivery import signatures
         integration = env["auth.integration"].browse(id_)
         integration.webhook_url = url
         integration._set_webhook_secret(signatures.new_secret())

@@ -294,7 +294,7 @@ STEPS = {
         "after _confirm_first_use",
         "after _announce",
     ],
-    "self_service": ["after _lock_for_handing_over", "after _make_new_key", "after rotate all"],
+    "self_service": ["after _lock_for_delivery", "after _make_new_key", "after rotate all"],
     "webhook": [
         "after _generate_all",
         "after _make_new_keys",
