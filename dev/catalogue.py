@@ -8,8 +8,8 @@ import importlib.util
 import sys
 import textwrap
 
-import virtualenv
-from common import ROOT, say
+from dev.common import ROOT, say
+from dev.environment import virtualenv
 
 CATALOGUE = ROOT / "docs" / "causes.rst"
 WIDTH = 100
@@ -134,7 +134,7 @@ def _wrap(text):
 
 def main():
     """Write the catalogue."""
-    from odoo_command import make_importable
+    from dev.servers.odoo_command import make_importable
 
     make_importable()
     CATALOGUE.write_text(render(), encoding="utf-8")

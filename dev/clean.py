@@ -2,13 +2,13 @@
 
 import shutil
 
-import virtualenv
-from common import CACHE, STATE, entry_point, say
+from dev.common import CACHE, STATE, entry_point, say
+from dev.environment import virtualenv
 
 
 def main():
     """Remove the databases and ``.dev``."""
-    from postgres import PrivateServer
+    from dev.servers.postgres import PrivateServer
 
     PrivateServer().remove()
     shutil.rmtree(STATE, ignore_errors=True)

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 
-import postgres
-import run
-import virtualenv
-from common import ROOT, die, entry_point, free_port, say, state_dir
+from dev import run
+from dev.common import ROOT, die, entry_point, free_port, say, state_dir
+from dev.environment import virtualenv
+from dev.servers import postgres
 
 FOLDER = ROOT / "static" / "description"
 DATABASE = "auth_integration_pictures"
@@ -48,7 +48,7 @@ PICTURES = (
     Picture("rotation", "demo", "/odoo/api-key-rotations", clicks=(ROW,)),
     Picture("keys", "admin", "/odoo/api-keys"),
     Picture("causes", "demo", "/auth_integration/causes"),
-    Picture("banner", "", "dev/banner.html", (560, 280)),
+    Picture("banner", "", "dev/browser/banner.html", (560, 280)),
 )
 # What the scheduled actions make of the demo data; while the pictures are taken none runs.
 PREPARE = """
@@ -64,7 +64,7 @@ def serving():
     from aiosmtpd.controller import Controller
     from aiosmtpd.handlers import Sink
 
-    from live_server import LiveServer
+    from dev.servers.live_server import LiveServer
 
     mail = Controller(Sink(), hostname="127.0.0.1", port=free_port())
     mail.start()
@@ -93,10 +93,11 @@ def take(picture, url):
         page = ("--url", (ROOT / picture.path).as_uri(), "--path", "")
     subprocess.run(
         [
-            *(sys.executable, ROOT / "dev/screenshot.py", *page),
+            *(sys.executable, "-m", "dev.screenshot", *page),
             *("--out", picture.file, "--width", str(width), "--height", str(height)),
             *(option for selector in picture.clicks for option in ("--click", selector)),
         ],
+        cwd=ROOT,
         check=True,
     )
 

@@ -8,27 +8,19 @@ they appear, unless it said ``server.expect_log(regex)``.
 import contextlib
 import os
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "dev"))
-
-from clients import Xmlrpc  # noqa: E402
-from key_endpoint import Endpoint  # noqa: E402
-
-import postgres  # noqa: E402
-from common import CHECKOUT_ID, lock, state_dir  # noqa: E402
-from live_server import LiveServer  # noqa: E402
+from callers.clients import Xmlrpc
+from dev.common import CHECKOUT_ID, lock, state_dir
+from dev.servers import postgres
+from dev.servers.live_server import LiveServer
+from other_servers.key_endpoint import Endpoint
+from processes import MODES
 
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(state_dir("test", "hypothesis")))
 
-MODES = {"threaded": 0, "workers2": 2}
 _servers = []
-
-
 _run = contextlib.ExitStack()
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from attempt_world import WRONG_KEY, Calls, World
+
+from worlds.attempt import WRONG_KEY, Calls, World
 
 MODULES = ("auth_totp", "auth_passkey", "auth_oauth", "base_automation")
 SERVER = {"modules": ("auth_integration", *MODULES)}

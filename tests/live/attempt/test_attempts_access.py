@@ -5,8 +5,9 @@ import datetime
 import xmlrpc.client
 
 import pytest
-from attempt_world import WRONG_KEY, World
-from clients import Json2, Jsonrpc, Session, Xmlrpc
+
+from callers.clients import Json2, Jsonrpc, Session, Xmlrpc
+from worlds.attempt import WRONG_KEY, World
 
 MAKE_READERS = """
     people = {}

@@ -9,14 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients import Xmlrpc
 from guide_runner import make_odoo, make_program, run_shell
 
-import guides
-import odoo_command
-import postgres
-import templates
-from common import ADDON, CHECKOUT_ID, ROOT, export_addon
+from callers.clients import Xmlrpc
+from dev.checks import guides
+from dev.common import ADDON, CHECKOUT_ID, ROOT, export_addon
+from dev.servers import odoo_command, postgres, templates
 
 
 @pytest.fixture(scope="module")

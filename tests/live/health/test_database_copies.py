@@ -4,12 +4,12 @@ confirms that the database has moved."""
 import subprocess
 
 import pytest
-from clients import Json2, Session, accepted, administrator, ways
-from key_endpoint import sending_server
-from rotating_system import System
 
-import postgres
-from live_server import LiveServer
+from callers.clients import Json2, Session, accepted, administrator, ways
+from callers.rotating_system import System
+from dev.servers import postgres
+from dev.servers.live_server import LiveServer
+from other_servers.key_endpoint import sending_server
 
 LEFT_BEHIND = """
     SELECT (SELECT count(*) FROM auth_integration_key) AS keys,

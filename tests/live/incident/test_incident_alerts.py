@@ -9,11 +9,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from alert_receivers import Mailbox, Webhook
-from clients import Json2, Line, Refused, Xmlrpc, administrator
 from standardwebhooks import Webhook as Verifier
 
-from common import ROOT
+from callers.clients import Json2, Line, Refused, Xmlrpc, administrator
+from dev.common import TEST_ADDONS
+from other_servers.alert_receivers import Mailbox, Webhook
 
 HOME, ELSEWHERE, NOWHERE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 SIGNING_SECRET = "whsec_" + base64.b64encode(b"x" * 32).decode()
@@ -54,7 +54,7 @@ def server(live_server, mailbox, webhook, crash_file):
             "main",
             workers=2,
             modules=("auth_integration", "auth_integration_crash"),
-            extra_addons=(ROOT / "tests/live/addons",),
+            extra_addons=(TEST_ADDONS,),
             config=_mailing_through(mailbox),
         )
         server.shell(

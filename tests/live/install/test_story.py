@@ -9,7 +9,9 @@ import urllib.request
 import xmlrpc.client
 
 import pytest
-from clients import Jsonrpc, Refused, Session, Xmlrpc, accepted, each_worker, ways
+
+from callers.clients import Jsonrpc, Refused, Session, Xmlrpc, accepted, ways
+from processes import each_worker
 
 PASSWORD = "an owner's password"
 MODELS = (

@@ -7,7 +7,8 @@ import base64
 import secrets
 
 import pytest
-from clients import Jsonrpc, Line, Refused
+
+from callers.clients import Jsonrpc, Line, Refused
 
 HIDDEN_NAME, HIDDEN_HOST = "Hidden Partner", "hidden.example"
 

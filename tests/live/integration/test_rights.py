@@ -4,7 +4,8 @@ import json
 import xmlrpc.client
 
 import pytest
-from clients import Json2, Jsonrpc, Line, Refused, Session, Xmlrpc
+
+from callers.clients import Json2, Jsonrpc, Line, Refused, Session, Xmlrpc
 
 PASSWORD = "a good password"
 INTEGRATION, KEY, USERS = "auth.integration", "auth.integration.key", "res.users"

@@ -11,21 +11,13 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import stock_comparison
-from clients import (
-    Json2,
-    Refused,
-    Xmlrpc,
-    accepted,
-    administrator,
-    each_worker,
-    waiting_for_locks,
-    ways,
-)
-from stock_comparison import WAYS, Key
 
-import postgres
-from common import CHECKOUT_ID
+from callers.clients import Json2, Refused, Xmlrpc, accepted, administrator, ways
+from dev.common import CHECKOUT_ID
+from dev.servers import postgres
+from evidence import stock_comparison
+from evidence.stock_comparison import WAYS, Key
+from processes import each_worker, waiting_for_locks
 
 # IPv6 and IPv4 on one socket: an IPv4 caller is seen by its mapped address, ::ffff:127.0.0.1.
 SERVER = {"config": {"http_interface": "::"}}

@@ -7,9 +7,10 @@ import subprocess
 from typing import NamedTuple
 
 import pytest
-from clients import Json2, accepted, each_worker, ways
 
-import postgres
+from callers.clients import Json2, accepted, ways
+from dev.servers import postgres
+from processes import each_worker
 
 KINDS = ("kept", "revoked", "superseded", "shortened", "issued")
 

@@ -6,10 +6,10 @@ But for a password that is typed in the place of a login: core asks for that log
 import contextlib
 
 import pytest
-from clients import Authenticate, Json2, Jsonrpc, Refused, Session, Xmlrpc
-from secret_search import encodings
 
-import postgres
+from callers.clients import Authenticate, Json2, Jsonrpc, Refused, Session, Xmlrpc
+from dev.servers import postgres
+from evidence.secret_search import encodings
 
 PASSWORD = "correct horse battery's"
 WRONG_PASSWORD, WRONG_KEY = "guessed-password-of-nobody", "0123456789abcdef" * 2 + "fedcba98"

@@ -7,8 +7,8 @@ import time
 import urllib.parse
 import urllib.request
 
-import debian_programs
-from common import free_port
+from dev.common import free_port
+from dev.environment import debian_programs
 
 
 def promtool(*arguments, stdin=None, status=0):

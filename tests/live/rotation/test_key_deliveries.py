@@ -1,9 +1,10 @@
 """Send Test and Retry Now against a real endpoint, with two workers, from a browser's session."""
 
 import pytest
-from clients import Session, administrator
-from key_endpoint import sending_server
-from rotating_system import System
+
+from callers.clients import Session, administrator
+from callers.rotating_system import System
+from other_servers.key_endpoint import sending_server
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,19 @@ import re
 import secrets
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from clients import Json2, Session, administrator, halted_at_commit, waiting_for_locks
-from rotating_system import ANSWER, CHANNELS, HOME, System
 
-import postgres
-import server_log
+from callers.clients import Json2, Session, administrator
+from callers.rotating_system import ANSWER, CHANNELS, HOME, System
+from dev.common import TEST_ADDONS
+from dev.servers import postgres, server_log
+from processes import halted_at_commit, waiting_for_locks
 
 CALLS = 6
 SERVER = {
     "workers": 2,
-    "extra_addons": (Path(__file__).parents[1] / "addons",),
+    "extra_addons": (TEST_ADDONS,),
     "modules": ("auth_integration", "auth_integration_crash"),
 }
 

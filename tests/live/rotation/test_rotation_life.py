@@ -4,11 +4,12 @@ import base64
 import secrets
 
 import pytest
-from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator, each_worker
-from rotating_system import ANSWER, CHANNELS, ELSEWHERE, HOME, System, reason
 
-import postgres
-from live_server import LiveServer
+from callers.clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator
+from callers.rotating_system import ANSWER, CHANNELS, ELSEWHERE, HOME, System, reason
+from dev.servers import postgres
+from dev.servers.live_server import LiveServer
+from processes import each_worker
 
 
 @pytest.fixture(scope="module")

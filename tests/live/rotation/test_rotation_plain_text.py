@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from clients import Refused, Session, administrator
-from key_endpoint import sending_server
-from rotating_system import CHANNELS, HOME, System
-from secret_search import encodings, found
 
-import templates
+from callers.clients import Refused, Session, administrator
+from callers.rotating_system import CHANNELS, HOME, System
+from dev.servers import templates
+from evidence.secret_search import encodings, found
+from other_servers.key_endpoint import sending_server
 
 
 @pytest.fixture(scope="module")

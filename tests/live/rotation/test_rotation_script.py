@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
-from clients import Json2, Refused
 
-SCRIPT = Path(__file__).resolve().parents[3] / "static/rotate.py"
+from callers.clients import Json2, Refused
+from dev.common import ROOT
+
+SCRIPT = ROOT / "static/rotate.py"
 SECRET_KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 SEED = base64.b32encode(secrets.token_bytes(20)).decode()
 

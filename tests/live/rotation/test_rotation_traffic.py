@@ -13,17 +13,17 @@ import secrets
 import sys
 import threading
 import xmlrpc.client
-from pathlib import Path
 
 import pytest
-from clients import Json2, Refused, administrator
-from continuous_calls import BROKEN, Traffic
-from key_endpoint import Endpoint
 
-ADDONS = Path(__file__).parents[1] / "addons"
+from callers.clients import Json2, Refused, administrator
+from callers.continuous_calls import BROKEN, Traffic
+from dev.common import TEST_ADDONS
+from other_servers.key_endpoint import Endpoint
+
 SERVER = {
     "workers": 2,
-    "extra_addons": (ADDONS,),
+    "extra_addons": (TEST_ADDONS,),
     "modules": ("auth_integration", "auth_integration_crash"),
 }
 CODES = itertools.count(1)

@@ -1,0 +1,7 @@
+"""What we claim of speed and size, measured.
+
+* ``bench.py``: ``make bench``
+* ``beside_stock/``: two servers, stock and ours, the same calls to both in turn, and the comparison
+* ``checks/``: what is measured against a fixed promise, one file for each ``ROWS=name``
+* ``addons/``: an add-on for the measured servers
+"""

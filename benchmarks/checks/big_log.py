@@ -1,0 +1,264 @@
+"""``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows and its report,
+and the overview of integrations beside it.
+
+What is opened is read from the views themselves, so nothing that is added to them is forgotten.
+``LOG_ROWS`` makes it smaller. The time is that of the server, without HTTP.
+``make bench ROWS=metrics`` fills the same log and only scrapes the metrics and exports events,
+``make bench ROWS=overview`` only opens the overview.
+``make bench ROWS=size`` weighs a row and each of its indexes.
+"""
+
+import os
+from statistics import median
+
+from benchmarks.checks import monitoring, overview
+from benchmarks.checks.copies import TIME_EACH
+from benchmarks.checks.registry import Finding, check
+from dev.common import say
+from dev.servers import postgres
+
+ROWS = 10_000_000
+PROMISE_MS = 150
+SIZED_ROWS = 300_000
+INTEGRATIONS = 20
+ZONE = "Asia/Kathmandu"
+
+# A year of calls: a failure for every success, few integrations, each with one protocol, many
+# strangers.
+GENERATE = """
+    INSERT INTO auth_attempt (bucket, outcome, cause, channel, login, user_id, integration_id,
+        attribution, key_id, remote_addr, user_agent, database, reference, count, first_seen,
+        last_seen)
+    SELECT decode(md5(n::text), 'hex'),
+        CASE WHEN known AND n %% 5 > 0 THEN 'success' ELSE 'failure' END,
+        CASE WHEN known AND n %% 5 > 0 THEN NULL
+             WHEN known
+             THEN (ARRAY['key_expired', 'key_revoked', 'address_not_allowed'])[1 + h %% 3]
+             ELSE (ARRAY['user_unknown', 'key_unknown', 'password_wrong'])[1 + h %% 3] END,
+        (ARRAY['xmlrpc', 'jsonrpc', 'json2', 'web'])
+            [1 + CASE WHEN known THEN i.place ELSE h END %% 4],
+        CASE WHEN known THEN i.code WHEN h %% 3 = 0
+             THEN 'unknown login of ' || h %% 30 || ' characters #' || to_hex(h %% 65536) END,
+        CASE WHEN known THEN i.user_id END, CASE WHEN known THEN i.id END,
+        CASE WHEN known THEN 'key' END, CASE WHEN known THEN i.key_id END,
+        format('10.%%s.%%s.%%s', h %% 4, h / 7 %% 250, h / 1999 %% 250),
+        'agent/' || h %% 50, current_database(),
+        CASE WHEN known AND n %% 5 > 0 THEN NULL ELSE substr(md5(h::text), 1, 10) END,
+        1 + h %% 9, seen, seen
+    FROM (
+        SELECT n, n %% 2 = 0 AS known, abs(hashint8(n)::bigint) AS h,
+            localtimestamp - interval '365 days' * (n / %(rows)s.0) AS seen
+        FROM generate_series(1, %(rows)s) n
+    ) numbered
+    JOIN (
+        SELECT a.*, k.id AS key_id, row_number() OVER (ORDER BY a.id) - 1 AS place
+        FROM auth_integration a
+        LEFT JOIN LATERAL (
+            SELECT id FROM auth_integration_key WHERE integration_id = a.id LIMIT 1
+        ) k ON TRUE
+    ) i ON i.place = h %% (SELECT count(*) FROM auth_integration)
+"""
+PEOPLE = """
+    owner = env.ref("base.user_admin")
+    for number in range(integrations):
+        made = env["auth.integration"].create({
+            "name": f"System {number}", "code": f"system_{number}", "owner_ids": [(4, owner.id)]})
+        import datetime
+        end = datetime.datetime.now() + datetime.timedelta(days=30)
+        env["res.users.apikeys"].with_user(made.user_id).sudo()._generate(None, "log", end)
+"""
+# As the hourly job does; how long it takes, and once more when nothing is left to do.
+ROLLUP = """
+    import time
+
+    env.ref("base.user_admin").tz = zone
+    env.cr.commit()
+    result = []
+    for _run in range(2):
+        started = time.perf_counter()
+        env["auth.attempt.report"]._cron_rollup()
+        env.cr.commit()
+        result.append(time.perf_counter() - started)
+"""
+# Runs in an Odoo process, once for the log and once for its report. `result` is [name, milliseconds
+# of each run].
+OPEN_EVERYTHING = r"""
+    import ast, time
+    from lxml import etree
+
+    log = env[model].with_user(env.ref("base.user_admin"))
+    views = log.get_views([(env.ref(given[kind]).id if kind in given else False, kind)
+        for kind in kinds])["views"]
+    arch = {kind: etree.fromstring(views[kind]["arch"]) for kind in kinds}
+    action = env.ref(action)
+    context = ast.literal_eval(action.context) | {"tz": zone}
+    always = ast.literal_eval(action.domain or "[]")
+    defaults = [name[15:] for name in context if name.startswith("search_default_")]
+    log = log.with_context(
+        {name: value for name, value in context.items() if name[15:] not in defaults})
+    filters = {node.get("name"): ast.literal_eval(node.get("domain"))
+        for node in arch["search"].iter("filter") if node.get("domain")}
+    groups = {node.get("string"): ast.literal_eval(node.get("context"))["group_by"]
+        for node in arch["search"].iter("filter") if node.get("context")}
+    default = [leaf for name in defaults for leaf in filters.get(name, [])]
+
+    def specification(kind):
+        wanted = {}
+        for node in arch[kind].iter("field"):
+            relational = log._fields[node.get("name")].type == "many2one"
+            wanted[node.get("name")] = {"fields": {"display_name": {}}} if relational else {}
+        return wanted
+
+    def grouping(kind):
+        names = []
+        for node in arch[kind].iter("field"):
+            if node.get("type") != "measure":
+                interval = node.get("interval")
+                names.append(node.get("name") + (f":{interval}" if interval else ""))
+        return names
+
+    columns, aggregates = specification("list"), ["count:sum", "__count"]
+
+    def listed(domain, order=None):
+        return lambda: log.web_search_read(
+            always + domain, columns, limit=80, order=order, count_limit=10001)
+
+    def grouped(domain, by):
+        return lambda: log.web_read_group(always + domain, [by], aggregates, limit=80)
+
+    def drawn(domain, by):
+        return lambda: log.formatted_read_group(always + domain, by, aggregates)
+
+    def pivoted(domain, by):
+        sets = [by[:length] for length in range(len(by) + 1)]
+        return lambda: log.formatted_read_grouping_sets(always + domain, sets, aggregates)
+
+    overviews = {kind: show for kind, show in (("graph", drawn), ("pivot", pivoted))
+        if kind in kinds}
+    todo = {
+        "list, as opened": listed(default),
+        "list, no filter": listed([]),
+    }
+    periods = {"as opened": default, "no filter": []} | {
+        name: domain for name, domain in filters.items()
+        if any(leaf[0] in ("last_seen", "day") for leaf in domain)}
+    for name, domain in filters.items():
+        todo[f"filter {name}"] = listed(domain)
+    for period, domain in periods.items():
+        for kind, show in overviews.items():
+            todo[f"{kind}, {period}"] = show(domain, grouping(kind))
+        for name, by in groups.items():
+            todo[f"group {name}, {period}"] = grouped(domain, by)
+            for kind, show in overviews.items():
+                todo[f"{kind} by {name}, {period}"] = show(domain, [by])
+    if "form" in kinds:
+        one = log.search([("outcome", "=", "failure")], limit=1)
+        todo["form"] = lambda: one.web_read(specification("form"))
+    known = log.search(
+        [("integration_id", "!=", False), ("outcome", "=", "failure")], limit=1)
+    for node in arch["search"].iter("field"):
+        name = node.get("name")
+        value = known[name].id if log._fields[name].type == "many2one" else known[name]
+        todo[f"search {name}, equal"] = listed([(name, "=", value)])
+        if log._fields[name].type == "char":
+            todo[f"search {name}, prefix"] = listed([(name, "=like", value[:6] + "%")])
+""" + TIME_EACH
+OPENED = (
+    ("log", "auth.attempt", ["search", "list", "form"], "auth_attempt_action"),
+    ("report", "auth.attempt.report", ["search", "list", "graph", "pivot"],
+     "auth_attempt_report_action"),
+    ("hours", "auth.attempt", ["search", "list", "graph", "pivot"], "auth_attempt_hours_action"),
+)
+VIEWS = {
+    "hours": {
+        kind: f"auth_integration.auth_attempt_hours_view_{kind}"
+        for kind in ("search", "graph", "pivot")
+    }
+}
+
+
+@check("log")
+def big_log(side):
+    """Fill the log and open everything."""
+    rows = int(os.environ.get("LOG_ROWS") or ROWS)
+    server = side.server
+    first, idle = _fill_and_roll_up(server, rows)
+    size = server.sql(
+        "SELECT pg_table_size('auth_attempt') AS heap, pg_indexes_size('auth_attempt') AS indexes"
+    )[0]
+    say("opening every view")
+    for name, model, kinds, action in OPENED:
+        for what, spent in server.shell(
+            OPEN_EVERYTHING, model=model, kinds=kinds, action=f"auth_integration.{action}",
+            given=VIEWS.get(name, {}), zone=ZONE, runs=4, promise=PROMISE_MS,
+        ):
+            # The first run finds nothing in memory, nor in Odoo's caches.
+            yield Finding(f"{name}: {what}", median(spent[1:] or spent), "ms", PROMISE_MS)
+    yield from overview.findings(server, ZONE)
+    yield from monitoring.findings(server)
+    yield Finding("report: rolled up for the first time, two time zones", first * 1e3, "ms")
+    yield Finding("report: the job, nothing to do", idle * 1e3, "ms", 1000)
+    yield Finding("log: bytes of a row", size["heap"] / rows, "B")
+    yield Finding("log: bytes of a row in all indexes", size["indexes"] / rows, "B")
+
+
+@check("metrics")
+def metrics(side):
+    """Fill the log, and look at it as Prometheus and a SIEM do."""
+    _fill_and_roll_up(side.server, int(os.environ.get("LOG_ROWS") or ROWS))
+    yield from monitoring.findings(side.server)
+
+
+@check("overview")
+def overview_of_integrations(side):
+    """Fill the log, and open the overview of integrations."""
+    _fill_and_roll_up(side.server, int(os.environ.get("LOG_ROWS") or ROWS))
+    yield from overview.findings(side.server, ZONE)
+
+
+@check("size")
+def size_of_log(side):
+    """Fill a smaller log, and weigh its rows and each of its indexes."""
+    rows = int(os.environ.get("LOG_ROWS") or SIZED_ROWS)
+    server = side.server
+    server.shell(PEOPLE, integrations=INTEGRATIONS)
+    postgres.durable(False)
+    _fill(server, rows)
+    [table] = server.sql("SELECT pg_table_size('auth_attempt') AS bytes")
+    indexes = server.sql(
+        "SELECT indexrelid::regclass::text AS name, pg_relation_size(indexrelid) AS bytes"
+        " FROM pg_index WHERE indrelid = 'auth_attempt'::regclass ORDER BY 2 DESC"
+    )
+    for index in indexes:
+        yield Finding(f"size: {index['name']}", index["bytes"] / rows, "B")
+    of_indexes = sum(index["bytes"] for index in indexes) / rows
+    yield Finding("size: bytes of a row", table["bytes"] / rows, "B")
+    yield Finding("size: bytes of a row in all indexes", of_indexes, "B")
+
+
+def _fill_and_roll_up(server, rows):
+    """Make the rows, and their report as the hourly job does; return the seconds of two runs."""
+    server.shell(PEOPLE, integrations=INTEGRATIONS)
+    say(f"making {rows:,} rows")
+    postgres.durable(False)  # nothing is measured yet
+    _fill(server, rows)
+    say("rolling them up")
+    seconds = server.shell(ROLLUP, zone=ZONE)
+    server.sql("VACUUM (ANALYZE) auth_attempt_report")
+    postgres.durable(True)
+    return seconds
+
+
+def _fill(server, rows):
+    """Make the rows without their indexes, and the indexes afterwards: it takes half the time."""
+    indexes = server.sql(
+        "SELECT indexname AS name, indexdef AS definition FROM pg_indexes"
+        " WHERE tablename = 'auth_attempt' AND indexname <> 'auth_attempt_pkey'"
+    )
+    for index in indexes:
+        server.sql(f'DROP INDEX "{index["name"]}"')
+    server.sql(GENERATE, {"rows": rows})
+    server.sql("SET maintenance_work_mem = '512MB'")
+    for index in indexes:
+        server.sql(index["definition"])
+    server.sql("VACUUM (ANALYZE) auth_attempt")
