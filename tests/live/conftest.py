@@ -5,9 +5,11 @@ the fixtures start. Warnings and errors of the add-on in a server's log fail the
 they appear, unless it said ``server.expect_log(regex)``.
 """
 
+import base64
 import contextlib
 import os
 import re
+import secrets
 
 import pytest
 
@@ -15,6 +17,7 @@ from callers.clients import Xmlrpc
 from dev.common import CHECKOUT_ID, lock, state_dir
 from dev.servers import postgres
 from dev.servers.live_server import LiveServer
+from other_servers.https import allowing_this_machine
 from other_servers.key_endpoint import Endpoint
 from processes import MODES
 
@@ -87,6 +90,29 @@ def endpoint(tmp_path_factory):
     endpoint = Endpoint(tmp_path_factory.mktemp("endpoint"))
     yield endpoint
     endpoint.close()
+
+
+@pytest.fixture(scope="module")
+def environment():
+    """Give the environment of the module's servers: with a key to encrypt secrets with.
+
+    It is a ``MonkeyPatch``: a fixture may set more in it before it starts a server.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        secret_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        patch.setenv("AUTH_INTEGRATION_SECRET_KEY", secret_key)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def sending_server(live_server, endpoint, environment):
+    """Return a function that starts a server which may send keys to the endpoint."""
+
+    def start(**options):
+        environment.setenv("SSL_CERT_FILE", endpoint.authority)
+        return allowing_this_machine(live_server("main", **options))
+
+    return start
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,19 @@ class System:
         if due:
             self.end_in(20)
 
+    def take_keys_at(self, url):
+        """Have its new keys sent to an endpoint, signed."""
+        self.server.shell(
+            """
+            from odoo.addons.auth_integration.tools.rotation import signatures
+            integration = env["auth.integration"].browse(id_)
+            integration.webhook_url = url
+            integration._set_webhook_secret(signatures.new_secret())
+            """,
+            id_=self.id,
+            url=url,
+        )
+
     def end_in(self, days):
         """Have the key end in so many days, and be due from 30 days before that on."""
         self.server.sql(

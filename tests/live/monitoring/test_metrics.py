@@ -4,13 +4,13 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-import prometheus
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
 from callers.clients import Line
 from dev.checks import guides
 from dev.common import ROOT
+from other_servers import prometheus
 from processes import each_worker
 from worlds.attempt import WRONG_KEY, World
 

@@ -2,15 +2,13 @@
 
 import email
 import email.policy
-import http.server
-import ssl
 import threading
 import time
 
 from aiosmtpd.controller import Controller
 
 from dev.common import free_port
-from other_servers.key_endpoint import make_certificates
+from other_servers.https import HttpsServer
 
 
 class Mailbox:
@@ -68,35 +66,21 @@ class Mailbox:
         self._controller.stop()
 
 
-class Webhook:
+class Webhook(HttpsServer):
     """An HTTPS server that keeps what is posted to it.
 
     :ivar posts: headers and the body of each, as text
     :ivar answer: the status it answers
-    :ivar authority: file of the certificate that vouches for it
     """
 
     def __init__(self, folder):
         self.posts, self.answer = [], 200
-        certificate, self.authority = make_certificates(folder)
-        webhook = self
+        super().__init__(folder, "/alerts")
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                webhook.posts.append((dict(self.headers), body))
-                self.send_response(webhook.answer)
-                self.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://localhost:{self._server.server_address[1]}/alerts"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+    def respond(self, request, body):
+        self.posts.append((dict(request.headers), body.decode()))
+        request.send_response(self.answer)
+        request.end_headers()
 
     def wait_for(self, count, timeout=60):
         """Wait until so many messages have come, and return all of them."""
@@ -105,7 +89,3 @@ class Webhook:
             assert time.monotonic() < deadline, self.posts
             time.sleep(0.1)
         return self.posts
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()

@@ -1,24 +1,11 @@
-"""The HTTPS endpoint of an integration that takes new keys, with a certificate authority."""
+"""The HTTPS endpoint of an integration that takes new keys."""
 
-import base64
-import contextlib
-import http.server
 import json
-import secrets
-import ssl
-import threading
-from datetime import datetime, timedelta, timezone
 
-import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-PEM = serialization.Encoding.PEM
-AUTHORITY = "Authority of the tests"
+from other_servers.https import HttpsServer
 
 
-class Endpoint:
+class Endpoint(HttpsServer):
     """Keeps the keys it gets, and answers as told.
 
     Its answer repeats what it got: nobody may keep that either.
@@ -29,122 +16,31 @@ class Endpoint:
     :ivar answers: the statuses of its next answers, None to hang up
     :ivar answer: the status of all further ones
     :ivar verify: what it does with a key before it answers
-    :ivar authority: file of the certificate that vouches for it
     """
 
     def __init__(self, folder):
         self.keys, self.taken, self.answers, self.answer = [], [], [], 200
         self.types = []
         self.verify = None
-        certificate, self.authority = make_certificates(folder)
-        endpoint = self
+        super().__init__(folder, "/keys")
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                message = json.loads(body)
-                endpoint.types.append(message["type"])
-                key = message["data"].get("key")
-                if key is None:  # a test
-                    self.send_response(endpoint.answer)
-                    self.end_headers()
-                    return
-                endpoint.keys.append(key)
-                if endpoint.verify:
-                    endpoint.verify(key)
-                answer = endpoint.answers.pop(0) if endpoint.answers else endpoint.answer
-                if answer is None or not 400 <= answer < 500:
-                    endpoint.taken.append(key)
-                if answer is None:
-                    self.connection.close()
-                    return
-                self.send_response(answer, body.decode())
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://localhost:{self._server.server_address[1]}/keys"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@contextlib.contextmanager
-def sending_server(live_server, endpoint, **options):
-    """A server that can encrypt secrets, and may send keys to an endpoint on this machine.
-
-    :param options: of the server
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        secret_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        patch.setenv("AUTH_INTEGRATION_SECRET_KEY", secret_key)
-        patch.setenv("SSL_CERT_FILE", endpoint.authority)
-        server = live_server("main", **options)
-        server.shell(
-            "env['ir.config_parameter'].set_param("
-            "'auth_integration.webhook_allowed_networks', '127.0.0.0/8')"
-        )
-        yield server
-
-
-def make_certificates(folder):
-    """An authority, and a certificate for localhost that it has signed, as strict checks want them.
-
-    :return: the file of the certificate and its private key, and that of the authority
-    """
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    only_signs = dict.fromkeys(
-        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
-         "key_agreement", "encipher_only", "decipher_only"), False
-    )
-    authority = _sign(
-        AUTHORITY,
-        authority_key,
-        authority_key,
-        x509.BasicConstraints(ca=True, path_length=None),
-        x509.KeyUsage(key_cert_sign=True, crl_sign=True, **only_signs),
-    )
-    certificate = _sign(
-        "localhost", key, authority_key, x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    )
-    private = key.private_bytes(
-        PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    paths = folder / "localhost.pem", folder / "authority.pem"
-    paths[0].write_bytes(certificate.public_bytes(PEM) + private)
-    paths[1].write_bytes(authority.public_bytes(PEM))
-    return str(paths[0]), str(paths[1])
-
-
-def _sign(name, key, authority_key, *extensions):
-    now, day = datetime.now(timezone.utc), timedelta(days=1)
-    builder = (
-        x509.CertificateBuilder()
-        .issuer_name(_name(AUTHORITY))
-        .subject_name(_name(name))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-    )
-    identifiers = (
-        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
-    )
-    for extension in identifiers:
-        builder = builder.add_extension(extension, critical=False)
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=True)
-    return builder.sign(authority_key, hashes.SHA256())
-
-
-def _name(common_name):
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+    def respond(self, request, body):
+        message = json.loads(body)
+        self.types.append(message["type"])
+        key = message["data"].get("key")
+        if key is None:  # a test
+            request.send_response(self.answer)
+            request.end_headers()
+            return
+        self.keys.append(key)
+        if self.verify:
+            self.verify(key)
+        answer = self.answers.pop(0) if self.answers else self.answer
+        if answer is None or not 400 <= answer < 500:
+            self.taken.append(key)
+        if answer is None:
+            request.connection.close()
+            return
+        request.send_response(answer, body.decode())
+        request.end_headers()
+        request.wfile.write(body)

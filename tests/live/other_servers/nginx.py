@@ -1,10 +1,7 @@
 """A real nginx before a live server, with as many ways of getting in the way as a test names."""
 
-import contextlib
 import datetime
 import ipaddress
-import subprocess
-import time
 import urllib.request
 
 from cryptography import x509
@@ -14,6 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from dev.common import free_port
 from dev.environment import debian_programs
+from other_servers.program import started
 
 FORWARD = """
     proxy_set_header Host $http_host;
@@ -89,26 +87,26 @@ class Nginx:
             }}
             """
         )
-        self._process = subprocess.Popen(
+        self._process = started(
             [executable(), "-p", self.folder, "-c", configuration],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=open(self.folder / "stderr.log", "w"),
+            self.folder,
+            lambda: _answers(f"http://127.0.0.1:{ready}/"),
         )
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{ready}/", timeout=5).close()
-                return self
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self.folder / "stderr.log").read_text())
-            time.sleep(0.02)
+        return self
 
     def stop(self):
         """End nginx."""
         if self._process:
             self._process.terminate()
             self._process.wait(10)
+
+
+def _answers(url):
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _certificate(folder, name, issuer, host="127.0.0.1", starts=-1, ends=365):

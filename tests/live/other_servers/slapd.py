@@ -4,11 +4,10 @@ The module ``ldap`` is there only after ``openldap.provide()``, and so imported 
 """
 
 import contextlib
-import subprocess
-import time
 
 from dev.common import free_port
 from dev.environment import openldap
+from other_servers.program import started
 
 SUFFIX = "dc=example,dc=org"
 PEOPLE = f"ou=people,{SUFFIX}"
@@ -42,23 +41,21 @@ class Slapd:
 
     def start(self):
         """Start the server, on the port that it had before, and wait until it answers."""
-        import ldap
-
-        self._process = subprocess.Popen(
+        self._process = started(
             [openldap.slapd(), "-d", "0", "-f", self._configuration,
              "-h", f"ldap://127.0.0.1:{self.port}"],
+            self.folder,
+            self._answers,
             env=openldap.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=open(self.folder / "stderr.log", "w"),
         )
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(ldap.SERVER_DOWN), self._connection():
-                return self
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self.folder / "stderr.log").read_text())
-            time.sleep(0.02)
+        return self
+
+    def _answers(self):
+        import ldap
+
+        with contextlib.suppress(ldap.SERVER_DOWN), self._connection():
+            return True
+        return False
 
     def stop(self):
         """End the server: connections to its port are refused from then on."""

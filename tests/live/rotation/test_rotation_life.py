@@ -1,7 +1,5 @@
 """``rotate`` over every protocol, attacked; a copied database."""
 
-import base64
-import secrets
 
 import pytest
 
@@ -13,14 +11,9 @@ from processes import each_worker
 
 
 @pytest.fixture(scope="module")
-def server(live_server):
+def server(live_server, environment):
     """Give a server with two workers, and a key to encrypt secrets with."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "AUTH_INTEGRATION_SECRET_KEY",
-            base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        )
-        yield live_server("main", workers=2)
+    return live_server("main", workers=2)
 
 
 # Every protocol, every condition -----------------------------------------------------------------

@@ -12,13 +12,11 @@ from callers.clients import Refused, Session, administrator
 from callers.rotating_system import CHANNELS, HOME, System
 from dev.servers import templates
 from evidence.secret_search import encodings, found
-from other_servers.key_endpoint import sending_server
 
 
 @pytest.fixture(scope="module")
-def server(live_server, endpoint):
-    with sending_server(live_server, endpoint, workers=2) as server:
-        yield server
+def server(sending_server):
+    return sending_server(workers=2)
 
 
 class Life:

@@ -17,7 +17,6 @@ from callers.clients import Json2, Refused
 from dev.common import ROOT
 
 SCRIPT = ROOT / "static/rotate.py"
-SECRET_KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 SEED = base64.b32encode(secrets.token_bytes(20)).decode()
 
 
@@ -30,10 +29,8 @@ def oldest_python():
 
 
 @pytest.fixture(scope="module")
-def server(live_server):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTH_INTEGRATION_SECRET_KEY", SECRET_KEY)
-        yield live_server("main", workers=2)
+def server(live_server, environment):
+    return live_server("main", workers=2)
 
 
 class Host:
