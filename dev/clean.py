@@ -8,7 +8,7 @@ from dev.environment import virtualenv
 
 def main():
     """Remove the databases and ``.dev``."""
-    from dev.servers.postgres import PrivateServer
+    from dev.servers.private_postgres import PrivateServer
 
     PrivateServer().remove()
     shutil.rmtree(STATE, ignore_errors=True)

@@ -1,13 +1,15 @@
-"""What is measured against a fixed promise; importing a module declares its checks."""
+"""What is measured against a fixed promise: importing a module declares its check."""
 
 from . import (
-    big_log,
+    findings,
     flood,
     guessing,
-    many_integrations,
+    jobs,
+    log,
+    metrics,
     operations,
     oracle,
+    overview,
     parallel,
     rotation,
-    scheduled_jobs,
 )

@@ -1,12 +1,14 @@
-"""What the overview takes in the server, with the log of ``big_log``: its cards, totals and forms.
+"""``make bench ROWS=overview``: what the overview takes in the server: its cards, totals and forms.
 
-What is read of an integration is read from the views themselves.
+It is measured with the log of ``filled_log``. What is read of an integration is read from the views
+themselves.
 """
 
 from statistics import median
 
+from benchmarks.checks import filled_log
 from benchmarks.checks.copies import TIME_EACH
-from benchmarks.checks.registry import Finding
+from benchmarks.checks.registry import Finding, check
 
 PROMISE_MS = 150
 # Runs in an Odoo process; `result` is [name, milliseconds of each run].
@@ -53,7 +55,14 @@ OPEN = r"""
 """ + TIME_EACH
 
 
-def findings(server, zone, runs=5):
+def findings(server, runs=5):
     """Yield the findings."""
-    for name, spent in server.shell(OPEN, zone=zone, runs=runs, promise=PROMISE_MS):
+    for name, spent in server.shell(OPEN, zone=filled_log.ZONE, runs=runs, promise=PROMISE_MS):
         yield Finding(name, median(spent[1:] or spent), "ms", PROMISE_MS)
+
+
+@check("overview")
+def overview_of_integrations(side):
+    """Fill the log, and open the overview of integrations."""
+    filled_log.fill_and_roll_up(side.server)
+    yield from findings(side.server)

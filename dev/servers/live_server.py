@@ -23,16 +23,14 @@ import xmlrpc.client
 from pathlib import Path
 
 from dev.common import ADDON, free_port, state_dir, tail
-from dev.servers import server_log, templates
+from dev.servers import templates
+from dev.servers.live_log import LiveLog
 from dev.servers.odoo_command import addons_path, command, environment
-
-ACCESS_LINE = r"^\S+ \S+ (?P<pid>\d+) \w+ .*?\"(?:GET|POST|HEAD|PUT|OPTIONS) \S*{marker}"
-
 
 LIVE_SHELL = Path(__file__).with_name("live_shell.py")
 
 
-class LiveServer:
+class LiveServer(LiveLog):
     """One server process, or one master and its workers, and the database it serves.
 
     :param db: name of the database; made from a template when it does not exist
@@ -74,13 +72,10 @@ class LiveServer:
         self.port = free_port()
         self.websocket_port = free_port() if workers else self.port
         self.folder = state_dir("test", "servers", name or db)
-        self.log_path = self.folder / "server.log"
-        self.log_path.write_text("")
+        super().__init__(self.folder / "server.log")
         self._process = None
         self._shell = None
         self._connection = None
-        self._expected = []
-        self._checked_to = 0
 
     def __enter__(self):
         return self.start()
@@ -158,51 +153,6 @@ class LiveServer:
     def running(self):
         """Whether the server process is alive."""
         return bool(self._process) and self._process.poll() is None
-
-    # Log
-
-    def log_mark(self):
-        """Return the present end of the log, for ``log_since``."""
-        return self.log_path.stat().st_size
-
-    def log_since(self, mark=0):
-        """Return what was logged after a mark."""
-        with open(self.log_path, "rb") as log:
-            log.seek(mark)
-            return log.read().decode(errors="replace")
-
-    def wait_for_log(self, pattern, mark=0, timeout=10):
-        """Wait until a line after the mark matches, and return the match."""
-        deadline = time.monotonic() + timeout
-        while True:
-            found = re.search(pattern, self.log_since(mark), re.M)
-            if found:
-                return found
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no {pattern!r} in {self.log_path} after {timeout} s")
-            time.sleep(0.02)
-
-    def expect_log(self, regex):
-        """Allow warnings and errors of ours whose entry matches, until ``forget_expected_log``."""
-        self._expected.append(regex)
-
-    def forget_expected_log(self):
-        """Allow no warning or error of ours any more."""
-        self._expected.clear()
-
-    def unexpected_log_lines(self):
-        """Return our warnings and errors that nothing expects, logged since the last call."""
-        text = self.log_since(self._checked_to)
-        self._checked_to += len(text.encode())
-        return server_log.complaints(text, self._expected)
-
-    def worker_pid_of(self, marker, timeout=5):
-        """Return the process id of the worker that answered the request with this in its URL.
-
-        Put a text that occurs once into the query string: ``/xmlrpc/2/object?probe=abc``.
-        """
-        pattern = ACCESS_LINE.replace("{marker}", re.escape(marker))
-        return int(self.wait_for_log(pattern, timeout=timeout)["pid"])
 
     def worker_pids(self):
         """Return the process ids of the HTTP workers alive now (of the server, when threaded)."""

@@ -3,6 +3,15 @@
 A test module may set ``SERVER = {...}``: keyword arguments of ``LiveServer`` for the servers that
 the fixtures start. Warnings and errors of the add-on in a server's log fail the test during which
 they appear, unless it said ``server.expect_log(regex)``.
+
+What several parts need is in folders of its own; a helper of one part is beside its tests:
+
+* ``callers/``: external systems, from one call over a protocol to traffic without a pause
+* ``other_servers/``: what stands beside Odoo: nginx, SMTP, HTTPS, LDAP, Prometheus, a line to cut
+* ``worlds/``: people, keys and integrations that tests share, and what can happen to them
+* ``evidence/``: a secret looked for everywhere, and what stock Odoo does
+* ``processes.py``: what tests do to the processes of a server
+* ``addons/``: small add-ons that only tests install
 """
 
 import base64

@@ -13,7 +13,7 @@ import os
 import re
 import xmlrpc.client
 
-from dev.servers.live_server import ACCESS_LINE
+from dev.servers.live_log import ACCESS_LINE
 
 _numbers = itertools.count(1)
 

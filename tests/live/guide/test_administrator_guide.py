@@ -14,7 +14,7 @@ from guide_runner import make_odoo, make_program, run_shell
 from callers.clients import Xmlrpc
 from dev.checks import guides
 from dev.common import ADDON, CHECKOUT_ID, ROOT, export_addon
-from dev.servers import odoo_command, postgres, templates
+from dev.servers import odoo_command, postgres, private_postgres, templates
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_import_file(server):
 
 def test_confirm_move(server):
     """The parameter is what the hourly job takes for a confirmation."""
-    folder_of_psql = Path(postgres.program("psql")).parent
+    folder_of_psql = Path(private_postgres.program("psql")).parent
     run_shell(guides.example("confirm-move"), path=folder_of_psql, DB=server.db)
     assert server.shell(
         """

@@ -7,7 +7,7 @@ import pytest
 
 from callers.clients import Json2, Session, accepted, administrator, ways
 from callers.rotating_system import System
-from dev.servers import postgres
+from dev.servers import postgres, private_postgres
 from dev.servers.live_server import LiveServer
 
 LEFT_BEHIND = """
@@ -45,11 +45,12 @@ def by_dump(server, name, folder):
     """``pg_dump`` and ``pg_restore``."""
     path = folder / "dump"
     subprocess.run(
-        [postgres.program("pg_dump"), "--format=custom", "--file", path, server.db], check=True
+        [private_postgres.program("pg_dump"), "--format=custom", "--file", path, server.db],
+        check=True,
     )
     postgres.create(name)
     subprocess.run(
-        [postgres.program("pg_restore"), "--dbname", name, "--no-owner", path], check=True
+        [private_postgres.program("pg_restore"), "--dbname", name, "--no-owner", path], check=True
     )
 
 

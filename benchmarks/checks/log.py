@@ -1,85 +1,23 @@
 """``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows and its report,
-and the overview of integrations beside it.
+the overview of integrations beside it, and what the metrics and the export make of it.
 
 What is opened is read from the views themselves, so nothing that is added to them is forgotten.
 ``LOG_ROWS`` makes it smaller. The time is that of the server, without HTTP.
-``make bench ROWS=metrics`` fills the same log and only scrapes the metrics and exports events,
-``make bench ROWS=overview`` only opens the overview.
 ``make bench ROWS=size`` weighs a row and each of its indexes.
 """
 
-import os
 from statistics import median
 
-from benchmarks.checks import monitoring, overview
+from benchmarks.checks import filled_log, metrics, overview
 from benchmarks.checks.copies import TIME_EACH
+from benchmarks.checks.filled_log import ZONE
 from benchmarks.checks.registry import Finding, check
 from dev.common import say
 from dev.servers import postgres
 
-ROWS = 10_000_000
 PROMISE_MS = 150
 SIZED_ROWS = 300_000
-INTEGRATIONS = 20
-ZONE = "Asia/Kathmandu"
 
-# A year of calls: a failure for every success, few integrations, each with one protocol, many
-# strangers.
-GENERATE = """
-    INSERT INTO auth_attempt (bucket, outcome, cause, channel, login, user_id, integration_id,
-        attribution, key_id, remote_addr, user_agent, database, reference, count, first_seen,
-        last_seen)
-    SELECT decode(md5(n::text), 'hex'),
-        CASE WHEN known AND n %% 5 > 0 THEN 'success' ELSE 'failure' END,
-        CASE WHEN known AND n %% 5 > 0 THEN NULL
-             WHEN known
-             THEN (ARRAY['key_expired', 'key_revoked', 'address_not_allowed'])[1 + h %% 3]
-             ELSE (ARRAY['user_unknown', 'key_unknown', 'password_wrong'])[1 + h %% 3] END,
-        (ARRAY['xmlrpc', 'jsonrpc', 'json2', 'web'])
-            [1 + CASE WHEN known THEN i.place ELSE h END %% 4],
-        CASE WHEN known THEN i.code WHEN h %% 3 = 0
-             THEN 'unknown login of ' || h %% 30 || ' characters #' || to_hex(h %% 65536) END,
-        CASE WHEN known THEN i.user_id END, CASE WHEN known THEN i.id END,
-        CASE WHEN known THEN 'key' END, CASE WHEN known THEN i.key_id END,
-        format('10.%%s.%%s.%%s', h %% 4, h / 7 %% 250, h / 1999 %% 250),
-        'agent/' || h %% 50, current_database(),
-        CASE WHEN known AND n %% 5 > 0 THEN NULL ELSE substr(md5(h::text), 1, 10) END,
-        1 + h %% 9, seen, seen
-    FROM (
-        SELECT n, n %% 2 = 0 AS known, abs(hashint8(n)::bigint) AS h,
-            localtimestamp - interval '365 days' * (n / %(rows)s.0) AS seen
-        FROM generate_series(1, %(rows)s) n
-    ) numbered
-    JOIN (
-        SELECT a.*, k.id AS key_id, row_number() OVER (ORDER BY a.id) - 1 AS place
-        FROM auth_integration a
-        LEFT JOIN LATERAL (
-            SELECT id FROM auth_integration_key WHERE integration_id = a.id LIMIT 1
-        ) k ON TRUE
-    ) i ON i.place = h %% (SELECT count(*) FROM auth_integration)
-"""
-PEOPLE = """
-    owner = env.ref("base.user_admin")
-    for number in range(integrations):
-        made = env["auth.integration"].create({
-            "name": f"System {number}", "code": f"system_{number}", "owner_ids": [(4, owner.id)]})
-        import datetime
-        end = datetime.datetime.now() + datetime.timedelta(days=30)
-        env["res.users.apikeys"].with_user(made.user_id).sudo()._generate(None, "log", end)
-"""
-# As the hourly job does; how long it takes, and once more when nothing is left to do.
-ROLLUP = """
-    import time
-
-    env.ref("base.user_admin").tz = zone
-    env.cr.commit()
-    result = []
-    for _run in range(2):
-        started = time.perf_counter()
-        env["auth.attempt.report"]._cron_rollup()
-        env.cr.commit()
-        result.append(time.perf_counter() - started)
-"""
 # Runs in an Odoo process, once for the log and once for its report. `result` is [name, milliseconds
 # of each run].
 OPEN_EVERYTHING = r"""
@@ -178,11 +116,10 @@ VIEWS = {
 
 
 @check("log")
-def big_log(side):
+def every_view(side):
     """Fill the log and open everything."""
-    rows = int(os.environ.get("LOG_ROWS") or ROWS)
-    server = side.server
-    first, idle = _fill_and_roll_up(server, rows)
+    server, rows = side.server, filled_log.rows()
+    first, idle = filled_log.fill_and_roll_up(server)
     size = server.sql(
         "SELECT pg_table_size('auth_attempt') AS heap, pg_indexes_size('auth_attempt') AS indexes"
     )[0]
@@ -194,36 +131,20 @@ def big_log(side):
         ):
             # The first run finds nothing in memory, nor in Odoo's caches.
             yield Finding(f"{name}: {what}", median(spent[1:] or spent), "ms", PROMISE_MS)
-    yield from overview.findings(server, ZONE)
-    yield from monitoring.findings(server)
+    yield from overview.findings(server)
+    yield from metrics.findings(server)
     yield Finding("report: rolled up for the first time, two time zones", first * 1e3, "ms")
     yield Finding("report: the job, nothing to do", idle * 1e3, "ms", 1000)
     yield Finding("log: bytes of a row", size["heap"] / rows, "B")
     yield Finding("log: bytes of a row in all indexes", size["indexes"] / rows, "B")
 
 
-@check("metrics")
-def metrics(side):
-    """Fill the log, and look at it as Prometheus and a SIEM do."""
-    _fill_and_roll_up(side.server, int(os.environ.get("LOG_ROWS") or ROWS))
-    yield from monitoring.findings(side.server)
-
-
-@check("overview")
-def overview_of_integrations(side):
-    """Fill the log, and open the overview of integrations."""
-    _fill_and_roll_up(side.server, int(os.environ.get("LOG_ROWS") or ROWS))
-    yield from overview.findings(side.server, ZONE)
-
-
 @check("size")
 def size_of_log(side):
     """Fill a smaller log, and weigh its rows and each of its indexes."""
-    rows = int(os.environ.get("LOG_ROWS") or SIZED_ROWS)
-    server = side.server
-    server.shell(PEOPLE, integrations=INTEGRATIONS)
+    server, rows = side.server, filled_log.rows(SIZED_ROWS)
     postgres.durable(False)
-    _fill(server, rows)
+    filled_log.fill(server, rows)
     [table] = server.sql("SELECT pg_table_size('auth_attempt') AS bytes")
     indexes = server.sql(
         "SELECT indexrelid::regclass::text AS name, pg_relation_size(indexrelid) AS bytes"
@@ -234,31 +155,3 @@ def size_of_log(side):
     of_indexes = sum(index["bytes"] for index in indexes) / rows
     yield Finding("size: bytes of a row", table["bytes"] / rows, "B")
     yield Finding("size: bytes of a row in all indexes", of_indexes, "B")
-
-
-def _fill_and_roll_up(server, rows):
-    """Make the rows, and their report as the hourly job does; return the seconds of two runs."""
-    server.shell(PEOPLE, integrations=INTEGRATIONS)
-    say(f"making {rows:,} rows")
-    postgres.durable(False)  # nothing is measured yet
-    _fill(server, rows)
-    say("rolling them up")
-    seconds = server.shell(ROLLUP, zone=ZONE)
-    server.sql("VACUUM (ANALYZE) auth_attempt_report")
-    postgres.durable(True)
-    return seconds
-
-
-def _fill(server, rows):
-    """Make the rows without their indexes, and the indexes afterwards: it takes half the time."""
-    indexes = server.sql(
-        "SELECT indexname AS name, indexdef AS definition FROM pg_indexes"
-        " WHERE tablename = 'auth_attempt' AND indexname <> 'auth_attempt_pkey'"
-    )
-    for index in indexes:
-        server.sql(f'DROP INDEX "{index["name"]}"')
-    server.sql(GENERATE, {"rows": rows})
-    server.sql("SET maintenance_work_mem = '512MB'")
-    for index in indexes:
-        server.sql(index["definition"])
-    server.sql("VACUUM (ANALYZE) auth_attempt")
