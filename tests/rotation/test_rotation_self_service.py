@@ -15,7 +15,7 @@ from ...models.rotation.auth_integration_rotation import MAX_UNUSED
 from ...tools.attempt import request_state
 from ...tools.key.authenticated_key import AuthenticatedKey
 from ...tools.rotation.secret_box import ENVIRONMENT_VARIABLE
-from .test_rotation import RotationCommon
+from .common import RotationCommon
 
 HOME, ELSEWHERE = "192.0.2.7", "203.0.113.66"
 SECRET_KEY = Fernet.generate_key().decode()

@@ -24,7 +24,7 @@ from ...models.rotation import auth_integration_rotation_delivery as rotation_se
 from ...models.rotation.auth_integration_delivery_webhook import ALLOWED_NETWORKS
 from ...tools.rotation import https_client, signatures
 from ...tools.rotation.secret_box import ENVIRONMENT_VARIABLE
-from .test_rotation import RUN_LOGGER, RotationCommon
+from .common import RUN_LOGGER, RotationCommon
 
 SEND_LOGGER = rotation_send.__name__
 SECRET_KEY = Fernet.generate_key().decode()
