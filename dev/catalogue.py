@@ -10,6 +10,7 @@ import textwrap
 
 from dev.common import ROOT, say
 from dev.environment import virtualenv
+from dev.servers.odoo_command import make_importable
 
 CATALOGUE = ROOT / "docs" / "causes.rst"
 WIDTH = 100
@@ -134,8 +135,6 @@ def _wrap(text):
 
 def main():
     """Write the catalogue."""
-    from dev.servers.odoo_command import make_importable
-
     make_importable()
     CATALOGUE.write_text(render(), encoding="utf-8")
     say(f"wrote {CATALOGUE.relative_to(ROOT)}")

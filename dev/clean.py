@@ -4,12 +4,11 @@ import shutil
 
 from dev.common import CACHE, STATE, entry_point, say
 from dev.environment import virtualenv
+from dev.servers.private_postgres import PrivateServer
 
 
 def main():
     """Remove the databases and ``.dev``."""
-    from dev.servers.private_postgres import PrivateServer
-
     PrivateServer().remove()
     shutil.rmtree(STATE, ignore_errors=True)
     say(f"removed {STATE}; the downloads stay in {CACHE}")

@@ -14,6 +14,7 @@ from dev import run
 from dev.common import ROOT, die, entry_point, free_port, say, state_dir
 from dev.environment import virtualenv
 from dev.servers import postgres
+from dev.servers.live_server import LiveServer
 
 FOLDER = ROOT / "static" / "description"
 DATABASE = "auth_integration_pictures"
@@ -63,8 +64,6 @@ def serving():
     """Run a server on a fresh database with demo data, whose mail is taken; yield its URL."""
     from aiosmtpd.controller import Controller
     from aiosmtpd.handlers import Sink
-
-    from dev.servers.live_server import LiveServer
 
     mail = Controller(Sink(), hostname="127.0.0.1", port=free_port())
     mail.start()

@@ -23,7 +23,7 @@ import xmlrpc.client
 from pathlib import Path
 
 from dev.common import ADDON, free_port, state_dir, tail
-from dev.servers import templates
+from dev.servers import postgres, templates
 from dev.servers.live_log import LiveLog
 from dev.servers.odoo_command import addons_path, command, environment
 
@@ -87,8 +87,6 @@ class LiveServer(LiveLog):
 
     def start(self, timeout=120):
         """Start the server, making its database if there is none, and wait until it answers."""
-        from dev.servers import postgres
-
         if self._process:
             raise RuntimeError("the server is running")
         if self.db not in postgres.databases():
@@ -173,8 +171,6 @@ class LiveServer(LiveLog):
         from psycopg2.extras import RealDictCursor
 
         if self._connection is None or self._connection.closed:
-            from dev.servers import postgres
-
             self._connection = postgres.connect(self.db)
         with self._connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(query, params)

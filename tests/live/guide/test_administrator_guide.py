@@ -146,4 +146,4 @@ def test_try():
         target = line.split()[1]
         done = subprocess.run(
             ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
-        assert not done.returncode and "dev/run" in done.stdout
+        assert not done.returncode and "-m dev.run" in done.stdout

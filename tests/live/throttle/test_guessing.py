@@ -1,9 +1,11 @@
 """Guesses of passwords are limited, exactly, and nobody but the guesser is hurt."""
 
 import collections
+import contextlib
 
 import pytest
 
+from dev.servers import postgres
 from worlds.guessing import FAILURES, PASSWORD, SERVER, WIDE, World, at_once, second_server
 
 __all__ = ["SERVER"]
@@ -257,10 +259,6 @@ def test_expired_counters_go(world):
 
 def test_busy_counter_refuses(world):
     """Whoever holds it, does not open the door by that."""
-    import contextlib
-
-    from dev.servers import postgres
-
     world.guess("alice", 1)
     with contextlib.closing(postgres.connect(world.server.db)) as holder:
         holder.autocommit = False
