@@ -38,11 +38,16 @@ from .key import test_key_status
 from .key import test_verify
 from .monitoring import test_attempt_counter
 from .monitoring import test_metrics
-from .rotation import test_rotation
 from .rotation import test_rotation_after
+from .rotation import test_rotation_copy
+from .rotation import test_rotation_deadline
+from .rotation import test_rotation_digest
 from .rotation import test_rotation_finds
 from .rotation import test_rotation_next_step
 from .rotation import test_rotation_notices
+from .rotation import test_rotation_overlap
+from .rotation import test_rotation_owner
+from .rotation import test_rotation_schedule
 from .screens import test_dialogs
 from .screens import test_marks
 from .screens import test_screens

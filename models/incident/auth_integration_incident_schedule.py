@@ -43,7 +43,7 @@ class AuthIntegrationIncident(models.Model):
     def _may_close(self, uses):
         """Whether successful uses, written in this transaction, may end an open incident.
 
-        :param uses: :class:`~odoo.addons.auth_integration.tools.key.usage.Batch` objects
+        :param uses: :class:`~odoo.addons.auth_integration.tools.key.usage_writer.Batch` objects
         """
         self.env.cr.execute(
             """

@@ -15,7 +15,7 @@ from ...models.rotation.auth_integration_rotation_new_key import MAX_UNUSED
 from ...tools.attempt import request_state
 from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
 from ...tools.key.authenticated_key import AuthenticatedKey
-from ..rotation.test_rotation import RotationCommon
+from ..rotation.common import RotationCommon
 
 HOME, ELSEWHERE = "192.0.2.7", "203.0.113.66"
 SECRET_KEY = Fernet.generate_key().decode()

@@ -24,7 +24,7 @@ from ...models.rotation import auth_integration_rotation_delivery as rotation_se
 from ...tools.delivery import https_client, signatures
 from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
 from ...tools.settings import WEBHOOK_NETWORKS
-from ..rotation.test_rotation import RUN_LOGGER, RotationCommon
+from ..rotation.common import RUN_LOGGER, RotationCommon
 
 SEND_LOGGER = rotation_send.__name__
 SECRET_KEY = Fernet.generate_key().decode()

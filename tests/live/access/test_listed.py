@@ -3,18 +3,28 @@
 import json
 import xmlrpc.client
 
-import access_world
 import pytest
-from access_world import CHANNEL_OF_WAY, WAYS, Rejected, get, make_key, rejected
-from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator, each_worker
 
-SERVER = access_world.SERVER
+from callers.clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator
+from processes import each_worker
+from worlds.access import (
+    CHANNEL_OF_WAY,
+    SERVER_WITH_PROBE,
+    WAYS,
+    Rejected,
+    get,
+    make_key,
+    make_room_in_the_log,
+    rejected,
+)
+
+SERVER = SERVER_WITH_PROBE
 READ = ["access.probe", "read_name"]
 
 
 @pytest.fixture(scope="module")
 def listed(server):
-    access_world.make_room_in_the_log(server)
+    make_room_in_the_log(server)
     return make_key(server, "listed", groups=["base.group_system"], operations=[READ])
 
 
@@ -107,6 +117,39 @@ def test_names_in_the_body_change_nothing(server, listed):
             caller = client(server, listed.uid, listed.secret)
             assert refused(caller.service, "object", "execute_kw", params)
     assert rows(server) == before
+
+
+@pytest.mark.parametrize("access", [{"access": "read_only"}, {"operations": [READ]}])
+def test_odd_requests_call_nothing(server, access):
+    """Several calls in one, names that are given twice, and services that are none."""
+    key = make_key(server, "odd_" + next(iter(access)), groups=["base.group_system"], **access)
+    before = rows(server)
+    bearer = {"Authorization": f"Bearer {key.secret}"}
+
+    def rpc(method, uid=key.uid, service="object", how="execute"):
+        params = [server.db, uid, key.secret, "access.probe", method]
+        call = {"service": service, "method": how, "args": params}
+        return {"jsonrpc": "2.0", "method": "call", "params": call}
+
+    read, write = rpc("read_name"), rpc("write_plainly")
+    twice = json.dumps(read)[:-1] + f', "params": {json.dumps(write["params"])}}}'
+    bodies = [
+        [read, write], [write], twice, json.dumps(read) + json.dumps(write),
+        *(rpc("write_plainly", uid) for uid in (str(key.uid), key.uid + 0.5, [key.uid], True)),
+        *(rpc("write_plainly", service=name) for name in ("Object", "common", "db", "model")),
+        *(rpc("write_plainly", how=name) for name in ("execute_cr", "call_kw", "dispatch")),
+    ]
+    paths = [
+        "/json/2/access.probe/write_plainly/", "/json/2/access%2Eprobe/write_plainly",
+        "/json/2/access.probe/read_name%00write_plainly", "/json/2/access.probe/write_plainly%0A",
+        "/json/2/access.probe/read_name/../write_plainly", "/json/2//access.probe/write_plainly",
+        "/json/2/access.probe/read_name?__method__=write_plainly", "/en/json/2/access.probe/lock",
+        "/web/dataset/call_kw/access.probe/write_plainly", "/json/1/access.probe/write_plainly",
+    ]
+    for path, body in [("/jsonrpc", body) for body in bodies] + [(path, {}) for path in paths]:
+        text = body if isinstance(body, str) else json.dumps(body)
+        Line(server).post(path, text, {"Content-Type": "application/json", **bearer})
+        assert rows(server) == before, (path, body)
 
 
 def test_what_a_listed_method_calls_is_its_own_business(server):

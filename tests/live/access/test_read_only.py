@@ -4,15 +4,23 @@ import contextlib
 import dataclasses
 import xmlrpc.client
 
-import access_world
 import pytest
-from access_world import CHANNEL_OF_WAY, WAYS, Rejected, get, make_key, rejected
-from clients import each_worker
 
-import postgres
-from common import CHECKOUT_ID
+from dev.common import CHECKOUT_ID
+from dev.servers import postgres
+from processes import each_worker
+from worlds.access import (
+    CHANNEL_OF_WAY,
+    SERVER_WITH_PROBE,
+    WAYS,
+    Rejected,
+    get,
+    make_key,
+    make_room_in_the_log,
+    rejected,
+)
 
-SERVER = access_world.SERVER
+SERVER = SERVER_WITH_PROBE
 EXPECTED = "bad query|ReadOnlySqlTransaction"
 WRITING = [
     "write_plainly",
@@ -31,7 +39,7 @@ WRITING = [
 
 @pytest.fixture(scope="module")
 def reader(server):
-    access_world.make_room_in_the_log(server)
+    make_room_in_the_log(server)
     return make_key(server, "reader", access="read_only")
 
 
@@ -83,6 +91,17 @@ def test_what_a_method_swallows_is_not_written(server, reader):
     with pytest.raises((Rejected, xmlrpc.client.Fault)):
         reader.call("xmlrpc", "access.probe", "write_lazily")
     assert rows(server) == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_of_a_rejected_call_is_left_to_the_next(server, reader, way):
+    """A worker serves both; what one wanted to signal to the others would make the next one fail."""
+    server.expect_log(EXPECTED)
+    for _worker in each_worker(server):
+        with pytest.raises(Rejected):
+            reader.call(way, "access.probe", "clear_caches_of_all")
+    for _worker in each_worker(server):
+        assert reader.call(way, "access.probe", "read_name") == "on"
 
 
 def test_routes_of_other_modules(server, reader, writer):

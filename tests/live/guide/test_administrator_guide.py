@@ -9,14 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients import Xmlrpc
 from guide_runner import make_odoo, make_program, run_shell
 
-import guides
-import odoo_command
-import postgres
-import templates
-from common import ADDON, CHECKOUT_ID, ROOT, export_addon
+from callers.clients import Xmlrpc
+from dev.checks import guides
+from dev.common import ADDON, CHECKOUT_ID, ROOT, export_addon
+from dev.servers import odoo_command, postgres, private_postgres, templates
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +86,7 @@ def test_import_file(server):
 
 def test_confirm_move(server):
     """The parameter is what the hourly job takes for a confirmation."""
-    folder_of_psql = Path(postgres.program("psql")).parent
+    folder_of_psql = Path(private_postgres.program("psql")).parent
     run_shell(guides.example("confirm-move"), path=folder_of_psql, DB=server.db)
     assert server.shell(
         """
@@ -148,4 +146,4 @@ def test_try():
         target = line.split()[1]
         done = subprocess.run(
             ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
-        assert not done.returncode and "dev/run" in done.stdout
+        assert not done.returncode and "-m dev.run" in done.stdout

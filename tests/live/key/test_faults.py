@@ -1,12 +1,12 @@
 """While any part of the add-on fails, Odoo alone decides: the good get in, and nobody else."""
 
 import xmlrpc.client
-from pathlib import Path
 
 import pytest
-from clients import Authenticate, Json2, Jsonrpc, Line, Refused, Session, Xmlrpc, accepted
 
-HERE = Path(__file__).parents[1]
+from callers.clients import Authenticate, Json2, Jsonrpc, Line, Refused, Session, Xmlrpc, accepted
+from dev.common import TEST_ADDONS
+
 PASSWORD = "a person's password"
 MAKE_WORLD = """
     from datetime import datetime, timedelta
@@ -167,7 +167,7 @@ def server(live_server):
     return live_server(
         "main",
         modules=("auth_integration", "auth_integration_faults"),
-        extra_addons=(HERE / "addons",),
+        extra_addons=(TEST_ADDONS,),
     )
 
 

@@ -7,7 +7,9 @@ that begins after the change has been committed is refused.
 import itertools
 
 import pytest
-from clients import Json2, Jsonrpc, Refused, Xmlrpc, halted_at_commit
+
+from callers.clients import Json2, Jsonrpc, Refused, Xmlrpc
+from processes import halted_at_commit
 
 numbers = itertools.count(1)
 CHANGES = {

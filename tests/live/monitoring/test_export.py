@@ -5,17 +5,13 @@ import subprocess
 import sys
 import threading
 import xmlrpc.client
-from pathlib import Path
 
 import pytest
-from attempt_world import WRONG_KEY, World
-from clients import Json2, Xmlrpc
 
-import guides
-import postgres
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "unit/monitoring"))
-import ocsf_schema  # noqa: E402
+from callers.clients import Json2, Xmlrpc
+from dev.checks import guides, ocsf_schema
+from dev.servers import postgres
+from worlds.attempt import WRONG_KEY, World
 
 PEOPLE = """
     users = env["res.users"].with_context(no_reset_password=True)
@@ -225,7 +221,7 @@ def test_uses_written_long_after_are_found(world):
             """
             import dataclasses, time
             from odoo.addons.auth_integration.tools.key.usage_writer import Batch, SuccessfulUse
-            facts = dict.fromkeys(each.name for each in dataclasses.fields(SuccessfulUse))
+            facts = dict.fromkeys(SuccessfulUse._fields)
             facts |= {"dbname": env.cr.dbname, "channel": "json2", "user_agent": "late"}
             env["auth.attempt"]._write_use(Batch(
                 SuccessfulUse(**facts), 2, time.time() - 36000, time.time() - 36000))

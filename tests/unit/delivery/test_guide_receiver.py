@@ -12,8 +12,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-import guides
-from common import free_port
+from dev.checks import guides
+from dev.common import free_port
 from odoo.addons.auth_integration.tools.delivery import signatures
 
 SECRET = signatures.new_secret()
