@@ -1,17 +1,15 @@
-import json
 import logging
 from datetime import datetime, timezone
 
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.exceptions import UserError, ValidationError
 
+from ...tools import settings
 from ...tools.delivery import https_client, signatures
-from ...tools.integration import networks
 from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
 
 _logger = logging.getLogger(__name__)
 
-ALLOWED_NETWORKS = "auth_integration.webhook_allowed_networks"
 # Types of the messages.
 ROTATED = "api_key.rotated"
 TEST = "api_key.test"
@@ -64,10 +62,7 @@ class AuthIntegration(models.Model):
         :raise UserError: it is too short, or the server has no key to encrypt it with
         """
         self.ensure_one()
-        try:
-            signatures.check_secret(secret)
-        except signatures.SignatureError as error:
-            raise UserError(str(error)) from error
+        signatures.check_secret(secret)
         self.sudo().write(
             {
                 "webhook_secret": self._encrypt(secret, "webhook"),
@@ -99,17 +94,12 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
             return self.env._("The integration has no signing secret.")
         try:
             integration._decrypt(integration.webhook_secret, "webhook")
-            self._allowed_networks()
-        except (AccessError, UserError) as error:
+            settings.webhook_networks(self.env)
+        except UserError as error:
             return str(error)
         except ValueError as error:
-            return f"{ALLOWED_NETWORKS}: {error}"
+            return f"{settings.WEBHOOK_NETWORKS}: {error}"
         return False
-
-    @api.model
-    def _allowed_networks(self):
-        parameters = self.env["ir.config_parameter"].sudo()
-        return networks.parse(parameters.get_param(ALLOWED_NETWORKS) or "")
 
     @api.model
     def _send(self, rotation, secret, new_key):
@@ -133,13 +123,12 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
         :raise DeliveryFailed: anything but a 2xx came back
         """
         now = datetime.now(timezone.utc)
-        timestamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-        body = json.dumps({"type": message_type, "timestamp": timestamp, "data": data})
+        body = signatures.message_text(now, {"type": message_type, "data": data})
         signing_secret = integration._decrypt(integration.webhook_secret, "webhook")
         headers = signatures.headers(signing_secret, message_id, now, body)
         try:
             status = https_client.post(
-                integration.webhook_url, body, headers, self._allowed_networks()
+                integration.webhook_url, body, headers, settings.webhook_networks(self.env)
             )
         except https_client.NotSent as error:
             raise DeliveryRefused(str(error)) from error

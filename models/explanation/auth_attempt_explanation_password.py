@@ -1,9 +1,5 @@
-import logging
-
 from odoo import models
 from odoo.tools import SQL
-
-_logger = logging.getLogger(__name__)
 
 
 class AuthAttempt(models.Model):
@@ -23,17 +19,10 @@ class AuthAttempt(models.Model):
         )
         return result
 
-    def _schema_is_current(self):
-        """Extend :meth:`auth.attempt._schema_is_current` by the table of this file."""
-        [[table]] = self.env.execute_query(
-            SQL("SELECT to_regclass('auth_integration_password_change')")
-        )
-        if not table:
-            _logger.warning(
-                "The database is behind the code of auth_integration. Update it with"
-                " -u auth_integration. Missing: auth_integration_password_change"
-            )
-        return super()._schema_is_current() and bool(table)
+    def _needed_columns(self):
+        """Extend :meth:`auth.attempt._needed_columns` by the table of this file."""
+        table = {"auth_integration_password_change": {"user_id", "changed_at"}}
+        return super()._needed_columns() | table
 
     def _explain_password_wrong(self):
         return [*self._explain_password_change(), *self._explain_directory()]

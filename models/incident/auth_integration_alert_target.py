@@ -1,7 +1,7 @@
 from contextlib import suppress
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo.exceptions import ValidationError
 
 from ...tools.delivery import https_client, signatures
 from ...tools.delivery.secret_box import SecretBoxError, secret_box
@@ -43,10 +43,10 @@ class AlertTarget(models.AbstractModel):
         token = self.sudo().alert_secret
         if not token:
             return ""
-        try:
-            return secret_box().decrypt(token, f"alert:{self._name}:{self.id}")
-        except SecretBoxError as error:
-            raise UserError(str(error)) from error
+        return secret_box().decrypt(token, self._alert_secret_purpose())
+
+    def _alert_secret_purpose(self):
+        return f"alert:{self._name}:{self.id}"
 
     @api.model
     def _encrypt_alert_secrets_again(self):
@@ -58,7 +58,7 @@ class AlertTarget(models.AbstractModel):
         every = self.sudo().with_context(active_test=False)
         for target in every.search([("alert_secret", "!=", False)]):
             if not box.is_current(target.alert_secret):
-                purpose = f"alert:{self._name}:{target.id}"
+                purpose = target._alert_secret_purpose()
                 # One whose key is gone stays: sending an alert says so.
                 with suppress(SecretBoxError):
                     target.alert_secret = box.encrypt(
@@ -71,11 +71,8 @@ class AlertTarget(models.AbstractModel):
         :raise UserError: it is unusable, or the server has no key to encrypt it with
         """
         self.ensure_one()
-        try:
-            signatures.check_secret(secret)
-            token = secret_box().encrypt(secret, f"alert:{self._name}:{self.id}")
-        except (signatures.SignatureError, SecretBoxError) as error:
-            raise UserError(str(error)) from error
+        signatures.check_secret(secret)
+        token = secret_box().encrypt(secret, self._alert_secret_purpose())
         self.sudo().write(
             {"alert_secret": token, "alert_secret_set_at": fields.Datetime.now()}
         )

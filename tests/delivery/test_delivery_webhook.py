@@ -20,10 +20,10 @@ from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
-from ...models.delivery.auth_integration_delivery_webhook import ALLOWED_NETWORKS
 from ...models.rotation import auth_integration_rotation_delivery as rotation_send
 from ...tools.delivery import https_client, signatures
 from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
+from ...tools.settings import WEBHOOK_NETWORKS
 from ..rotation.test_rotation import RUN_LOGGER, RotationCommon
 
 SEND_LOGGER = rotation_send.__name__
@@ -113,7 +113,7 @@ class WebhookCommon(RotationCommon):
         self.integration.webhook_url = self.endpoint.url
         self.signing_secret = signatures.new_secret()
         self.integration._set_webhook_secret(self.signing_secret)
-        self.env["ir.config_parameter"].set_param(ALLOWED_NETWORKS, "127.0.0.0/8")
+        self.env["ir.config_parameter"].set_param(WEBHOOK_NETWORKS, "127.0.0.0/8")
 
     def _again(self):
         """The time of the next try has come."""
@@ -269,7 +269,7 @@ class TestRotationWebhook(WebhookCommon):
 
     def test_addresses_inside_are_refused(self):
         """At the moment of connecting, whatever the name resolved to before; nothing is sent."""
-        self.env["ir.config_parameter"].set_param(ALLOWED_NETWORKS, "10.0.0.0/8")
+        self.env["ir.config_parameter"].set_param(WEBHOOK_NETWORKS, "10.0.0.0/8")
         rotation = self._due()
         self.assertEqual((rotation.state, self.endpoint.got), ("due", []))
         self.assertIn("webhook_allowed_networks", rotation.last_error)
@@ -294,7 +294,7 @@ class TestRotationWebhook(WebhookCommon):
             "signing secret": lambda: self.integration.write({"webhook_secret": False}),
             "generate_key": lambda: os.environ.pop(ENVIRONMENT_VARIABLE),
             "webhook_allowed_networks": lambda: self.env["ir.config_parameter"].set_param(
-                ALLOWED_NETWORKS, "everything"),
+                WEBHOOK_NETWORKS, "everything"),
             "standardwebhooks": lambda: self.enterContext(
                 patch.object(signatures, "Webhook", None)),
         }

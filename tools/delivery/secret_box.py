@@ -18,6 +18,7 @@ To change it, put the new key in front of the old one on every server, restart, 
 import os
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from odoo.exceptions import UserError
 
 from ..server_config import SECTION, option
 
@@ -33,7 +34,7 @@ HOW_TO = (
 )
 
 
-class SecretBoxError(Exception):
+class SecretBoxError(UserError):
     """Encryption or decryption is not possible; the text says why and what to do."""
 
 
@@ -59,7 +60,7 @@ class SecretBox:
             raise NoKeyError(f"An encryption key is not a Fernet key. {HOW_TO}") from error
         if not fernets:
             raise NoKeyError(f"No encryption key is configured. {HOW_TO}")
-        self._row_limit = fernets[0]
+        self._newest = fernets[0]
         self._all = MultiFernet(fernets)
 
     def encrypt(self, secret, purpose):
@@ -69,7 +70,7 @@ class SecretBox:
             a ciphertext copied to another record opens nothing there
         :rtype: str
         """
-        return self._row_limit.encrypt(f"{purpose}\0{secret}".encode()).decode()
+        return self._newest.encrypt(f"{purpose}\0{secret}".encode()).decode()
 
     def decrypt(self, token, purpose):
         """Decrypt what :meth:`encrypt` made for the same purpose.
@@ -91,7 +92,7 @@ class SecretBox:
     def is_current(self, token):
         """Whether the newest key alone opens it."""
         try:
-            self._row_limit.decrypt(token.encode())
+            self._newest.decrypt(token.encode())
         except InvalidToken:
             return False
         return True

@@ -4,8 +4,11 @@ The library is optional: it is needed where a policy delivers by webhook, and no
 """
 
 import base64
+import json
 import secrets
 from datetime import datetime, timezone
+
+from odoo.exceptions import UserError
 
 try:
     from standardwebhooks import Webhook
@@ -19,7 +22,7 @@ HOW_TO_INSTALL = (
 )
 
 
-class SignatureError(Exception):
+class SignatureError(UserError):
     """A message cannot be signed; the text says why and what to do."""
 
 
@@ -41,6 +44,15 @@ def check_secret(secret: str) -> None:
         raise SignatureError(
             "A signing secret must have 24 to 64 bytes in base64, usually after whsec_."
         )
+
+
+def message_text(moment: datetime, values: dict) -> str:
+    """Return a message as JSON, with its time.
+
+    :param moment: with time zone
+    """
+    timestamp = moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+    return json.dumps({"timestamp": timestamp.replace("+00:00", "Z"), **values})
 
 
 def headers(secret: str, message_id: str, moment: datetime, body: str) -> dict:
