@@ -1,4 +1,6 @@
 from . import auth_integration_key
+from . import auth_integration_key_issuance
+from . import auth_integration_key_revocation
 from . import auth_integration_key_end
 from . import auth_integration_key_reuse
 from . import auth_integration_key_undo_revocation

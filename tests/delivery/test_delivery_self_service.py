@@ -11,7 +11,7 @@ from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from ...models.delivery import auth_integration_second_factor as second_factor
-from ...models.rotation.auth_integration_rotation import MAX_UNUSED
+from ...models.rotation.auth_integration_rotation_new_key import MAX_UNUSED
 from ...tools.attempt import request_state
 from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
 from ...tools.key.authenticated_key import AuthenticatedKey
