@@ -5,14 +5,14 @@ from .access import test_operation_counts
 from .access import test_operation_not_allowed
 from .access import test_set_access
 from .attempt import test_attempt
-from .attempt import test_attempt_explanation
 from .attempt import test_attempt_groups
 from .attempt import test_attempt_links
-from .attempt import test_attempt_related
 from .attempt import test_attempt_report
 from .delivery import test_delivery_self_service
 from .delivery import test_delivery_webhook
 from .delivery import test_key_delivery
+from .explanation import test_attempt_explanation
+from .explanation import test_attempt_related
 from .health import test_ask_administrator
 from .health import test_diagnosis
 from .health import test_finding

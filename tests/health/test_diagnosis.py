@@ -1,5 +1,5 @@
 """What Diagnose sees inside Odoo: each check made to fail, and mended; and who may press its
-buttons.  What it sees from outside takes a real server: ``tests/live/test_diagnosis.py``."""
+buttons.  What it sees from outside takes a real server: ``tests/live/health/test_diagnosis.py``."""
 
 import os
 from datetime import timedelta

@@ -8,8 +8,8 @@ from odoo.tools.safe_eval import safe_eval
 from ...tools.attempt import request_state
 from ...tools.attempt.request_state import Attempt
 from ...tools.health import probe
+from ..attempt.test_attempt_report import ReportCase
 from .test_attempt_explanation import ExplanationCase
-from .test_attempt_report import ReportCase
 
 OF_WAY = {"cause": "header_missing", "user_agent": f"{probe.AGENT}1.0"}
 OF_KEY = {"cause": "key_expired", "auth_type": probe.VERIFY}
