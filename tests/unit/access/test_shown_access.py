@@ -7,9 +7,9 @@ from lxml import etree
 
 ROOT = Path(__file__).resolve().parents[3]
 DIALOGS = {
-    "auth_integration_claim_views.xml": "access_summary",
-    "auth_integration_issue_views.xml": "access",
-    "auth_integration_access_views.xml": "access",
+    "rotation/auth_integration_claim_views.xml": "access_summary",
+    "key/auth_integration_issue_views.xml": "access",
+    "access/auth_integration_access_views.xml": "access",
 }
 
 
