@@ -81,8 +81,17 @@ class AuthAttempt(models.Model):
         action.pop("path", None)  # which would lose the domain on reload
         return action | {
             "name": self.env._(
-                "Attempts: %(label)s", label=field._description_string(self.env)
+                "Attempts: %(label)s %(value)s",
+                label=field._description_string(self.env),
+                value=self._shown_value(field) or value,
             ),
             "domain": list(Domain(name, "=", value)),
             "context": {"auth_attempt_row_limit": 20000},
         }
+
+    def _shown_value(self, field):
+        """The value of a column as the form shows it; empty for a record that was deleted since."""
+        shown = self[field.name]
+        if field.relational:
+            shown = shown.sudo().exists()
+        return field.convert_to_export(shown, self)
