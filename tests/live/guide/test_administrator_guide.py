@@ -89,7 +89,7 @@ def test_import_file(server):
 def test_confirm_move(server):
     """The parameter is what the hourly job takes for a confirmation."""
     folder_of_psql = Path(postgres.program("psql")).parent
-    run_shell(guides.example("confirm-move"), path=folder_of_psql, DB=server.db)
+    run_shell(guides.example("confirm-move"), path=folder_of_psql, ODOO_DB=server.db)
     assert server.shell(
         """
         wanted = env["ir.config_parameter"].sudo().get_param("auth_integration.confirm_move")
