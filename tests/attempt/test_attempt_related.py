@@ -48,7 +48,8 @@ class TestAttemptRelated(ExplanationCase):
                 action = attempt.with_context(same=name).action_view_same()
                 found = attempt.search(action["domain"])
                 self.assertIn(attempt, found)
-                self.assertTrue(action["name"].endswith(f" {titles[name]}"), action["name"])
+                shown = action.get("display_name") or action["name"]  # as the web client has it
+                self.assertTrue(shown.endswith(f" {titles[name]}"), shown)
                 self.assertNotIn(other, found)
                 self.assertNotIn("path", action)
 
