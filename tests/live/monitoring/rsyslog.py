@@ -10,7 +10,6 @@ import threading
 from nginx import certificate
 
 import debian_programs
-import guides
 
 FILE = "/var/log/odoo/auth_integration.jsonl"
 TARGET = 'target="siem.example.com" port="6514"'
@@ -56,9 +55,8 @@ class Siem:
 
 
 @contextlib.contextmanager
-def following(path, siem, folder):
-    """Have rsyslog follow a file as the guide says."""
-    text = guides.example("rsyslog")
+def following(text, path, siem, folder):
+    """Have rsyslog follow a file, as the configuration of the guide says."""
     for printed, here in ((f'"{FILE}"', f'"{path}"'), (f'"{AUTHORITIES}"', f'"{siem.authorities}"'),
                           (TARGET, f'target="127.0.0.1" port="{siem.port}"')):
         assert printed in text
@@ -86,10 +84,10 @@ def following(path, siem, folder):
             process.wait()
 
 
-def rotate(path, folder):
-    """Rotate the file now, as the guide's configuration of logrotate says."""
+def rotate(text, path, folder):
+    """Rotate the file now, as the configuration of logrotate says that the guide has."""
     configuration = folder / "logrotate.conf"
-    configuration.write_text(guides.example("logrotate").replace(FILE, str(path)))
+    configuration.write_text(text.replace(FILE, str(path)))
     executable, environ = debian_programs.rsyslog("logrotate")
     subprocess.run(
         [executable, "--force", "--state", folder / "logrotate.state", configuration],

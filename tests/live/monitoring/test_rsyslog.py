@@ -11,6 +11,8 @@ import rsyslog
 from attempt_world import WRONG_KEY, World
 from clients import administrator
 
+import guides
+
 RUN = "env.ref('auth_integration.ir_cron_event_log')._trigger()"
 
 
@@ -83,7 +85,7 @@ def test_every_event_reaches_the_siem(live_server, path, siem, tmp_path):
     server = live_server(
         "rsyslog", workers=2, config={"max_cron_threads": 1}, addon_options={"event_log": path})
     world = World(server)
-    with rsyslog.following(path, siem, tmp_path):
+    with rsyslog.following(guides.example("rsyslog"), path, siem, tmp_path):
         with attempts(world):
             for what in ("rotate", "kill", "rotate", "rotate"):
                 caller = world.calls()
@@ -94,7 +96,7 @@ def test_every_event_reaches_the_siem(live_server, path, siem, tmp_path):
                     server.kill9()
                     server.start()
                 else:
-                    rsyslog.rotate(path, tmp_path)
+                    rsyslog.rotate(guides.example("logrotate"), path, tmp_path)
         expected = exported(server)
         server.shell(RUN)
         assert until(lambda: siem.counts().items() >= expected.items()), missing(siem, expected)
