@@ -1,4 +1,4 @@
-# Every target is a small program in dev/. PORT, DB, ODOO_PATH and PGHOST are passed on.
+# Every target is a small program in dev/, run as a module of this folder. PORT, DB, ODOO_PATH and PGHOST are passed on.
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 export TAGS LIVE UNIT PORT DB ODOO_PATH
@@ -25,41 +25,41 @@ help:
 	@echo "make clean                  remove databases, logs and everything else in .dev"
 
 run:
-	@$(PYTHON) dev/run.py
+	@$(PYTHON) -m dev.run
 
 test:
-	@$(PYTHON) dev/run_tests.py
+	@$(PYTHON) -m dev.run_tests
 
 test-core:
-	@$(PYTHON) dev/core_tests.py
+	@$(PYTHON) -m dev.core_tests
 
 soak:
 	@STOPS=$${STOPS:-100} SOAK=$${SOAK:-300} SOAK_MINUTES=$${SOAK_MINUTES:-15} \
-		LIVE="-k 'test_clean_stop or key_ends or test_soak'" $(PYTHON) dev/run_tests.py
+		LIVE="-k 'test_clean_stop or key_ends or test_soak'" $(PYTHON) -m dev.run_tests
 
 bench:
-	@$(PYTHON) benchmarks/bench.py
+	@$(PYTHON) -m benchmarks.bench
 
 lint:
-	@$(PYTHON) dev/lint.py
+	@$(PYTHON) -m dev.lint
 
 shell:
-	@$(PYTHON) dev/shell.py
+	@$(PYTHON) -m dev.shell
 
 pot:
-	@$(PYTHON) dev/pot.py
+	@$(PYTHON) -m dev.pot
 
 catalogue:
-	@$(PYTHON) dev/catalogue.py
+	@$(PYTHON) -m dev.catalogue
 
 docs:
-	@$(PYTHON) dev/docs.py
+	@$(PYTHON) -m dev.docs
 
 pictures:
-	@$(PYTHON) dev/pictures.py
+	@$(PYTHON) -m dev.pictures
 
 screenshot:
-	@$(PYTHON) dev/screenshot.py $(ARGS)
+	@$(PYTHON) -m dev.screenshot $(ARGS)
 
 clean:
-	@$(PYTHON) dev/clean.py
+	@$(PYTHON) -m dev.clean

@@ -9,35 +9,17 @@ missed. In the environment: ``ROWS`` (the rows whose name contains this text, or
 import json
 import os
 import subprocess
-import sys
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "dev"))
-
-import virtualenv  # noqa: E402
-
-if __name__ == "__main__":
-    virtualenv.enter()
-
-import big_log  # noqa: E402, F401  declares a check
-import flood  # noqa: E402, F401  declares a check
-import guessing  # noqa: E402, F401  declares a check
-import harness  # noqa: E402
-import many_integrations  # noqa: E402, F401  declares a check
-import operations  # noqa: E402, F401  declares a check
-import oracle  # noqa: E402, F401  declares a check
-import parallel  # noqa: E402, F401  declares a check
-import postgres  # noqa: E402
-import report  # noqa: E402
-import rotation  # noqa: E402, F401  declares a check
-import scheduled_jobs  # noqa: E402, F401  declares a check
-from checks import CHECKS  # noqa: E402
-from common import die, say, state_dir  # noqa: E402
-from odoo_command import check_addon  # noqa: E402
-from rows import ROWS  # noqa: E402
+from benchmarks import checks  # noqa: F401  declares them
+from benchmarks.beside_stock import harness, report
+from benchmarks.beside_stock.rows import ROWS
+from benchmarks.checks.registry import CHECKS
+from dev.common import ROOT, die, entry_point, say, state_dir
+from dev.environment import virtualenv
+from dev.servers import postgres
+from dev.servers.odoo_command import check_addon
 
 
 def chosen_rows(text):
@@ -129,4 +111,5 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    virtualenv.enter()
+    entry_point(main)

@@ -7,6 +7,8 @@ SHOWN = 10  # as in core
 
 
 class BaseSetupController(BaseSetup):
+    """The list of pending invitations on the settings page."""
+
     @http.route()
     def base_setup_data(self, **kw):
         """Extend the data of the settings page: integration users never log in, nor were invited.

@@ -8,8 +8,9 @@ import importlib.util
 import sys
 import textwrap
 
-import virtualenv
-from common import ROOT, say
+from dev.common import ROOT, say
+from dev.environment import virtualenv
+from dev.servers.odoo_command import make_importable
 
 CATALOGUE = ROOT / "docs" / "causes.rst"
 WIDTH = 100
@@ -134,8 +135,6 @@ def _wrap(text):
 
 def main():
     """Write the catalogue."""
-    from odoo_command import make_importable
-
     make_importable()
     CATALOGUE.write_text(render(), encoding="utf-8")
     say(f"wrote {CATALOGUE.relative_to(ROOT)}")

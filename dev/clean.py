@@ -2,14 +2,13 @@
 
 import shutil
 
-import virtualenv
-from common import CACHE, STATE, entry_point, say
+from dev.common import CACHE, STATE, entry_point, say
+from dev.environment import virtualenv
+from dev.servers.private_postgres import PrivateServer
 
 
 def main():
     """Remove the databases and ``.dev``."""
-    from postgres import PrivateServer
-
     PrivateServer().remove()
     shutil.rmtree(STATE, ignore_errors=True)
     say(f"removed {STATE}; the downloads stay in {CACHE}")

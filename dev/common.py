@@ -14,6 +14,8 @@ from pathlib import Path
 
 ADDON = "auth_integration"
 ROOT = Path(__file__).resolve().parent.parent
+# Small add-ons that only tests install.
+TEST_ADDONS = ROOT / "tests/live/addons"
 # The only folder we write to inside the checkout; git ignores it.
 STATE = ROOT / ".dev"
 # Downloads, shared by all checkouts of this user.

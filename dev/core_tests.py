@@ -4,15 +4,13 @@
 the installation of everything, also those meant to run during it: ``tests/live/addons/core_tests``.
 """
 
-import postgres
-import templates
-import virtualenv
-from common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, say, state_dir
-from odoo_command import addons_path, run_to_end
-from test_results import odoo_result, report
+from dev.checks.test_results import odoo_result, report
+from dev.common import ADDON, CHECKOUT_ID, TEST_ADDONS, entry_point, free_port, say, state_dir
+from dev.environment import virtualenv
+from dev.servers import postgres, templates
+from dev.servers.odoo_command import addons_path, run_to_end
 
 DATABASE = f"core_{CHECKOUT_ID}"
-HELPERS = ROOT / "tests/live/addons"
 MODULES = (
     "api_doc", "auth_ldap", "auth_oauth", "auth_passkey", "auth_passkey_portal", "auth_signup",
     "auth_timeout", "auth_totp", "auth_totp_mail", "auth_totp_portal", "base_setup", "portal",
@@ -60,7 +58,7 @@ def run(with_slow=False):
         [
             *("--database", DATABASE, "--stop-after-init", "--test-enable"),
             *("--test-tags", ",".join(tags), "--load", "base,web,rpc,core_tests"),
-            *("--addons-path", addons_path(HELPERS), "--max-cron-threads", "0"),
+            *("--addons-path", addons_path(TEST_ADDONS), "--max-cron-threads", "0"),
             *("--data-dir", templates.data_dir(), "--screenshots", state_dir("test", "pictures")),
             *("--http-interface", "127.0.0.1"),
             *("--http-port", free_port(), "--gevent-port", free_port()),

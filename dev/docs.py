@@ -10,8 +10,8 @@ import subprocess
 import sys
 import urllib.parse
 
-from common import ROOT, entry_point, say, state_dir
-from virtualenv import venv
+from dev.common import ROOT, entry_point, say, state_dir
+from dev.environment.virtualenv import venv
 
 
 def build():

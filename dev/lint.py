@@ -6,11 +6,10 @@ import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
-import docs
-import pictures
-import terms
-from common import CACHE, ROOT, addon_files, entry_point, export_addon, say, state_dir
-from virtualenv import venv
+from dev import docs, pictures
+from dev.checks import terms
+from dev.common import CACHE, ROOT, addon_files, entry_point, export_addon, say, state_dir
+from dev.environment.virtualenv import venv
 
 
 def ruff():

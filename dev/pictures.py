@@ -10,10 +10,11 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 
-import postgres
-import run
-import virtualenv
-from common import ROOT, die, entry_point, free_port, say, state_dir
+from dev import run
+from dev.common import ROOT, die, entry_point, free_port, say, state_dir
+from dev.environment import virtualenv
+from dev.servers import postgres
+from dev.servers.live_server import LiveServer
 
 FOLDER = ROOT / "static" / "description"
 DATABASE = "auth_integration_pictures"
@@ -48,7 +49,7 @@ PICTURES = (
     Picture("rotation", "demo", "/odoo/api-key-rotations", clicks=(ROW,)),
     Picture("keys", "admin", "/odoo/api-keys"),
     Picture("causes", "demo", "/auth_integration/causes"),
-    Picture("banner", "", "dev/banner.html", (560, 280)),
+    Picture("banner", "", "dev/browser/banner.html", (560, 280)),
 )
 # What the scheduled actions make of the demo data; while the pictures are taken none runs.
 PREPARE = """
@@ -63,8 +64,6 @@ def serving():
     """Run a server on a fresh database with demo data, whose mail is taken; yield its URL."""
     from aiosmtpd.controller import Controller
     from aiosmtpd.handlers import Sink
-
-    from live_server import LiveServer
 
     mail = Controller(Sink(), hostname="127.0.0.1", port=free_port())
     mail.start()
@@ -93,10 +92,11 @@ def take(picture, url):
         page = ("--url", (ROOT / picture.path).as_uri(), "--path", "")
     subprocess.run(
         [
-            *(sys.executable, ROOT / "dev/screenshot.py", *page),
+            *(sys.executable, "-m", "dev.screenshot", *page),
             *("--out", picture.file, "--width", str(width), "--height", str(height)),
             *(option for selector in picture.clicks for option in ("--click", selector)),
         ],
+        cwd=ROOT,
         check=True,
     )
 

@@ -6,11 +6,10 @@ translates them (a test names them), and those that are gone are removed.
 
 import re
 
-import postgres
-import templates
-import virtualenv
-from common import ADDON, CHECKOUT_ID, ROOT, entry_point, export_addon, say, state_dir
-from odoo_command import addons_path, check_addon, run_or_die
+from dev.common import ADDON, CHECKOUT_ID, ROOT, entry_point, export_addon, say, state_dir
+from dev.environment import virtualenv
+from dev.servers import postgres, templates
+from dev.servers.odoo_command import addons_path, check_addon, run_or_die
 
 TEMPLATE = ROOT / "i18n" / f"{ADDON}.pot"
 

@@ -13,10 +13,7 @@ import threading
 import time
 import urllib.request
 
-import postgres
-import server_log
-import virtualenv
-from common import (
+from dev.common import (
     ADDON,
     CHECKOUT_ID,
     addon_hash,
@@ -28,7 +25,16 @@ from common import (
     state_dir,
     tail,
 )
-from odoo_command import addons_path, check_addon, command, environment, run_or_die, tree
+from dev.environment import virtualenv
+from dev.servers import postgres, server_log
+from dev.servers.odoo_command import (
+    addons_path,
+    check_addon,
+    command,
+    environment,
+    run_or_die,
+    tree,
+)
 
 EXAMPLE_CALL = "/json/2/auth.integration.key/whoami"
 

@@ -13,15 +13,13 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
 
-import chromium
-import core_tests
-import postgres
-import pot
-import templates
-import virtualenv
-from common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, lock, say, state_dir
-from odoo_command import addons_path, check_addon, environment, run_to_end
-from test_results import Result, odoo_result, report
+from dev import core_tests, pot
+from dev.browser import chromium
+from dev.checks.test_results import Result, odoo_result, report
+from dev.common import ADDON, CHECKOUT_ID, ROOT, entry_point, free_port, lock, say, state_dir
+from dev.environment import virtualenv
+from dev.servers import postgres, templates
+from dev.servers.odoo_command import addons_path, check_addon, environment, run_to_end
 
 # Each waits for its servers for about half of its time.
 LIVE_PROCESSES = max(2, min(4, os.cpu_count() or 1))

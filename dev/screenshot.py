@@ -2,7 +2,7 @@
 
 Example::
 
-    python3 dev/screenshot.py --login admin --path /odoo/settings --out /tmp/settings.png
+    python3 -m dev.screenshot --login admin --path /odoo/settings --out /tmp/settings.png
 """
 
 import argparse
@@ -12,8 +12,9 @@ import sys
 import urllib.error
 import urllib.request
 
-import virtualenv
-from common import die, entry_point
+from dev.browser.page import open_page, open_session
+from dev.common import die, entry_point
+from dev.environment import virtualenv
 
 
 def check_answers(url):
@@ -31,8 +32,6 @@ def check_answers(url):
 
 def log_in(url, login, password, database):
     """Return the session of a user, or stop: with one line, as it is most often a typing error."""
-    from browser import open_session
-
     try:
         return open_session(url, login, password, database)
     except (RuntimeError, ValueError) as error:
@@ -61,8 +60,6 @@ def main():
     parser.add_argument("--eval", metavar="JAVASCRIPT", help="run before the picture is taken")
     parser.add_argument("--timeout", type=float, default=60)
     options = parser.parse_args()
-
-    from browser import open_page
 
     check_answers(options.url)
     password = options.password or options.login

@@ -2,11 +2,11 @@
 
 import subprocess
 
-import postgres
-import virtualenv
-from common import entry_point
-from odoo_command import check_addon, command, environment
-from run import database_name, prepare, server_arguments
+from dev.common import entry_point
+from dev.environment import virtualenv
+from dev.run import database_name, prepare, server_arguments
+from dev.servers import postgres
+from dev.servers.odoo_command import check_addon, command, environment
 
 
 def main():

@@ -3,7 +3,9 @@ from . import integration
 from . import key
 from . import access
 from . import attempt
+from . import explanation
 from . import monitoring
+from . import delivery
 from . import rotation
 from . import incident
 from . import health

@@ -10,6 +10,8 @@ EXEMPT_NETWORKS = "auth_integration.throttle_exempt_networks"
 
 
 class ResConfigSettings(models.TransientModel):
+    """The settings of this app; their defaults and limits are in ``tools/settings.py``."""
+
     _inherit = "res.config.settings"
 
     auth_integration_attempt_keep_failures_days = fields.Integer(

@@ -1,6 +1,6 @@
 from odoo import fields, models
 
-from ..tools.rotation.secret_box import SecretBoxError, secret_box
+from ..tools.delivery.secret_box import SecretBoxError, secret_box
 
 
 class ResConfigSettings(models.TransientModel):

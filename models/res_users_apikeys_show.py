@@ -2,6 +2,8 @@ from odoo import api, fields, models
 
 
 class ResUsersApikeysShow(models.AbstractModel):
+    """The dialog that shows a new key, this once; ours shows several, and a command to test it."""
+
     _inherit = "res.users.apikeys.show"
 
     key_list = fields.Text(

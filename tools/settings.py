@@ -1,5 +1,7 @@
 """Settings kept as system parameters: their names and defaults, and how they are read."""
 
+from .integration import networks
+
 # Each is a number, and a field of *Settings ▸ Integrations* writes it.
 DEFAULTS = {
     "attempt_keep_failures_days": 365,
@@ -18,6 +20,16 @@ BOUNDS = {
     "throttle_failures": (3, 1000),
     "throttle_minutes": (5, 1440),
 }
+# Networks inside, which webhooks may reach all the same.
+WEBHOOK_NETWORKS = "auth_integration.webhook_allowed_networks"
+
+
+def webhook_networks(env) -> tuple:
+    """Return the networks inside that webhooks may reach.
+
+    :raise ValueError: what is entered there is none
+    """
+    return networks.parse(env["ir.config_parameter"].sudo().get_param(WEBHOOK_NETWORKS) or "")
 
 
 def number(env, name: str) -> int:

@@ -6,9 +6,4 @@ from . import auth_attempt_retention
 from . import auth_attempt_report
 from . import auth_attempt_rollup
 from . import auth_attempt_removal
-from . import auth_attempt_explanation
-from . import auth_attempt_fix
 from . import auth_attempt_groups
-from . import auth_attempt_operation
-from . import auth_attempt_related
-from . import auth_attempt_help

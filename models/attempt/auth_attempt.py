@@ -134,6 +134,28 @@ class AuthAttempt(models.Model):
 
     def _schema_is_current(self):
         """Whether the database has every column the hooks use: updated files, ``-u`` not run."""
+        needed = self._needed_columns()
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT table_name, column_name FROM information_schema.columns"
+                " WHERE table_schema = current_schema AND table_name IN %s",
+                tuple(needed),
+            )
+        )
+        missing = {(table, column) for table in needed for column in needed[table]} - set(rows)
+        if missing:
+            _logger.warning(
+                "The database is behind the code of auth_integration: authentication works as"
+                " without it. Update it with -u auth_integration. Missing: %s",
+                ", ".join(sorted(f"{table}.{column}" for table, column in missing)),
+            )
+        return not missing
+
+    def _needed_columns(self):
+        """Columns that the hooks use, by table.
+
+        :rtype: dict[str, set[str]]
+        """
         needed = {
             "auth_attempt": {"bucket", *IDENTIFYING_COLUMNS, "count", "first_seen", "last_seen"},
             "auth_attempt_daily_key": {"id", "day", "value"},
@@ -159,21 +181,7 @@ class AuthAttempt(models.Model):
             },
         }
         needed["auth_integration_key"] |= {"hash", "digest"}
-        rows = self.env.execute_query(
-            SQL(
-                "SELECT table_name, column_name FROM information_schema.columns"
-                " WHERE table_schema = current_schema AND table_name IN %s",
-                tuple(needed),
-            )
-        )
-        missing = {(table, column) for table in needed for column in needed[table]} - set(rows)
-        if missing:
-            _logger.warning(
-                "The database is behind the code of auth_integration: authentication works as"
-                " without it. Update it with -u auth_integration. Missing: %s",
-                ", ".join(sorted(f"{table}.{column}" for table, column in missing)),
-            )
-        return not missing
+        return needed
 
     @api.model
     def _reference_key(self):

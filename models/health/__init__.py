@@ -3,6 +3,7 @@ from . import auth_integration_finding_acceptance
 from . import auth_integration_finding
 from . import auth_integration_finding_guessing
 from . import auth_integration_finding_access
+from . import auth_integration_finding_rpc_sunset
 from . import auth_integration_rpc_use
 from . import auth_integration_server
 from . import auth_integration_admin_request
@@ -10,4 +11,4 @@ from . import auth_integration_diagnosis
 from . import auth_integration_diagnosis_config
 from . import auth_integration_diagnosis_http
 from . import auth_integration_diagnosis_line
-from . import auth_integration_diagnosis_help
+from . import auth_integration_diagnosis_ask_administrator

@@ -31,10 +31,10 @@ class AuthAttempt(models.Model):
         )
         return super().init()
 
-    def _schema_is_current(self):
-        """Extend :meth:`auth.attempt._schema_is_current` by the table of this file."""
-        [[table]] = self.env.execute_query(SQL("SELECT to_regclass('auth_integration_rpc_use')"))
-        return super()._schema_is_current() and bool(table)
+    def _needed_columns(self):
+        """Extend :meth:`auth.attempt._needed_columns` by the table of this file."""
+        table = {"auth_integration_rpc_use": {"user_id", "channel", "user_agent", "last_seen"}}
+        return super()._needed_columns() | table
 
     @api.model
     def _write_use(self, batch):

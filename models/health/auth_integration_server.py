@@ -4,7 +4,7 @@ import time
 from odoo import api, models
 from odoo.tools import SQL, config
 
-from ...tools.rotation.secret_box import SecretBoxError, secret_box
+from ...tools.delivery.secret_box import SecretBoxError, secret_box
 
 _logger = logging.getLogger(__name__)
 

@@ -6,7 +6,9 @@ from . import auth_integration_alert_rule
 from . import auth_integration_alert
 from . import auth_integration_alert_recipients
 from . import auth_integration_alert_delivery
-from . import auth_integration_alert_test
+from . import auth_integration_alert_send_test
 from . import auth_integration_alert_target
+from . import auth_integration_open_incidents
+from . import res_company
 from . import auth_integration_expectation
-from . import auth_integration_weekly_digest
+from . import auth_integration_alert_weekly_summary

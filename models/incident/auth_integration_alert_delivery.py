@@ -1,17 +1,15 @@
-import json
 import logging
 from datetime import datetime, timezone
 
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 
+from ...tools import settings
+from ...tools.delivery import https_client, signatures
 from ...tools.incident import retries
-from ...tools.integration import networks
-from ...tools.rotation import https_client, signatures
 
 _logger = logging.getLogger(__name__)
 
-ALLOWED_NETWORKS = "auth_integration.webhook_allowed_networks"
 MAX_FAILURES = 3  # one after the other; the rest is left to the next run
 MAX_SENT = 20  # incidents that one webhook message lists
 
@@ -82,6 +80,15 @@ class AuthIntegrationAlert(models.Model):
             )
 
     # Sending ---------------------------------------------------------------------------------
+
+    def action_retry(self):
+        """Send again what could not be sent; the job does it within a minute."""
+        self.env["auth.integration"].check_access("write")
+        self.sudo().filtered(lambda alert: alert.state == "failed").write(
+            {"state": "pending", "tries": 0, "next_try_at": False, "error": False}
+        )
+        self.env.ref("auth_integration.ir_cron_incidents").sudo()._trigger()
+        return True
 
     @api.model
     def _send_due(self):
@@ -190,21 +197,15 @@ class AuthIntegrationAlert(models.Model):
         :return: what went wrong, else an empty text
         """
         now = datetime.now(timezone.utc)
-        text = json.dumps(
-            {"timestamp": now.isoformat(timespec="seconds").replace("+00:00", "Z"), **body}
-        )
+        text = signatures.message_text(now, body)
         headers = {"webhook-id": message_id}
         try:
             if secret := target._alert_secret():
                 headers = signatures.headers(secret, message_id, now, text)
-            allowed = self.env["ir.config_parameter"].sudo().get_param(ALLOWED_NETWORKS) or ""
             status = https_client.post(
-                target.alert_url, text, headers, networks.parse(allowed)
+                target.alert_url, text, headers, settings.webhook_networks(self.env)
             )
-        except (
-            https_client.NotSent, https_client.NoAnswer, signatures.SignatureError, UserError,
-            AccessError, ValueError,
-        ) as error:
+        except (https_client.NotSent, https_client.NoAnswer, UserError, ValueError) as error:
             return str(error) or type(error).__name__
         if not 200 <= status < 300:
             return self.env._("The webhook answered %s.", status)

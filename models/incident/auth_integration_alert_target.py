@@ -1,11 +1,10 @@
 from contextlib import suppress
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo.exceptions import ValidationError
 
-from ...tools.rotation import https_client, signatures
-from ...tools.rotation.secret_box import SecretBoxError, secret_box
-from ..mixins.fresh_identity import require_fresh_identity
+from ...tools.delivery import https_client, signatures
+from ...tools.delivery.secret_box import SecretBoxError, secret_box
 
 
 class AlertTarget(models.AbstractModel):
@@ -21,7 +20,7 @@ class AlertTarget(models.AbstractModel):
              " Mattermost show the text of the message.",
     )
     alert_secret = fields.Char(
-        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/rotation/secret_box.py."
+        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/delivery/secret_box.py."
     )
     alert_secret_set_at = fields.Datetime(
         "Alert Signing Secret Since", readonly=True, copy=False
@@ -44,10 +43,10 @@ class AlertTarget(models.AbstractModel):
         token = self.sudo().alert_secret
         if not token:
             return ""
-        try:
-            return secret_box().decrypt(token, f"alert:{self._name}:{self.id}")
-        except SecretBoxError as error:
-            raise UserError(str(error)) from error
+        return secret_box().decrypt(token, self._alert_secret_purpose())
+
+    def _alert_secret_purpose(self):
+        return f"alert:{self._name}:{self.id}"
 
     @api.model
     def _encrypt_alert_secrets_again(self):
@@ -59,7 +58,7 @@ class AlertTarget(models.AbstractModel):
         every = self.sudo().with_context(active_test=False)
         for target in every.search([("alert_secret", "!=", False)]):
             if not box.is_current(target.alert_secret):
-                purpose = f"alert:{self._name}:{target.id}"
+                purpose = target._alert_secret_purpose()
                 # One whose key is gone stays: sending an alert says so.
                 with suppress(SecretBoxError):
                     target.alert_secret = box.encrypt(
@@ -72,54 +71,24 @@ class AlertTarget(models.AbstractModel):
         :raise UserError: it is unusable, or the server has no key to encrypt it with
         """
         self.ensure_one()
-        try:
-            signatures.check_secret(secret)
-            token = secret_box().encrypt(secret, f"alert:{self._name}:{self.id}")
-        except (signatures.SignatureError, SecretBoxError) as error:
-            raise UserError(str(error)) from error
+        signatures.check_secret(secret)
+        token = secret_box().encrypt(secret, self._alert_secret_purpose())
         self.sudo().write(
             {"alert_secret": token, "alert_secret_set_at": fields.Datetime.now()}
         )
 
 
 class AuthIntegration(models.Model):
-    """Who is notified of its incidents besides its owners, and when nobody is."""
+    """Where alerts about this integration are posted, instead of its company's webhook."""
 
     _name = "auth.integration"
     _inherit = ["auth.integration", "auth.integration.alert.target.mixin"]
-
-    alerts_muted_until = fields.Datetime(
-        tracking=True, copy=False, help="No alerts about this integration are sent until then."
-    )
-    open_incident_count = fields.Integer("Open Incidents", compute="_compute_open_incident_count")
-    open_incident_id = fields.Many2one(
-        "auth.integration.incident", compute="_compute_open_incident_count"
-    )
-
-    def _compute_open_incident_count(self):
-        found = {
-            integration: incidents
-            for integration, incidents in self.env["auth.integration.incident"]._read_group(
-                [("integration_id", "in", self.ids), ("state", "=", "open")],
-                ["integration_id"],
-                ["id:recordset"],
-            )
-        }
-        empty = self.env["auth.integration.incident"]
-        for integration in self:
-            incidents = found.get(integration._origin, empty)
-            integration.open_incident_count = len(incidents)
-            integration.open_incident_id = incidents.sorted("opened_at", reverse=True)[:1]
 
     def write(self, vals):
         """Extend ``write``: who chooses where alerts go learns what fails and from where."""
         if "alert_url" in vals:
             self._check_may_operate()
         return super().write(vals)
-
-    def action_view_incidents(self):
-        """Show the incidents of this integration."""
-        return self._action_view("auth_integration_incident_action")
 
     def action_new_alert_secret(self):
         """Open the dialog that creates the signing secret of alerts and shows it once."""
@@ -131,31 +100,3 @@ class AuthIntegration(models.Model):
             target="new",
             context={"default_integration_id": self.id},
         )
-
-
-class ResCompany(models.Model):
-    """Where alerts are posted about integrations that have no webhook of their own."""
-
-    _name = "res.company"
-    _inherit = ["res.company", "auth.integration.alert.target.mixin"]
-
-    alert_url = fields.Char(groups="base.group_system")
-    alert_secret_set_at = fields.Datetime(groups="base.group_system")
-
-    @api.model_create_multi
-    def create(self, vals_list):
-        companies = super().create(vals_list)
-        companies._check_new_alert_targets(set())
-        return companies
-
-    def write(self, vals):
-        before = set(self.sudo().mapped("alert_url")) if "alert_url" in vals else None
-        result = super().write(vals)
-        if before is not None:
-            self._check_new_alert_targets(before)
-        return result
-
-    def _check_new_alert_targets(self, before):
-        """Ask for an identity check when alerts go where they did not go before."""
-        if set(self.sudo().mapped("alert_url")) - before - {False}:
-            require_fresh_identity(self.env)

@@ -29,7 +29,7 @@ class AuthIntegrationIncident(models.Model):
         since = self._seen_to(now)
         self.env.flush_all()
         self._count_failures(now)
-        self._close_healed(now)
+        self._close_recovered(now)
         self._close_archived(now)
         look_again = self._open_failing(since, now)
         self._detect_silence(now)
@@ -173,20 +173,20 @@ class AuthIntegrationIncident(models.Model):
         )
 
     @api.model
-    def _close_healed(self, now):
-        """Close what has succeeded since; see :func:`opening.healed_at`."""
+    def _close_recovered(self, now):
+        """Close what has succeeded since; see :func:`opening.recovered_at`."""
         self._run_sql(
             f"""
-            UPDATE auth_integration_incident n SET state = 'recovered', closed_at = healed.at
+            UPDATE auth_integration_incident n SET state = 'recovered', closed_at = recovered.at
             FROM (
-                SELECT o.id, {opening.healed_at("o", NOW)} AS at
+                SELECT o.id, {opening.recovered_at("o", NOW)} AS at
                 FROM (
                     SELECT o.*, COALESCE(o.remote_addr, '') AS address
                     FROM auth_integration_incident o
                     WHERE o.state = 'open' AND o.kind = 'failing'
                 ) o
-            ) healed
-            WHERE healed.id = n.id AND healed.at IS NOT NULL
+            ) recovered
+            WHERE recovered.id = n.id AND recovered.at IS NOT NULL
             """,
             now=now,
         )

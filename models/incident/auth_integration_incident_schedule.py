@@ -43,7 +43,7 @@ class AuthIntegrationIncident(models.Model):
     def _may_close(self, uses):
         """Whether successful uses, written in this transaction, may end an open incident.
 
-        :param uses: :class:`~odoo.addons.auth_integration.tools.key.usage.Batch` objects
+        :param uses: :class:`~odoo.addons.auth_integration.tools.key.usage_writer.Batch` objects
         """
         self.env.cr.execute(
             """
@@ -119,7 +119,7 @@ class AuthIntegrationIncident(models.Model):
             steps += [
                 alerts._write_alerts,
                 alerts._write_webhook_alerts,
-                alerts._write_weekly_digests,
+                alerts._write_weekly_summaries,
                 alerts._send_due,
                 self._close_activities,
                 self.env["auth.integration"]._encrypt_alert_secrets_again,

@@ -1,15 +1,13 @@
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Command
 from odoo.tools import SQL
 
 from ...tools.integration import networks, slug
 from ...tools.key import native_scope
-from ..mixins.fresh_identity import fresh_identity
 
 # What an API key can be used on: the interactive channels never see one.
 KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
-PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")
 
 
 class Following:
@@ -257,40 +255,6 @@ class AuthIntegration(models.Model):
         """Whether a key that is issued now is accepted for less than all that its user may do."""
         return self._has_rules() or self.policy_id.default_access not in (False, "full")
 
-    # Access ----------------------------------------------------------------------------------
-
-    def _is_privileged(self):
-        """Whether a key of this integration would give its holder administration rights."""
-        self.ensure_one()
-        return any(self.sudo().user_id.has_group(group) for group in PRIVILEGED_GROUPS)
-
-    def _check_is_responsible(self):
-        """Allow owners of all of these integrations, and managers.
-
-        :raise AccessError: the current user is neither
-        """
-        self.check_access("read")
-        if self.env.su or self.env.is_system():
-            return
-        manager = self.env.user.has_group("auth_integration.auth_integration_group_manager")
-        for integration in self.sudo():
-            if not manager and self.env.user not in integration.owner_ids:
-                raise AccessError(
-                    self.env._(
-                        "Only owners of %(name)s and administrators of integrations can do this.",
-                        name=integration.name,
-                    )
-                )
-
-    def _check_may_operate(self):
-        """Allow owners of all of these integrations, and managers.
-
-        :raise AccessError: the current user is neither, or the integration user has
-            administration rights and the current user is no Settings administrator
-        """
-        self._check_is_responsible()
-        self._check_may_change()
-
     # CRUD ------------------------------------------------------------------------------------
 
     @api.model_create_multi
@@ -420,61 +384,6 @@ class AuthIntegration(models.Model):
         return self.env.su or user.with_env(self.env).has_access("write")
 
     # Actions ---------------------------------------------------------------------------------
-
-    @fresh_identity
-    def issue_key(self, name=False, expires_at=False, access=False, operations=False):
-        """Issue an API key for this integration.
-
-        :param str name: what the key is for; defaults to the integration's name
-        :param expires_at: final end of the key (UTC), at most the policy's lifetime ahead; by
-            default the key has the two dates of the policy
-        :param str access: ``full``, ``read_only`` or ``listed``; by default what the policy says
-        :param operations: all that a ``listed`` key may call, as a list of ``[model, method]``
-        :return: ``{"key", "prefix", "expires_at"}``; the key is shown this once and never stored
-        :rtype: dict
-        :raise AccessError: the caller is neither owner nor manager
-        :raise UserError: the end lies in the past or beyond the policy's lifetime, the description
-            is too long, there is no such access or operation, or the integration has as many keys
-            as it may have
-        """
-        return self._issue_key(name, expires_at, access, operations)
-
-    def _issue_key(self, name=False, expires_at=False, access=False, operations=False):
-        self.ensure_one()
-        self._check_may_operate()
-        name = self._clean_text("name", name) if name else self.name
-        if not self.env.su:
-            self.sudo()._reserve_place_for_key()
-        keys = self.env["auth.integration.key"]
-        secret, key = keys._issue(
-            self.sudo(), name, expires_at, *keys._access_at_issue(access, operations)
-        )
-        self.sudo().message_post(
-            body=self.env._(
-                "%(user)s created the API key %(prefix)s…. Replace it by %(replace_by)s UTC. It"
-                " expires on %(end)s UTC. Access: %(access)s.",
-                access=key._access_text(),
-                user=self.env.user.name,
-                prefix=key.prefix,
-                replace_by=fields.Datetime.to_string(key.replace_by),
-                end=fields.Datetime.to_string(key.expires_at),
-            )
-        )
-        return {
-            "key": secret,
-            "prefix": key.prefix,
-            "expires_at": fields.Datetime.to_string(key.expires_at),
-        }
-
-    def action_issue_key(self):
-        """Open the wizard that issues a key and shows it once."""
-        self.ensure_one()
-        self._check_may_operate()
-        return self.env["auth.integration.issue"]._get_records_action(
-            name=self.env._("Create Key"),
-            target="new",
-            context={"default_integration_id": self.id},
-        )
 
     def action_claim_key(self):
         """Open the dialogue that claims the new key which is needed first."""

@@ -3,7 +3,7 @@ from odoo.exceptions import UserError
 from odoo.fields import Command
 
 from ...tools.integration import slug
-from ..key.auth_integration_key import KeyRequest
+from ..key.auth_integration_key_issuance import KeyRequest
 from ..mixins.fresh_identity import require_fresh_identity
 
 

@@ -1,8 +1,7 @@
 from odoo import api, models
-from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from ...tools.rotation.secret_box import NoKeyError, SecretBoxError, secret_box
+from ...tools.delivery.secret_box import NoKeyError, secret_box
 from ...tools.row_locks import wait_and_lock
 
 
@@ -17,10 +16,7 @@ class AuthIntegration(models.Model):
 
         :raise UserError: the server has no key to encrypt with; says how to set one
         """
-        try:
-            secret_box()
-        except SecretBoxError as error:
-            raise UserError(str(error)) from error
+        secret_box()
 
     def _encrypt(self, secret, purpose):
         """Encrypt a secret of this integration.
@@ -28,17 +24,11 @@ class AuthIntegration(models.Model):
         :raise UserError: the server has no key for it; says how to set one
         """
         self.ensure_one()
-        try:
-            return secret_box().encrypt(secret, f"{purpose}:{self.id}")
-        except SecretBoxError as error:
-            raise UserError(str(error)) from error
+        return secret_box().encrypt(secret, f"{purpose}:{self.id}")
 
     def _decrypt(self, token, purpose):
         self.ensure_one()
-        try:
-            return secret_box().decrypt(token, f"{purpose}:{self.id}")
-        except SecretBoxError as error:
-            raise UserError(str(error)) from error
+        return secret_box().decrypt(token, f"{purpose}:{self.id}")
 
     @api.model
     def _secrets_of_old_keys(self):

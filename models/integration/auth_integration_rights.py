@@ -5,6 +5,7 @@ from ...tools.integration import networks
 from ..mixins.fresh_identity import fresh_identity, require_fresh_identity
 
 MANAGER = "auth_integration.auth_integration_group_manager"
+PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")
 # What describes an integration, and opens nothing.
 DESCRIPTIVE_FIELDS = {"name", "purpose", "documentation_url"}
 # Written by our own code only.
@@ -32,6 +33,40 @@ class AuthIntegration(models.Model):
             """
         )
         return super().init()
+
+    # Who may ---------------------------------------------------------------------------------
+
+    def _is_privileged(self):
+        """Whether a key of this integration would give its holder administration rights."""
+        self.ensure_one()
+        return any(self.sudo().user_id.has_group(group) for group in PRIVILEGED_GROUPS)
+
+    def _check_is_responsible(self):
+        """Allow owners of all of these integrations, and managers.
+
+        :raise AccessError: the current user is neither
+        """
+        self.check_access("read")
+        if self.env.su or self.env.is_system():
+            return
+        manager = self.env.user.has_group(MANAGER)
+        for integration in self.sudo():
+            if not manager and self.env.user not in integration.owner_ids:
+                raise AccessError(
+                    self.env._(
+                        "Only owners of %(name)s and administrators of integrations can do this.",
+                        name=integration.name,
+                    )
+                )
+
+    def _check_may_operate(self):
+        """Allow owners of all of these integrations, and managers.
+
+        :raise AccessError: the current user is neither, or the integration user has
+            administration rights and the current user is no Settings administrator
+        """
+        self._check_is_responsible()
+        self._check_may_change()
 
     # CRUD ------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.exceptions import AccessError
 
-from ...tools.integration.first_call import curl_command
+from ...tools.integration.curl_command import curl_command
 
 # So long after the first call the form still says that it came.
 NEWS = timedelta(hours=1)

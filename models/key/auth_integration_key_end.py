@@ -15,8 +15,9 @@ class AuthIntegrationKey(models.Model):
     """Every change of a key's dates; what they mean is in ``tools/key/key_end.py``.
 
     Jobs and policies move an end earlier only. Three acts of people move one later: *Extend*,
-    *Undo Revocation* (in ``auth_integration_key_ended.py``), and the revocation of a new key that
-    nothing else could stand in for, which takes back the overlap of the key it had replaced.
+    *Undo Revocation* (in ``auth_integration_key_undo_revocation.py``), and the revocation of a new
+    key that nothing else could stand in for, which takes back the overlap of the key it had
+    replaced.
     """
 
     _inherit = "auth.integration.key"

@@ -68,7 +68,7 @@ class AuthAttemptEventLog(models.AbstractModel):
         if not rows:
             return False  # somebody else is at it
         [(text, error)] = rows
-        start = Position(floor=fields.Datetime.now() - FIRST_LOOK)
+        start = Position(new_since=fields.Datetime.now() - FIRST_LOOK)
         position = Position.load(text) if text else start
         events, position = self.env["auth.attempt"].sudo()._export(position, BATCH)
         try:

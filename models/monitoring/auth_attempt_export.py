@@ -83,12 +83,12 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _export_conditions(self, alias, position, xmax):
-        """Return the conditions of what is new in the sweep under way, behind its last row."""
+        """Return the conditions of what is new in the pass under way, behind its last row."""
         xid = SQL(FULL_XMIN.format(alias=SQL.identifier(alias).code), xmax=xmax)
         row = SQL("(%s, %s)", SQL.identifier(alias, "last_seen"), SQL.identifier(alias, "id"))
         if position.id:
             yield SQL("%s > (%s, %s)", row, position.last_seen, position.id)
-        if position.floor > LONG_AGO:
+        if position.new_since > LONG_AGO:
             yield SQL("%s >= %s", SQL.identifier(alias, "last_seen"), self._oldest_new(position))
         if position.seen:
             yield SQL("NOT pg_visible_in_snapshot(%s, %s::pg_snapshot)", xid, position.seen)
@@ -97,11 +97,11 @@ class AuthAttempt(models.Model):
     @api.model
     def _oldest_new(self, position):
         """Return since when rows may be new: a time in the query, which an index can use."""
-        floor = position.floor - MARGIN
+        oldest = position.new_since - MARGIN
         [[late]] = self.env.execute_query(
-            SQL("SELECT min(since) FROM auth_attempt_late WHERE at >= %s", position.floor)
+            SQL("SELECT min(since) FROM auth_attempt_late WHERE at >= %s", position.new_since)
         )
-        return min(floor, late or floor)
+        return min(oldest, late or oldest)
 
     @api.model
     def _export_moment(self):

@@ -8,9 +8,65 @@ from .auth_integration_rotation import CLAIM_ACTIVITY
 
 
 class AuthIntegrationRotation(models.Model):
-    """How owners are asked to claim a new key, and notified that nothing is left to claim."""
+    """Claim: an owner is asked to, and gets a new key that did not exist before."""
 
     _inherit = "auth.integration.rotation"
+
+    def action_claim(self):
+        """Open the dialogue in which an owner claims the new key.
+
+        Where it is sent, he gets one to install by hand: the receiver may be out of order.
+        """
+        self.ensure_one()
+        self.integration_id._check_may_operate()
+        by_hand = self.env._("Install Manually")
+        return self.env["auth.integration.claim"]._get_records_action(
+            name=by_hand if self.is_sent else self.env._("Claim New Key"),
+            target="new",
+            context={"default_rotation_id": self.id},
+        )
+
+    def _claim(self):
+        """Make the new key and hand it to the current user; no secret exists before.
+
+        Claiming again before the first use (the first answer was lost) gives a sibling, and the
+        owners are notified.
+
+        :return: the secret, and the record of the new key
+        :raise UserError: the rotation is over, or the database is a copy
+        """
+        self.ensure_one()
+        self.integration_id._check_may_operate()
+        rotation = self.sudo()
+        again = rotation._lock_for_delivery() == "delivered"
+        rotation._check_unused_siblings()
+        secret, new_key = rotation._make_new_key()
+        rotation.write({"delivered_at": fields.Datetime.now(), "claimed_by": self.env.uid})
+        integration = rotation.integration_id
+        integration.activity_feedback(
+            [CLAIM_ACTIVITY], feedback=self.env._("Claimed by %s", self.env.user.name)
+        )
+        values = {
+            "user": self.env.user.name,
+            "new": new_key.prefix,
+            "old": rotation.old_key_id.prefix,
+        }
+        if again:
+            text = self.env._(
+                "%(user)s claimed another API key, %(new)s…, to replace %(old)s…. The key claimed"
+                " earlier has not been used. If it was not lost, find out who has it, and revoke"
+                " the key you do not need.",
+                **values,
+            )
+        else:
+            text = self.env._(
+                "%(user)s claimed the API key %(new)s…, which replaces %(old)s….", **values
+            )
+        rotation._notify(text, integration.owner_ids if again else None)
+        rotation.invalidate_recordset()
+        return secret, new_key.with_env(self.env)
+
+    # Asking owners ---------------------------------------------------------------------------
 
     @api.model
     def _claimable_sql(self, among=None):

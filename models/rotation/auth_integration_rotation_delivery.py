@@ -8,8 +8,8 @@ from odoo.tools import SQL
 
 from ...tools.rotation import rotation_states
 from ...tools.row_locks import lock_free_ones, wait_and_lock
+from ..delivery.auth_integration_delivery import DeliveryRefused, DeliveryUncertain
 from ..key.auth_integration_key import STATEMENT_NOW
-from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
 
 _logger = logging.getLogger(__name__)
 

@@ -82,7 +82,7 @@ class AuthIntegrationRotation(models.Model):
         """
         for rotation in self:
             rotation.integration_id._check_may_operate()
-            state = rotation.sudo()._lock_for_handing_over()
+            state = rotation.sudo()._lock_for_delivery()
             if state not in WAITING or not rotation.is_sent:
                 raise UserError(self.env._("The new key has already been delivered."))
             rotation.sudo()._check_unused_siblings()

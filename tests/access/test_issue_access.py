@@ -3,7 +3,7 @@ from unittest.mock import patch
 from odoo.exceptions import UserError
 from odoo.tests import Form, tagged
 
-from ...wizard import auth_integration_issue
+from ...wizard.key import auth_integration_issue
 from ..common import IntegrationCommon
 
 OPERATIONS = "res.partner.search_read\n res.country.* \n"

@@ -1,8 +1,8 @@
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
-from ..attempt.test_attempt_explanation import TestAttemptExplanation as _Explanation
 from ..common import IntegrationCommon
+from ..explanation.test_attempt_explanation import TestAttemptExplanation as _Explanation
 
 READ = ("res.partner", "search_read")
 

@@ -1,5 +1,5 @@
 """What Diagnose sees inside Odoo: each check made to fail, and mended; and who may press its
-buttons.  What it sees from outside takes a real server: ``tests/live/test_diagnosis.py``."""
+buttons.  What it sees from outside takes a real server: ``tests/live/health/test_diagnosis.py``."""
 
 import os
 from datetime import timedelta
@@ -10,8 +10,8 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
+from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
 from ...tools.health import probe
-from ...tools.rotation.secret_box import ENVIRONMENT_VARIABLE
 from ..common import IntegrationCommon
 
 

@@ -5,7 +5,7 @@ from unittest.mock import patch
 from cryptography.fernet import Fernet
 from odoo.tests import tagged
 
-from ...tools.rotation.secret_box import ENVIRONMENT_VARIABLE
+from ...tools.delivery.secret_box import ENVIRONMENT_VARIABLE
 from ..common import IntegrationCommon
 
 FIRST, SECOND, LOST = (Fernet.generate_key().decode() for _key in range(3))

@@ -2,7 +2,7 @@
 
 from odoo.tests import tagged
 
-from ...tools.rotation import https_client
+from ...tools.delivery import https_client
 from .common import IncidentCommon
 
 EVALUATED = "691355"  # in a message it would be the name, rendered; by chance alone it is in none

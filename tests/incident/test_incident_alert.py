@@ -6,7 +6,7 @@ from odoo.fields import Command
 from odoo.tests import tagged
 from odoo.tools import file_open
 
-from ...tools.rotation import https_client
+from ...tools.delivery import https_client
 from ..common import IntegrationCommon
 from .common import NOW, IncidentCommon
 

@@ -84,7 +84,7 @@ class TestIncidentDetection(IncidentCommon):
         self._detect()
         self.assertFalse(self._open())
 
-    def test_the_ended_key_of_one_host_is_healed_from_there_only(self):
+    def test_the_ended_key_of_one_host_recovers_from_there_only(self):
         """Two hosts, one of them with the old key: the other's success says nothing of it."""
         _secret, newer = self._issue(self.integration)
         self._know(newer, ELSEWHERE)

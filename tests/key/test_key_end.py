@@ -9,7 +9,7 @@ from odoo.tests import Form, new_test_user, tagged
 
 from ...tools.key import key_end
 from ...tools.key.key_end import Dates, KeyEnds
-from ..rotation.test_rotation import RotationCommon
+from ..rotation.common import RotationCommon
 
 DAY = timedelta(days=1)
 

@@ -3,32 +3,37 @@
 A test module may set ``SERVER = {...}``: keyword arguments of ``LiveServer`` for the servers that
 the fixtures start. Warnings and errors of the add-on in a server's log fail the test during which
 they appear, unless it said ``server.expect_log(regex)``.
+
+What several parts need is in folders of its own; a helper of one part is beside its tests:
+
+* ``callers/``: external systems, from one call over a protocol to traffic without a pause
+* ``other_servers/``: what stands beside Odoo: nginx, SMTP, HTTPS, LDAP, Prometheus, rsyslog,
+  a line to cut
+* ``worlds/``: people, keys and integrations that tests share, and what can happen to them
+* ``evidence/``: a secret looked for everywhere, and what stock Odoo does
+* ``processes.py``: what tests do to the processes of a server
+* ``addons/``: small add-ons that only tests install
 """
 
+import base64
 import contextlib
 import os
 import re
-import sys
-from pathlib import Path
+import secrets
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "dev"))
-
-from clients import Xmlrpc  # noqa: E402
-from key_endpoint import Endpoint  # noqa: E402
-
-import postgres  # noqa: E402
-from common import CHECKOUT_ID, lock, state_dir  # noqa: E402
-from live_server import LiveServer  # noqa: E402
+from callers.clients import Xmlrpc
+from dev.common import CHECKOUT_ID, lock, state_dir
+from dev.servers import postgres
+from dev.servers.live_server import LiveServer
+from other_servers.https import allowing_this_machine
+from other_servers.key_endpoint import Endpoint
+from processes import MODES
 
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(state_dir("test", "hypothesis")))
 
-MODES = {"threaded": 0, "workers2": 2}
 _servers = []
-
-
 _run = contextlib.ExitStack()
 
 
@@ -95,6 +100,29 @@ def endpoint(tmp_path_factory):
     endpoint = Endpoint(tmp_path_factory.mktemp("endpoint"))
     yield endpoint
     endpoint.close()
+
+
+@pytest.fixture(scope="module")
+def environment():
+    """Give the environment of the module's servers: with a key to encrypt secrets with.
+
+    It is a ``MonkeyPatch``: a fixture may set more in it before it starts a server.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        secret_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        patch.setenv("AUTH_INTEGRATION_SECRET_KEY", secret_key)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def sending_server(live_server, endpoint, environment):
+    """Return a function that starts a server which may send keys to the endpoint."""
+
+    def start(**options):
+        environment.setenv("SSL_CERT_FILE", endpoint.authority)
+        return allowing_this_machine(live_server("main", **options))
+
+    return start
 
 
 @pytest.fixture(scope="module")

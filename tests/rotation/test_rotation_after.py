@@ -4,7 +4,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
-from .test_rotation import RotationCommon
+from .common import RotationCommon
 
 HOME, ELSEWHERE = "192.0.2.7", "203.0.113.66"
 

@@ -5,7 +5,7 @@ from odoo import fields
 from odoo.tests import tagged
 from odoo.tools.safe_eval import safe_eval
 
-from .test_rotation import RotationCommon
+from .common import RotationCommon
 
 
 @tagged("post_install", "-at_install")

@@ -3,7 +3,7 @@ from datetime import timedelta
 from odoo import fields
 from odoo.tests import tagged
 
-from .test_rotation import RotationCommon
+from .common import RotationCommon
 
 UPDATED, FORGOTTEN = "192.0.2.7", "198.51.100.9"
 

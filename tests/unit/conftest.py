@@ -1,16 +1,11 @@
 """Unit tests need Odoo's code to import the add-on, and no database."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "benchmarks")]
-
-from common import state_dir  # noqa: E402
-from odoo_command import make_importable  # noqa: E402
+from dev.common import state_dir
+from dev.servers.odoo_command import make_importable
 
 # Hypothesis would write its examples into the checkout.
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(state_dir("test", "hypothesis")))

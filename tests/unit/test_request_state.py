@@ -1,12 +1,11 @@
 """What is known of a request is in one place, and left to nobody else."""
 
 import re
-from pathlib import Path
 
+from dev.common import ROOT
 from odoo.addons.auth_integration.tools.attempt import request_state
 from odoo.addons.auth_integration.tools.attempt.request_state import Attempt
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("models", "tools", "controllers", "wizard")
 
 

@@ -1,9 +1,9 @@
 """SECURITY.md names the tests that show its promises: they are there."""
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from dev.common import ROOT
+
 NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 

@@ -32,8 +32,8 @@ from .access_rules import (
 _logger = logging.getLogger(__name__)
 
 
-def is_limited(key) -> bool:
-    """Whether a key, if any, is held to less than its user may do.
+def is_enforced(key) -> bool:
+    """Whether a key, if any, may do less than its user, and is held to that: not in report mode.
 
     :param key: :class:`~.key.authenticated_key.AuthenticatedKey`
     """
@@ -51,7 +51,7 @@ def failing_closed():
     except (AccessError, KeyRulesUnreadable):
         raise
     except Exception:
-        if not is_limited(request_state.current().authenticated_key):
+        if not is_enforced(request_state.current().authenticated_key):
             with observing():
                 raise
         else:
@@ -71,7 +71,7 @@ def hold(env) -> None:
         raise KeyRulesUnreadable()
     if key.access == LISTED:
         _require_listed(env)
-    elif is_limited(key):
+    elif is_enforced(key):
         make_read_only(env.cr)
 
 
@@ -85,7 +85,7 @@ def may_be_held(env) -> bool:
     """
     state = request_state.current()
     key = state.authenticated_key
-    if not is_limited(key):
+    if not is_enforced(key):
         return True
     operation = HTTP, state.route or ""
     if key.access == LISTED and _is_listed(env, key, operation):
@@ -117,7 +117,7 @@ def _require_listed(env):
     if _is_listed(env, state.authenticated_key, state.operation):
         return
     state.is_operation_excessive = True
-    if is_limited(state.authenticated_key):
+    if is_enforced(state.authenticated_key):
         _refuse(env)
 
 
@@ -150,7 +150,7 @@ def is_limited_call(env, *, but_key=None) -> bool:
     """
     state = request_state.current()
     key = state.authenticated_key
-    if state.operation is None or not is_limited(key):
+    if state.operation is None or not is_enforced(key):
         return False  # or code that has verified a key for itself, such as a shell
     return key.dbname == env.cr.dbname and key.key_id != but_key
 

@@ -1,10 +1,11 @@
 """Which rejected calls mean that an integration fails, and which successes end that: one place.
 
-The log is read in *lines*: the refusals of one key, or of an integration without a known key, as
-far as the same kind of success heals them. Two hosts of one integration, one of them with a bad
-key, are two lines: the good one heals nothing of the other.
+The log is read in *series*: the refusals of one key, or of an integration without a known key,
+which the same kind of success ends. Two hosts of one integration, one of them with a bad key, are
+two series: a success of the good one does not end that of the other.
 
-An incident is about a *source*: a key, or else an integration and an address. Its lines share it.
+An incident is about a *source*, which its series share: a key, or else an integration and an
+address.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ _HOST = f"""(CASE WHEN (a.key_id IS NULL AND a.cause <> 'user_archived'
                        OR a.cause IN {_in(BY_HOST)})
     AND a.remote_addr <> '{COLLAPSED}' THEN a.remote_addr END)"""
 _PROTOCOL = "(CASE WHEN a.cause = 'channel_not_allowed' THEN a.channel END)"
-# The columns that make a line, of a refused attempt under the alias a.
-LINE = f"""
+# The columns that tell one series from another, of a refused attempt under the alias a.
+SERIES = f"""
     CASE WHEN a.key_id IS NOT NULL THEN 'key:' || a.key_id
          WHEN a.cause = 'user_archived' THEN 'login:' || a.integration_id
          ELSE 'address:' || a.integration_id || ':' || COALESCE(a.remote_addr, '') END AS source,
@@ -92,41 +93,41 @@ COUNTS = f"""
 """
 
 
-def last_success(line: str, now: str) -> str:
-    """SQL of the last success that heals a line: a scalar subquery, by indexes only.
+def last_success(series: str, now: str) -> str:
+    """SQL of the last success that ends a series: a scalar subquery, by indexes only.
 
-    :param line: alias of a row with the columns of :data:`LINE`
+    :param series: alias of a row with the columns of :data:`SERIES`
     """
     of_integration = f"""
         SELECT s.last_seen FROM auth_attempt s
-        WHERE s.integration_id = {line}.integration_id AND s.outcome = 'success'
-          AND ({line}.protocol IS NULL OR s.channel = {line}.protocol)
+        WHERE s.integration_id = {series}.integration_id AND s.outcome = 'success'
+          AND ({series}.protocol IS NULL OR s.channel = {series}.protocol)
           AND s.last_seen > {now} - {LOOKBACK} AND {{which}}
         ORDER BY s.last_seen DESC LIMIT 1
     """
     of_any_host = of_integration.format(
-        which=f"{line}.host IS NULL AND {line}.key_id IS NULL"
+        which=f"{series}.host IS NULL AND {series}.key_id IS NULL"
     )
     # An equality of its own, for the index on it: a host may never have succeeded.
-    of_host = of_integration.format(which=f"s.remote_addr = {line}.host")
+    of_host = of_integration.format(which=f"s.remote_addr = {series}.host")
     by_user = f"""
         SELECT s.last_seen FROM auth_integration_key personal
         JOIN auth_attempt s ON s.user_id = personal.user_id AND s.outcome = 'success'
-        WHERE {line}.integration_id IS NULL AND personal.id = {line}.key_id
-          AND ({line}.host IS NULL OR s.remote_addr = {line}.host)
+        WHERE {series}.integration_id IS NULL AND personal.id = {series}.key_id
+          AND ({series}.host IS NULL OR s.remote_addr = {series}.host)
           AND s.last_seen > {now} - {LOOKBACK}
         ORDER BY s.last_seen DESC LIMIT 1
     """
     by_key = f"""
         SELECT s.last_seen FROM auth_attempt s
-        WHERE s.key_id = {{key}} AND {line}.host IS NULL AND s.outcome = 'success'
+        WHERE s.key_id = {{key}} AND {series}.host IS NULL AND s.outcome = 'success'
           AND s.last_seen > {now} - {LOOKBACK}
         ORDER BY s.last_seen DESC LIMIT 1
     """
-    of_key = by_key.format(key=f"{line}.key_id")
+    of_key = by_key.format(key=f"{series}.key_id")
     of_replacement = f"""
         SELECT newer.last_used_at FROM auth_integration_key newer
-        WHERE newer.replaces_id = {line}.key_id AND {line}.host IS NULL
+        WHERE newer.replaces_id = {series}.key_id AND {series}.host IS NULL
     """
     return f"""(SELECT max(found.last_seen) FROM (
         ({of_any_host}) UNION ALL ({of_host}) UNION ALL ({by_user}) UNION ALL ({of_key})
@@ -135,7 +136,7 @@ def last_success(line: str, now: str) -> str:
 
 
 def refusals(of: str, after: str) -> str:
-    """A SELECT of the refusals of a line or an incident that were seen after a moment.
+    """A SELECT of the refusals of a series or an incident that were seen after a moment.
 
     :param of: alias of a row with ``source``, ``key_id``, ``integration_id`` and ``address``
     :param after: SQL of the moment
@@ -155,7 +156,7 @@ def refusals(of: str, after: str) -> str:
 def failing_sources(since: str, now: str, threshold: str) -> str:
     """A SELECT of the sources that fail and have no incident yet, among those rejected lately.
 
-    A line fails when every further call must fail too, or from its ``threshold``-th refusal since
+    A series fails when every further call must fail too, or from its ``threshold``-th refusal since
     the last success on. Equal refusals of a minute share a row of the log: of a row that a success
     lies within, one refusal is known to be later. What was dismissed stays so until a success.
 
@@ -177,7 +178,7 @@ def failing_sources(since: str, now: str, threshold: str) -> str:
                (array_agg(f.remote_addr ORDER BY f.last_failure_at DESC))[1] AS remote_addr,
                (array_agg(f.channel ORDER BY f.last_failure_at DESC))[1] AS channel,
                (array_agg(f.user_id ORDER BY f.last_failure_at DESC))[1] AS user_id
-        FROM ({_failing_lines(since, now, threshold)}) f
+        FROM ({_failing_series(since, now, threshold)}) f
         WHERE NOT EXISTS (
             SELECT FROM auth_integration_incident known
             WHERE known.source = f.source AND known.state = 'dismissed'
@@ -186,20 +187,21 @@ def failing_sources(since: str, now: str, threshold: str) -> str:
     """
 
 
-def _failing_lines(since: str, now: str, threshold: str) -> str:
-    """A SELECT of the lines that fail, with what is counted of each."""
+def _failing_series(since: str, now: str, threshold: str) -> str:
+    """A SELECT of the series that fail, with what is counted of each."""
     return f"""
-        SELECT line.source, line.integration_id, line.key_id, line.last_success_at, counted.*
+        SELECT series.source, series.integration_id, series.key_id, series.last_success_at,
+               counted.*
         FROM (
-            SELECT line.*, {last_success("line", now)} AS last_success_at
+            SELECT series.*, {last_success("series", now)} AS last_success_at
             FROM (
-                SELECT DISTINCT {LINE} FROM auth_attempt a
+                SELECT DISTINCT {SERIES} FROM auth_attempt a
                 WHERE a.last_seen >= {since} AND a.first_seen >= {since} AND {COUNTS}
-            ) line
+            ) series
             WHERE NOT EXISTS (
                 SELECT FROM auth_integration_incident known
-                WHERE known.source = line.source AND known.state = 'open')
-        ) line
+                WHERE known.source = series.source AND known.state = 'open')
+        ) series
         CROSS JOIN LATERAL ({_counted_refusals(now)}) counted
         WHERE counted.failure_count >= CASE WHEN counted.cause IN {_in(MUST_FAIL)} THEN 1
                                             ELSE {threshold} END
@@ -207,13 +209,13 @@ def _failing_lines(since: str, now: str, threshold: str) -> str:
 
 
 def _counted_refusals(now: str) -> str:
-    """A SELECT of one row: the refusals of a ``line`` since its last success, first and latest."""
+    """A SELECT of one row: the refusals of a series since its last success, first and latest."""
     latest = "ORDER BY a.last_seen DESC, a.id DESC"
-    since = f"GREATEST({now} - {LOOKBACK}, line.last_success_at)"
+    since = f"GREATEST({now} - {LOOKBACK}, series.last_success_at)"
     return f"""
-        SELECT sum(CASE WHEN line.last_success_at >= a.first_seen THEN 1 ELSE a.count END)
+        SELECT sum(CASE WHEN series.last_success_at >= a.first_seen THEN 1 ELSE a.count END)
                    AS failure_count,
-               min(GREATEST(a.first_seen, line.last_success_at)) AS opened_at,
+               min(GREATEST(a.first_seen, series.last_success_at)) AS opened_at,
                max(a.last_seen) AS last_failure_at,
                (array_agg(a.reference ORDER BY a.first_seen, a.id)
                    FILTER (WHERE a.reference IS NOT NULL))[1] AS reference,
@@ -221,17 +223,17 @@ def _counted_refusals(now: str) -> str:
                (array_agg(a.remote_addr {latest}))[1] AS remote_addr,
                (array_agg(a.channel {latest}))[1] AS channel,
                (array_agg(a.user_id {latest}))[1] AS user_id
-        FROM ({refusals("line", since)}) a
-        WHERE {_HOST} IS NOT DISTINCT FROM line.host
-          AND {_PROTOCOL} IS NOT DISTINCT FROM line.protocol
+        FROM ({refusals("series", since)}) a
+        WHERE {_HOST} IS NOT DISTINCT FROM series.host
+          AND {_PROTOCOL} IS NOT DISTINCT FROM series.protocol
     """
 
 
-def healed_at(incident: str, now: str) -> str:
+def recovered_at(incident: str, now: str) -> str:
     """SQL of the success that ends an incident, NULL while it lasts: a scalar subquery.
 
-    Every line that was refused within :data:`QUIET` has succeeded since; when none was, any success
-    of the integration (or the person) since the last refusal will do.
+    Every series that was refused within :data:`QUIET` has succeeded since; when none was, any
+    success of the integration (or the person) since the last refusal will do.
 
     :param incident: alias of a row of ``auth_integration_incident`` with ``address``
     """
@@ -248,14 +250,14 @@ def healed_at(incident: str, now: str) -> str:
                      AND s.outcome = 'success' AND s.last_seen > {incident}.last_failure_at
                    ORDER BY s.last_seen DESC LIMIT 1
                ))
-               WHEN bool_and(COALESCE(line.last_success_at >= line.last_seen, FALSE))
-                   THEN max(line.last_success_at) END
+               WHEN bool_and(COALESCE(series.last_success_at >= series.last_seen, FALSE))
+                   THEN max(series.last_success_at) END
         FROM (
-            SELECT line.*, {last_success("line", now)} AS last_success_at
+            SELECT series.*, {last_success("series", now)} AS last_success_at
             FROM (
-                SELECT {LINE}, max(a.last_seen) AS last_seen
+                SELECT {SERIES}, max(a.last_seen) AS last_seen
                 FROM ({refusals(incident, after)}) a
                 GROUP BY 1, 2, 3, 4, 5, 6
-            ) line
-        ) line
+            ) series
+        ) series
     )"""

@@ -1,12 +1,12 @@
 """How far an export has come, as the opaque ``next`` that it gives to its caller.
 
 The rows of the log grow, and transactions commit in another order than they begin: no column
-tells in one order what is new. So a position is a *sweep*, which remembers the snapshot of
-PostgreSQL that the sweep before it was made in. New is what that snapshot does not see: every row
-is in exactly one sweep for each time it changed, however late its transaction commits. Within a
-sweep rows come by ``last_seen`` and id, which an index has.
+tells in one order what is new. So the log is read in *passes*. Each remembers the snapshot of
+PostgreSQL in which the pass before it was made. New is what that snapshot does not see: every row
+is in exactly one pass for each time it changed, however late its transaction commits. Within a
+pass rows come by ``last_seen`` and id, which an index has.
 
-Where in the log what is new may be follows from the ``floor``: the time since which the
+Where in the log to look for what is new says ``new_since``: the time since which the
 transactions run that the last snapshot did not see. A row is no older than its transaction,
 but for :data:`MARGIN`; late additions beyond it are named in ``auth_attempt_late``.
 
@@ -80,25 +80,25 @@ class Position:
     """Where an export goes on.
 
     :ivar started: of the PostgreSQL server that the snapshots are of
-    :ivar seen: snapshot of the last sweep, and ``seen_at`` its time; empty before the first one
-    :ivar floor: nothing new is older than this, but for :data:`MARGIN`
-    :ivar current: snapshot of the sweep under way, ``current_at`` its time, and ``next_floor`` the
-        floor of the next one; empty between two sweeps
-    :ivar last_seen: with ``id``, the last row of the sweep under way
+    :ivar seen: snapshot of the last pass, and ``seen_at`` its time; empty before the first one
+    :ivar new_since: nothing new is older than this, but for :data:`MARGIN`
+    :ivar current: snapshot of the pass under way, ``current_at`` its time, and ``next_new_since``
+        what ``new_since`` is in the next one; empty between two passes
+    :ivar last_seen: with ``id``, the last row of the pass under way
     """
 
     started: str = ""
     seen: str = ""
     seen_at: datetime = LONG_AGO
-    floor: datetime = LONG_AGO
+    new_since: datetime = LONG_AGO
     current: str = ""
     current_at: datetime = LONG_AGO
-    next_floor: datetime = LONG_AGO
+    next_new_since: datetime = LONG_AGO
     last_seen: datetime = LONG_AGO
     id: int = 0
 
     def resumed(self, moment: Moment) -> Position:
-        """Go on with the sweep under way, or begin one."""
+        """Go on with the pass under way, or begin one."""
         position = self
         if self.started != moment.started:
             position = self._restarted(moment)
@@ -108,7 +108,7 @@ class Position:
             position,
             current=moment.snapshot,
             current_at=moment.now,
-            next_floor=position._floor_after(moment),
+            next_new_since=position._new_since_after(moment),
         )
 
     def after(self, rows: list[tuple], limit: int) -> Position:
@@ -117,29 +117,32 @@ class Position:
             last_seen, id_ = rows[-1]
             return replace(self, last_seen=last_seen, id=id_)
         return Position(
-            started=self.started, seen=self.current, seen_at=self.current_at, floor=self.next_floor
+            started=self.started,
+            seen=self.current,
+            seen_at=self.current_at,
+            new_since=self.next_new_since,
         )
 
     def _restarted(self, moment):
         """Forget snapshots whose ids may mean other transactions by now."""
-        floor = self.floor
+        new_since = self.new_since
         if self.current:
-            # What lies before the last row was exported, unless it is new to the sweep.
-            floor = max(floor, min(self.last_seen + MARGIN, self.next_floor))
-        return Position(started=moment.started, floor=floor)
+            # What lies before the last row was exported, unless it is new to the pass.
+            new_since = max(new_since, min(self.last_seen + MARGIN, self.next_new_since))
+        return Position(started=moment.started, new_since=new_since)
 
-    def _floor_after(self, moment):
-        """The floor of the next sweep: since when what this one does not see may be running."""
+    def _new_since_after(self, moment):
+        """Since when what this pass does not see may be running: ``new_since`` of the next one."""
         snapshot = Snapshot.parse(moment.snapshot)
         if not snapshot.running:
             return moment.now
-        # Before the first sweep nothing else is known. A transaction of the log takes no second;
+        # Before the first pass nothing else is known. A transaction of the log takes no second;
         # one that ended just now would have to have been open for longer than the margin.
         if moment.all_known or not self.seen:
             return min(moment.running_since, moment.now)
         if snapshot.xmin >= Snapshot.parse(self.seen).xmax:
             return self.seen_at
-        return self.floor
+        return self.new_since
 
     # As text ---------------------------------------------------------------------------------
 
@@ -164,10 +167,10 @@ class Position:
             raise ValueError("not a position")
         try:
             data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            version, started, seen, seen_at, floor, current, *rest = json.loads(data)
-            current_at, next_floor, last_seen, id_ = rest
+            version, started, seen, seen_at, new_since, current, *rest = json.loads(data)
+            current_at, next_new_since, last_seen, id_ = rest
             moments = [datetime.fromisoformat(each)
-                       for each in (seen_at, floor, current_at, next_floor, last_seen)]
+                       for each in (seen_at, new_since, current_at, next_new_since, last_seen)]
         except (TypeError, RecursionError) as error:
             raise ValueError("not a position") from error
         for snapshot in filter(None, (seen, current)):

@@ -34,6 +34,8 @@ class Metric:
 
 
 class _Collector:
+    """What a registry of the library asks for metrics that are known already."""
+
     def __init__(self, families):
         self._families = families
 

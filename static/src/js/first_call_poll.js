@@ -1,9 +1,9 @@
-import { Component, onMounted, onWillUnmount, xml } from "@odoo/owl";
-import { browser } from "@web/core/browser/browser";
+import { Component, xml } from "@odoo/owl";
 import { serializeDateTime } from "@web/core/l10n/dates";
 import { registry } from "@web/core/registry";
 import { useService } from "@web/core/utils/hooks";
 import { standardWidgetProps } from "@web/views/widgets/standard_widget_props";
+import { usePolling } from "./use_polling";
 
 const INTERVAL = 3000; // milliseconds
 const WATCHED = ["is_never_called", "last_failure", "live_key_count"];
@@ -18,24 +18,13 @@ class FirstCallPoll extends Component {
 
     setup() {
         this.orm = useService("orm");
-        let timer;
-        const poll = async () => {
+        usePolling(async () => {
             try {
                 await this.lookForCall();
             } catch {
                 // The connection is lost, or the session has ended: the next click says so.
             }
-            if (timer) {
-                timer = browser.setTimeout(poll, INTERVAL);
-            }
-        };
-        onMounted(() => {
-            timer = browser.setTimeout(poll, INTERVAL);
-        });
-        onWillUnmount(() => {
-            browser.clearTimeout(timer);
-            timer = undefined;
-        });
+        }, INTERVAL);
     }
 
     get isWaiting() {

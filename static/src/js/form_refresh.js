@@ -1,8 +1,8 @@
-import { Component, onMounted, onWillUnmount, xml } from "@odoo/owl";
-import { browser } from "@web/core/browser/browser";
+import { Component, xml } from "@odoo/owl";
 import { evaluateBooleanExpr } from "@web/core/py_js/py";
 import { registry } from "@web/core/registry";
 import { standardWidgetProps } from "@web/views/widgets/standard_widget_props";
+import { usePolling } from "./use_polling";
 
 const INTERVAL = 1000; // milliseconds
 
@@ -15,23 +15,14 @@ class FormRefresh extends Component {
     static props = { ...standardWidgetProps, condition: String };
 
     setup() {
-        let timer;
-        const poll = async () => {
-            const { record, condition } = this.props;
-            if (!record.dirty && evaluateBooleanExpr(condition, record.evalContextWithVirtualIds)) {
-                await record.load();
-            }
-            if (timer) {
-                timer = browser.setTimeout(poll, INTERVAL);
-            }
-        };
-        onMounted(() => {
-            timer = browser.setTimeout(poll, INTERVAL);
-        });
-        onWillUnmount(() => {
-            browser.clearTimeout(timer);
-            timer = undefined;
-        });
+        usePolling(() => this.refresh(), INTERVAL);
+    }
+
+    async refresh() {
+        const { record, condition } = this.props;
+        if (!record.dirty && evaluateBooleanExpr(condition, record.evalContextWithVirtualIds)) {
+            await record.load();
+        }
     }
 }
 

@@ -3,18 +3,28 @@
 import json
 import xmlrpc.client
 
-import access_world
 import pytest
-from access_world import CHANNEL_OF_WAY, WAYS, Rejected, get, make_key, rejected
-from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator, each_worker
 
-SERVER = access_world.SERVER
+from callers.clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator
+from processes import each_worker
+from worlds.access import (
+    CHANNEL_OF_WAY,
+    SERVER_WITH_PROBE,
+    WAYS,
+    Rejected,
+    get,
+    make_key,
+    make_room_in_the_log,
+    rejected,
+)
+
+SERVER = SERVER_WITH_PROBE
 READ = ["access.probe", "read_name"]
 
 
 @pytest.fixture(scope="module")
 def listed(server):
-    access_world.make_room_in_the_log(server)
+    make_room_in_the_log(server)
     return make_key(server, "listed", groups=["base.group_system"], operations=[READ])
 
 

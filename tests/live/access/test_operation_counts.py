@@ -3,12 +3,13 @@
 import contextlib
 import xmlrpc.client
 
-import access_world
 import pytest
-from access_world import WAYS, Rejected, get, make_key
-from clients import Refused, each_worker
 
-SERVER = access_world.SERVER
+from callers.clients import Refused
+from processes import each_worker
+from worlds.access import SERVER_WITH_PROBE, WAYS, Rejected, get, make_key
+
+SERVER = SERVER_WITH_PROBE
 PROBE = "access.probe"
 EXPECTED = "bad query|ReadOnlySqlTransaction|does not exist|Private methods|serialization"
 WRITING = (

@@ -4,15 +4,23 @@ import contextlib
 import dataclasses
 import xmlrpc.client
 
-import access_world
 import pytest
-from access_world import CHANNEL_OF_WAY, WAYS, Rejected, get, make_key, rejected
-from clients import each_worker
 
-import postgres
-from common import CHECKOUT_ID
+from dev.common import CHECKOUT_ID
+from dev.servers import postgres
+from processes import each_worker
+from worlds.access import (
+    CHANNEL_OF_WAY,
+    SERVER_WITH_PROBE,
+    WAYS,
+    Rejected,
+    get,
+    make_key,
+    make_room_in_the_log,
+    rejected,
+)
 
-SERVER = access_world.SERVER
+SERVER = SERVER_WITH_PROBE
 EXPECTED = "bad query|ReadOnlySqlTransaction"
 WRITING = [
     "write_plainly",
@@ -31,7 +39,7 @@ WRITING = [
 
 @pytest.fixture(scope="module")
 def reader(server):
-    access_world.make_room_in_the_log(server)
+    make_room_in_the_log(server)
     return make_key(server, "reader", access="read_only")
 
 

@@ -3,10 +3,10 @@
 import json
 import xmlrpc.client
 
-import access_world
 import pytest
-from access_world import WAYS, Rejected, make_key
-from clients import Jsonrpc, Line, Refused, Xmlrpc
+
+from callers.clients import Jsonrpc, Line, Refused, Xmlrpc
+from worlds.access import WAYS, Rejected, make_key, make_room_in_the_log
 
 # Its methods are called as an administrator, with whatever their parameters are named after.
 TABLE = """
@@ -124,7 +124,7 @@ SERVER = {}
 
 @pytest.fixture(scope="module")
 def reader(server):
-    access_world.make_room_in_the_log(server)
+    make_room_in_the_log(server)
     return make_key(server, "proof_reader", groups=["base.group_system"], access="read_only")
 
 

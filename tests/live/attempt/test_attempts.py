@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from attempt_world import WRONG_KEY, Calls, World
+
+from worlds.attempt import WRONG_KEY, Calls, World
 
 MODULES = ("auth_totp", "auth_passkey", "auth_oauth", "base_automation")
 SERVER = {"modules": ("auth_integration", *MODULES)}
@@ -112,6 +113,35 @@ def of_worker(key=None, attribution=None):
     return {"integration": "worker", "attribution": attribution, "key": key}
 
 
+def cases_of_secrets(case, channel, wrong):
+    """What is recorded of a secret, whether a login or a user id comes with it."""
+    case("with password", "person", PASSWORD, accepted(channel, "person"))
+    case("with key", "worker", "good", accepted(channel, "worker", **of_worker("good")))
+    case("archived user", "retired", PASSWORD, refused("user_archived", channel, "retired"))
+    case("archived integration", "gone", "archived",
+         refused("user_archived", channel, "gone", integration="gone", attribution="login"))
+    case("wrong password", "person", "not it", refused("password_wrong", channel, "person"))
+    case("empty password", "person", "", refused("secret_missing", channel, "person"))
+    case("unhashable password", "person", ["x"], refused("malformed_request", channel, "person"))
+    case("password of an integration", "worker", "some password",
+         refused("password_not_allowed", channel, "worker", **of_worker()))
+    case("unknown key", "worker", WRONG_KEY,
+         refused("key_unknown", channel, "worker", **of_worker()))
+    case("another user's key", "person", "good",
+         refused("key_user_mismatch", channel, "person", **of_worker("good")))
+    case("key of another scope", "worker", "scoped",
+         refused("key_wrong_scope", channel, "worker", **of_worker("scoped")))
+    for ended in ("revoked", "superseded", "expired"):
+        case(f"{ended} key", "worker", ended,
+             refused(f"key_{ended}", channel, "worker", **of_worker(ended)))
+    case("key from a wrong address", "near", "from_afar",
+         refused("address_not_allowed", channel, "near", integration="near",
+                 attribution="key", key="from_afar"), like=wrong)
+    case("key over a wrong channel", "modern", "by_old_ways",
+         refused("channel_not_allowed", channel, "modern", integration="modern",
+                 attribution="key", key="by_old_ways"), like=wrong)
+
+
 UNKNOWN_LOGIN = {"login": re.compile(r"unknown login \(\d+ characters.*#[0-9a-f]{4}\)")}
 CASES = {}
 
@@ -130,42 +160,17 @@ for channel, call in {
     def wrong(c, w, call=call):
         return call(c, "worker", WRONG_KEY)
 
-    login_case("with password", "person", PASSWORD, accepted(channel, "person"))
-    login_case("with key", "worker", "good", accepted(channel, "worker", **of_worker("good")))
+    cases_of_secrets(login_case, channel, wrong)
     login_case("unknown login", "nobody here", "x",
                refused("user_unknown", channel) | UNKNOWN_LOGIN)
     login_case("empty login", "", "x", refused("login_missing", channel, login=None))
     login_case("no login", None, "x", refused("login_missing", channel, login=None))
     login_case("wrong type of login", 17, "x",
                refused("malformed_request", channel, login="unknown login (<int>)"))
-    login_case("archived user", "retired", PASSWORD, refused("user_archived", channel, "retired"))
-    login_case("archived integration", "gone", "archived",
-               refused("user_archived", channel, "gone", integration="gone", attribution="login"))
-    login_case("wrong password", "person", "not it", refused("password_wrong", channel, "person"))
-    login_case("empty password", "person", "", refused("secret_missing", channel, "person"))
     login_case("wrong type of password", "person", 17,
-               refused("malformed_request", channel, "person"))
-    login_case("unhashable password", "person", ["x"],
                refused("malformed_request", channel, "person"))
     login_case("password with a second factor", "factor", PASSWORD,
                refused("password_not_allowed", channel, "factor"))
-    login_case("password of an integration", "worker", "some password",
-               refused("password_not_allowed", channel, "worker", **of_worker()))
-    login_case("unknown key", "worker", WRONG_KEY,
-               refused("key_unknown", channel, "worker", **of_worker()))
-    login_case("another user's key", "person", "good",
-               refused("key_user_mismatch", channel, "person", **of_worker("good")))
-    login_case("key of another scope", "worker", "scoped",
-               refused("key_wrong_scope", channel, "worker", **of_worker("scoped")))
-    for ended in ("revoked", "superseded", "expired"):
-        login_case(f"{ended} key", "worker", ended,
-                   refused(f"key_{ended}", channel, "worker", **of_worker(ended)))
-    login_case("key from a wrong address", "near", "from_afar",
-               refused("address_not_allowed", channel, "near", integration="near",
-                       attribution="key", key="from_afar"), like=wrong)
-    login_case("key over a wrong channel", "modern", "by_old_ways",
-               refused("channel_not_allowed", channel, "modern", integration="modern",
-                       attribution="key", key="by_old_ways"), like=wrong)
 
 # Calling by uid and secret over RPC.
 for channel, call in {
@@ -182,8 +187,7 @@ for channel, call in {
     def wrong(c, w, call=call):
         return call(c, w.uids["worker"], WRONG_KEY)
 
-    call_case("with password", "person", PASSWORD, accepted(channel, "person"))
-    call_case("with key", "worker", "good", accepted(channel, "worker", **of_worker("good")))
+    cases_of_secrets(call_case, channel, wrong)
     # The deviation: stock says "Record does not exist" and so tells which ids do.
     call_case("unknown uid", 987654, "x",
               refused("user_unknown", channel, login="unknown user id 987654"), like=wrong)
@@ -192,30 +196,6 @@ for channel, call in {
     call_case("uid 0", 0, "x", refused("authenticate_skipped", channel, login="unknown user id 0"))
     call_case("uid None", None, "x", refused("authenticate_skipped", channel, login=None))
     call_case("uid is text", "abc", "x", refused("malformed_request", channel, login=None))
-    call_case("empty password", "person", "", refused("secret_missing", channel, "person"))
-    call_case("unhashable password", "person", ["x"],
-              refused("malformed_request", channel, "person"))
-    call_case("archived user", "retired", PASSWORD, refused("user_archived", channel, "retired"))
-    call_case("archived integration", "gone", "archived",
-              refused("user_archived", channel, "gone", integration="gone", attribution="login"))
-    call_case("wrong password", "person", "not it", refused("password_wrong", channel, "person"))
-    call_case("password of an integration", "worker", "some password",
-              refused("password_not_allowed", channel, "worker", **of_worker()))
-    call_case("unknown key", "worker", WRONG_KEY,
-              refused("key_unknown", channel, "worker", **of_worker()))
-    call_case("another user's key", "person", "good",
-              refused("key_user_mismatch", channel, "person", **of_worker("good")))
-    call_case("key of another scope", "worker", "scoped",
-              refused("key_wrong_scope", channel, "worker", **of_worker("scoped")))
-    for ended in ("revoked", "superseded", "expired"):
-        call_case(f"{ended} key", "worker", ended,
-                  refused(f"key_{ended}", channel, "worker", **of_worker(ended)))
-    call_case("key from a wrong address", "near", "from_afar",
-              refused("address_not_allowed", channel, "near", integration="near",
-                      attribution="key", key="from_afar"), like=wrong)
-    call_case("key over a wrong channel", "modern", "by_old_ways",
-              refused("channel_not_allowed", channel, "modern", integration="modern",
-                      attribution="key", key="by_old_ways"), like=wrong)
 
 # A bearer key.
 for name, secret, row in (

@@ -2,11 +2,13 @@
 
 import contextlib
 import datetime
+import functools
 import xmlrpc.client
 
 import pytest
-from attempt_world import WRONG_KEY, World
-from clients import Json2, Jsonrpc, Session, Xmlrpc
+
+from callers.clients import Json2, Jsonrpc, Session, Xmlrpc
+from worlds.attempt import WRONG_KEY, World
 
 MAKE_READERS = """
     people = {}
@@ -111,14 +113,15 @@ def _is_refusal(error, method):
     return getattr(error, "faultCode", None) == 4 or "odoo.exceptions.AccessError" in str(error)
 
 
-def test_owner_reads_the_attempts_of_his_integrations_only(readers, call):
-    """By searching, reading, counting, grouping, export and name search alike."""
-    readers.world.server.expect_log("read_group is deprecated")
+@pytest.fixture
+def owner(call):
+    """Return a function that calls as the owner of the integration *near*."""
+    return functools.partial(call, "reader_owner")
+
+
+def test_owner_reads_the_attempts_of_his_integrations(readers, owner):
+    """By searching, reading, counting, grouping, export and name search alike: all of them."""
     near = readers.world.integrations["near"]
-
-    def owner(*args, **kwargs):
-        return call("reader_owner", *args, **kwargs)
-
     found = owner("search", domain=[])
     assert readers.own in found
     rows = readers.world.server.sql(
@@ -126,6 +129,22 @@ def test_owner_reads_the_attempts_of_his_integrations_only(readers, call):
     )
     assert [row["integration_id"] for row in rows] == [near]
     assert owner("search_count", domain=[]) == len(found)
+    [row] = owner("read", [readers.own], fields=["login", "cause", "cause_remedy", "count"])
+    assert (row["login"], row["cause"], row["count"]) == ("near", "key_unknown", 1)
+    groups = owner("formatted_read_group", domain=[], groupby=["integration_id"],
+                   aggregates=["count:sum", "__count"])
+    assert [(group["integration_id"][0], group["__count"]) for group in groups] == [
+        (near, len(found))
+    ]
+    exported = owner("export_data", found, fields_to_export=["login", "cause"])
+    assert len(exported["datas"]) == len(found)
+    named = owner("name_search", domain=[], limit=0)
+    assert {number for number, _name in named} == set(found)
+
+
+def test_owner_finds_no_other_attempts(readers, owner):
+    """Whatever is searched for, counted or grouped."""
+    readers.world.server.expect_log("read_group is deprecated")
     for domain in (
         [("id", "in", [readers.other, readers.nobodys])],
         [("integration_id", "=", readers.world.integrations["worker"])],
@@ -146,17 +165,10 @@ def test_owner_reads_the_attempts_of_his_integrations_only(readers, call):
         assert owner("web_search_read", domain=domain, specification={"login": {}})["records"] == []
         assert owner("name_search", domain=domain) == []
         assert owner("web_name_search", name="", specification={"login": {}}, domain=domain) == []
-    [row] = owner("read", [readers.own], fields=["login", "cause", "cause_remedy", "count"])
-    assert (row["login"], row["cause"], row["count"]) == ("near", "key_unknown", 1)
-    groups = owner("formatted_read_group", domain=[], groupby=["integration_id"],
-                   aggregates=["count:sum", "__count"])
-    assert [(group["integration_id"][0], group["__count"]) for group in groups] == [
-        (near, len(found))
-    ]
-    exported = owner("export_data", found, fields_to_export=["login", "cause"])
-    assert len(exported["datas"]) == len(found)
-    named = owner("name_search", domain=[], limit=0)
-    assert {number for number, _name in named} == set(found)
+
+
+def test_owner_reads_no_other_attempts(readers, owner):
+    """Whoever knows the number of one may not read, export or fix it, alone or among others."""
     for hidden in (readers.other, readers.nobodys):
         assert owner("read", [hidden], fields=["login"]) == "refused"
         assert owner("read", [readers.own, hidden], fields=["login"]) == "refused"

@@ -4,18 +4,17 @@ No database is chosen by the host name and their list is not shown: core routes 
 without a database, and no module of any database is asked.
 """
 
-from pathlib import Path
 
 import pytest
-from attempt_world import WRONG_KEY, Calls, World
-from clients import each_worker
 
-from common import CHECKOUT_ID
+from dev.common import CHECKOUT_ID, TEST_ADDONS
+from processes import each_worker
+from worlds.attempt import WRONG_KEY, Calls, World
 
 PREFIX = f"live_{CHECKOUT_ID}_attempts_databases_"
 SERVER = {
     "modules": ("auth_integration", "auth_totp", "attempt_probe"),
-    "extra_addons": (Path(__file__).parents[1] / "addons",),
+    "extra_addons": (TEST_ADDONS,),
 }
 CONFIG = {
     "db_name": "",

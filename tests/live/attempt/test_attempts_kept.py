@@ -18,20 +18,19 @@ from pathlib import Path
 import psycopg2
 import pyotp
 import pytest
-from attempt_world import TOTP_SECRET, WRONG_KEY, World, totals
-from clients import Session, each_worker, only_worker, waiting_for_locks
-from secret_search import encodings, found
 
-import debian_archive
-import debian_programs
-import postgres
+from callers.clients import Session
+from dev.common import ROOT, TEST_ADDONS
+from dev.environment import debian_archive, debian_programs
+from dev.servers import postgres, private_postgres
+from evidence.secret_search import encodings, found
+from processes import each_worker, only_worker, waiting_for_locks
+from worlds.attempt import TOTP_SECRET, WRONG_KEY, World, totals
 
-HERE = Path(__file__).parents[1]
-ROOT = HERE.parents[1]
 PASSWORD = "a person's password"
 SERVER = {
     "modules": ("auth_integration", "auth_totp", "attempt_probe"),
-    "extra_addons": (HERE / "addons",),
+    "extra_addons": (TEST_ADDONS,),
     "config": {"dev_mode": "replica"},
     "workers": 2,
 }
@@ -311,7 +310,7 @@ def full_disk(world):
     """The table lies on a small disk of its own, on which nothing has room any more."""
     if not postgres.is_private() or os.geteuid() != 0:
         pytest.skip("a disk can be mounted for the private PostgreSQL by root only")
-    owner, disk = postgres.PrivateServer().owner, Path(tempfile.mkdtemp(dir="/var/tmp"))
+    owner, disk = private_postgres.PrivateServer().owner, Path(tempfile.mkdtemp(dir="/var/tmp"))
     options = f"size=8m,mode=0700,uid={owner.pw_uid},gid={owner.pw_gid}"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", disk])
     if mounted.returncode:

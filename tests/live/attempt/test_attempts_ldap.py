@@ -8,11 +8,12 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from attempt_world import World
-from clients import administrator, each_worker
-from slapd import MANAGER, PEOPLE, Slapd
 
-import openldap
+from callers.clients import administrator
+from dev.environment import openldap
+from other_servers.slapd import MANAGER, PEOPLE, Slapd
+from processes import each_worker
+from worlds.attempt import World
 
 PASSWORD = "a person's password"
 IN_DIRECTORY = "known to the directory"

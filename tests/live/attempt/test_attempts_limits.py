@@ -1,8 +1,9 @@
 """How many rows of the log anybody can make, and that he alone loses detail by it."""
 
 import pytest
-from attempt_world import World
-from clients import Line
+
+from callers.clients import Line
+from worlds.attempt import World
 
 SERVER = {"workers": 2}
 LIMIT = 40

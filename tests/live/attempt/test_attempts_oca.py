@@ -5,9 +5,9 @@ import sys
 import zipfile
 
 import pytest
-from attempt_world import Calls
 
-from common import state_dir
+from dev.common import state_dir
+from worlds.attempt import Calls
 
 WHEEL = "odoo-addon-auth-api-key==19.0.1.1.0.3"
 ROUTE = """

@@ -4,8 +4,9 @@ import os
 import random
 
 import pytest
-from attempt_world import World
-from traffic import Traffic
+
+from callers.traffic import Traffic
+from worlds.attempt import World
 
 SERVER = {"workers": 2}
 STOPS = int(os.environ.get("STOPS") or 10)

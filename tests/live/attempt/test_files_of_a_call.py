@@ -1,14 +1,13 @@
 """How many files of the add-on stand in the way of one warm call."""
 
-from pathlib import Path
-
 import pytest
-from attempt_world import WRONG_KEY, World
 
-HERE = Path(__file__).parents[1]
+from dev.common import TEST_ADDONS
+from worlds.attempt import WRONG_KEY, World
+
 SERVER = {
     "modules": ("auth_integration", "auth_integration_files"),
-    "extra_addons": (HERE / "addons",),
+    "extra_addons": (TEST_ADDONS,),
 }
 
 

@@ -4,11 +4,11 @@ import contextlib
 import re
 
 import pytest
-from attempt_world import WRONG_KEY, World
-from clients import each_worker
-from cut_line import CutLine
 
-import postgres
+from dev.servers import postgres
+from other_servers.cut_line import CutLine
+from processes import each_worker
+from worlds.attempt import WRONG_KEY, World
 
 PASSWORD = "a person's password"
 SERVER = {"workers": 2}

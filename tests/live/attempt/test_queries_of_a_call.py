@@ -1,7 +1,8 @@
 """How many queries one warm call makes, by the server's own count in its access line."""
 
 import pytest
-from attempt_world import WRONG_KEY, World
+
+from worlds.attempt import WRONG_KEY, World
 
 PASSWORD = "a person's password"
 

@@ -9,14 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients import Xmlrpc
 from guide_runner import make_odoo, make_program, run_shell
 
-import guides
-import odoo_command
-import postgres
-import templates
-from common import ADDON, CHECKOUT_ID, ROOT, export_addon
+from callers.clients import Xmlrpc
+from dev.checks import guides
+from dev.common import ADDON, CHECKOUT_ID, ROOT, export_addon
+from dev.servers import odoo_command, postgres, private_postgres, templates
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,7 @@ def test_encryption_key(server):
     """The server reads its key from the option, and what it encrypts can be read back."""
     assert server.shell(
         """
-        from odoo.addons.auth_integration.tools.rotation import signatures
+        from odoo.addons.auth_integration.tools.delivery import signatures
         integration = env["auth.integration"].create({
             "name": "encrypted", "code": "encrypted", "owner_ids": [2]})
         secret = signatures.new_secret()
@@ -88,7 +86,7 @@ def test_import_file(server):
 
 def test_confirm_move(server):
     """The parameter is what the hourly job takes for a confirmation."""
-    folder_of_psql = Path(postgres.program("psql")).parent
+    folder_of_psql = Path(private_postgres.program("psql")).parent
     run_shell(guides.example("confirm-move"), path=folder_of_psql, ODOO_DB=server.db)
     assert server.shell(
         """
@@ -148,4 +146,4 @@ def test_try():
         target = line.split()[1]
         done = subprocess.run(
             ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
-        assert not done.returncode and "dev/run" in done.stdout
+        assert not done.returncode and "-m dev.run" in done.stdout

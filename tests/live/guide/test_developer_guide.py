@@ -4,11 +4,11 @@ import re
 import xmlrpc.client
 
 import pytest
-from clients import Json2, Refused, Xmlrpc, administrator
 from guide_runner import run_curl, run_python, run_shell
-from rotating_system import ANSWER, System
 
-import guides
+from callers.clients import Json2, Refused, Xmlrpc, administrator
+from callers.rotating_system import ANSWER, System
+from dev.checks import guides
 
 WHOAMI = {
     "integration", "prefix", "state", "replace_by", "expires_at", "rotate_after", "access",

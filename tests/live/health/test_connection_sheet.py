@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from clients import Session
-from conftest import ROOT
 
-import debian_programs
+from callers.clients import Session
+from dev.common import ROOT
+from dev.environment import debian_programs
 
 PASSWORD = "an owner's password"
 RUNNERS = {

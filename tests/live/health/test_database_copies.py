@@ -4,12 +4,11 @@ confirms that the database has moved."""
 import subprocess
 
 import pytest
-from clients import Json2, Session, accepted, administrator, ways
-from key_endpoint import sending_server
-from rotating_system import System
 
-import postgres
-from live_server import LiveServer
+from callers.clients import Json2, Session, accepted, administrator, ways
+from callers.rotating_system import System
+from dev.servers import postgres, private_postgres
+from dev.servers.live_server import LiveServer
 
 LEFT_BEHIND = """
     SELECT (SELECT count(*) FROM auth_integration_key) AS keys,
@@ -23,25 +22,15 @@ LEFT_BEHIND = """
 
 
 @pytest.fixture(scope="module")
-def server(live_server, endpoint):
-    with sending_server(live_server, endpoint) as server:
-        yield server
+def server(sending_server):
+    return sending_server()
 
 
 @pytest.fixture(scope="module")
 def systems(server, endpoint):
     """One whose new key is to be sent, and one whose owner is to be asked."""
     sent, claimed = System(server, "webhook"), System(server, "claim")
-    server.shell(
-        """
-        from odoo.addons.auth_integration.tools.rotation import signatures
-        integration = env["auth.integration"].browse(id_)
-        integration.webhook_url = url
-        integration._set_webhook_secret(signatures.new_secret())
-        """,
-        id_=sent.id,
-        url=endpoint.url,
-    )
+    sent.take_keys_at(endpoint.url)
     return sent, claimed
 
 
@@ -56,11 +45,12 @@ def by_dump(server, name, folder):
     """``pg_dump`` and ``pg_restore``."""
     path = folder / "dump"
     subprocess.run(
-        [postgres.program("pg_dump"), "--format=custom", "--file", path, server.db], check=True
+        [private_postgres.program("pg_dump"), "--format=custom", "--file", path, server.db],
+        check=True,
     )
     postgres.create(name)
     subprocess.run(
-        [postgres.program("pg_restore"), "--dbname", name, "--no-owner", path], check=True
+        [private_postgres.program("pg_restore"), "--dbname", name, "--no-owner", path], check=True
     )
 
 

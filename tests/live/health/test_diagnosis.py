@@ -14,12 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-import nginx
 import pytest
-from clients import Authenticate, Json2, Line, Refused, Session, Xmlrpc
-from conftest import ROOT
 
-from common import free_port
+from callers.clients import Authenticate, Json2, Line, Refused, Session, Xmlrpc
+from dev.common import ROOT, free_port
+from other_servers import nginx
 
 UNKNOWN_KEY = "0123456789abcdef" * 2 + "01234567"
 SERVER = {"config": {"proxy_mode": True}}

@@ -19,13 +19,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import nginx
 import pytest
-from clients import Session, Xmlrpc
-from conftest import ROOT
 
-import templates
-from common import CHECKOUT_ID
+from callers.clients import Session, Xmlrpc
+from dev.common import CHECKOUT_ID, ROOT
+from dev.servers import templates
+from other_servers import nginx
 
 DOCTOR = ROOT / "static" / "doctor.py"
 DATABASE = f"live_{CHECKOUT_ID}_doctor_main"

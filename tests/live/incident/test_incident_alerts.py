@@ -9,11 +9,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from alert_receivers import Mailbox, Webhook
-from clients import Json2, Line, Refused, Xmlrpc, administrator
 from standardwebhooks import Webhook as Verifier
 
-from common import ROOT
+from callers.clients import Json2, Line, Refused, Xmlrpc, administrator
+from dev.common import TEST_ADDONS
+from other_servers.alert_receivers import Mailbox, Webhook
+from other_servers.https import allowing_this_machine
 
 HOME, ELSEWHERE, NOWHERE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 SIGNING_SECRET = "whsec_" + base64.b64encode(b"x" * 32).decode()
@@ -41,32 +42,25 @@ def crash_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(live_server, mailbox, webhook, crash_file):
+def server(live_server, environment, mailbox, webhook, crash_file):
     """Two workers and a running cron, which mail through a real SMTP server."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "AUTH_INTEGRATION_SECRET_KEY",
-            base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        )
-        patch.setenv("SSL_CERT_FILE", webhook.authority)
-        patch.setenv("AUTH_INTEGRATION_CRASH_FILE", str(crash_file))
-        server = live_server(
-            "main",
-            workers=2,
-            modules=("auth_integration", "auth_integration_crash"),
-            extra_addons=(ROOT / "tests/live/addons",),
-            config=_mailing_through(mailbox),
-        )
-        server.shell(
-            """
-            env["ir.config_parameter"].set_param(
-                "auth_integration.webhook_allowed_networks", "127.0.0.0/8")
-            env.ref("base.user_admin").email = "admin@example.com"
-            # It would give an expired key another month, and send mails of its own.
-            env.ref("auth_integration.ir_cron_rotation").active = False
-            """
-        )
-        yield server
+    environment.setenv("SSL_CERT_FILE", webhook.authority)
+    environment.setenv("AUTH_INTEGRATION_CRASH_FILE", str(crash_file))
+    server = live_server(
+        "main",
+        workers=2,
+        modules=("auth_integration", "auth_integration_crash"),
+        extra_addons=(TEST_ADDONS,),
+        config=_mailing_through(mailbox),
+    )
+    server.shell(
+        """
+        env.ref("base.user_admin").email = "admin@example.com"
+        # It would give an expired key another month, and send mails of its own.
+        env.ref("auth_integration.ir_cron_rotation").active = False
+        """
+    )
+    return allowing_this_machine(server)
 
 
 def _mailing_through(mailbox):

@@ -6,8 +6,10 @@ The tests of this module are the chapters of one database's life, in their order
 from typing import NamedTuple
 
 import pytest
-from clients import Json2, Session, Xmlrpc, accepted, each_worker, odoo, ways
-from stock_comparison import Key
+
+from callers.clients import Json2, Session, Xmlrpc, accepted, ways
+from evidence.stock_comparison import Key
+from processes import each_worker, odoo
 
 PASSWORD = "correct horse battery"
 

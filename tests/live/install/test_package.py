@@ -10,9 +10,8 @@ from email.parser import HeaderParser
 
 import pytest
 
-import odoo_command
-import templates
-from common import ADDON, CHECKOUT_ID, ROOT, free_port
+from dev.common import ADDON, CHECKOUT_ID, ROOT, free_port
+from dev.servers import odoo_command, templates
 
 FOLDER = f"odoo/addons/{ADDON}/"
 # Of the checkout, and of no use where the add-on is installed.

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from attempt_world import World
-from traffic import Traffic
+
+from callers.traffic import Traffic
+from worlds.attempt import World
 
 SERVER = {"workers": 2, "config": {"max_cron_threads": 1}}
 SECONDS = float(os.environ.get("SOAK_MINUTES") or 0.1) * 60

@@ -3,13 +3,13 @@
 import copy
 import random
 
-import nginx
 import pytest
-from attempt_world import World
-from clients import odoo
-from traffic import Traffic
 
-from common import ADDON
+from callers.traffic import Traffic
+from dev.common import ADDON
+from other_servers import nginx
+from processes import odoo
+from worlds.attempt import World
 
 
 class Front:

@@ -1,10 +1,11 @@
 """Data of 19.0.1.2.0, whose jobs moved the ends of keys later, and what an update makes of it."""
 
 import pytest
-from clients import Json2, Refused, odoo
 from old_versions import unpack
 
-from common import ADDON
+from callers.clients import Json2, Refused
+from dev.common import ADDON
+from processes import odoo
 
 OLD = "19.0.1.2.0"
 

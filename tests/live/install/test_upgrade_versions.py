@@ -1,10 +1,11 @@
 """Every version ever published, with keys in use and a log, and what an update makes of it."""
 
 import pytest
-from clients import Json2, Refused, odoo
 from old_versions import unpack
 
-from common import ADDON
+from callers.clients import Json2, Refused
+from dev.common import ADDON
+from processes import odoo
 
 VERSIONS = ("19.0.1.0.0", "19.0.1.1.0", "19.0.1.2.0")
 WRONG_KEY = "0123456789abcdef0123456789abcdef01234567"

@@ -3,11 +3,10 @@
 Each attacker has a key of his own; the victim is an integration that none of them may see.
 """
 
-import base64
-import secrets
 
 import pytest
-from clients import Jsonrpc, Line, Refused
+
+from callers.clients import Jsonrpc, Line, Refused
 
 HIDDEN_NAME, HIDDEN_HOST = "Hidden Partner", "hidden.example"
 
@@ -87,13 +86,8 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(live_server):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "AUTH_INTEGRATION_SECRET_KEY",
-            base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        )
-        yield World(live_server("main"))
+def world(live_server, environment):
+    return World(live_server("main"))
 
 
 INTEGRATION, KEY = "auth.integration", "auth.integration.key"

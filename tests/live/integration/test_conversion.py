@@ -3,8 +3,9 @@
 import itertools
 
 import pytest
-from clients import Jsonrpc, Refused, Session, accepted, administrator, ways
-from continuous_calls import Traffic
+
+from callers.clients import Jsonrpc, Refused, Session, accepted, administrator, ways
+from callers.continuous_calls import Traffic
 
 KEY, DIALOG, LINE = (
     "auth.integration.key", "auth.integration.convert", "auth.integration.convert.line",

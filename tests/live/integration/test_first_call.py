@@ -6,10 +6,10 @@ import re
 import subprocess
 
 import pytest
-from clients import Session, each_worker
-from conftest import MODES
 
-from browser import open_page, open_session
+from callers.clients import Session
+from dev.browser.page import open_page, open_session
+from processes import MODES, each_worker
 
 PASSWORD = "an owner's password"
 MAKE = """

@@ -4,7 +4,9 @@ import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import Json2, Refused, administrator, halted_at_commit, waiting_for_locks
+
+from callers.clients import Json2, Refused, administrator
+from processes import halted_at_commit, waiting_for_locks
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """Who may do what, and in whose presence: each act tried over RPC and over a web session."""
 
 import json
+import re
 import xmlrpc.client
 
 import pytest
-from clients import Json2, Jsonrpc, Line, Refused, Session, Xmlrpc
+
+from callers.clients import Json2, Jsonrpc, Line, Refused, Session, Xmlrpc
 
 PASSWORD = "a good password"
 INTEGRATION, KEY, USERS = "auth.integration", "auth.integration.key", "res.users"
@@ -779,70 +781,62 @@ NO_TEXTS = {
 }
 
 
-def raw_answers(server, uid, login, secret):
-    """What every protocol answers to a secret, without what differs from call to call."""
-    import re
+def without_chance(text):
+    """The lines of an answer without what differs from call to call, and between stock and us."""
 
     def hide_stock(found):
         return found[0] if "/addons/auth_integration/" in found[0] else "File"
 
-    def clean(text):
-        text = re.sub(r'File \\*"[^"]*", line \d+', hide_stock, text)
-        text = re.sub(r"0x[0-9a-f]+|call=[\d.-]+|live_\w+", "", text)
-        return [
-            line.strip() for line in text.replace("\\n", "\n").splitlines()
-            if not re.match(r"\s*[~^]+\s*$", line)
-        ]
+    text = re.sub(r'File \\*"[^"]*", line \d+', hide_stock, text)
+    text = re.sub(r"0x[0-9a-f]+|call=[\d.-]+|live_\w+", "", text)
+    return [
+        line.strip() for line in text.replace("\\n", "\n").splitlines()
+        if not re.match(r"\s*[~^]+\s*$", line)
+    ]
 
-    answers = {}
+
+def raw_xmlrpc(server, path, method, args):
+    """The status and the lines of an answer over XML-RPC."""
+    body = xmlrpc.client.dumps(tuple(args), method, allow_none=True)
+    status, _headers, answer = Line(server).post(path, body, {"Content-Type": "text/xml"})
+    try:
+        said = repr(xmlrpc.client.loads(answer)[0])
+    except xmlrpc.client.Fault as fault:
+        said = f"{fault.faultCode} {fault.faultString}"
+    return status, without_chance(said)
+
+
+def raw_jsonrpc(server, path, params):
+    """The status and the lines of an answer over JSON-RPC."""
+    body = json.dumps({"jsonrpc": "2.0", "method": "call", "id": 1, "params": params})
+    status, _headers, answer = Line(server).post(path, body, {"Content-Type": "application/json"})
+    answer = json.loads(answer)
+    return status, without_chance(json.dumps(answer.get("error", answer)))
+
+
+def raw_answers(server, uid, login, secret):
+    """What every protocol answers to a secret; JSON knows no bytes."""
+    answers, json_knows_it = {}, not isinstance(secret, bytes)
     for service, method, args in (
         ("common", "authenticate", [server.db, login, secret, {}]),
         ("common", "login", [server.db, login, secret]),
         ("object", "execute_kw", [server.db, uid, secret, USERS, "context_get", []]),
     ):
-        body = xmlrpc.client.dumps(tuple(args), method, allow_none=True)
         for path in ("/xmlrpc/2/", "/xmlrpc/"):
-            status, _headers, answer = Line(server).post(
-                path + service, body, {"Content-Type": "text/xml"}
-            )
-            try:
-                told = repr(xmlrpc.client.loads(answer)[0])
-            except xmlrpc.client.Fault as fault:
-                told = f"{fault.faultCode} {fault.faultString}"
-            answers[path + service + method] = status, clean(told)
-        if isinstance(secret, bytes):
-            continue
-        body = json.dumps({
-            "jsonrpc": "2.0", "method": "call", "id": 1,
-            "params": {"service": service, "method": method, "args": args},
-        })
-        status, _headers, answer = Line(server).post(
-            "/jsonrpc", body, {"Content-Type": "application/json"}
-        )
-        answer = json.loads(answer)
-        answers["jsonrpc" + method] = status, clean(json.dumps(answer.get("error", answer)))
-    if not isinstance(secret, bytes):
-        body = json.dumps({
-            "jsonrpc": "2.0", "method": "call", "id": 1,
-            "params": {"db": server.db, "login": login, "password": secret},
-        })
-        status, _headers, answer = Line(server).post(
-            "/web/session/authenticate", body, {"Content-Type": "application/json"}
-        )
-        answer = json.loads(answer)
-        answers["session"] = status, clean(json.dumps(answer.get("error", answer)))
+            answers[path + service + method] = raw_xmlrpc(server, path + service, method, args)
+        if json_knows_it:
+            params = {"service": service, "method": method, "args": args}
+            answers["jsonrpc" + method] = raw_jsonrpc(server, "/jsonrpc", params)
+    if json_knows_it:
+        params = {"db": server.db, "login": login, "password": secret}
+        answers["session"] = raw_jsonrpc(server, "/web/session/authenticate", params)
     return answers
 
 
-@pytest.fixture(scope="module")
-def stock(live_server):
-    return live_server("stock", with_addon=False)
-
-
 @pytest.mark.parametrize("name", NO_TEXTS)
-def test_a_secret_that_is_no_text(world, stock, name):
+def test_a_secret_that_is_no_text(world, stock_server, name):
     """The answer is stock's, and shows nothing of this add-on, to people and integrations."""
-    theirs = raw_answers(stock, 2, "admin", NO_TEXTS[name])
+    theirs = raw_answers(stock_server, 2, "admin", NO_TEXTS[name])
     for uid, login in ((2, "admin"), (world.people["shop"][0], "shop")):
         ours = raw_answers(world.server, uid, login, NO_TEXTS[name])
         assert "/addons/auth_integration/" not in json.dumps(ours)

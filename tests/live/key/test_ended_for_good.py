@@ -3,7 +3,9 @@
 import itertools
 
 import pytest
-from clients import accepted, administrator, each_worker, halted_at_commit, ways
+
+from callers.clients import accepted, administrator, ways
+from processes import each_worker, halted_at_commit
 
 numbers = itertools.count(1)
 CHANGES = {

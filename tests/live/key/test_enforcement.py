@@ -11,21 +11,13 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import stock_comparison
-from clients import (
-    Json2,
-    Refused,
-    Xmlrpc,
-    accepted,
-    administrator,
-    each_worker,
-    waiting_for_locks,
-    ways,
-)
-from stock_comparison import WAYS, Key
 
-import postgres
-from common import CHECKOUT_ID
+from callers.clients import Json2, Refused, Xmlrpc, accepted, administrator, ways
+from dev.common import CHECKOUT_ID
+from dev.servers import postgres
+from evidence import stock_comparison
+from evidence.stock_comparison import WAYS, Key
+from processes import each_worker, waiting_for_locks
 
 # IPv6 and IPv4 on one socket: an IPv4 caller is seen by its mapped address, ::ffff:127.0.0.1.
 SERVER = {"config": {"http_interface": "::"}}
@@ -520,6 +512,29 @@ def replica_reader():
         cursor.execute(f"DROP ROLE {name}")
 
 
+def lag_behind(server, reader):
+    """Have a database user read what the tables hold now, whatever becomes of them."""
+    for table in ("res_users_apikeys", "res_users", "auth_integration_key", "auth_integration"):
+        server.sql(
+            f"CREATE SCHEMA IF NOT EXISTS stale; CREATE TABLE stale.{table} AS TABLE public.{table}"
+        )
+    server.sql(f"ALTER ROLE {reader} IN DATABASE {server.db} SET search_path = stale, public")
+    server.restart()
+
+
+def answers_on_the_replica(server, key):
+    """What each worker answers to a call that is made on a read-only cursor."""
+    client = Json2(server, key.secret)
+    count = functools.partial(
+        client.call, "res.users", "search_count", domain=[("login", "=", "witness")]
+    )
+    answers = set()
+    for worker in each_worker(server):
+        answers.add(accepted(count))
+        assert client.line.pid == worker
+    return answers
+
+
 def test_replica_that_lags_behind(live_server, replica_reader):
     """With a read-only replica, the primary decides: ended keys are refused, new ones accepted.
 
@@ -534,27 +549,8 @@ def test_replica_that_lags_behind(live_server, replica_reader):
     ends = {"expired": "key_expired", "removed": "key_revoked", "user archived": "user_archived"}
     *made, witness = stock_comparison.make_keys(server, *ends, "witness")
     keys = dict(zip(ends, made, strict=True))
-    for table in ("res_users_apikeys", "res_users", "auth_integration_key", "auth_integration"):
-        server.sql(
-            f"CREATE SCHEMA IF NOT EXISTS stale; CREATE TABLE stale.{table} AS TABLE public.{table}"
-        )
-    server.sql(
-        f"ALTER ROLE {replica_reader} IN DATABASE {server.db} SET search_path = stale, public"
-    )
-    server.restart()
-
-    def reads(key):
-        """What each worker answers to a call that is made on a read-only cursor."""
-        client = Json2(server, key.secret)
-        count = functools.partial(
-            client.call, "res.users", "search_count", domain=[("login", "=", "witness")]
-        )
-        answers = set()
-        for worker in each_worker(server):
-            answers.add(accepted(count))
-            assert client.line.pid == worker
-        return answers
-
+    lag_behind(server, replica_reader)
+    reads = functools.partial(answers_on_the_replica, server)
     for key in (*keys.values(), witness):
         assert reads(key) == {True}
     before = last_attempt(server)

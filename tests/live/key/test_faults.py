@@ -1,12 +1,12 @@
 """While any part of the add-on fails, Odoo alone decides: the good get in, and nobody else."""
 
 import xmlrpc.client
-from pathlib import Path
 
 import pytest
-from clients import Authenticate, Json2, Jsonrpc, Line, Refused, Session, Xmlrpc, accepted
 
-HERE = Path(__file__).parents[1]
+from callers.clients import Authenticate, Json2, Jsonrpc, Line, Refused, Session, Xmlrpc, accepted
+from dev.common import TEST_ADDONS
+
 PASSWORD = "a person's password"
 MAKE_WORLD = """
     from datetime import datetime, timedelta
@@ -106,9 +106,9 @@ PLACES = (
     "tools.hook_queries:_query_on",
     "tools.hook_queries:_query_first",
     "tools.hook_queries:_query_within",
-    "models.throttle.res_users_limit:ResUsers._limit_login",
-    "models.throttle.res_users_limit:ResUsers._limit_user_id",
-    "models.throttle.res_users_limit:ResUsers._limit_check",
+    "models.throttle.res_users_throttle:ResUsers._limit_login",
+    "models.throttle.res_users_throttle:ResUsers._limit_user_id",
+    "models.throttle.res_users_throttle:ResUsers._limit_check",
     "models.throttle.auth_throttle:AuthThrottle._guess",
     "models.throttle.auth_throttle:AuthThrottle._reserve",
     "models.throttle.auth_throttle:AuthThrottle._release",
@@ -154,11 +154,11 @@ LIMITING_PLACES = (
     "tools.access.enforcement:_require_listed",
     "tools.access.enforcement:_refuse",
     "tools.access.enforcement:_is_write_rejected",
-    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._is_listed",
-    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._runs_other_code",
-    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._refused_attempt",
-    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._operation_error",
-    "models.access.auth_integration_key_enforcement:AuthIntegrationKey._listed_names",
+    "models.access.auth_integration_key_refusal:AuthIntegrationKey._is_listed",
+    "models.access.auth_integration_key_refusal:AuthIntegrationKey._runs_other_code",
+    "models.access.auth_integration_key_refusal:AuthIntegrationKey._refused_attempt",
+    "models.access.auth_integration_key_refusal:AuthIntegrationKey._operation_error",
+    "models.access.auth_integration_key_refusal:AuthIntegrationKey._listed_names",
 )
 
 
@@ -167,7 +167,7 @@ def server(live_server):
     return live_server(
         "main",
         modules=("auth_integration", "auth_integration_faults"),
-        extra_addons=(HERE / "addons",),
+        extra_addons=(TEST_ADDONS,),
     )
 
 

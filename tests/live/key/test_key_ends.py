@@ -14,7 +14,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from key_ends import JOBS, NATIVE_CHANGES, RECONCILING, ROTATION, World
+
+from worlds.key_ends import JOBS, NATIVE_CHANGES, RECONCILING, ROTATION, World
 
 SOAK = int(os.environ.get("SOAK") or 0)
 SETTINGS = settings(

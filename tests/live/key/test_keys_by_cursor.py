@@ -6,17 +6,15 @@ it by name one was loaded before our add-on, the other one after it.
 
 import functools
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from clients import Json2, Line, Refused, _jsonrpc
 
-from odoo_command import tree
+from callers.clients import Json2, Line, Refused, _jsonrpc
+from dev.common import TEST_ADDONS
+from dev.servers.odoo_command import tree
 
-HERE = Path(__file__).parents[1]
 LOADED = {"server_wide_modules": "base,rpc,web,newer_core,kpi_early"}
 MODULES = ("auth_integration", "newer_core", "kpi_early", "kpi_late")
-ADDONS = (HERE / "addons",)
 WORLD = """
     owner = env.ref("base.user_admin")
     rules = {"free": {}, "near": {"allowed_networks": "127.0.0.0/8"},
@@ -51,7 +49,7 @@ def server(request, live_server):
         f"main{request.param}",
         workers=request.param,
         modules=MODULES,
-        extra_addons=ADDONS,
+        extra_addons=(TEST_ADDONS,),
         config=LOADED,
     )
     server.keys = server.shell(WORLD)
@@ -124,7 +122,7 @@ def test_odoo_itself_is_not_asked_twice(server):
 
 def test_database_that_is_not_loaded(server, live_server):
     """Rules hold, and attempts and uses are written, in a database that nobody has loaded here."""
-    other = live_server(f"other{server.workers}", modules=MODULES, extra_addons=ADDONS,
+    other = live_server(f"other{server.workers}", modules=MODULES, extra_addons=(TEST_ADDONS,),
                         config=LOADED)
     keys = other.shell(WORLD)
     other.stop()
@@ -139,7 +137,7 @@ def test_database_that_is_not_loaded(server, live_server):
 def test_database_without_the_addon(server, live_server):
     """Odoo alone decides about a database that does not have the add-on."""
     other = live_server(f"bare{server.workers}", modules=("newer_core", "kpi_early"),
-                        extra_addons=ADDONS, config=LOADED)
+                        extra_addons=(TEST_ADDONS,), config=LOADED)
     key = other.shell(
         "result = env['res.users.apikeys'].with_user(2).sudo()._generate(None, 'x', False)"
     )

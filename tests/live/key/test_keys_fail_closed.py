@@ -7,20 +7,11 @@ import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import (
-    Authenticate,
-    Json2,
-    Line,
-    accepted,
-    administrator,
-    each_worker,
-    halted_at_commit,
-    waiting_for_locks,
-    ways,
-)
 
-import postgres
-from common import CHECKOUT_ID
+from callers.clients import Authenticate, Json2, Line, accepted, administrator, ways
+from dev.common import CHECKOUT_ID
+from dev.servers import postgres
+from processes import each_worker, halted_at_commit, waiting_for_locks
 
 ELSEWHERE = {"source": "127.0.0.2"}
 HERE_ONLY = {"allowed_networks": "127.0.0.1"}

@@ -6,10 +6,10 @@ import re
 import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from clients import (
+
+from callers.clients import (
     Json2,
     Jsonrpc,
     Line,
@@ -18,12 +18,11 @@ from clients import (
     Xmlrpc,
     accepted,
     administrator,
-    each_worker,
-    odoo,
     ways,
 )
+from dev.common import TEST_ADDONS
+from processes import each_worker, odoo
 
-ADDONS = Path(__file__).parents[1] / "addons"
 PASSWORD = "correct horse battery"
 
 
@@ -461,7 +460,7 @@ def test_whoami_keeps_nothing_of_the_caller_before(server, admin):
 def extended(server):
     """Give the same server with Odoo's second factor, and modules that check keys as well."""
     server.stop()
-    server.extra_addons = (ADDONS,)
+    server.extra_addons = (TEST_ADDONS,)
     odoo(server, "-i", "auth_totp,other_key_check,later_key_check")
     return server.start()
 

@@ -7,9 +7,10 @@ import subprocess
 from typing import NamedTuple
 
 import pytest
-from clients import Json2, accepted, each_worker, ways
 
-import postgres
+from callers.clients import Json2, accepted, ways
+from dev.servers import postgres, private_postgres
+from processes import each_worker
 
 KINDS = ("kept", "revoked", "superseded", "shortened", "issued")
 
@@ -47,13 +48,13 @@ END = """
 
 def dump(server, path, *options):
     """Write a backup as administrators do."""
-    program = postgres.program("pg_dump")
+    program = private_postgres.program("pg_dump")
     subprocess.run([program, "--format=custom", "--file", path, *options, server.db], check=True)
 
 
 def restore(server, path, *options):
     """Read a backup back into the server's database."""
-    program = postgres.program("pg_restore")
+    program = private_postgres.program("pg_restore")
     subprocess.run([program, "--dbname", server.db, "--no-owner", *options, path], check=True)
 
 

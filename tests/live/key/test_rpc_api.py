@@ -4,7 +4,8 @@ import json
 import xmlrpc.client
 
 import pytest
-from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc
+
+from callers.clients import Json2, Jsonrpc, Line, Refused, Xmlrpc
 
 WHOAMI = {
     "integration",

@@ -9,17 +9,10 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import (
-    Json2,
-    Jsonrpc,
-    Refused,
-    Xmlrpc,
-    each_worker,
-    halted_at_commit,
-    waiting_for_locks,
-)
 
-import postgres
+from callers.clients import Json2, Jsonrpc, Refused, Xmlrpc
+from dev.servers import postgres
+from processes import each_worker, halted_at_commit, waiting_for_locks
 
 numbers = itertools.count(1)
 CHANGES = {

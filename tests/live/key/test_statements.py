@@ -6,10 +6,10 @@ But for a password that is typed in the place of a login: core asks for that log
 import contextlib
 
 import pytest
-from clients import Authenticate, Json2, Jsonrpc, Refused, Session, Xmlrpc
-from secret_search import encodings
 
-import postgres
+from callers.clients import Authenticate, Json2, Jsonrpc, Refused, Session, Xmlrpc
+from dev.servers import postgres, private_postgres
+from evidence.secret_search import encodings
 
 PASSWORD = "correct horse battery's"
 WRONG_PASSWORD, WRONG_KEY = "guessed-password-of-nobody", "0123456789abcdef" * 2 + "fedcba98"
@@ -41,7 +41,7 @@ def test_no_statement_has_a_secret(server):
         password=PASSWORD,
     )
     integration, uid = made
-    before = postgres.PrivateServer().log.stat().st_size
+    before = private_postgres.PrivateServer().log.stat().st_size
     session = Session(server, "admin", "admin")
     [wizard] = session.call(
         "auth.integration.issue", "create", [{"integration_id": integration, "name": "first"}]
@@ -62,7 +62,7 @@ def test_no_statement_has_a_secret(server):
         "key._end('revoked', 'test', env.user)", prefix=key[:8],
     )
     attempt(Json2(server, key).call, "auth.integration.key", "whoami")
-    with open(postgres.PrivateServer().log, "rb") as log:
+    with open(private_postgres.PrivateServer().log, "rb") as log:
         log.seek(before)
         statements = log.read()
     assert b"auth_integration_key" in statements and b"auth_throttle" in statements

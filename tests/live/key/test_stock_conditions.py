@@ -9,8 +9,9 @@ import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clients import Refused, accepted, ways
-from stock_comparison import Key
+
+from callers.clients import Refused, accepted, ways
+from evidence.stock_comparison import Key
 
 NATIVE = "UPDATE res_users_apikeys SET {} WHERE id = %(native)s"
 USER = "UPDATE res_users SET {} WHERE id = %(uid)s"

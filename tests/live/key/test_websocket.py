@@ -8,8 +8,9 @@ import urllib.request
 
 import pytest
 import websocket
-from clients import Session, administrator
 from odoo.addons.bus.websocket import WebsocketConnectionHandler
+
+from callers.clients import Session, administrator
 
 PASSWORD = "correct horse battery"
 SESSION_EXPIRED = 4001  # the code that core closes with

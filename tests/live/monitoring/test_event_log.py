@@ -3,20 +3,15 @@
 import json
 import os
 import shutil
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import tomlkit
-from attempt_world import WRONG_KEY, World
-from clients import administrator
 
-import guides
-import postgres
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "unit/monitoring"))
-import ocsf_schema  # noqa: E402
+from callers.clients import administrator
+from dev.checks import guides, ocsf_schema
+from dev.servers import postgres
+from worlds.attempt import WRONG_KEY, World
 
 JOB = "auth_integration.ir_cron_event_log"
 RUN = "env.ref(job).method_direct_trigger()"

@@ -5,17 +5,13 @@ import subprocess
 import sys
 import threading
 import xmlrpc.client
-from pathlib import Path
 
 import pytest
-from attempt_world import WRONG_KEY, World
-from clients import Json2, Xmlrpc
 
-import guides
-import postgres
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "unit/monitoring"))
-import ocsf_schema  # noqa: E402
+from callers.clients import Json2, Xmlrpc
+from dev.checks import guides, ocsf_schema
+from dev.servers import postgres
+from worlds.attempt import WRONG_KEY, World
 
 PEOPLE = """
     users = env["res.users"].with_context(no_reset_password=True)

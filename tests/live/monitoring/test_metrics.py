@@ -4,14 +4,15 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-import prometheus
 import pytest
-from attempt_world import WRONG_KEY, World
-from clients import Line, each_worker
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
-import guides
-from common import ROOT
+from callers.clients import Line
+from dev.checks import guides
+from dev.common import ROOT
+from other_servers import prometheus
+from processes import each_worker
+from worlds.attempt import WRONG_KEY, World
 
 TOKEN = "auth_integration.metrics_token"
 PATH = "/auth_integration/metrics"

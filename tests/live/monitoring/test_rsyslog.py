@@ -7,11 +7,11 @@ import threading
 import time
 
 import pytest
-import rsyslog
-from attempt_world import WRONG_KEY, World
-from clients import administrator
 
-import guides
+from callers.clients import administrator
+from dev.checks import guides
+from other_servers import rsyslog
+from worlds.attempt import WRONG_KEY, World
 
 RUN = "env.ref('auth_integration.ir_cron_event_log')._trigger()"
 

@@ -1,31 +1,21 @@
 """Send Test and Retry Now against a real endpoint, with two workers, from a browser's session."""
 
 import pytest
-from clients import Session, administrator
-from key_endpoint import sending_server
-from rotating_system import System
+
+from callers.clients import Session, administrator
+from callers.rotating_system import System
 
 
 @pytest.fixture(scope="module")
-def server(live_server, endpoint):
-    with sending_server(live_server, endpoint, workers=2) as server:
-        yield server
+def server(sending_server):
+    return sending_server(workers=2)
 
 
 @pytest.fixture
 def system(server, endpoint):
     """An integration whose new keys are sent to the endpoint."""
     system = System(server, "webhook", known=True)
-    server.shell(
-        """
-        from odoo.addons.auth_integration.tools.rotation import signatures
-        integration = env["auth.integration"].browse(id_)
-        integration.webhook_url = url
-        integration._set_webhook_secret(signatures.new_secret())
-        """,
-        id_=system.id,
-        url=endpoint.url,
-    )
+    system.take_keys_at(endpoint.url)
     return system
 
 

@@ -1,24 +1,22 @@
 """Rotations asked for by several at once: one rotation, documented answers, a quiet log."""
 
-import base64
 import contextlib
 import re
-import secrets
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from clients import Json2, Session, administrator, halted_at_commit, waiting_for_locks
-from rotating_system import ANSWER, CHANNELS, HOME, System
 
-import postgres
-import server_log
+from callers.clients import Json2, Session, administrator
+from callers.rotating_system import ANSWER, CHANNELS, HOME, System
+from dev.common import TEST_ADDONS
+from dev.servers import postgres, server_log
+from processes import halted_at_commit, waiting_for_locks
 
 CALLS = 6
 SERVER = {
     "workers": 2,
-    "extra_addons": (Path(__file__).parents[1] / "addons",),
+    "extra_addons": (TEST_ADDONS,),
     "modules": ("auth_integration", "auth_integration_crash"),
 }
 
@@ -30,15 +28,10 @@ def key_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(live_server, key_file):
+def server(live_server, environment, key_file):
     """Give a server with two workers, and a key to encrypt secrets with."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTH_INTEGRATION_KEY_FILE", str(key_file))
-        patch.setenv(
-            "AUTH_INTEGRATION_SECRET_KEY",
-            base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        )
-        yield live_server("main")
+    environment.setenv("AUTH_INTEGRATION_KEY_FILE", str(key_file))
+    return live_server("main")
 
 
 @contextlib.contextmanager

@@ -1,25 +1,19 @@
 """``rotate`` over every protocol, attacked; a copied database."""
 
-import base64
-import secrets
 
 import pytest
-from clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator, each_worker
-from rotating_system import ANSWER, CHANNELS, ELSEWHERE, HOME, System, reason
 
-import postgres
-from live_server import LiveServer
+from callers.clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator
+from callers.rotating_system import ANSWER, CHANNELS, ELSEWHERE, HOME, System, reason
+from dev.servers import postgres
+from dev.servers.live_server import LiveServer
+from processes import each_worker
 
 
 @pytest.fixture(scope="module")
-def server(live_server):
+def server(live_server, environment):
     """Give a server with two workers, and a key to encrypt secrets with."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "AUTH_INTEGRATION_SECRET_KEY",
-            base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        )
-        yield live_server("main", workers=2)
+    return live_server("main", workers=2)
 
 
 # Every protocol, every condition -----------------------------------------------------------------

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from clients import Refused, Session, administrator
-from key_endpoint import sending_server
-from rotating_system import CHANNELS, HOME, System
-from secret_search import encodings, found
 
-import templates
+from callers.clients import Refused, Session, administrator
+from callers.rotating_system import CHANNELS, HOME, System
+from dev.servers import templates
+from evidence.secret_search import encodings, found
 
 
 @pytest.fixture(scope="module")
-def server(live_server, endpoint):
-    with sending_server(live_server, endpoint, workers=2) as server:
-        yield server
+def server(sending_server):
+    return sending_server(workers=2)
 
 
 class Life:

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
-from clients import Json2, Refused
 
-SCRIPT = Path(__file__).resolve().parents[3] / "static/rotate.py"
-SECRET_KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+from callers.clients import Json2, Refused
+from dev.common import ROOT
+
+SCRIPT = ROOT / "static/rotate.py"
 SEED = base64.b32encode(secrets.token_bytes(20)).decode()
 
 
@@ -29,10 +29,8 @@ def oldest_python():
 
 
 @pytest.fixture(scope="module")
-def server(live_server):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTH_INTEGRATION_SECRET_KEY", SECRET_KEY)
-        yield live_server("main", workers=2)
+def server(live_server, environment):
+    return live_server("main", workers=2)
 
 
 class Host:

@@ -5,55 +5,40 @@ key rotates by each delivery, from due to the end of the old key, and the server
 step.
 """
 
-import base64
 import contextlib
 import itertools
 import json
-import secrets
 import sys
 import threading
 import xmlrpc.client
-from pathlib import Path
 
 import pytest
-from clients import Json2, Refused, administrator
-from continuous_calls import BROKEN, Traffic
-from key_endpoint import Endpoint
 
-ADDONS = Path(__file__).parents[1] / "addons"
+from callers.clients import Json2, Refused, administrator
+from callers.continuous_calls import BROKEN, Traffic
+from dev.common import TEST_ADDONS
+
 SERVER = {
     "workers": 2,
-    "extra_addons": (ADDONS,),
+    "extra_addons": (TEST_ADDONS,),
     "modules": ("auth_integration", "auth_integration_crash"),
 }
 CODES = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    """Files and settings that the server shares with the test, in its environment."""
+def workplace(tmp_path_factory, endpoint, environment):
+    """Files that the server shares with the test, and where it sends keys."""
     folder = tmp_path_factory.mktemp("rotation")
-    endpoint = Endpoint(folder)
-    settings = {
-        "AUTH_INTEGRATION_SECRET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "AUTH_INTEGRATION_CRASH_FILE": str(folder / "crash"),
-        "AUTH_INTEGRATION_KEY_FILE": str(folder / "keys"),
-        "SSL_CERT_FILE": endpoint.authority,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        yield folder, endpoint
-    endpoint.close()
+    environment.setenv("AUTH_INTEGRATION_CRASH_FILE", str(folder / "crash"))
+    environment.setenv("AUTH_INTEGRATION_KEY_FILE", str(folder / "keys"))
+    return folder, endpoint
 
 
 @pytest.fixture(scope="module")
-def server(workplace, live_server):
+def server(workplace, sending_server):
     """Two workers, and the add-on that can kill them."""
-    server = live_server("main")
-    server.shell("env['ir.config_parameter'].set_param("
-                 "'auth_integration.webhook_allowed_networks', '127.0.0.0/8')")
-    return server
+    return sending_server()
 
 
 class Drive:
@@ -294,7 +279,7 @@ STEPS = {
         "after _confirm_first_use",
         "after _announce",
     ],
-    "self_service": ["after _lock_for_handing_over", "after _make_new_key", "after rotate all"],
+    "self_service": ["after _lock_for_delivery", "after _make_new_key", "after rotate all"],
     "webhook": [
         "after _generate_all",
         "after _make_new_keys",

@@ -7,7 +7,7 @@ has to be scrolled sideways on a telephone.
 import pytest
 from accessibility import violations, wider_than_the_page
 
-from browser import open_page, open_session
+from dev.browser.page import open_page, open_session
 
 SERVER = {"demo": True}
 WIDTHS = (1280, 400)

@@ -1,9 +1,12 @@
 """Guesses of passwords are limited, exactly, and nobody but the guesser is hurt."""
 
 import collections
+import contextlib
 
 import pytest
-from guessing_world import FAILURES, PASSWORD, SERVER, WIDE, World, at_once, second_server
+
+from dev.servers import postgres
+from worlds.guessing import FAILURES, PASSWORD, SERVER, WIDE, World, at_once, second_server
 
 __all__ = ["SERVER"]
 
@@ -123,7 +126,7 @@ def test_headers_loosen_no_limit(world):
 
 
 def test_keys_are_never_limited(world):
-    from clients import Json2
+    from callers.clients import Json2
 
     world.guess("robot", FAILURES)
     world.guess("nobody", WIDE)
@@ -256,10 +259,6 @@ def test_expired_counters_go(world):
 
 def test_busy_counter_refuses(world):
     """Whoever holds it, does not open the door by that."""
-    import contextlib
-
-    import postgres
-
     world.guess("alice", 1)
     with contextlib.closing(postgres.connect(world.server.db)) as holder:
         holder.autocommit = False

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
-from attempt_world import TOTP_SECRET, Calls
-from guessing_world import FAILURES, PASSWORD, SERVER, World, at_once
+
+from worlds.attempt import TOTP_SECRET, Calls
+from worlds.guessing import FAILURES, PASSWORD, SERVER, World, at_once
 
 SERVER = SERVER | {"modules": (*SERVER["modules"], "auth_totp_mail")}
 BROWSERS = 8

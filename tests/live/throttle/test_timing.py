@@ -5,7 +5,8 @@ What is left of one is measured by ``make bench ROWS=oracle``, with 1,000 refusa
 """
 
 import pytest
-from guessing_world import SERVER, World
+
+from worlds.guessing import SERVER, World
 
 __all__ = ["SERVER"]
 KINDS = {
@@ -64,7 +65,7 @@ def test_as_many_rounds_for_each(world, way):
 
 
 def refuse(world, way, login, line):
-    from clients import Refused, Session, Xmlrpc
+    from callers.clients import Refused, Session, Xmlrpc
 
     if way == "authenticate":
         assert not world.signs_in(login, "wrong", line=line)

@@ -2,7 +2,7 @@
 
 import re
 
-import catalogue
+from dev import catalogue
 from odoo.addons.auth_integration.tools.attempt import causes
 from odoo.addons.auth_integration.tools.health import findings, guide
 from odoo.addons.auth_integration.tools.incident import kinds

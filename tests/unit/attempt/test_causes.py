@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common import ROOT
+from dev.common import ROOT
 from odoo.addons.auth_integration.tools.attempt import causes
 
 LEFT_HEAD = """

@@ -2,13 +2,12 @@
 
 import html.parser
 import re
-from pathlib import Path
 
-import rows
+from benchmarks.beside_stock import rows
+from dev.common import ROOT
 from odoo.addons.auth_integration.tools import settings
 from odoo.addons.auth_integration.tools.attempt import causes
 
-ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "static/description/index.html").read_text(encoding="utf-8")
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
 

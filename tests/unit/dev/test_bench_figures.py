@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figures import Pairs, median_interval, needs_another_try, percentile, pooled, verdict
+from benchmarks.beside_stock.figures import (
+    Pairs,
+    median_interval,
+    needs_another_try,
+    percentile,
+    pooled,
+    verdict,
+)
 
 times = st.lists(st.floats(0.001, 10), min_size=1, max_size=60)
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-import report
-from checks import Finding
-from figures import Pairs
-from harness import Measurement, differences
-from rows import ROWS, Row, wrong_key
+from benchmarks.beside_stock import report
+from benchmarks.beside_stock.figures import Pairs
+from benchmarks.beside_stock.harness import Measurement, differences
+from benchmarks.beside_stock.rows import ROWS, Row, wrong_key
+from benchmarks.checks.registry import Finding
 
 
 def measured(name="a call", promise=1.2, ratio=1.0, tries=1, queries=(3, 3)):

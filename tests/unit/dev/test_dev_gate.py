@@ -2,8 +2,8 @@
 
 import pytest
 
-import run_tests
-import server_log
+from dev import run_tests
+from dev.servers import server_log
 
 HEADER = "2026-01-01 00:00:00,000 4711 {} some_db {}: "
 OURS = "odoo.addons.auth_integration.models.res_users"

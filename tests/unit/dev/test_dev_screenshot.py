@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-import screenshot
-from common import free_port
+from dev import screenshot
+from dev.common import free_port
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 """Every code block of README.rst and the guides is run by a test, or says why it is not."""
 
 import ast
-from pathlib import Path
 
-import guides
+from dev.checks import guides
+from dev.common import ROOT
 
-TESTS = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
 
 
 def named_by_tests():

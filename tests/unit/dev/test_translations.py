@@ -1,12 +1,13 @@
 """The translations are complete, and keep what a text is filled in with and marked up by."""
 
 import re
-from pathlib import Path
 
 import polib
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "i18n"
+from dev.common import ROOT
+
+FOLDER = ROOT / "i18n"
 LANGUAGES = ["de", "es", "fr", "nl"]
 KEPT = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\{.*?\}\}|</?[a-zA-Z][^>]*>|``[^`]+``")
 # Texts within a tag, which are translated.

@@ -15,7 +15,7 @@ def test_events_are_no_causes():
 
 def test_the_sql_has_only_its_parameters():
     """It is run as a template and put into a view: a stray percent sign would break either."""
-    sql = opening.failing_sources("SINCE", "NOW", "3") + opening.healed_at("n", "NOW")
+    sql = opening.failing_sources("SINCE", "NOW", "3") + opening.recovered_at("n", "NOW")
     assert "%" not in sql
 
 

@@ -2,13 +2,13 @@
 
 import runpy
 import shlex
-from pathlib import Path
 
 import pytest
 
+from dev.common import ROOT
 from odoo.addons.auth_integration.tools.integration import rotate_command
 
-STATIC = Path(__file__).resolve().parents[3] / "static"
+STATIC = ROOT / "static"
 # What each of them needs to reach Odoo with a key.
 SHARED = {"url", "--url", "--db", "--key-file", "--ca-file", "--timeout", "--source-address"}
 URL = "https://odoo.example.com"

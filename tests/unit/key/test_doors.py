@@ -7,8 +7,8 @@ import odoo
 import odoo.addons
 import pytest
 
-from common import ROOT
-from odoo_command import tree
+from dev.common import ROOT
+from dev.servers.odoo_command import tree
 
 WHAT_TO_DO = (
     "decide how rules and ends of keys hold there and who records what it refuses, then name it in"

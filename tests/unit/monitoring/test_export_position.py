@@ -51,7 +51,7 @@ def test_round_trip():
         replace(Position(), id=2**63).dump(),
         replace(Position(), id="1").dump(),
         replace(Position(), started=3).dump(),
-        replace(Position(), floor=datetime(1, 1, 1)).dump(),
+        replace(Position(), new_since=datetime(1, 1, 1)).dump(),
         replace(Position(), last_seen=datetime.max).dump(),
     ],
 )
@@ -63,37 +63,37 @@ def test_anything_else_is_refused(text):
 # Floors -----------------------------------------------------------------------------------------
 
 
-def test_the_floor_is_now_when_nothing_runs():
-    assert Position().resumed(moment("9:9:")).after([], 1).floor == NOW
+def test_new_since_is_now_when_nothing_runs():
+    assert Position().resumed(moment("9:9:")).after([], 1).new_since == NOW
 
 
-def test_the_floor_is_where_the_oldest_running_transaction_began():
+def test_new_since_is_where_the_oldest_running_transaction_began():
     began = NOW - timedelta(hours=3)
     found = Position().resumed(moment("7:9:7", running_since=began)).after([], 1)
-    assert found.floor == began
+    assert found.new_since == began
 
 
-def test_the_floor_stays_while_the_begin_is_unknown():
+def test_new_since_stays_while_the_begin_is_unknown():
     first = Position().resumed(moment("7:9:7")).after([], 1)
-    assert first.floor == NOW
+    assert first.new_since == NOW
     second = first.resumed(moment("7:12:7,10", minutes=5)).after([], 1)
-    assert second.floor == NOW  # 7 still runs
+    assert second.new_since == NOW  # 7 still runs
     third = second.resumed(moment("12:15:12", minutes=10)).after([], 1)
-    assert third.floor == NOW + timedelta(minutes=5)  # 12 began after the second look
+    assert third.new_since == NOW + timedelta(minutes=5)  # 12 began after the second look
 
 
 def test_a_restart_of_postgresql_forgets_the_snapshot_only():
     before = Position().resumed(moment("9:9:")).after([], 1)
     after = before.resumed(moment("5:5:", minutes=9, started="b"))
-    assert (after.seen, after.floor) == ("", NOW)
+    assert (after.seen, after.new_since) == ("", NOW)
 
 
-def test_a_restart_in_the_midst_of_the_first_sweep_begins_at_its_last_row():
-    """The first sweep may be one of millions of rows."""
+def test_a_restart_in_the_midst_of_the_first_pass_begins_at_its_last_row():
+    """The first pass may be one of millions of rows."""
     then = NOW - timedelta(days=100)
     before = Position().resumed(moment("9:9:")).after([(then, 4)], 1)
     after = before.resumed(moment("5:5:", started="b"))
-    assert after.floor - MARGIN == then
+    assert after.new_since - MARGIN == then
 
 
 # Everything once ----------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Database:
             if (
                 visible(xid, position.current)
                 and not (position.seen and visible(xid, position.seen))
-                and seen >= position.floor
+                and seen >= position.new_since
                 and (not position.id or (seen, row + 1) > (position.last_seen, position.id))
             ):
                 found.append((seen, row + 1, version))

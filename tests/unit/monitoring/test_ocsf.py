@@ -4,9 +4,9 @@ import json
 import xmlrpc.client
 from datetime import datetime
 
-import ocsf_schema
 import pytest
 
+from dev.checks import ocsf_schema
 from odoo.addons.auth_integration.tools.attempt import causes
 from odoo.addons.auth_integration.tools.monitoring import ocsf
 

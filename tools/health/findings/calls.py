@@ -35,7 +35,7 @@ KINDS = (
                     FROM auth_integration_incident o
                     WHERE o.state = 'open' AND o.kind = 'failing'
                 ) n
-                WHERE {opening.healed_at("n", NOW)} IS NULL
+                WHERE {opening.recovered_at("n", NOW)} IS NULL
                 UNION ALL
                 SELECT f.integration_id, f.key_id, f.opened_at, f.cause
                 FROM ({opening.failing_sources(UNSEEN, NOW, "3")}) f

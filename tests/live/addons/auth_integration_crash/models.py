@@ -69,7 +69,7 @@ def _step(cls, name):
 
 @steps(
     "_open_batch",
-    "_lock_for_handing_over",
+    "_lock_for_delivery",
     "_make_new_key",
     "_make_new_keys",
     "_commit",

@@ -1,0 +1,1 @@
+"""Chromium, and the page of it that tests and pictures look at."""

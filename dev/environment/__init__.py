@@ -1,0 +1,1 @@
+"""What is fetched, and from where: Python's packages, Odoo, programs of Debian."""

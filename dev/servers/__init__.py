@@ -1,0 +1,1 @@
+"""PostgreSQL and Odoo, started, stopped, asked, and their logs read."""

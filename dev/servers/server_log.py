@@ -1,0 +1,68 @@
+"""Read an Odoo server log: which warnings and errors are ours, and which no test expected."""
+
+import re
+from dataclasses import dataclass
+
+from dev.common import ADDON, CACHE, ROOT
+
+LINE = re.compile(
+    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<pid>\d+) (?P<level>[A-Z]+) (?P<db>\S+)"
+    r" (?P<logger>\S+?): (?P<message>.*)$"
+)
+BAD_LEVELS = {"WARNING", "ERROR", "CRITICAL"}
+# What Odoo says about somebody's models or views without naming the add-on. Stock Odoo never
+# gives cause for these, so they are ours.
+LOADING = re.compile(
+    r"is deprecated|no longer supported|has no access rules|_sql_constraints|no _description"
+    r"|have the same label|unknown parameter|inconsistent '(?:compute_sudo|store)'"
+    r"|without rec_name|missing or wrong .* in XML|unaccent",
+    re.I,
+)
+
+
+@dataclass
+class Record:
+    """One entry of a log: a line with its header, and the lines (a traceback) that follow it."""
+
+    pid: int
+    level: str
+    logger: str
+    text: str
+
+    def is_complaint(self):
+        """Tell whether this is a warning or error that the add-on is responsible for."""
+        if self.level not in BAD_LEVELS:
+            return False
+        if self.logger.startswith(f"odoo.addons.{ADDON}"):
+            return True
+        # The names of our own folders say nothing about whose fault a line is.
+        text = self.text.replace(str(CACHE), "").replace(str(ROOT), "")
+        if self.logger == "py.warnings":
+            return ADDON in text.partition("\n")[0]  # where it was given, not by way of whom
+        if ADDON in text:
+            return True
+        return self.logger.startswith("odoo.") and bool(LOADING.search(text))
+
+
+def records(text):
+    """Return the entries of a log."""
+    found = []
+    for line in text.splitlines():
+        header = LINE.match(line)
+        if header:
+            found.append(Record(int(header["pid"]), header["level"], header["logger"], line))
+        elif found:
+            found[-1].text += "\n" + line
+    return found
+
+
+def complaints(text, expected=()):
+    """Return the entries that are our warnings or errors, without those some pattern expects.
+
+    :param expected: regular expressions, searched for in the whole entry
+    """
+    return [
+        record.text
+        for record in records(text)
+        if record.is_complaint() and not any(re.search(p, record.text) for p in expected)
+    ]

@@ -1,0 +1,150 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from ...tools.key import authenticated_key
+
+# An address counts as known when the integration has called from it for so long: whoever has
+# stolen a key must not make his own address known by a first call with it.
+KNOWN_AFTER = timedelta(days=7)
+KNOWN_WITHIN = timedelta(days=100)
+
+
+class AuthIntegrationDeliverySelfService(models.AbstractModel):
+    """The integration fetches its new key with its present one.
+
+    Whoever holds a stolen key could do the same: so only a due key, only in use and not yet
+    replaced, and only with something that the thief of a key has not got: the second factor, or
+    an address that the integration has called from before.
+    """
+
+    _name = "auth.integration.delivery.self_service"
+    _inherit = "auth.integration.delivery"
+    _description = "Fetched by the integration"
+
+    @api.model
+    def _label(self):
+        return self.env._("External system fetches the new key")
+
+    @api.model
+    def _rotate(self, key, totp):
+        """Replace the calling key; see :meth:`auth.integration.key.rotate`.
+
+        :param key: the calling key, as superuser
+        """
+        rotations = self.env["auth.integration.rotation"].sudo()
+        self._check_key(key)
+        self._check_caller(key, totp)
+        rotation = rotations._open(key)
+        found = rotation._lock_for_delivery()
+        rotation._check_unused_siblings()
+        secret, new_key = rotation._make_new_key()
+        rotation.delivered_at = fields.Datetime.now()
+        self._notify(rotation, new_key, again=found == "delivered")
+        return secret, new_key
+
+    def _check_key(self, key):
+        """Whether this key may be replaced by whoever presents it.
+
+        :raise UserError: says what stands against it; only the holder of the key learns it
+        """
+        integration = key.integration_id
+        if not integration:
+            raise UserError(
+                self.env._(
+                    "This is a personal key. Personal keys are not rotated."
+                )
+            )
+        if integration.policy_id.delivery != "self_service":
+            raise UserError(
+                self.env._(
+                    "The policy of this integration does not allow it to fetch new keys. An owner"
+                    " must claim the new key in Odoo."
+                )
+            )
+        if key.state != "active":
+            raise UserError(
+                self.env._(
+                    "This key has the status “%(state)s”. Only an active key can fetch its"
+                    " replacement.",
+                    state=key._state_label(),
+                )
+            )
+        open_rotation = self.env["auth.integration.rotation"].sudo().search_count(
+            [("old_key_id", "=", key.id), ("cancelled_at", "=", False)], limit=1
+        )
+        if not open_rotation and key.rotate_after > fields.Datetime.now():
+            raise UserError(
+                self.env._(
+                    "It is too early to rotate this key. Rotation starts on %(date)s UTC.",
+                    date=fields.Datetime.to_string(key.rotate_after),
+                )
+            )
+
+    def _check_caller(self, key, totp):
+        """Ask for what the thief of a key has not got.
+
+        :raise UserError: a wrong or used code, or neither a code nor a known address
+        """
+        integration = key.integration_id
+        if totp:
+            if not integration.totp_seed:
+                raise UserError(
+                    self.env._("This integration has no second factor. Call rotate without a code.")
+                )
+            if not integration._redeem_totp(str(totp).strip()):
+                raise UserError(self.env._("The second-factor code is wrong."))
+        elif not authenticated_key.current().address_trusted:
+            raise UserError(
+                self.env._(
+                    "This call came through a proxy that Odoo does not trust, so the address"
+                    " cannot be verified. Send a second-factor code: rotate(totp)."
+                )
+            )
+        elif not self._is_known_address(key, authenticated_key.current().remote_addr):
+            raise UserError(
+                self.env._(
+                    "This address is not known for this integration. Call from an address it has"
+                    " used for %(days)s days, or send a second-factor code: rotate(totp).",
+                    days=KNOWN_AFTER.days,
+                )
+            )
+
+    def _is_known_address(self, key, address):
+        now = fields.Datetime.now()
+        return bool(address) and bool(
+            self.env["auth.integration.key.address"]
+            .sudo()
+            .search_count(
+                [
+                    ("key_id.integration_id", "=", key.integration_id.id),
+                    ("address", "=", address),
+                    ("first_seen", "<=", now - KNOWN_AFTER),
+                    ("last_seen", ">=", now - KNOWN_WITHIN),
+                ],
+                limit=1,
+            )
+        )
+
+    def _notify(self, rotation, new_key, again):
+        """Tell the owners of each use."""
+        values = {
+            "old": rotation.old_key_id.prefix,
+            "new": new_key.prefix,
+            "address": authenticated_key.current().remote_addr or "?",
+        }
+        if again:
+            text = self.env._(
+                "Another new key, %(new)s…, was fetched from %(address)s with the key %(old)s…."
+                " An earlier new key has not been used. Its response may have been lost."
+                " Otherwise, two systems have this key: revoke it and check its addresses.",
+                **values,
+            )
+        else:
+            text = self.env._(
+                "The external system fetched the new key %(new)s… from %(address)s with the"
+                " current key %(old)s….",
+                **values,
+            )
+        rotation._notify(text, rotation.integration_id.owner_ids)

@@ -1,0 +1,149 @@
+import logging
+from datetime import datetime, timezone
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+
+from ...tools import settings
+from ...tools.delivery import https_client, signatures
+from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
+
+_logger = logging.getLogger(__name__)
+
+# Types of the messages.
+ROTATED = "api_key.rotated"
+TEST = "api_key.test"
+
+
+class AuthIntegration(models.Model):
+    """Where new keys are sent, and the secret that signs them."""
+
+    _inherit = "auth.integration"
+
+    webhook_url = fields.Char(
+        "Endpoint for New Keys",
+        copy=False,
+        tracking=True,
+        help="https://… Signed new keys are sent to this URL if the policy uses webhook delivery.",
+    )
+    webhook_secret = fields.Char(
+        groups=fields.NO_ACCESS, copy=False, help="Encrypted; see tools/delivery/secret_box.py."
+    )
+    webhook_secret_set_at = fields.Datetime("Signing Secret Since", readonly=True, copy=False)
+
+    @api.constrains("webhook_url")
+    def _check_webhook_url(self):
+        for integration in self.filtered("webhook_url"):
+            try:
+                https_client.check_url(integration.webhook_url)
+            except ValueError as error:
+                raise ValidationError(str(error)) from error
+
+    def write(self, vals):
+        """Extend ``write``: who chooses where keys are sent gets the keys."""
+        if "webhook_url" in vals:
+            self._check_may_operate()
+        return super().write(vals)
+
+    def action_new_webhook_secret(self):
+        """Open the dialogue that makes the signing secret and shows it once."""
+        self.ensure_one()
+        self._check_may_operate()
+        self._check_can_encrypt()
+        return self.env["auth.integration.signing.secret"]._get_records_action(
+            name=self.env._("Create Signing Secret"),
+            target="new",
+            context={"default_integration_id": self.id},
+        )
+
+    def _set_webhook_secret(self, secret):
+        """Set the secret that signs what is sent.
+
+        :raise UserError: it is too short, or the server has no key to encrypt it with
+        """
+        self.ensure_one()
+        signatures.check_secret(secret)
+        self.sudo().write(
+            {
+                "webhook_secret": self._encrypt(secret, "webhook"),
+                "webhook_secret_set_at": fields.Datetime.now(),
+            }
+        )
+
+
+class AuthIntegrationDeliveryWebhook(models.AbstractModel):
+    """The new key is sent to the integration's endpoint, signed as Standard Webhooks say."""
+
+    _name = "auth.integration.delivery.webhook"
+    _inherit = "auth.integration.delivery"
+    _description = "Sent to the integration"
+    _sends = True
+
+    @api.model
+    def _label(self):
+        return self.env._("Sent to the endpoint of the integration")
+
+    @api.model
+    def _blocking_reason(self, integration):
+        """Extend :meth:`auth.integration.delivery._blocking_reason`: what is not set up."""
+        if signatures.Webhook is None:
+            return signatures.HOW_TO_INSTALL
+        if not integration.webhook_url:
+            return self.env._("The integration has no endpoint for new keys.")
+        if not integration.webhook_secret:
+            return self.env._("The integration has no signing secret.")
+        try:
+            integration._decrypt(integration.webhook_secret, "webhook")
+            settings.webhook_networks(self.env)
+        except UserError as error:
+            return str(error)
+        except ValueError as error:
+            return f"{settings.WEBHOOK_NETWORKS}: {error}"
+        return False
+
+    @api.model
+    def _send(self, rotation, secret, new_key):
+        """Extend :meth:`auth.integration.delivery._send`: one POST; the answer's text is ignored,
+        it might repeat the key."""
+        integration = rotation.integration_id
+        data = {
+            "integration": integration.code,
+            "key": secret,
+            "prefix": new_key.prefix,
+            "expires_at": fields.Datetime.to_string(new_key.expires_at),
+            "replaces": rotation.old_key_id.prefix,
+        }
+        message_id = f"rotation-{rotation.id}-{new_key.id}"
+        return self._post(integration, message_id, ROTATED, data)
+
+    @api.model
+    def _post(self, integration, message_id, message_type, data):
+        """Sign a message, send it, and return the status of the answer.
+
+        :raise DeliveryFailed: anything but a 2xx came back
+        """
+        now = datetime.now(timezone.utc)
+        body = signatures.message_text(now, {"type": message_type, "data": data})
+        signing_secret = integration._decrypt(integration.webhook_secret, "webhook")
+        headers = signatures.headers(signing_secret, message_id, now, body)
+        try:
+            status = https_client.post(
+                integration.webhook_url, body, headers, settings.webhook_networks(self.env)
+            )
+        except https_client.NotSent as error:
+            raise DeliveryRefused(str(error)) from error
+        except https_client.NoAnswer as error:
+            raise DeliveryUncertain(str(error)) from error
+        if 400 <= status < 500:
+            raise DeliveryRefused(self.env._("The endpoint answered %s.", status), status)
+        if not 200 <= status < 300:
+            raise DeliveryUncertain(self._uncertain_text(message_type, status), status)
+        return status
+
+    @api.model
+    def _uncertain_text(self, message_type, status):
+        if message_type == TEST:
+            return self.env._("The endpoint answered %s.", status)
+        return self.env._(
+            "The endpoint answered %s. It is unknown whether it received the key.", status
+        )

@@ -1,0 +1,264 @@
+import re
+from datetime import timedelta
+
+from odoo import api, fields, models
+
+from ...tools.attempt import causes
+from ...tools.health import guide
+from ...tools.integration import networks
+from ...tools.moment import moment_text
+
+# How far back a call without a user id is linked to the failed authenticate before it.
+SKIPPED_WITHIN = timedelta(minutes=10)
+# What ``describe_unknown_login`` says about the login that is most alike.
+NEAREST_LOGIN = re.compile(r'(?:nearest|same as) "(?P<login>(?:[^"\\]|\\.)*)"(?P<how>[^,)]*)')
+
+
+class AuthAttempt(models.Model):
+    """What a rejected attempt means in this very case.
+
+    Everything is read when the form is opened: the row itself never changes.  Readers learn of
+    keys and integrations that they may see anyway, and only that others exist.
+    """
+
+    _inherit = "auth.attempt"
+
+    case_explanation = fields.Text("Details", compute="_compute_case_explanation")
+
+    @api.depends(
+        "cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen", "operation"
+    )
+    @api.depends_context("uid")
+    def _compute_case_explanation(self):
+        for row in self:
+            row.case_explanation = "\n".join(row._case_lines()) or False
+
+    def _case_lines(self):
+        """Sentences about this attempt: what was found, and what is true of it now."""
+        self.ensure_one()
+        if not self.cause:
+            return []
+        if self.question == "way":
+            return [
+                self.env._(
+                    "This is a diagnostic request from Diagnose or doctor.py. Nothing is wrong."
+                )
+            ]
+        explain = getattr(self, f"_explain_{self.cause}", None)
+        lines = explain() if explain else []
+        return [*self._explain_question(), *lines, *self._explain_integration()]
+
+    def _guide_anchor(self):
+        """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`."""
+        return guide.cause_anchor(self.cause)
+
+    def _explain_password_not_allowed(self):
+        user = self._known_user()
+        if not user:
+            return []
+        integration = self._known_integration()
+        if not integration:
+            return [
+                self.env._(
+                    "%(login)s has a second factor, so API calls need an API key.",
+                    login=user.login,
+                )
+            ]
+        return [
+            self.env._(
+                "%(login)s is the integration user of %(name)s.",
+                login=user.login,
+                name=integration.name,
+            ),
+            *self._explain_present_key(),
+        ]
+
+    def _explain_interactive_not_allowed(self):
+        integration = self._known_integration()
+        if not integration:
+            return []
+        return [
+            self.env._(
+                "%(login)s is the integration user of %(name)s.",
+                login=integration.login,
+                name=integration.name,
+            )
+        ]
+
+    def _explain_user_unknown(self):
+        """The login that was probably meant, and whose it is."""
+        near = self._nearest_login()
+        if not near:
+            return []
+        login, how = near
+        lines = [
+            self.env._("Did you mean “%(login)s” %(how)s?", login=login, how=how.strip())
+            if how.strip()
+            else self.env._("Did you mean “%(login)s”?", login=login)
+        ]
+        integration = self._nearest_integration()
+        if integration:
+            lines.append(
+                self.env._(
+                    "It is the integration user of %(name)s.", name=integration.name
+                )
+            )
+        return lines
+
+    def _explain_user_archived(self):
+        user = self._known_user()
+        if not user:
+            return [self.env._("This user has since been deleted.")]
+        if user.active:
+            return [self.env._("%(login)s has since been restored.", login=user.login)]
+        return [
+            self.env._(
+                "%(login)s is archived. The user was last changed on %(when)s by %(user)s.",
+                login=user.login,
+                when=self._moment(user.write_date),
+                user=user.write_uid.name or "?",
+            )
+        ]
+
+    def _explain_address_not_allowed(self):
+        """The address that called, the rules that do not cover it, and whether they do now."""
+        integration = self._known_integration()
+        if not integration:
+            return []
+        rules = networks.parse(integration.allowed_networks)
+        lines = [
+            self.env._(
+                "The call came from %(address)s. %(name)s allows: %(rules)s.",
+                address=self.remote_addr,
+                name=integration.name,
+                rules=", ".join(map(str, rules)) or self.env._("any address"),
+            )
+        ]
+        if networks.contains(rules, self.remote_addr):
+            lines.append(self.env._("The address is now allowed."))
+        if self.env["auth.integration.server"]._is_behind_unknown_proxy():
+            lines.append(
+                self.env._(
+                    "This may be a proxy's address: calls arrive through a proxy, but Odoo's"
+                    " proxy_mode is off."
+                )
+            )
+        return lines
+
+    def _explain_channel_not_allowed(self):
+        integration = self._known_integration()
+        if not integration:
+            return []
+        labels = dict(self._selection_channel())
+        return [
+            self.env._(
+                "The call used %(channel)s. %(name)s allows: %(allowed)s.",
+                channel=labels.get(self.channel, self.channel),
+                name=integration.name,
+                allowed=", ".join(
+                    labels.get(channel, channel)
+                    for channel in sorted(integration._allowed_channel_set())
+                )
+                or self.env._("all protocols"),
+            )
+        ]
+
+    def _explain_authenticate_skipped(self):
+        """The failed authenticate whose answer was not looked at, from the same address.
+
+        A row that a flood has folded stands for many addresses: nothing leads from it to another.
+        """
+        if not networks.normalize(self.remote_addr):
+            return []
+        before = self.search(
+            [
+                ("outcome", "=", "failure"),
+                ("remote_addr", "=", self.remote_addr),
+                ("cause", "not in", ("authenticate_skipped", "secret_missing")),
+                ("last_seen", "<=", self.last_seen),
+                ("last_seen", ">=", self.first_seen - SKIPPED_WITHIN),
+                ("id", "!=", self.id),
+            ],
+            limit=1,
+        )
+        if not before:
+            return [self.env._(
+                "No failed authenticate call was made from this address just before."
+            )]
+        return [
+            self.env._(
+                "Just before, at %(when)s, authenticate was rejected for %(login)s: %(cause)s.",
+                when=self._moment(before.last_seen),
+                login=before.login or "?",
+                cause=self.env._(causes.get(before.cause).title),
+            )
+        ]
+
+    def _explain_integration(self):
+        """How the integration was found, and when it was last accepted."""
+        integration = self._known_integration()
+        if not integration:
+            return []
+        lines = []
+        if self.attribution == "address":
+            lines.append(
+                self.env._(
+                    "The call does not name an integration. Only %(name)s recently made successful"
+                    " calls from %(address)s.",
+                    name=integration.name,
+                    address=self.remote_addr,
+                )
+            )
+        used = integration.key_ids.filtered("last_used_at").sorted("last_used_at")[-1:]
+        if used:
+            lines.append(
+                self.env._(
+                    "The last successful call of %(name)s was on %(when)s, from %(address)s with"
+                    " the key %(key)s.",
+                    name=integration.name,
+                    when=self._moment(used.last_used_at),
+                    address=used.last_used_address or self.env._("an unknown address"),
+                    key=used.display_name,
+                )
+            )
+        return lines
+
+    # What it reads ---------------------------------------------------------------------------
+
+    def _may_see(self, record):
+        """Whether the reader of this form may read a record that was looked up for him."""
+        return record.sudo(self.env.su).has_access("read")
+
+    def _known_key(self):
+        """The key of this attempt, unless its record is gone: the log has no foreign keys."""
+        return self.sudo().key_id.exists()
+
+    def _known_user(self):
+        return self.sudo().user_id.exists()
+
+    def _known_integration(self):
+        integration = self.sudo().integration_id.exists()
+        return integration if integration and self._may_see(integration) else integration.browse()
+
+    def _nearest_login(self):
+        """The login most like the unknown one, and how they differ; or None."""
+        found = NEAREST_LOGIN.search(self.login or "")
+        if not found:
+            return None
+        how = found["how"].replace("at distance", "").strip()
+        if how.isdigit():
+            how = self.env._("(%(count)s different characters)", count=how)
+        elif how:
+            how = self.env._("(different capitalization or spaces)")
+        return found["login"], how
+
+    def _nearest_integration(self):
+        """The integration whose technical user has the login most like the unknown one."""
+        near = self._nearest_login()
+        integrations = self.env["auth.integration"].with_context(active_test=False)
+        return near and integrations.sudo().search([("login", "=", near[0])], limit=1).filtered(
+            self._may_see
+        )
+
+    def _moment(self, moment):
+        return moment_text(self.env, moment)

@@ -1,0 +1,134 @@
+from odoo import models
+
+from ...tools.key import native_scope
+from ..key.auth_integration_key import LIVE_STATES
+
+
+class AuthAttempt(models.Model):
+    """What a rejected API key is, and which keys would work instead."""
+
+    _inherit = "auth.attempt"
+
+    def _explain_key_expired(self):
+        return [*self._explain_key_end(), *self._explain_present_key()]
+
+    def _explain_key_revoked(self):
+        return [*self._explain_key_end(), *self._explain_present_key()]
+
+    def _explain_key_superseded(self):
+        return [*self._explain_key_end(), *self._explain_present_key()]
+
+    def _explain_key_end(self):
+        """Which key, ended when and by whom, replaced by which."""
+        key = self._known_key()
+        if not key:
+            return [self.env._("The record of this key has been deleted.")]
+        if not self._may_see(key):
+            return [self.env._("You do not have access to this key.")]
+        ended = key.effective_end and self._moment(key.effective_end)
+        values = {"key": key.display_name, "login": key.login, "when": ended or "?"}
+        if key.state in LIVE_STATES:
+            lines = [self.env._("The key %(key)s of %(login)s now works again.", **values)]
+        elif key.ended_by:
+            lines = [
+                self.env._(
+                    "The key %(key)s of %(login)s was revoked on %(when)s by %(user)s.",
+                    user=key.ended_by.name,
+                    **values,
+                )
+            ]
+        else:
+            lines = [
+                self.env._("The key %(key)s of %(login)s stopped working on %(when)s.", **values)
+            ]
+        if key.end_reason:
+            lines.append(self.env._("Recorded reason: %(reason)s", reason=key.end_reason))
+        if key.replaced_by_id:
+            lines.append(self._describe_replacement(key.replaced_by_id))
+        return lines
+
+    def _describe_replacement(self, new):
+        if not new.first_used_at:
+            return self.env._(
+                "It was replaced by %(key)s, which has not been used yet.", key=new.display_name
+            )
+        return self.env._(
+            "It was replaced by %(key)s, which has been in use since %(when)s, last from"
+            " %(address)s.",
+            key=new.display_name,
+            when=self._moment(new.first_used_at),
+            address=new.last_used_address or self.env._("an unknown address"),
+        )
+
+    def _explain_present_key(self):
+        """Which keys would work instead of the one that was sent."""
+        integration = self._known_integration()
+        if not integration:
+            return []
+        live = integration.key_ids.filtered("is_live")
+        if not live:
+            return [
+                self.env._("%(name)s currently has no working key.", name=integration.name)
+            ]
+        return [
+            self.env._(
+                "Working keys of %(name)s: %(keys)s.",
+                name=integration.name,
+                keys=", ".join(live[:5].mapped("display_name")),
+            )
+        ]
+
+    def _explain_key_unknown(self):
+        return [*self._explain_similar_key(), *self._explain_present_key()]
+
+    def _explain_similar_key(self):
+        """The known key that the unknown one begins like; nothing else of it is known."""
+        if not self.sudo().similar_key_id:
+            return []
+        key = self.sudo().similar_key_id.exists()
+        if not key or not self._may_see(key):
+            return [self.env._("Probably mistyped: it starts like a key of this database.")]
+        return [
+            self.env._(
+                "Probably mistyped: it starts like the key %(key)s of %(login)s, but the rest is"
+                " different. Copy the whole key again.",
+                key=key.display_name,
+                login=key.login,
+            )
+        ]
+
+    def _explain_key_wrong_scope(self):
+        key = self._known_key()
+        if not key or not self._may_see(key):
+            return self._explain_present_key()
+        if key.scope == native_scope.RESTRICTED:
+            return [
+                self.env._(
+                    "The key %(key)s was limited to certain networks or protocols when this app"
+                    " was uninstalled. Its original scope is unknown. Create a new key.",
+                    key=key.display_name,
+                )
+            ]
+        return [
+            self.env._(
+                "The key %(key)s is valid for “%(scope)s” only.",
+                key=key.display_name,
+                scope=key.scope or "rpc",
+            ),
+            *self._explain_present_key(),
+        ]
+
+    def _explain_key_user_mismatch(self):
+        key = self._known_key()
+        if not key or not self._may_see(key):
+            lines = [self.env._("The key belongs to a user you do not have access to.")]
+        else:
+            lines = [
+                self.env._(
+                    "The key %(key)s belongs to %(owner)s, but the call used %(login)s.",
+                    key=key.display_name,
+                    owner=key.login,
+                    login=self.login or self.env._("another user"),
+                )
+            ]
+        return [*lines, *self._explain_present_key()]

@@ -1,0 +1,53 @@
+from odoo import api, fields, models
+from odoo.exceptions import AccessError
+
+from .auth_integration_alert import TEMPLATE
+
+
+class AuthIntegrationAlert(models.Model):
+    """Send Test: see whether alerts reach the current user and the webhook of their company."""
+
+    _inherit = "auth.integration.alert"
+
+    @api.model
+    def _send_test(self):
+        """Send a test to the current user's address and to the webhook of their company, now.
+
+        :return: what went wrong, by ``mail`` and ``webhook``; empty when it was sent, and False for
+            a webhook that is not set up
+        :rtype: dict
+        """
+        if not self.env.is_system():
+            raise AccessError(self.env._("Only a Settings administrator can send a test alert."))
+        return {"mail": self._send_test_mail(), "webhook": self._send_test_webhook()}
+
+    def _send_test_mail(self):
+        user = self.env.user
+        if not user.email:
+            return self.env._("You have no email address.")
+        alert = self.sudo().create({"recipient": f"test:{user.id}", "user_id": user.id})
+        mail_id = self.env.ref(TEMPLATE).sudo().send_mail(
+            alert.id, email_values={"subject": self.env._("Test alert"), "auto_delete": False}
+        )
+        mail = self.env["mail.mail"].sudo().browse(mail_id)
+        mail.send()
+        problem = mail.failure_reason or "" if mail.state == "exception" else ""
+        alert.write(
+            {
+                "state": "failed" if problem else "sent",
+                "error": problem,
+                "sent_at": False if problem else fields.Datetime.now(),
+            }
+        )
+        return problem
+
+    def _send_test_webhook(self):
+        company = self.env.company.sudo()
+        if not company.alert_url:
+            return False
+        text = self.env._("Test alert of API integrations, sent by %s.", self.env.user.name)
+        return self._post(
+            company,
+            f"test-{fields.Datetime.now().timestamp():.0f}",
+            {"type": "auth_integration.test", "text": text, "data": {"count": 0, "incidents": []}},
+        )

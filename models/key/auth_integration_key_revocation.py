@@ -1,0 +1,128 @@
+import logging
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL
+
+from ...tools.key import key_end
+from ..mixins.fresh_identity import fresh_identity
+from .auth_integration_key import ENDED_STATES
+
+_logger = logging.getLogger(__name__)
+
+
+class AuthIntegrationKey(models.Model):
+    """The end of a key, by a person or with its native row: who may end it, and what is written."""
+
+    _inherit = "auth.integration.key"
+
+    def _check_may_end(self):
+        """Allow owners and managers for integration keys, and everybody for their own."""
+        self.check_access("read")
+        if self.env.su or self.env.is_system():
+            return
+        for key in self.sudo():
+            if key.integration_id:
+                key.integration_id.with_env(self.env)._check_is_responsible()
+            elif key.user_id != self.env.user:
+                raise AccessError(
+                    self.env._("Only its user or a Settings administrator can revoke this key.")
+                )
+
+    @fresh_identity
+    def revoke(self, reason=False, compromised=False):
+        """End keys at once, in every worker.
+
+        Where no other key of the integration would go on working, the key that a revoked one had
+        replaced does: its overlap is taken back.
+
+        :param str reason: kept on the tombstone and in the integration's history
+        :param bool compromised: somebody else may have the key: nobody can take this back
+        :return: True
+        :raise AccessError: the caller is neither owner nor manager, and it is not his own key
+        :raise UserError: no reason was given, or one that is too long
+        """
+        return self._revoke(reason, compromised)
+
+    def _revoke(self, reason, compromised=False):
+        self._check_may_end()
+        if not isinstance(reason, str) or not reason.strip():
+            raise UserError(self.env._("Enter a reason. It stays on record."))
+        reason = self._clean_text("end_reason", reason.strip())
+        revoked = self.filtered("is_live")
+        for key in revoked:
+            key.sudo()._end("revoked", reason, self.env.user)
+            key.sudo()._note_in_history(
+                self.env._(
+                    "%(user)s revoked the API key %(prefix)s…: %(reason)s",
+                    user=self.env.user.name,
+                    prefix=key.prefix,
+                    reason=reason,
+                )
+            )
+        revoked.sudo()._take_back_overlaps()
+        if compromised:
+            self._mark_compromised(reason)
+        return True
+
+    def _mark_compromised(self, reason):
+        """Mark keys, ended ones too: what was revoked by mistake may turn out to have leaked."""
+        for key in self.sudo().filtered(lambda key: not key.compromised):
+            key.compromised = True
+            key._note_in_history(
+                self.env._(
+                    "%(user)s marked the API key %(prefix)s… as compromised: %(reason)s",
+                    user=self.env.user.name,
+                    prefix=key.prefix,
+                    reason=reason,
+                )
+            )
+
+    def _end_live(self, reason):
+        for key in self.filtered("is_live"):
+            key._end("revoked", reason, self.env.user)
+
+    def _end(self, kind, reason, user=None, at=None):
+        """End one key now, here and natively, in the current transaction."""
+        self.ensure_one()
+        self._follow_native_end()
+        self.write(
+            {
+                "ended_at": at or fields.Datetime.now(),
+                "ended_by": user.id if user else False,
+                "end_kind": kind,
+                "end_reason": reason,
+            }
+        )
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "DELETE FROM res_users_apikeys n USING auth_integration_key k"
+                " WHERE k.id = %s AND n.id = k.apikey_id AND n.key = k.hash",
+                self.id,
+            )
+        )
+        self.env["res.users.apikeys"].invalidate_model()
+        self.env["res.users"].invalidate_model(["api_key_ids"])
+        _logger.info("API key %s… of %r ended: %s", self.prefix, self.login, kind)
+
+    @api.model
+    def _record_removal(self, natives, kind, reason):
+        """Write down that native rows are about to be deleted by the current user.
+
+        :return: the keys that this ends
+        """
+        keys = self.sudo().search([("apikey_id", "in", natives.ids), ("ended_at", "=", False)])
+        keys._follow_native_end()
+        for key in keys:
+            ended = key.state if key.state in ENDED_STATES else kind
+            key.write(
+                {
+                    "ended_at": key_end.earliest(key.effective_end, fields.Datetime.now()),
+                    "ended_by": self.env.uid,
+                    "end_kind": ended,
+                    "end_reason": reason if ended == kind else key.end_reason,
+                }
+            )
+        self.flush_model()
+        return keys.filtered(lambda key: key.end_kind == kind)

@@ -1,0 +1,53 @@
+from odoo import models
+from odoo.exceptions import UserError
+
+from ..mixins.fresh_identity import fresh_identity
+
+
+class AuthIntegrationKey(models.Model):
+    """A rotation that a person begins, from the key."""
+
+    _inherit = "auth.integration.key"
+
+    @fresh_identity
+    def action_rotate_now(self):
+        """Open a rotation of these keys at once.
+
+        :return: True
+        :raise AccessError: the caller is neither owner nor manager of their integration
+        :raise UserError: a personal key, an ended key, one being replaced already, or the database
+            is a copy
+        """
+        return self._rotate_now()
+
+    def _rotate_now(self):
+        self._check_may_end()
+        self.env["auth.integration.database"].sudo()._check_original()
+        for key in self:
+            if not key.integration_id:
+                raise UserError(self.env._("Personal keys are not rotated. Create a new key."))
+            key.sudo().integration_id.with_env(self.env)._check_may_operate()
+            if key.state not in ("active", "pending"):
+                raise UserError(
+                    self.env._(
+                        "The key %(prefix)s… has the status “%(state)s”. Only active keys can be"
+                        " rotated.",
+                        prefix=key.prefix,
+                        state=key._state_label(),
+                    )
+                )
+            rotation = self.env["auth.integration.rotation"].sudo()._open(
+                key.sudo(), self.env.user
+            )
+            rotation._start_now()
+        return True
+
+    @fresh_identity
+    def action_rotate(self):
+        """Open the rotation of this key and show it, where the new key is claimed."""
+        self.ensure_one()
+        self._rotate_now()
+        rotation = self.env["auth.integration.rotation"].search(
+            [("old_key_id", "=", self.id), ("cancelled_at", "=", False)], limit=1
+        )
+        return rotation._get_records_action()

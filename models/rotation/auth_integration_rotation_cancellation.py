@@ -1,0 +1,52 @@
+from odoo import fields, models
+from odoo.exceptions import UserError
+
+from ...tools.row_locks import wait_and_lock
+from ..mixins.fresh_identity import fresh_identity
+from .auth_integration_rotation import CLAIM_ACTIVITY
+
+
+class AuthIntegrationRotation(models.Model):
+    """Cancel Rotation: new keys that were never used end, and the old one stays."""
+
+    _inherit = "auth.integration.rotation"
+
+    @fresh_identity
+    def action_cancel(self):
+        """Cancel rotations; new keys already delivered and never used end.
+
+        The old key goes on to its own end; its next notice opens another rotation. It revokes
+        keys, so it takes the identity check that revoking takes.
+        """
+        for rotation in self:
+            rotation.integration_id._check_may_operate()
+            rotation = rotation.sudo()
+            # The same order as a first use takes them in: the new keys, then the rotation.
+            wait_and_lock(rotation._unused_new_keys())
+            wait_and_lock(rotation)
+            rotation._check_not_over()
+            for key in rotation._unused_new_keys():
+                key._end("revoked", self.env._("The rotation was canceled"), self.env.user)
+            rotation.write(
+                {"cancelled_at": fields.Datetime.now(), "cancelled_by": self.env.uid}
+            )
+            rotation._close_activities(self.env._("Canceled by %s", self.env.user.name))
+            rotation._notify(
+                self.env._(
+                    "%(user)s canceled the rotation of %(old)s….",
+                    user=self.env.user.name,
+                    old=rotation.old_key_id.prefix,
+                )
+            )
+            rotation.invalidate_recordset()
+        return True
+
+    def _check_not_over(self):
+        if self.state in ("overlap", "done", "cancelled"):
+            raise UserError(
+                self.env._("This is no longer possible. The new key is in use, or there is no key"
+                           " left to replace. You can revoke a key instead.")
+            )
+
+    def _close_activities(self, feedback):
+        self.integration_id.activity_feedback([CLAIM_ACTIVITY], feedback=feedback)

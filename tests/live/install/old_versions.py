@@ -1,0 +1,36 @@
+"""Earlier versions of the add-on, from the history of the repository."""
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from dev.common import ADDON, ROOT
+
+GIT = ("git", "-C", str(ROOT))
+
+
+def unpack(version: str, folder: Path) -> Path:
+    """Unpack the last state of a version.
+
+    Several lines of work may have led away from it: the first that did counts.
+
+    :return: a folder of add-ons with it
+    """
+    wanted = f'"version": "{version}"'
+    found = subprocess.run(
+        [*GIT, "log", "--format=%H", "-S", wanted, "--", "__manifest__.py"],
+        capture_output=True, text=True,
+    )
+    commits = found.stdout.split() if found.returncode == 0 else []
+    if len(commits) < 2:
+        pytest.skip(f"the history of the repository does not reach back to {version}")
+    archive = subprocess.run(
+        [*GIT, "archive", f"{commits[-2]}^"], capture_output=True, check=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(folder / ADDON, filter="data")
+    assert wanted in (folder / ADDON / "__manifest__.py").read_text()
+    return folder

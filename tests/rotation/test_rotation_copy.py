@@ -1,0 +1,50 @@
+"""In a copy of a database nothing is rotated."""
+
+from odoo.exceptions import UserError
+from odoo.tests import tagged
+from odoo.tools import file_open, mute_logger
+
+from .common import RUN_LOGGER, RotationCommon
+
+
+@tagged("post_install", "-at_install")
+class TestRotationCopy(RotationCommon):
+    def test_neutralized_copy(self):
+        """Targets and secrets are gone, the jobs are off, and no key is handed over."""
+        self.integration.webhook_url = "https://example.com/hook"
+        self.env.cr.execute(
+            "UPDATE auth_integration SET webhook_secret = 'x', totp_seed = 'y' WHERE id = %s",
+            (self.integration.id,),
+        )
+        rotation = self._due()
+        self.env.flush_all()
+        with file_open("auth_integration/data/neutralize.sql") as script:
+            self.env.cr.execute(script.read())
+        self.env.invalidate_all()
+        self.env.registry.clear_all_caches()
+        self.assertFalse(self.integration.webhook_url)
+        self.assertFalse(self.integration.sudo().webhook_secret or self.integration.totp_seed)
+        self.assertFalse(self.cron.active)
+        with self.assertRaisesRegex(UserError, "copy"):
+            self._claim(rotation)
+        # Whatever gives the copy's database.uuid, it is never what the script wrote.
+        self.env["ir.config_parameter"].init(force=True)
+        self.assertTrue(self.env["auth.integration.database"]._is_copy())
+
+    def test_copied_database_rotates_nothing(self):
+        """Opens, tells and hands over nothing; its own keys work to their ends."""
+        rotation = self._due()
+        other = self._issue(self.integration)[1]
+        self._set_due_in(other, 20)
+        self.env["ir.config_parameter"].set_param("database.uuid", "another")
+        mails = len(self._mails())
+        with self.assertLogs(RUN_LOGGER, "WARNING"):
+            self._run()
+        self.assertFalse(self._rotation(other))
+        self.assertEqual(len(self._mails()), mails)
+        with self.assertRaisesRegex(UserError, "copy"):
+            self._claim(rotation)
+        self._set_due_in(self.key, -0.2)
+        with mute_logger(RUN_LOGGER):
+            self._run()
+        self.assertEqual(self.key.state, "active")

@@ -1,0 +1,160 @@
+"""What an owner does with a rotation: claim the new key, postpone it, cancel it."""
+
+from datetime import timedelta
+
+from odoo import fields
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import Form, tagged
+
+from .common import RotationCommon
+
+
+@tagged("post_install", "-at_install")
+class TestRotationOwner(RotationCommon):
+    # Claim -----------------------------------------------------------------------------------
+
+    def test_due_key_asks_its_owners(self):
+        """By an activity each; no mail of its own, the digest has it."""
+        self.integration.owner_ids |= self.stranger
+        self._due()
+        self._run()
+        self.assertEqual(self._activities().user_id, self.owner | self.stranger)
+        self.assertEqual(len(self._activities()), 2)
+        self.assertEqual(len(self._mails(self.owner)), 1)
+
+    def test_claim_hands_over_once(self):
+        """No key exists before; the claim makes it, closes the activities and is on record."""
+        rotation = self._due()
+        self.assertFalse(rotation.new_key_id)
+        secret, new = self._claim(rotation)
+        self.assertEqual(rotation.state, "delivered")
+        self.assertEqual((new.replaces_id, new.state), (self.key, "pending"))
+        self.assertEqual(rotation.claimed_by, self.owner)
+        self.assertFalse(self._activities())
+        self.assertIn(new.prefix, str(self.integration.message_ids.mapped("body")))
+        self._assert_nowhere(secret)
+
+    def _assert_nowhere(self, secret):
+        """The secret is in no text column of any table of this transaction."""
+        self.env.flush_all()
+        self.env.cr.execute(
+            "SELECT DISTINCT table_name FROM information_schema.columns c JOIN"
+            " information_schema.tables t USING (table_schema, table_name)"
+            " WHERE table_schema = current_schema AND table_type = 'BASE TABLE'"
+            " AND table_name ~ '^(auth_|mail_|bus_|res_users|ir_config|ir_logging|ir_cron)'"
+        )
+        for (table,) in self.env.cr.fetchall():
+            self.env.cr.execute(
+                f"SELECT count(*) FROM {table} t WHERE t::text LIKE %s", (f"%{secret}%",)
+            )
+            self.assertEqual(self.env.cr.fetchone(), (0,), table)
+
+    def test_only_owners_and_managers_claim(self):
+        rotation = self._due()
+        with self.assertRaises(AccessError):
+            self._claim(rotation, self.stranger)
+        self._claim(rotation, self.manager)
+
+    def test_claim_of_a_privileged_user_needs_an_administrator(self):
+        rotation = self._due()
+        self.integration.user_id.group_ids |= self.env.ref("base.group_erp_manager")
+        for user in (self.owner, self.manager):
+            with self.assertRaises(AccessError):
+                self._claim(rotation, user)
+        self._claim(rotation, self.system)
+
+    def test_dialogue_asks_for_identity(self):
+        """Outside of a browser session with a fresh identity check nobody gets a key."""
+        rotation = self._due()
+        wizard = (
+            self.env["auth.integration.claim"].with_user(self.owner)
+            .create({"rotation_id": rotation.id})
+        )
+        with self.assertRaisesRegex(UserError, "HTTP"):
+            wizard.action_claim()
+        self.assertFalse(rotation.new_key_id)
+
+    def test_second_claim_gives_a_sibling_and_alerts(self):
+        """The first answer may be lost: its key stays; the owners hear of it at once."""
+        rotation = self._due()
+        _secret, first = self._claim(rotation)
+        before = self.integration.message_ids
+        _secret, second = self._claim(rotation, self.manager)
+        self.integration.invalidate_recordset()
+        self.assertEqual((first.state, second.state), ("pending", "pending"))
+        self.assertEqual(rotation.new_key_id, second)
+        alert = self.integration.message_ids - before
+        self.assertIn(self.owner.partner_id, alert.notified_partner_ids)
+        self.assertIn(second.prefix, alert[0].body)
+
+    # Putting off and giving up ---------------------------------------------------------------
+
+    def test_cancel_ends_unused_keys_and_the_next_notice_opens_again(self):
+        rotation = self._due(days=20)
+        _secret, new = self._claim(rotation)
+        rotation.with_user(self.owner).action_cancel()
+        self.assertEqual((rotation.state, new.state), ("cancelled", "revoked"))
+        self.assertEqual(rotation.cancelled_by, self.owner)
+        self._run()
+        self.assertEqual(len(self._rotation()), 1)
+        self.assertFalse(self._activities())
+        self._set_due_in(self.key, 13)
+        rotation.cancelled_at = fields.Datetime.now() - timedelta(days=7)
+        self._run()
+        self.assertEqual(len(self._rotation()), 2)
+
+    def test_cancel_is_too_late_once_the_new_key_is_used(self):
+        rotation = self._due()
+        _secret, new = self._claim(rotation)
+        self._use(new)
+        with self.assertRaises(UserError):
+            rotation.with_user(self.owner).action_cancel()
+
+    def test_postpone(self):
+        """With a reason, not beyond the key's end; until then nobody is asked or told."""
+        rotation = self._due(days=20).with_user(self.owner)
+        until = fields.Datetime.now() + timedelta(days=5)
+        with self.assertRaises(UserError):
+            rotation.postpone(until, " ")
+        for wrong in (self.now - timedelta(days=1), self.key.expires_at + timedelta(days=1), None):
+            with self.assertRaises(UserError):
+                rotation.postpone(wrong, "release freeze")
+        with self.assertRaises(AccessError):
+            rotation.with_user(self.stranger).postpone(until, "release freeze")
+        self.assertIs(rotation.postpone(until, "release freeze"), True)
+        self.assertFalse(self._activities())
+        self.assertIn("release freeze", str(self.integration.message_ids.mapped("body")))
+        self._set_due_in(self.key, 13)
+        mails = len(self._mails(self.owner))
+        self.env["auth.integration.digest"].search([]).day = self.now - timedelta(days=7)
+        self._run()
+        self.assertFalse(self._activities())
+        self.assertEqual(len(self._mails(self.owner)), mails)
+        rotation.sudo().postponed_until = fields.Datetime.now() - timedelta(minutes=1)
+        self._run()
+        self.assertTrue(self._activities())
+        self.assertEqual(len(self._mails(self.owner)), mails + 1)
+
+    def test_postpone_on_the_screen(self):
+        """The rotation's form has the button; its dialogue asks until when and why."""
+        rotation = self._due(days=20).with_user(self.owner)
+        view = self.env.ref("auth_integration.auth_integration_rotation_view_form")
+        self.assertIn("action_postpone", rotation.get_view(view.id)["arch"])
+        action = rotation.action_postpone()
+        dialogue = Form(self.env[action["res_model"]].with_user(self.owner).with_context(
+            **action["context"]))
+        dialogue.until = fields.Datetime.now() + timedelta(days=5)
+        dialogue.reason = "release freeze"
+        dialogue.save().action_postpone()
+        self.assertEqual(
+            (rotation.postponed_by, rotation.postponed_reason), (self.owner, "release freeze")
+        )
+
+    def test_activities_close_when_nothing_is_left_to_claim(self):
+        """For whatever reason: here the old key was revoked."""
+        rotation = self._due()
+        self.assertTrue(self._activities())
+        self.key.revoke("decommissioned")
+        self.assertEqual(rotation.state, "cancelled")
+        self._run()
+        self.assertFalse(self._activities())

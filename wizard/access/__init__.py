@@ -1,0 +1,1 @@
+from . import auth_integration_access

@@ -1,0 +1,37 @@
+from odoo import fields, models
+from odoo.addons.base.models.res_users import check_identity
+
+from ...tools.delivery import signatures
+from ..show_secret import show_secret_action
+
+
+class AuthIntegrationSigningSecret(models.TransientModel):
+    """Make the secret that signs what is sent to an integration's endpoint; show it once."""
+
+    _name = "auth.integration.signing.secret"
+    _description = "Create Signing Secret"
+
+    integration_id = fields.Many2one(
+        "auth.integration", required=True, readonly=True, ondelete="cascade"
+    )
+    # With the rights of who asks: anybody may name any integration in a dialogue of his own.
+    webhook_url = fields.Char(related="integration_id.webhook_url", related_sudo=False)
+    set_at = fields.Datetime(
+        "In Use Since", related="integration_id.webhook_secret_set_at", related_sudo=False
+    )
+
+    @check_identity
+    def action_make(self):
+        """Replace the secret and show the new one, this once."""
+        title = self.env._("Signing Secret Ready")
+        return show_secret_action(self.env, "show_signing_secret", title, self._make())
+
+    def _make(self):
+        self.ensure_one()
+        self.integration_id._check_may_operate()
+        secret = signatures.new_secret()
+        self.integration_id.sudo()._set_webhook_secret(secret)
+        self.integration_id.sudo().message_post(
+            body=self.env._("%(user)s created a new signing secret.", user=self.env.user.name)
+        )
+        return secret

@@ -1,0 +1,3 @@
+from . import auth_integration_revoke_all
+from . import auth_integration_handover
+from . import auth_integration_convert

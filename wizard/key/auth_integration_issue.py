@@ -1,0 +1,103 @@
+from odoo import api, fields, models
+from odoo.addons.base.models.res_users import check_identity
+from odoo.exceptions import UserError
+
+from ...models.access.auth_integration_key_access import ACCESS
+from ...tools.access.access_rules import FULL, LISTED
+from ...tools.access.operation_text import read_operations
+from ..show_secret import show_key_action
+
+
+class AuthIntegrationIssue(models.TransientModel):
+    """Ask for a new key's purpose and end, then show the key once.
+
+    The key itself is no field here: a transient record is a row in the database.
+    """
+
+    _name = "auth.integration.issue"
+    _description = "Create Key"
+    _inherit = ["auth.integration.free.text.mixin"]
+    _free_texts = {"name": 200, "operations": 20000}
+
+    integration_id = fields.Many2one(
+        "auth.integration", required=True, readonly=True, ondelete="cascade"
+    )
+    # With the rights of who asks: anybody may name any integration in a dialogue of his own.
+    name = fields.Char(
+        "Description",
+        compute="_compute_name",
+        compute_sudo=False,
+        precompute=True,
+        store=True,
+        readonly=False,
+        required=True,
+    )
+    expires_at = fields.Datetime(
+        "Expires", help="Leave empty to use the policy. A date set here is final."
+    )
+    access = fields.Selection(
+        ACCESS, compute="_compute_access", compute_sudo=False, precompute=True, store=True,
+        readonly=False, required=True,
+    )
+    operations = fields.Text(
+        compute="_compute_operations", compute_sudo=False, store=True, readonly=False,
+        help="One per line: the model, a dot and the method. The method * stands for all of them.",
+    )
+    max_age_days = fields.Integer(
+        related="integration_id.policy_id.max_age_days", related_sudo=False
+    )
+
+    # One method each: what computes a field that is given is not called for the others either.
+
+    @api.depends("integration_id")
+    def _compute_name(self):
+        for wizard in self:
+            wizard.name = wizard.integration_id.name
+
+    @api.depends("integration_id")
+    def _compute_access(self):
+        for wizard in self:
+            wizard.access = wizard.integration_id.policy_id.default_access or FULL
+
+    @api.depends("integration_id")
+    def _compute_operations(self):
+        for wizard in self:
+            wizard.operations = wizard._operations_of_newest_key()
+
+    def _operations_of_newest_key(self):
+        """What the newest key of the integration may call that has a list, to begin with."""
+        listed = self.integration_id.key_ids.filtered(
+            lambda key: key.is_live and key.access == LISTED
+        )
+        allowed = listed.sorted("id")[-1:].operation_ids.filtered("allowed")
+        return "\n".join(allowed.mapped("display_name")) or False
+
+    @check_identity
+    def action_issue(self):
+        """Issue the key and show it, this once, in a dialogue of its own."""
+        self.ensure_one()
+        issued = self.integration_id._issue_key(
+            self.name, self.expires_at, self.access, self._listed_operations()
+        )
+        return show_key_action(self.integration_id, issued["key"])
+
+    def _listed_operations(self):
+        """The operations that are chosen, or False where the access is not a list.
+
+        :raise UserError: a line is none
+        """
+        if self.access != LISTED:
+            return False
+        try:
+            operations = read_operations(self.operations)
+        except ValueError as error:
+            raise UserError(
+                self.env._(
+                    "“%(line)s” is not an operation. Enter the model, a dot and the method, for"
+                    " example res.partner.search_read.",
+                    line=str(error)[:100],
+                )
+            ) from error
+        if not operations:
+            raise UserError(self.env._("Enter at least one operation."))
+        return [list(operation) for operation in operations]

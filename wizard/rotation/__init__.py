@@ -1,0 +1,2 @@
+from . import auth_integration_claim
+from . import auth_integration_postpone

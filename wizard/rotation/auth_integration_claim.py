@@ -1,0 +1,39 @@
+from odoo import fields, models
+from odoo.addons.base.models.res_users import check_identity
+
+from ..show_secret import show_key_action
+
+
+class AuthIntegrationClaim(models.TransientModel):
+    """Explain what claiming does, check the owner's identity, show the new key once."""
+
+    _name = "auth.integration.claim"
+    _description = "Claim New Key"
+
+    rotation_id = fields.Many2one(
+        "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"
+    )
+    # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
+    integration_id = fields.Many2one(related="rotation_id.integration_id", related_sudo=False)
+    old_prefix = fields.Char(
+        "Replaces Key", related="rotation_id.old_key_id.prefix", related_sudo=False
+    )
+    old_expires_at = fields.Datetime(
+        "Current Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
+    )
+    overlap_days = fields.Integer(
+        related="rotation_id.integration_id.policy_id.overlap_days", related_sudo=False
+    )
+    is_sent = fields.Boolean(related="rotation_id.is_sent", related_sudo=False)
+    claimed_before = fields.Boolean(compute="_compute_claimed_before")
+
+    def _compute_claimed_before(self):
+        for wizard in self:
+            wizard.claimed_before = bool(wizard.rotation_id.new_key_id)
+
+    @check_identity
+    def action_claim(self):
+        """Make the new key and show it, this once."""
+        self.ensure_one()
+        secret, _key = self.rotation_id._claim()
+        return show_key_action(self.rotation_id.integration_id, secret)

@@ -1,0 +1,25 @@
+"""Actions of the dialogs that show a secret, once."""
+
+
+def show_key_action(integration, secret):
+    """Action of the dialogue that shows a new key; the key travels in the context only."""
+    env = integration.env
+    action = show_secret_action(env, "show_key", env._("API Key Ready"), secret)
+    action["context"]["auth_integration_id"] = integration.id
+    return action
+
+
+def show_secret_action(env, view, title, secret, field="key"):
+    """Action of a dialogue that shows something secret, this once.
+
+    :param view: the view's XML id is ``auth_integration_<view>_view_form``
+    :param field: the one that shows it
+    """
+    return {
+        "type": "ir.actions.act_window",
+        "res_model": "res.users.apikeys.show",
+        "name": title,
+        "views": [(env.ref(f"auth_integration.auth_integration_{view}_view_form").id, "form")],
+        "target": "new",
+        "context": {f"default_{field}": secret},
+    }
