@@ -3,7 +3,6 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from datetime import timedelta
 
 from odoo import api, fields, models
@@ -39,9 +38,10 @@ _unrestricted = LogLimit(per_minute=10)
 _unrecorded = LogLimit(per_minute=10)
 
 # The facts of :func:`live_facts`, asked on every call: four lookups, each by a unique index.
-# Planning a join of the four tables takes longer than all that is left of the query.
+# Planning a join of the four tables takes longer than all that is left of the query, and reading
+# one document takes less than reading three.
 _LIVE_FACTS = f"""
-    SELECT native.user_id, native.scope,
+    SELECT json_build_array(native.user_id, native.scope,
         native.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
         (SELECT json_build_array(u.login, u.active) FROM res_users u WHERE u.id = native.user_id),
         (SELECT json_build_array(
@@ -50,7 +50,7 @@ _LIVE_FACTS = f"""
          FROM auth_integration_key k
          WHERE k.apikey_id = native.id AND k.hash = native.key ORDER BY k.id DESC LIMIT 1),
         (SELECT json_build_array(i.id, i.active, i.allowed_networks, i.allowed_channels)
-         FROM auth_integration i WHERE i.user_id = native.user_id)
+         FROM auth_integration i WHERE i.user_id = native.user_id))
     FROM res_users_apikeys native
     WHERE native.id = %(native_id)s AND native.key = %(stored_hash)s
       AND native.index = %(prefix)s
@@ -210,10 +210,8 @@ class ResUsersApikeys(models.Model):
 
     def _is_only_core_below(self):
         """Whether no other module overrides the verification below us; above us it runs anyway."""
-        mro = type(self).mro()
-        below = mro[mro.index(ResUsersApikeys) + 1 :]
-        definers = [cls for cls in below if "_check_credentials" in vars(cls)]
-        return definers == [BaseApikeys]
+        below = super()._check_credentials.__func__
+        return below is BaseApikeys._check_credentials
 
     def _authorize_secret(self, scope, secret):
         """Identify a secret and decide about it.
@@ -443,10 +441,10 @@ class ResUsersApikeys(models.Model):
 
     def _fetch_facts(self, identity):
         query = _LIVE_FACTS if identity.native_id else _ENDED_FACTS
-        rows = hook_queries.query(self.env, query, asdict(identity))
+        rows = hook_queries.query(self.env, query, identity._asdict())
         if not rows:
             return None
-        return live_facts(rows[0]) if identity.native_id else KeyFacts(*rows[0])
+        return live_facts(rows[0][0]) if identity.native_id else KeyFacts(*rows[0])
 
     # Birth and end ---------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ patched                                   why
 .get_public_method``                      it was imported by name
 ``odoo.service.model.retrying``           to say why a call of a key that may only read has failed
 ``odoo.sql_db.Connection.cursor``         to have what such a call opens be read-only, too
+``odoo.tools.safe_eval                    to have no code that such a call evaluates get at the
+.assert_no_dunder_name``                  connection, see :mod:`read_only_code`
 ``_check_apikey_credentials`` of          to see the keys that are verified past every model; newer
 ``base.models.res_users``                 builds only, in every module that holds it by name
 log filters                               core logs what callers type, see :mod:`log_redaction`
@@ -38,10 +40,11 @@ import odoo.service.common
 import odoo.service.db
 import odoo.service.model
 import odoo.sql_db
+import odoo.tools.safe_eval
 import werkzeug.wrappers
 from odoo.addons.base.models import res_users as base_users
 
-from .access import enforcement, operations
+from .access import enforcement, operations, read_only_code
 from .attempt import http_failures, log_redaction, request_state, rpc_failures, tracebacks
 from .attempt.request_state import REFERENCE_HEADER
 from .fallback import core_fallback, observed_by, observing
@@ -62,6 +65,7 @@ def apply() -> None:
     _patch(base_users.ResUsersApikeys, "_check_credentials", _stock_verification)
     _patch(odoo.sql_db.Connection, "cursor", _cursor)
     _patch(odoo.service.model, "retrying", _retrying)
+    _patch(odoo.tools.safe_eval, "assert_no_dunder_name", _evaluated_code)
     _patch_by_name(odoo.service.model, "get_public_method", _public_method)
     _patch_key_function()
     log_redaction.install()
@@ -277,3 +281,14 @@ def _cursor(original):
         return enforcement.open_cursor(cr)
 
     return cursor
+
+
+def _evaluated_code(original):
+    """Mirror :func:`odoo.tools.safe_eval.assert_no_dunder_name`, which checks the names in all code
+    that is about to be evaluated, of expressions and of QWeb."""
+
+    def assert_no_dunder_name(code_obj, expr):
+        original(code_obj, expr)
+        read_only_code.check_code(code_obj)
+
+    return assert_no_dunder_name

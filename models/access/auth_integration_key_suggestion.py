@@ -4,7 +4,7 @@ from odoo import fields, models
 from odoo.tools import SQL
 
 from ...tools.access import suggestion
-from ...tools.access.access_rules import FULL, REPORT
+from ...tools.access.access_rules import FULL, REPORT, operation_name
 from ...tools.access.suggestion import SUGGEST_DAYS, Use
 
 # Keys whose use counts for a suggestion, from the present one back: a key lives some months.
@@ -105,7 +105,7 @@ class AuthIntegrationKey(models.Model):
         lines = [
             self.env._(
                 "• %(operation)s: %(count)s calls",
-                operation=".".join(use.operation),
+                operation=operation_name(use.operation),
                 count=use.uses,
             )
             for use in found[:MAX_NAMED]

@@ -6,8 +6,27 @@ from odoo.tools import SQL
 from ...tools.attempt import flood_limits
 from ...tools.attempt.redaction import clean, describe_unknown_login, is_short_number, is_storable
 from ...tools.health import probe
+from .auth_attempt_recorder import ROWS_OF_BUDGET
 
 NEAREST_LOGIN_CANDIDATES = 5000
+# Columns of one query, and then their parameters, see :meth:`AuthAttempt._lookup_context`.
+_OF_USER = {
+    "user_id": ("who.id",),
+    "login": ("who.login",),
+    "active": ("who.active",),
+    "by_user": ("SELECT id FROM auth_integration WHERE user_id = who.id",),
+}
+_BY_KEY = "SELECT integration_id FROM auth_integration_key WHERE id = %s"
+# One or two integrations that succeeded from an address lately.
+_BY_ADDRESS = """
+    SELECT array_agg(integration_id) FROM (
+        SELECT DISTINCT k.integration_id
+        FROM auth_integration_key_address a
+        JOIN auth_integration_key k ON k.id = a.key_id
+        WHERE a.address = %s AND a.last_seen > %s
+        LIMIT 2
+    ) lately
+"""
 
 
 class AuthAttempt(models.Model):
@@ -36,8 +55,8 @@ class AuthAttempt(models.Model):
         attempt.completed = True
 
     def _user_query(self, attempt):
-        """The query for the user that an attempt is about; None when all of him is known, or there
-        is none to look for."""
+        """The query for the user that an attempt is about, and its parameters; None when all of him
+        is known, or there is none to look for."""
         if attempt.user_id is None and attempt.login is not None:
             return self._user_by_login_query(attempt)
         user_id = attempt.user_id
@@ -47,7 +66,7 @@ class AuthAttempt(models.Model):
         is_known = attempt.known_login and (attempt.integration_id or asked_of == user_id)
         if user_id is None or is_known:
             return None
-        return SQL("SELECT id, login, active FROM res_users WHERE id = %s", user_id)
+        return "SELECT id, login, active FROM res_users WHERE id = %s", [user_id]
 
     def _user_by_login_query(self, attempt):
         login = attempt.login
@@ -63,7 +82,8 @@ class AuthAttempt(models.Model):
                 limit=1,
             )
             columns = (SQL.identifier(query.table, name) for name in ("id", "login", "active"))
-            return query.select(*columns)
+            found = query.select(*columns)
+            return found.code, found.params
         return None
 
     def _lookup_context(self, attempt, who, now):
@@ -72,58 +92,27 @@ class AuthAttempt(models.Model):
         :param who: of :meth:`_user_query`
         :rtype: dict
         """
+        minute = now.replace(second=0)
+        source = flood_limits.source(attempt.remote_addr)
         wanted = {
-            "rows_of_minute": self._budget_query("", now),
-            "rows_of_source": self._budget_query(flood_limits.source(attempt.remote_addr), now),
+            "rows_of_minute": (ROWS_OF_BUDGET, "", minute),
+            "rows_of_source": (ROWS_OF_BUDGET, source, minute),
         }
         if who:
-            wanted |= {
-                "user_id": SQL("who.id"),
-                "login": SQL("who.login"),
-                "active": SQL("who.active"),
-                "by_user": SQL("SELECT id FROM auth_integration WHERE user_id = who.id"),
-            }
+            wanted |= _OF_USER
         if attempt.key_id and not attempt.integration_id:
-            wanted["by_key"] = SQL(
-                "SELECT integration_id FROM auth_integration_key WHERE id = %s", attempt.key_id
-            )
+            wanted["by_key"] = _BY_KEY, attempt.key_id
         # Not where the address is only that of a proxy.
         if attempt.remote_addr and attempt.address_trusted and not attempt.known_login:
-            wanted["by_address"] = self._by_address_query(attempt.remote_addr, now)
-        source = SQL("LEFT JOIN (%s) who ON TRUE", who) if who else SQL()
-        [row] = self._query_first(
-            SQL(
-                "SELECT %s FROM (VALUES (1)) one %s",
-                SQL(", ").join(SQL("(%s)", part) for part in wanted.values()),
-                source,
-            )
-        )
+            wanted["by_address"] = _BY_ADDRESS, attempt.remote_addr, now - timedelta(days=30)
+        columns = ", ".join([f"({column})" for column, *_params in wanted.values()])
+        params = [param for _column, *params in wanted.values() for param in params]
+        query = f"SELECT {columns}"
+        if who:
+            query += f" FROM (VALUES (1)) one LEFT JOIN ({who[0]}) who ON TRUE"
+            params += who[1]
+        [row] = self._query_first(query, params)
         return dict(zip(wanted, row, strict=True))
-
-    @staticmethod
-    def _budget_query(name, now):
-        return SQL(
-            "SELECT rows FROM auth_attempt_budget WHERE name = %s AND start = %s",
-            name,
-            now.replace(second=0),
-        )
-
-    @staticmethod
-    def _by_address_query(address, now):
-        """One or two integrations that succeeded from an address lately."""
-        return SQL(
-            """
-            SELECT array_agg(integration_id) FROM (
-                SELECT DISTINCT k.integration_id
-                FROM auth_integration_key_address a
-                JOIN auth_integration_key k ON k.id = a.key_id
-                WHERE a.address = %s AND a.last_seen > %s
-                LIMIT 2
-            ) lately
-            """,
-            address,
-            now - timedelta(days=30),
-        )
 
     @staticmethod
     def _note_user(attempt, found):

@@ -1,6 +1,5 @@
 import logging
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, timezone
 
 from odoo import api, fields, models
@@ -44,6 +43,7 @@ SETTINGS_OF_THE_LOG = f"{TRANSACTION_SETTINGS} SET LOCAL synchronous_commit = of
 # The server will try the whole request again: nothing has been decided yet.
 RETRIED_ERRORS = (*PG_CONCURRENCY_EXCEPTIONS_TO_RETRY, ReadOnlySqlTransaction)
 REFUSALS = (AccessDenied, SessionExpiredException, HTTPException)
+ROWS_OF_BUDGET = "SELECT rows FROM auth_attempt_budget WHERE name = %s AND start = %s"
 # A row that was there before has been locked by the same statement, and has an xmax.
 UPSERT = f"""
     WITH written AS (
@@ -211,15 +211,20 @@ class AuthAttempt(models.Model):
         with request_state.unrestricted():
             return registry.cursor()
 
-    def _query(self, query, settings=""):
-        """Run a query that may hold what the caller typed: it never goes to the server log."""
-        self.env.cr.execute(settings + query.code, query.params, log_exceptions=False)
+    def _query(self, query, params=None, settings=""):
+        """Run a query that may hold what the caller typed: it never goes to the server log.
+
+        :param query: as that of ``execute()`` of a cursor of core's, SQL or text
+        """
+        if isinstance(query, SQL):
+            query, params = query.code, query.params
+        self.env.cr.execute(settings + query, params, log_exceptions=False)
         return self.env.cr.fetchall() if self.env.cr.description else []
 
-    def _query_first(self, query):
+    def _query_first(self, query, params=None):
         """Run the first query on a :meth:`_log_cursor`; its settings are sent along with it."""
         is_idle = self.env.cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE
-        return self._query(query, SETTINGS_OF_THE_LOG if is_idle else "")
+        return self._query(query, params, SETTINGS_OF_THE_LOG if is_idle else "")
 
     @api.model
     def _write_failure(self, attempt, now):
@@ -246,8 +251,7 @@ class AuthAttempt(models.Model):
         :param batch: of :class:`~odoo.addons.auth_integration.tools.key.usage_writer.SuccessfulUse`
         """
         use = batch.identity
-        seen = replace(
-            batch,
+        seen = batch._replace(
             first_seen=_from_epoch(batch.first_seen),
             last_seen=_from_epoch(batch.last_seen),
         )
@@ -289,19 +293,14 @@ class AuthAttempt(models.Model):
 
     def _add_to_row(self, values, batch):
         rows = self._query(
-            SQL(
-                """
-                UPDATE auth_attempt
-                SET count = count + %(count)s, first_seen = LEAST(first_seen, %(first)s),
-                    last_seen = GREATEST(last_seen, %(last)s)
-                WHERE bucket = %(bucket)s
-                RETURNING TRUE
-                """,
-                count=batch.count,
-                first=batch.first_seen,
-                last=batch.last_seen,
-                bucket=_bucket(values, batch.first_seen),
-            )
+            """
+            UPDATE auth_attempt
+            SET count = count + %s, first_seen = LEAST(first_seen, %s),
+                last_seen = GREATEST(last_seen, %s)
+            WHERE bucket = %s
+            RETURNING TRUE
+            """,
+            [batch.count, batch.first_seen, batch.last_seen, _bucket(values, batch.first_seen)],
         )
         return bool(rows)
 
@@ -328,11 +327,7 @@ class AuthAttempt(models.Model):
         )
 
     def _rows_of_budget(self, name, start):
-        rows = self._query_first(
-            SQL(
-                "SELECT rows FROM auth_attempt_budget WHERE name = %s AND start = %s", name, start
-            )
-        )
+        rows = self._query_first(ROWS_OF_BUDGET, [name, start])
         return rows[0][0] if rows else 0
 
 

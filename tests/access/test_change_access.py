@@ -76,6 +76,12 @@ class TestChangeAccess(IntegrationCommon):
             self.assertIn("Nothing that this key did", form.effect)
             form.reason = "It creates contacts"
 
+    def test_a_route_is_named_by_its_path(self):
+        self._use(("http", "/json/1/<path:subpath>"), 2, 2)
+        dialog = self._dialog()
+        dialog.access = "read_only"
+        self.assertIn("• /json/1/<path:subpath>: 2 calls", dialog.effect)
+
     def test_the_use_of_the_replaced_key_counts(self):
         self._use(CREATE, 5, 3)
         _secret, newer = self._issue(self.integration)

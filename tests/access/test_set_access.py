@@ -55,6 +55,32 @@ class TestSetAccess(IntegrationCommon):
         self.key.set_access(operations=PARTNERS[1:], reason="x")
         self.assertEqual(self.key.operation_ids.mapped("use_count"), [7, 7])
 
+    def test_a_star_does_not_cover_what_runs_other_code(self):
+        """Not where a model inherits it either: it is named one by one."""
+        keys = self.env["auth.integration.key"]
+        for model, method, is_covered in (
+            ("ir.actions.server", "run", False),
+            ("ir.actions.server", "read", True),
+            ("ir.cron", "method_direct_trigger", False),
+            ("ir.module.module", "button_immediate_install", False),
+            ("base.module.uninstall", "action_uninstall", False),
+            ("res.config.settings", "execute", False),
+            ("res.config", "action_next", False),
+            ("res.company", "install_l10n_modules", False),
+            ("mail.template.preview", "onchange", False),
+            ("mail.compose.message", "onchange", False),
+            ("mail.compose.message", "action_send_mail", False),
+            ("mail.template", "send_mail", False),
+            ("mail.template", "onchange", True),
+            ("res.partner", "message_process", False),
+            ("res.partner", "onchange", True),
+        ):
+            self.key.set_access("listed", operations=[[model, "*"]], reason="x")
+            with self.subTest(f"{model}.{method}"):
+                self.assertIs(keys._is_listed(self.key.id, model, method), is_covered)
+                self.key.set_access(operations=[[model, method]], reason="x")
+                self.assertTrue(keys._is_listed(self.key.id, model, method))
+
     def test_strangers_change_nothing(self):
         for user in (self.stranger, self.integration.user_id):
             with self.assertRaises(AccessError):

@@ -1,6 +1,5 @@
 """Counters of attempts: exact, and never lower than before, whatever happens to the log."""
 
-import dataclasses
 import random
 from datetime import datetime, timedelta
 from unittest.mock import patch
@@ -58,7 +57,7 @@ class TestAttemptCounter(AttemptCase):
 
     def write_late(self, hours, count):
         """Write successes long after they happened, as after an outage of the database."""
-        facts = dict.fromkeys(item.name for item in dataclasses.fields(SuccessfulUse))
+        facts = dict.fromkeys(SuccessfulUse._fields)
         facts |= {"dbname": self.env.cr.dbname, "channel": "json2", "login": "late"}
         seconds = (fields.Datetime.now() - datetime(1970, 1, 1)).total_seconds() - hours * 3600
         self.attempts._write_use(Batch(SuccessfulUse(**facts), count, seconds, seconds))

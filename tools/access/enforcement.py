@@ -3,7 +3,8 @@
 A key that may only read gets a read-only connection: the database itself rejects every change,
 over commits, rollbacks, released savepoints and retries, until the connection is borrowed again.
 Cursors that are opened during the call are read-only too, but for those on which we write the log,
-uses and new keys (:func:`request_state.unrestricted`).
+uses and new keys (:func:`request_state.unrestricted`).  What SQL and evaluated code could do about
+that is in :mod:`read_only_code`.
 
 What fails here lets nobody in: a key whose access cannot be read or enforced is rejected.
 """
@@ -19,6 +20,7 @@ from psycopg2.errors import InFailedSqlTransaction, ReadOnlySqlTransaction
 from ..attempt import request_state
 from ..fallback import observing
 from ..key.native_scope import KeyRulesUnreadable
+from . import read_only_code
 from .access_rules import (
     FULL,
     HTTP,
@@ -161,6 +163,7 @@ def is_limited_call(env, *, but_key=None) -> bool:
 def make_read_only(cr) -> None:
     """Have a cursor, and those opened during this call, change nothing any more."""
     request_state.current().read_only_database = cr.dbname
+    read_only_code.guard(cr)
     if cr.readonly:
         return  # of a replica
     cr.rollback()  # it can be set between transactions only
@@ -172,9 +175,11 @@ def open_cursor(cr):
 
     :return: the cursor
     """
-    if request_state.current().read_only_database == cr.dbname and not cr.readonly:
+    if request_state.current().read_only_database == cr.dbname:
         try:
-            cr.connection.set_session(readonly=True)
+            read_only_code.guard(cr)
+            if not cr.readonly:
+                cr.connection.set_session(readonly=True)
         except Exception:
             cr.close()
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_OPERATIONS = 500
 """Operations of a key that are told apart, in memory and in the database."""
@@ -18,16 +18,14 @@ OTHER = ("*", "(other)")
 """The operation that all the others of a key are counted as."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Whose operations they are."""
 
     dbname: str
     key_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """How often one operation was called, and when.
 
     :ivar uses: calls that were let through

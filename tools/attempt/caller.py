@@ -6,7 +6,7 @@ stack (``borrow_request``), so that core's login cooldown never applies to RPC. 
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from odoo.http import request
 
@@ -32,8 +32,7 @@ _CHANNEL_OF_PATH = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """What the HTTP request tells of the caller.
 
     :ivar channel: a channel of ``auth.attempt``, or None outside of HTTP
@@ -67,7 +66,13 @@ def current() -> Caller:
     served = current_request()
     if served is None:
         return Caller()
-    http = served.httprequest
+    state = request_state.current()
+    if state.caller is None or state.caller[0] is not served:
+        state.caller = served, _caller_of(served.httprequest)
+    return state.caller[1]
+
+
+def _caller_of(http):
     return Caller(
         channel=channel_of_path(http.path),
         remote_addr=_address(http.remote_addr),

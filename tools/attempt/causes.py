@@ -478,5 +478,4 @@ def first(codes: Iterable[str], key_shaped: bool) -> str | None:
     :return: the winning code, None when there is none
     :raise KeyError: when a code is not in the registry
     """
-    ranks = _RANK[bool(key_shaped)]
-    return min(codes, key=lambda code: ranks[get(code).code], default=None)
+    return min(codes, key=_RANK[bool(key_shaped)].__getitem__, default=None)

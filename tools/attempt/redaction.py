@@ -31,6 +31,7 @@ _UNPRINTABLE = frozenset(
     )
 )
 _SPECIAL = {"\\": "\\\\", '"': '\\"'}
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")  # printable ASCII but a double quote and a backslash
 
 
 def escape(text: object, limit: int = 200) -> str:
@@ -50,6 +51,8 @@ def escape(text: object, limit: int = 200) -> str:
         return f"<{type(text).__name__}>"
     limit = max(limit, 0)
     head = _head(text, limit + 1)
+    if len(head) <= limit and _PLAIN.fullmatch(head):
+        return head
     pieces: list[str] = []
     room = limit
     for char in head:

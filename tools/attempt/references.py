@@ -6,17 +6,19 @@ logins that exist and logins that do not. Attempts that differ in none of its pa
 
 from __future__ import annotations
 
+import base64
 import hmac
 import unicodedata
 from datetime import datetime, timezone
 
 # Crockford's base 32: no I, L, O (read as 1, 1, 0) and no U.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_WRITTEN_AS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET)  # from RFC 4648
 _READ_AS = str.maketrans("ILOU", "110V")
 _LENGTH = 10  # characters of 5 bits: of 10 million references, two are equal with a chance of 4 %
 _GROUP = 5
-_MAX_PART = 4096  # characters of one part that enter the hash, after its length
-_CONTEXT = b"auth_integration.reference.1"
+_MAX_PART = 4096  # characters of an identity that enter the hash, after its length
+_CONTEXT = b"auth_integration.reference.2"
 
 
 def reference(
@@ -35,11 +37,13 @@ def reference(
     """
     if len(key) < 16:
         raise ValueError("the key of references needs at least 16 bytes")
-    parts = (_minute_text(minute), address or "", channel, _identity_text(identity))
-    message = _CONTEXT + b"".join(map(_encoded, parts))
-    digest = hmac.digest(key, message, "sha256")
-    number = int.from_bytes(digest[:8], "big")
-    return _grouped("".join(_ALPHABET[number >> 5 * i & 31] for i in range(_LENGTH)))
+    identity = _identity_text(identity)
+    # As Python writes them, so that no two lists of parts look alike.
+    parts = repr(
+        (_minute_text(minute), address or "", channel, len(identity), identity[:_MAX_PART])
+    )
+    digest = hmac.digest(key, _CONTEXT + parts.encode(), "sha256")
+    return _grouped(base64.b32encode(digest[:10])[:_LENGTH].decode().translate(_WRITTEN_AS))
 
 
 def normalize(text: str | None) -> str:
@@ -76,8 +80,3 @@ def _identity_text(identity: object) -> str:
     if type(identity) is int and identity.bit_length() <= 64:
         return str(identity)
     return f"<{type(identity).__name__}>"
-
-
-def _encoded(part: str) -> bytes:
-    data = part[:_MAX_PART].encode("utf-8", "surrogatepass")
-    return b"%d:%d:%b" % (len(part), len(data), data)

@@ -110,6 +110,7 @@ class RequestState:
     :ivar is_wrapped: whether it passes through our wrapper of ``Application.__call__``; if not,
         there is no request at all, or it is the one during which the add-on was imported
     :ivar hidden_request: the request that Odoo hides during RPC
+    :ivar caller: a request, and what it tells of the caller, see :mod:`caller`
     :ivar service_call: service, method and parameters of the RPC call that runs now
     :ivar is_service_reached: whether there was one: the request could be read that far
     :ivar attempt: the open attempt; its outermost opener owns it
@@ -134,6 +135,7 @@ class RequestState:
 
     is_wrapped: bool = False
     hidden_request: object | None = None
+    caller: tuple | None = None
     service_call: tuple | None = None
     is_service_reached: bool = False
     attempt: Attempt | None = None

@@ -1,12 +1,11 @@
 """Which API key authenticated the call being served, kept apart from the attempt log."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..attempt import request_state
 
 
-@dataclass(frozen=True, slots=True)
-class AuthenticatedKey:
+class AuthenticatedKey(NamedTuple):
     """Identity of the key in use; no secret, no rights."""
 
     dbname: str

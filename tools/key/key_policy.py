@@ -1,6 +1,5 @@
 """Whether a recognised API key may be used, as plain rules over the facts of this moment."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..access.access_rules import FULL, REPORT
@@ -18,8 +17,7 @@ END_CODES = frozenset(_CODE_OF_STATE.values())
 """The causes that hold for good."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyIdentity:
+class KeyIdentity(NamedTuple):
     """Which key a secret is: a native row, or a tombstone of ours when that row is gone."""
 
     native_id: int | None = None
@@ -55,7 +53,7 @@ class KeyFacts(NamedTuple):
     own_networks: str | None = None
 
 
-def live_facts(row: tuple) -> KeyFacts:
+def live_facts(row: list) -> KeyFacts:
     """Return the facts of a key whose native row is there.
 
     :param row: its user's id, its scope and whether it has expired; then, each a list or None, of

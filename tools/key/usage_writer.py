@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import odoo.modules.module
 from odoo.api import SUPERUSER_ID, Environment
@@ -34,8 +34,7 @@ RETRY_SECONDS = 0.1
 _failures = LogLimit(per_minute=60)
 
 
-@dataclass(frozen=True, slots=True)
-class SuccessfulUse:
+class SuccessfulUse(NamedTuple):
     """What equal successes have in common: the identifying columns of ``auth.attempt``."""
 
     dbname: str
@@ -52,14 +51,13 @@ class SuccessfulUse:
     address_trusted: bool = True
 
     def columns(self) -> dict:
-        values = asdict(self)
+        values = self._asdict()
         del values["learned_digest"], values["address_trusted"]  # of the key, not of the attempt
         values["database"] = values.pop("dbname")
         return values
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Equal successes to be written together; they lie in the same hour.
 
     :ivar identity: what they have in common

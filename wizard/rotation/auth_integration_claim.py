@@ -21,6 +21,9 @@ class AuthIntegrationClaim(models.TransientModel):
     old_expires_at = fields.Datetime(
         "Current Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
     )
+    access_summary = fields.Char(
+        "Access", related="rotation_id.old_key_id.access_summary", related_sudo=False
+    )
     overlap_days = fields.Integer(
         related="rotation_id.integration_id.policy_id.overlap_days", related_sudo=False
     )

@@ -119,6 +119,39 @@ def test_names_in_the_body_change_nothing(server, listed):
     assert rows(server) == before
 
 
+@pytest.mark.parametrize("access", [{"access": "read_only"}, {"operations": [READ]}])
+def test_odd_requests_call_nothing(server, access):
+    """Several calls in one, names that are given twice, and services that are none."""
+    key = make_key(server, "odd_" + next(iter(access)), groups=["base.group_system"], **access)
+    before = rows(server)
+    bearer = {"Authorization": f"Bearer {key.secret}"}
+
+    def rpc(method, uid=key.uid, service="object", how="execute"):
+        params = [server.db, uid, key.secret, "access.probe", method]
+        call = {"service": service, "method": how, "args": params}
+        return {"jsonrpc": "2.0", "method": "call", "params": call}
+
+    read, write = rpc("read_name"), rpc("write_plainly")
+    twice = json.dumps(read)[:-1] + f', "params": {json.dumps(write["params"])}}}'
+    bodies = [
+        [read, write], [write], twice, json.dumps(read) + json.dumps(write),
+        *(rpc("write_plainly", uid) for uid in (str(key.uid), key.uid + 0.5, [key.uid], True)),
+        *(rpc("write_plainly", service=name) for name in ("Object", "common", "db", "model")),
+        *(rpc("write_plainly", how=name) for name in ("execute_cr", "call_kw", "dispatch")),
+    ]
+    paths = [
+        "/json/2/access.probe/write_plainly/", "/json/2/access%2Eprobe/write_plainly",
+        "/json/2/access.probe/read_name%00write_plainly", "/json/2/access.probe/write_plainly%0A",
+        "/json/2/access.probe/read_name/../write_plainly", "/json/2//access.probe/write_plainly",
+        "/json/2/access.probe/read_name?__method__=write_plainly", "/en/json/2/access.probe/lock",
+        "/web/dataset/call_kw/access.probe/write_plainly", "/json/1/access.probe/write_plainly",
+    ]
+    for path, body in [("/jsonrpc", body) for body in bodies] + [(path, {}) for path in paths]:
+        text = body if isinstance(body, str) else json.dumps(body)
+        Line(server).post(path, text, {"Content-Type": "application/json", **bearer})
+        assert rows(server) == before, (path, body)
+
+
 def test_what_a_listed_method_calls_is_its_own_business(server):
     key = make_key(server, "calls_another", operations=[["access.probe", "call_another"]])
     for way in WAYS:

@@ -93,6 +93,17 @@ def test_what_a_method_swallows_is_not_written(server, reader):
     assert rows(server) == before
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_of_a_rejected_call_is_left_to_the_next(server, reader, way):
+    """A worker serves both; what one wanted to signal to the others would make the next one fail."""
+    server.expect_log(EXPECTED)
+    for _worker in each_worker(server):
+        with pytest.raises(Rejected):
+            reader.call(way, "access.probe", "clear_caches_of_all")
+    for _worker in each_worker(server):
+        assert reader.call(way, "access.probe", "read_name") == "on"
+
+
 def test_routes_of_other_modules(server, reader, writer):
     """Whatever verifies the key: nothing is written, and a full key writes."""
     server.expect_log(EXPECTED)

@@ -221,7 +221,7 @@ def test_uses_written_long_after_are_found(world):
             """
             import dataclasses, time
             from odoo.addons.auth_integration.tools.key.usage_writer import Batch, SuccessfulUse
-            facts = dict.fromkeys(each.name for each in dataclasses.fields(SuccessfulUse))
+            facts = dict.fromkeys(SuccessfulUse._fields)
             facts |= {"dbname": env.cr.dbname, "channel": "json2", "user_agent": "late"}
             env["auth.attempt"]._write_use(Batch(
                 SuccessfulUse(**facts), 2, time.time() - 36000, time.time() - 36000))

