@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from .auth_integration_key import STATEMENT_NOW
-from .auth_integration_key_end import MANAGER
+from .auth_integration_key_dates import MANAGER
 
 # An external system that still has the old key is late for so long; after that it is suspicious.
 EXPECTED_REUSE_DAYS = 14
