@@ -95,7 +95,7 @@ of the external system:''')}
 .. code-block:: sh
    :name: doctor-options
 
-   ODOO_KEY=$KEY python3 doctor.py "$URL" --db "$DB" --login "$LOGIN"
+   python3 doctor.py "$ODOO_URL" --db "$ODOO_DB" --login "$ODOO_LOGIN"
 
 {_wrap('''It also reads ODOO_URL, ODOO_DB and ODOO_LOGIN, and the key from ``--key-file`` or
 ``--key-stdin``. ODOO_AUTHORIZATION is the header as the external system sends it, ODOO_UID the user

@@ -375,10 +375,10 @@ CAUSES = {
             "Set-Cookie and Cookie."
         ),
     ),
-    "throttled": Cause(
+    "verify_limited": Cause(
         71,
-        _lt("Too many calls"),
-        _lt("Wait a minute and try again."),
+        _lt("Odoo has checked too many keys from this address"),
+        _lt("Wait a minute and run doctor.py again. Your system's calls are not limited."),
     ),
     "refused": Cause(
         72,
@@ -1085,7 +1085,7 @@ class Doctor:
                 seen = "verify: {} (reference {})".format(reply["cause"], reply["reference"])
                 self.fatal("key", cause, seen, self.end_meaning(reply, cause))
         elif answer.status == 429:
-            self.warn("key", "throttled", answer.summary)
+            self.warn("key", "verify_limited", answer.summary)
         elif answer.status == 401:
             self.valid_key = False
             self.unknown = answer
@@ -1386,7 +1386,8 @@ def make_parser():
     parser.add_argument("--db", default=os.environ.get("ODOO_DB"), help="default: ODOO_DB")
     parser.add_argument("--login", default=os.environ.get("ODOO_LOGIN"), help="default: ODOO_LOGIN")
     secret = parser.add_mutually_exclusive_group()
-    secret.add_argument("--key-file", help="read the key from this file; default: ODOO_KEY")
+    secret.add_argument("--key-file", help="file that has the key and nothing else, mode 600. "
+                        "It must exist. Without this option: ODOO_KEY")
     secret.add_argument("--key-stdin", action="store_true", help="read it from standard input")
     secret.add_argument("--key", help="other users of this machine can see it; prefer ODOO_KEY")
     secret.add_argument("--no-key", action="store_true", help="only check the connection to Odoo")

@@ -316,7 +316,12 @@ def make_parser():
                         help="as in the settings of your system; default: ODOO_URL")
     parser.add_argument("--url", dest="url_option", metavar="URL", help="the same as an option")
     parser.add_argument("--db", default=os.environ.get("ODOO_DB"), help="default: ODOO_DB")
-    parser.add_argument("--key-file", help="read the key from this file; default: ODOO_KEY")
+    parser.add_argument(
+        "--key-file",
+        help="file that has the key and nothing else, mode 600. "
+        "It must exist. Without this option: ODOO_KEY. The new key takes the place of the file, so "
+        "its folder must be writable",
+    )
     parser.add_argument("--ca-file", help="certificates to trust")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds (30)")
     parser.add_argument("--source-address", help="address of this machine to call from")

@@ -76,3 +76,23 @@ def prometheus(name):
     home = CACHE / "prometheus-debian"
     debian_archive.fetch_to_run(("prometheus",), home)
     return str(home / "usr/bin" / name)
+
+
+def rsyslog(name):
+    """Return a program of rsyslog or logrotate, and the environment in which it runs.
+
+    It is fetched and never installed, because its package starts a service. Its modules and
+    libraries are found where they were unpacked.
+
+    :param name: ``rsyslogd`` or ``logrotate``
+    :raises debian_archive.Unavailable: where it is not to be had
+    """
+    home = CACHE / "rsyslog-debian"
+    debian_archive.fetch_to_run(("rsyslog", "rsyslog-openssl", "logrotate"), home)
+    libraries = [str(folder) for folder in home.glob("usr/lib/*-linux-gnu")]
+    environ = {
+        **os.environ,
+        "LD_LIBRARY_PATH": os.pathsep.join(libraries),
+        "RSYSLOG_MODDIR": os.pathsep.join(f"{folder}/rsyslog/" for folder in libraries),
+    }
+    return str(home / "usr/sbin" / name), environ

@@ -66,7 +66,8 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         if key.state != "active":
             raise UserError(
                 self.env._(
-                    "This key is %(state)s. Only an active key can fetch its replacement.",
+                    "This key has the status “%(state)s”. Only an active key can fetch its"
+                    " replacement.",
                     state=key._state_label(),
                 )
             )

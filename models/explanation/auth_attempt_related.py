@@ -35,15 +35,20 @@ class AuthAttempt(models.Model):
         [[value]] = self.env.execute_query(
             SQL("SELECT %s FROM auth_attempt WHERE id = %s", SQL.identifier(name), self.id)
         )
-        field = self._fields[name]
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "auth_integration.auth_attempt_action"
         )
         action.pop("path", None)  # which would lose the domain on reload
+        action.pop("display_name", None)  # which the client would show instead of the name
         return action | {
-            "name": self.env._(
-                "Attempts: %(label)s", label=field._description_string(self.env)
-            ),
+            "name": self.env._("Attempts: %(value)s", value=self._shown_value(name) or value),
             "domain": list(Domain(name, "=", value)),
             "context": {"auth_attempt_row_limit": 20000},
         }
+
+    def _shown_value(self, name):
+        """The value of a column as the form shows it; empty for a record that was deleted since."""
+        field, shown = self._fields[name], self[name]
+        if field.relational:
+            shown = shown.sudo().exists()
+        return field.convert_to_export(shown, self)

@@ -110,8 +110,8 @@ class AuthIntegrationDiagnosis(models.Model):
             last = keys[:1]
             self._line(
                 "failed", self.env._("Keys"),
-                self.env._("the last key, %(key)s, is %(state)s", key=last.display_name,
-                           state=last._state_label())
+                self.env._("the last key, %(key)s, has the status “%(state)s”",
+                           key=last.display_name, state=last._state_label())
                 if last else self.env._("no key has been created"),
                 record=last or self.integration_id,
                 cause="no_valid_key",
@@ -127,7 +127,7 @@ class AuthIntegrationDiagnosis(models.Model):
         replaceable = key.state in ("pending", "active")
         due = replaceable and key.rotate_after and key.rotate_after <= fields.Datetime.now()
         seen = self.env._(
-            "%(key)s is %(state)s and expires on %(end)s", key=key.display_name,
+            "%(key)s: status “%(state)s”, expires on %(end)s", key=key.display_name,
             state=key._state_label(),
             end=moment_text(self.env, key.effective_end) if key.effective_end else "-",
         )

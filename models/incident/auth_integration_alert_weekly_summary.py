@@ -116,7 +116,7 @@ class AuthIntegrationAlert(models.Model):
                     "%(integration)s: %(key)s expires on %(day)s",
                     integration=key.integration_id.name,
                     key=key.display_name,
-                    day=tools.format_date(self.env, key.effective_end),
+                    day=tools.format_date(self.env, key.effective_end, date_format="d MMM yyyy"),
                 )
                 for key in keys.sorted("effective_end")
             ]

@@ -30,7 +30,8 @@ class AuthIntegrationKey(models.Model):
             if key.state not in ("active", "pending"):
                 raise UserError(
                     self.env._(
-                        "The key %(prefix)s… is %(state)s. Only active keys can be rotated.",
+                        "The key %(prefix)s… has the status “%(state)s”. Only active keys can be"
+                        " rotated.",
                         prefix=key.prefix,
                         state=key._state_label(),
                     )

@@ -35,11 +35,21 @@ class TestAttemptRelated(ExplanationCase):
             "login": self._attempt("key_unknown", login="other"),
             "cause": self._attempt("key_revoked"),
         }
+        titles = {
+            "remote_addr": attempt.remote_addr,
+            "key_id": self.key.display_name,
+            "user_id": attempt.user_id.name,
+            "integration_id": self.integration.name,
+            "login": attempt.login,
+            "cause": "Expired key",
+        }
         for name, other in others.items():
             with self.subTest(name):
                 action = attempt.with_context(same=name).action_view_same()
                 found = attempt.search(action["domain"])
                 self.assertIn(attempt, found)
+                shown = action.get("display_name") or action["name"]  # as the web client has it
+                self.assertTrue(shown.endswith(f" {titles[name]}"), shown)
                 self.assertNotIn(other, found)
                 self.assertNotIn("path", action)
 
@@ -47,6 +57,7 @@ class TestAttemptRelated(ExplanationCase):
         attempt = self._attempt("key_expired", key_id=2**30)
         action = attempt.with_context(same="key_id").action_view_same()
         self.assertEqual(attempt.search(action["domain"]), attempt)
+        self.assertTrue(action["name"].endswith(f" {2**30}"))
 
     def test_no_other_column_filters(self):
         attempt = self._attempt("key_expired")

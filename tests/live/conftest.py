@@ -7,7 +7,8 @@ they appear, unless it said ``server.expect_log(regex)``.
 What several parts need is in folders of its own; a helper of one part is beside its tests:
 
 * ``callers/``: external systems, from one call over a protocol to traffic without a pause
-* ``other_servers/``: what stands beside Odoo: nginx, SMTP, HTTPS, LDAP, Prometheus, a line to cut
+* ``other_servers/``: what stands beside Odoo: nginx, SMTP, HTTPS, LDAP, Prometheus, rsyslog,
+  a line to cut
 * ``worlds/``: people, keys and integrations that tests share, and what can happen to them
 * ``evidence/``: a secret looked for everywhere, and what stock Odoo does
 * ``processes.py``: what tests do to the processes of a server

@@ -28,7 +28,7 @@ def run_shell(example, cwd=None, path=None, **variables):
 
 def run_curl(server, example, **variables):
     """Run an example that calls Odoo; return the result."""
-    printed = run_shell(example, URL=server.url, DB=server.db, **variables)
+    printed = run_shell(example, ODOO_URL=server.url, ODOO_DB=server.db, **variables)
     answer = json.loads(printed.splitlines()[-1])
     return answer["result"] if "jsonrpc" in example else answer
 

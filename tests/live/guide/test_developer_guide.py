@@ -26,9 +26,9 @@ def test_first_call_of_the_readme(server, issued):
     """It works as printed. With a changed key, the answer has a reference that is in the log."""
     *_ids, secret = issued
     example = guides.example("first-call")
-    assert isinstance(run_curl(server, example, KEY=secret), int)
+    assert isinstance(run_curl(server, example, ODOO_KEY=secret), int)
     wrong = secret[:-1] + ("0" if secret[-1] != "0" else "1")
-    printed = run_shell(example, URL=server.url, DB=server.db, KEY=wrong)
+    printed = run_shell(example, ODOO_URL=server.url, ODOO_DB=server.db, ODOO_KEY=wrong)
     reference = re.search(r"^X-Auth-Reference: (\S+)", printed, re.M | re.I)[1]
     [row] = server.sql("SELECT cause FROM auth_attempt WHERE reference = %s", [reference])
     assert row["cause"] == "key_unknown"
@@ -36,13 +36,13 @@ def test_first_call_of_the_readme(server, issued):
 
 def test_whoami_json2(server, issued):
     _integration, code, _uid, secret = issued
-    told = run_curl(server, guides.example("whoami-json2"), KEY=secret)
+    told = run_curl(server, guides.example("whoami-json2"), ODOO_KEY=secret)
     assert (told["integration"], set(told)) == (code, WHOAMI)
 
 
 def test_whoami_jsonrpc(server, issued):
     _integration, code, uid, secret = issued
-    told = run_curl(server, guides.example("whoami-jsonrpc"), KEY=secret, USER_ID=uid)
+    told = run_curl(server, guides.example("whoami-jsonrpc"), ODOO_KEY=secret, ODOO_UID=uid)
     assert (told["integration"], set(told)) == (code, WHOAMI)
 
 
@@ -56,14 +56,16 @@ def test_whoami_xmlrpc(server, issued, capsys):
 
 def test_verify(server, issued):
     *_ids, secret = issued
-    assert run_curl(server, guides.example("verify"), KEY=secret)["valid"] is True
+    assert run_curl(server, guides.example("verify"), ODOO_KEY=secret)["valid"] is True
 
 
 @pytest.mark.parametrize("downloaded", [True, False])
 def test_doctor(server, issued, tmp_path, downloaded):
     """Downloaded from the server itself and run, and then run as the guide to causes says."""
     _integration, code, _uid, secret = issued
-    variables = {"URL": server.url, "DB": server.db, "LOGIN": code, "KEY": secret}
+    variables = {
+        "ODOO_URL": server.url, "ODOO_DB": server.db, "ODOO_LOGIN": code, "ODOO_KEY": secret,
+    }
     first = guides.example("doctor")
     printed = run_shell(first, tmp_path, **variables)
     if not downloaded:
@@ -92,7 +94,7 @@ def test_rotate_on_a_host(server, system, tmp_path):
     file = tmp_path / "odoo.key"
     file.write_text(system.key)
     example = guides.example("rotate-host")
-    run_shell(example, tmp_path, URL=server.url, DB=server.db, KEY_FILE=file)
+    run_shell(example, tmp_path, ODOO_URL=server.url, ODOO_DB=server.db, ODOO_KEY_FILE=file)
     new = file.read_text().strip()
     assert new != system.key
     assert Json2(server, new).call("auth.integration.key", "whoami")["state"] == "active"
@@ -134,7 +136,7 @@ def test_issue_and_revoke(server, admin, issued):
     """An administrator's calls, over each protocol."""
     integration, _code, uid, _secret = issued
     admin_key = administrator(server).secret
-    variables = {"KEY": admin_key, "USER_ID": "2", "INTEGRATION_ID": str(integration)}
+    variables = {"ODOO_KEY": admin_key, "ODOO_UID": "2", "INTEGRATION_ID": str(integration)}
 
     names = run_python(
         server, guides.example("issue-key-xmlrpc"), 2, admin_key, integration_id=integration)

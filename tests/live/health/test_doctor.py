@@ -431,7 +431,7 @@ CAUSES_OF_SITES = {
     "a web page": "not_odoo",
     "hides addresses": "address_is_the_proxys",
     "below a folder": "not_odoo",
-    "limits": "throttled",
+    "limits": "verify_limited",
     "tls expired": "tls_expired",
     "tls not yet": "tls_not_yet_valid",
     "tls ends soon": "certificate_ending",

@@ -4,12 +4,15 @@ It was allowed to begin and runs to its end, also when its transaction is tried 
 that begins after the change has been committed is refused.
 """
 
+import contextlib
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from callers.clients import Json2, Jsonrpc, Refused, Xmlrpc
-from processes import halted_at_commit
+from dev.servers import postgres
+from processes import each_worker, halted_at_commit, waiting_for_locks
 
 numbers = itertools.count(1)
 CHANGES = {
@@ -53,6 +56,8 @@ def test_a_running_call_ends_and_the_next_is_refused(server, change, protocol):
             return client.call("res.partner", "create", vals_list=values)
         return client.call("res.partner", "create", values)
 
+    for _worker in each_worker(server):  # each of them could remember that it is good
+        CLIENTS[protocol](server, uid, secret).call("auth.integration.key", "whoami")
     with halted_at_commit(server, "res_partner", create, on="INSERT"):
         server.shell(
             "key = env['auth.integration.key'].search([('prefix', '=', prefix)])\n"
@@ -61,5 +66,39 @@ def test_a_running_call_ends_and_the_next_is_refused(server, change, protocol):
         )
     [made] = server.sql("SELECT count(*) FROM res_partner WHERE name = %s", [name])
     assert made["count"] == 1
-    with pytest.raises(Refused):
-        create()
+    for _worker in each_worker(server):
+        with pytest.raises(Refused):
+            create()
+
+
+@pytest.mark.parametrize("protocol", CLIENTS)
+def test_a_call_that_odoo_tries_again(server, protocol):
+    """Its key was revoked meanwhile. Odoo authenticates HTTP requests anew, and RPC calls once."""
+    uid, secret = make_key(server)
+    partner = server.shell("result = env['res.partner'].create({'name': 'of all'}).id")
+
+    def rename():
+        client, values = CLIENTS[protocol](server, uid, secret), {"name": f"by {secret[:8]}"}
+        if protocol == "json2":
+            return client.call("res.partner", "write", ids=[partner], vals=values)
+        return client.call("res.partner", "write", [partner], values)
+
+    with contextlib.closing(postgres.connect(server.db)) as other, ThreadPoolExecutor(1) as pool:
+        other.autocommit = False
+        other.cursor().execute("UPDATE res_partner SET ref = 'x' WHERE id = %s", [partner])
+        running = pool.submit(rename)
+        while not waiting_for_locks(server):
+            assert not running.done(), running.result()
+        server.shell(
+            "env['auth.integration.key'].search([('prefix', '=', prefix)])"
+            "._end('revoked', 'leaked', env.user)",
+            prefix=secret[:8],
+        )
+        other.commit()  # the call has to begin its transaction anew
+        if protocol == "json2":
+            with pytest.raises(Refused):
+                running.result()
+        else:
+            assert running.result() is True
+    [row] = server.sql("SELECT name FROM res_partner WHERE id = %s", [partner])
+    assert (row["name"] == "of all") == (protocol == "json2")

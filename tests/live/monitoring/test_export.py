@@ -294,7 +294,8 @@ def test_the_puller_of_the_documentation(world, tmp_path):
     def run():
         done = subprocess.run(
             [sys.executable, "puller.py"], cwd=tmp_path, capture_output=True, text=True, check=True,
-            env={"ODOO_URL": world.server.url, "ODOO_API_KEY": world.people["manager"][1]})
+            env={"ODOO_URL": world.server.url, "ODOO_DB": world.db,
+                 "ODOO_KEY": world.people["manager"][1]})
         events = [json.loads(line) for line in done.stdout.splitlines()]
         return [e for e in events if e["unmapped"].get("user_agent") == caller.agent]
 

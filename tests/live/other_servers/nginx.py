@@ -39,7 +39,7 @@ class Nginx:
         self._upstreams = []
         self._process = None
         self.ca_file = folder / "ca.pem"
-        self._ca = _certificate(folder, "ca", None)
+        self._ca = certificate(folder, "ca", None)
 
     def upstream(self, name, targets):
         """Name several servers as one target; each request goes to one that can be reached."""
@@ -59,7 +59,7 @@ class Nginx:
         if tls is not None:
             name = f"site{port}"
             ca = None if tls.pop("trusted", True) is False else self._ca
-            _certificate(self.folder, name, ca, **tls)
+            certificate(self.folder, name, ca, **tls)
             listen += f"ssl_certificate {name}.pem; ssl_certificate_key {name}.key;"
         slash = "/" if location != "/" else ""
         self._sites.append(
@@ -109,7 +109,7 @@ def _answers(url):
     return True
 
 
-def _certificate(folder, name, issuer, host="127.0.0.1", starts=-1, ends=365):
+def certificate(folder, name, issuer, host="127.0.0.1", starts=-1, ends=365):
     """Write ``<name>.pem`` and ``<name>.key``, and return both as objects.
 
     :param issuer: what this function returned for the authority; None signs by itself

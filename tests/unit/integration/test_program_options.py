@@ -36,7 +36,12 @@ def test_the_same_names_for_the_same_things(monkeypatch):
     doctor, rotate = options("doctor.py"), options("rotate.py")
     shared = doctor.keys() & rotate.keys()
     assert shared - {"-h", "--help"} == SHARED
-    assert {name: doctor[name] for name in shared} == {name: rotate[name] for name in shared}
+    for name in shared:
+        *of_doctor, told, _metavar = doctor[name]
+        *of_rotate, told_more, _metavar = rotate[name]
+        assert of_doctor == of_rotate
+        # What it also does with the file, rotate.py adds at the end.
+        assert told_more == told or name == "--key-file" and told_more.startswith(told)
 
 
 @pytest.mark.parametrize("name", ["doctor.py", "rotate.py"])
