@@ -107,12 +107,24 @@ class AuthIntegration(models.Model):
 
     def action_issue_key(self):
         """Open the wizard that issues a key and shows it once."""
+        return self._action_issue_key()
+
+    def _action_issue_key(self, like_key=None):
+        """Do as :meth:`action_issue_key`.
+
+        :param like_key: a key of this integration that the new one stands in for: its description
+            and its access are proposed
+        """
         self.ensure_one()
         self._check_may_operate()
+        is_own = bool(like_key) and like_key.sudo().integration_id == self
         return self.env["auth.integration.issue"]._get_records_action(
             name=self.env._("Create Key"),
             target="new",
-            context={"default_integration_id": self.id},
+            context={
+                "default_integration_id": self.id,
+                "default_like_key_id": like_key.id if is_own else False,
+            },
         )
 
 

@@ -196,11 +196,34 @@ class TestConvertKeys(ConversionCase):
         _secret, second = self._personal_key(self.person, "Web shop")
         answer, integrations = self._convert(first | second)
         self.assertEqual(set(integrations.mapped("code")), {"web_shop", "web_shop_2"})
+        for login in integrations.mapped("login"):
+            self.assertIn(f"Login: {login}", answer["context"]["default_key_list"])
+        self._assert_leads_to(answer, integrations)
         shown = answer["context"]["default_key_list"].split()
         secrets = [word for word in shown if len(word) == 40]
         self.assertEqual(
             {self._check(secret) for secret in secrets}, set(integrations.user_id.ids)
         )
+
+    def _assert_leads_to(self, answer, integrations):
+        """The page that opens when the dialog is closed shows what was made."""
+        page = answer["context"]["auth_integration_page_after"]
+        self.assertEqual(page["res_model"], "auth.integration")
+        found = [page["res_id"]] if page.get("res_id") else page["domain"][0][2]
+        self.assertEqual(set(found), set(integrations.ids))
+
+    def test_the_new_login_comes_with_the_key(self):
+        _secret, key = self._personal_key(self.person, "Label printer")
+        answer, integration = self._convert(key)
+        self._assert_leads_to(answer, integration)
+        shown = self.env["res.users.apikeys.show"].with_context(**answer["context"]).onchange(
+            {}, [], {name: {} for name in ("login", "replaced_login", "overlap_days")}
+        )["value"]
+        self.assertEqual((shown["login"], shown["replaced_login"]),
+                         ("label_printer", self.person.login))
+        self.assertEqual(shown["overlap_days"], integration.policy_id.overlap_days)
+        self.assertEqual(key.pending_replacement_id, integration.key_ids)
+        self.assertEqual(key.pending_replacement_integration_id, integration)
 
     def test_limits_of_the_key_stay(self):
         _secret, key = self._personal_key(self.person)

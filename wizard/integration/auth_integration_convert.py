@@ -2,7 +2,7 @@ from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 
 from ...models.mixins.fresh_identity import fresh_identity
-from ..show_secret import show_key_action, show_secret_action
+from ..show_secret import open_after, show_key_action, show_secret_action
 
 KEEP, REPLACE = "keep", "replace"
 MAX_SKIPPED = 5
@@ -88,15 +88,20 @@ class AuthIntegrationConvert(models.TransientModel):
             integration, made = line._convert()
             integrations |= integration
             secrets += [(integration, secret) for secret in made]
+        page = integrations._get_records_action(name=self.env._("Integrations"))
         if len(secrets) == 1:
-            return show_key_action(*secrets[0])
+            return show_key_action(*secrets[0], page=page)
         if secrets:
-            text = "\n\n".join(
-                f"{integration.name} ({secret[:8]}…)\n{secret}" for integration, secret in secrets
-            )
+            text = "\n\n".join(self._secret_text(*made) for made in secrets)
             title = self.env._("API Keys Ready")
-            return show_secret_action(self.env, "show_keys", title, text, field="key_list")
-        return integrations._get_records_action(name=self.env._("Integrations"))
+            action = show_secret_action(self.env, "show_keys", title, text, field="key_list")
+            return open_after(action, page)
+        return page
+
+    def _secret_text(self, integration, secret):
+        """A new key with the login that goes with it: no longer that of the old key."""
+        login = self.env._("Login: %s", integration.login)
+        return f"{integration.name} ({secret[:8]}…)\n{login}\n{secret}"
 
     def _check_accounts(self):
         """Keep an account from being kept and replaced, and a key from being converted twice.
