@@ -21,6 +21,14 @@ class AuthIntegrationRotation(models.Model):
     late_callers = fields.Char(
         "Old Key Still Used From", compute="_compute_late_callers", compute_sudo=True
     )
+    old_key_used_since = fields.Boolean(
+        compute="_compute_old_key_used_since", compute_sudo=True,
+        help="The old key was used after the first use of the new one.",
+    )
+    old_key_used_at = fields.Datetime(
+        "Old Key Last Used", related="old_key_id.last_used_at", related_sudo=True
+    )
+    old_key_used_from = fields.Char(related="old_key_id.last_used_address", related_sudo=True)
     late_callers_notified_at = fields.Datetime(
         "Late Use Notified At",
         readonly=True, help="When the owners were notified about calls with the old key."
@@ -64,6 +72,14 @@ class AuthIntegrationRotation(models.Model):
         found = dict(self._late_callers(SQL("r.id IN %s", tuple(self.ids)))) if self.ids else {}
         for rotation in self:
             rotation.late_callers = found.get(rotation.id, False)
+
+    def _compute_old_key_used_since(self):
+        """At once, while owners are notified of :attr:`late_callers` only after some time."""
+        for rotation in self:
+            old, new = rotation.old_key_id.last_used_at, rotation.confirmed_at
+            rotation.old_key_used_since = bool(
+                rotation.state == "overlap" and old and new and old > new
+            )
 
     @api.model
     def _late_callers(self, condition):

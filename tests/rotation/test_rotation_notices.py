@@ -50,7 +50,14 @@ class TestRotationNotices(RotationCommon):
 
     def test_what_was_just_finished_counts_for_nothing(self):
         """The system that takes the new key has calls under way with the old one."""
+        self.assertFalse(self.rotation.old_key_used_since)
+        self.assertFalse(self.rotation.with_user(self.owner).next_step)
         self._use(self.key, UPDATED)
+        self._move(self.key, last_used_at=self.new.first_used_at + timedelta(seconds=5))
+        self.env.invalidate_all()
+        self.assertTrue(self.rotation.old_key_used_since, "the form says so at once")
+        self.assertEqual(self.rotation.with_user(self.owner).next_step, "find_late_calls")
+        self.assertEqual(self.rotation.with_user(self.owner).old_key_used_from, UPDATED)
         self.assertFalse(self.rotation.late_callers)
         self._let_pass(5)
         self.assertFalse(self._told())
