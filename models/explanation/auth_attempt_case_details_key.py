@@ -91,7 +91,7 @@ class AuthAttempt(models.Model):
         return [
             self.env._(
                 "Probably mistyped: it starts like the key %(key)s of %(login)s, but the rest is"
-                " different. Copy the whole key again.",
+                " different.",
                 key=key.display_name,
                 login=key.login,
             )

@@ -29,7 +29,8 @@ class AuthIntegration(models.Model):
     is_setting_up = fields.Boolean(
         compute="_compute_setup",
         compute_sudo=True,
-        help="No call has succeeded yet, or the first one did within the last hour.",
+        help="No call has succeeded yet, or the first one did within the last hour and nothing has"
+             " gone wrong since.",
     )
     first_call_command = fields.Char("Test Command", compute="_compute_first_call_command")
 
@@ -43,7 +44,9 @@ class AuthIntegration(models.Model):
             groups = integration.user_id.all_group_ids - everybody
             integration.has_access_rights = bool(groups.privilege_id)
 
-    @api.depends("is_never_called", "active", "user_active", "key_ids.first_used_at")
+    @api.depends(
+        "is_never_called", "active", "user_active", "key_ids.first_used_at", "main_finding_ids"
+    )
     def _compute_setup(self):
         now = fields.Datetime.now()
         for integration in self:
@@ -54,8 +57,16 @@ class AuthIntegration(models.Model):
                 integration._origin.id
                 and integration.active
                 and integration.user_active
-                and (integration.is_never_called or first and first > now - NEWS)
+                and (
+                    integration.is_never_called
+                    or first and first > now - NEWS and integration._works_since_first_call()
+                )
             )
+
+    def _works_since_first_call(self):
+        """Whether nothing has gone wrong since: neither an issue nor a rejected call."""
+        rejected, accepted = self.last_failure, self.last_success
+        return not self.main_finding_ids and not (rejected and accepted and rejected > accepted)
 
     @api.depends("allowed_channels", "user_id")
     def _compute_first_call_command(self):

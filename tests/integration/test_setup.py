@@ -70,7 +70,8 @@ class TestSetup(IntegrationCommon):
             "is_setting_up": True, "is_never_called": True, "has_access_rights": False,
             "live_key_count": 0, "last_failure": False, "last_success": False,
             "first_call_command": "curl", "main_finding_ids": [], "finding_count": 0,
-            "environment": "production",
+            "environment": "production", "next_step": False, "more_finding_count": 0,
+            "is_solved": False, "networks_warning": False,
         } | state
 
         def shown(node):
@@ -94,7 +95,8 @@ class TestSetup(IntegrationCommon):
              "action_view_attempts"),
             (self.owner, {"live_key_count": 1, "is_never_called": False}, None),
             (self.owner, {"live_key_count": 1, "is_never_called": False, "is_setting_up": False},
-             "action_issue_key"),
+             None),
+            (self.owner, {"is_setting_up": False, "next_step": "issue_key"}, "action_issue_key"),
         ):
             with self.subTest(user=user.login, **state):
                 self.assertEqual(self._buttons(user, **state), [first] if first else [])

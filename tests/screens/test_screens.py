@@ -91,20 +91,20 @@ class TestScreens(IntegrationCommon):
         form = self.env["auth.integration"].with_user(self.owner).get_view(view_type="form")
         header = etree.fromstring(form["arch"]).xpath("//header//button[hasclass('btn-primary')]")
         for values, first in (
-            ({}, "action_issue_key"),
-            ({"has_key_to_claim": True}, "action_claim_key"),
-            ({"user_active": False}, None),
-            ({"user_active": False, "has_key_to_claim": True}, None),
+            ({}, None),
+            ({"next_step": "issue_key"}, "action_issue_key"),
+            ({"next_step": "claim"}, "action_claim_key"),
+            ({"next_step": "restore_user"}, None),
         ):
-            state = {"id": 1, "active": True, "user_active": True, "has_key_to_claim": False,
-                     "is_setting_up": False}
+            state = {"id": 1, "active": True, "user_active": True, "next_step": False,
+                     "is_setting_up": False, "live_key_count": 1}
             shown = [b.get("name") for b in header if self._shown(b, **(state | values))]
             self.assertEqual(shown, [first] if first else [], values)
         form = self.env["auth.integration"].with_user(self.system).get_view(view_type="form")
         [restore] = etree.fromstring(form["arch"]).xpath(
             "//header//button[@name='action_restore_user']"
         )
-        self.assertTrue(self._shown(restore, id=1, active=True, user_active=False))
+        self.assertTrue(self._shown(restore, next_step="restore_user"))
         boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
         self.assertFalse(etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]"))
 
