@@ -39,7 +39,6 @@ class AuthIntegration(models.Model):
         string="Most Severe Issue",
         compute="_compute_from_findings",
         compute_sudo=True,
-        help="The most severe issue that is open and more than information: one, or none.",
     )
     finding_count = fields.Integer(
         "Issues", compute="_compute_from_findings", compute_sudo=True
