@@ -3,6 +3,7 @@ from . import auth_integration
 from . import auth_integration_status
 from . import auth_integration_overview
 from . import auth_integration_setup
+from . import auth_integration_activities
 from . import auth_integration_revocation
 from . import auth_integration_rights
 from . import auth_integration_encryption
