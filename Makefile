@@ -35,7 +35,7 @@ test-core:
 
 soak:
 	@STOPS=$${STOPS:-100} SOAK=$${SOAK:-300} SOAK_MINUTES=$${SOAK_MINUTES:-15} \
-		LIVE="-k 'test_clean_stop or key_ends or test_soak'" $(PYTHON) -m dev.run_tests
+		LIVE="-k 'test_clean_stop or key_histories or test_soak'" $(PYTHON) -m dev.run_tests
 
 bench:
 	@$(PYTHON) -m benchmarks.bench

@@ -81,9 +81,14 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _match(cls, path_info):
-        """Extend :meth:`ir.http._match`: remember the route, for what a key may call."""
+        """Extend :meth:`ir.http._match`: remember the route, for what a key may call.
+
+        Pages that are rendered in several languages ask for the routes of their links too.
+        """
         rule, args = super()._match(path_info)
-        request_state.current().route = rule.rule
+        state = request_state.current()
+        if state.route is None or path_info == request.httprequest.path:
+            state.route = rule.rule
         return rule, args
 
     @classmethod

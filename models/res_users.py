@@ -44,6 +44,9 @@ class TokenNotKept(Exception):
 
 
 class ResUsers(models.Model):
+    """How a user authenticates: each hook of core's is one attempt, and holds integration users to
+    their keys.  What an integration user is otherwise is in ``models/integration/``."""
+
     _inherit = "res.users"
 
     # Authentication: each hook calls core once, and ours around it observes or decides ----------

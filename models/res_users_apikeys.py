@@ -23,8 +23,8 @@ from ..tools.health import probe
 from ..tools.key import stock_verification
 from ..tools.key.authenticated_key import AuthenticatedKey
 from ..tools.key.identity_cache import IdentityCache
-from ..tools.key.key_end import JOINED_STATE_SQL, STATE_SQL, Dates
 from ..tools.key.key_policy import END_CODES, KeyFacts, KeyIdentity, live_facts, refusal_codes
+from ..tools.key.key_state import JOINED_STATE_SQL, STATE_SQL, Dates
 from ..tools.key.native_scope import RESTRICTED, RPC, KeyRulesUnreadable
 from .mixins.fresh_identity import require_unlimited_key
 
@@ -108,6 +108,8 @@ class IssuingContext:
 
 
 class ResUsersApikeys(models.Model):
+    """How Odoo's own keys are verified, made and removed, each with a record of ours."""
+
     _inherit = "res.users.apikeys"
 
     # Trusted 2FA devices (``auth_totp.device``) inherit this model by prototype, and so these

@@ -32,7 +32,7 @@ from .integration import test_revoke_all_keys
 from .integration import test_session_end
 from .integration import test_setup
 from .key import test_key
-from .key import test_key_end
+from .key import test_key_state
 from .key import test_key_scope
 from .key import test_key_status
 from .key import test_verify

@@ -249,7 +249,7 @@ def _retrying(original):
             told = None
             if request_state.current().read_only_database is not None:
                 with observing():
-                    told = enforcement.replacement(error, env)
+                    told = enforcement.error_for_rejected_write(error, env)
             if told is not None:
                 raise told from None
             with observing():

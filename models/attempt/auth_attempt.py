@@ -6,7 +6,7 @@ from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ...tools.attempt import causes, log_schema, references
-from ...tools.throttle.statements import COLUMNS
+from ...tools.throttle.counters_sql import COLUMNS
 
 _logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from odoo.tools import SQL
 
 from ...tools.attempt import causes
 from ...tools.health import findings, guide
-from ...tools.key.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
+from ...tools.key.key_state import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
 
 # What symptoms fold under.
 ROOT_CODES = (

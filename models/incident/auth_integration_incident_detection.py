@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ...tools import settings
-from ...tools.incident import opening
+from ...tools.incident import conditions
 
 FIRST_LOOK = timedelta(days=1)
 # A row of the log grows for a minute, and its writer may have waited for a lock.
@@ -50,7 +50,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _seen_to(self, now):
-        [[seen_to]] = self._run_sql(f"SELECT {opening.SEEN_TO}")
+        [[seen_to]] = self._run_sql(f"SELECT {conditions.SEEN_TO}")
         return min(seen_to, now - OVERLAP) if seen_to else now - FIRST_LOOK
 
     @api.model
@@ -63,7 +63,7 @@ class AuthIntegrationIncident(models.Model):
             VALUES (%(key)s, %(value)s, 1, 1, %(value)s::timestamp, %(value)s::timestamp)
             ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, write_date = EXCLUDED.write_date
             """,
-            key=opening.SEEN_PARAMETER,
+            key=conditions.SEEN_PARAMETER,
             value=fields.Datetime.to_string(moment),
         )
 
@@ -78,22 +78,22 @@ class AuthIntegrationIncident(models.Model):
         """
         sources = self._run_sql(
             f"""
-            SELECT f.*, f.last_success_at > {NOW} - make_interval(secs => {opening.SUCCESS_LAG})
+            SELECT f.*, f.last_success_at > {NOW} - make_interval(secs => {conditions.SUCCESS_LAG})
                    AND NOT f.cause = ANY(%(must_fail)s) AS waits
-            FROM ({opening.failing_sources("%(since)s::timestamp", NOW, "%(threshold)s")}) f
+            FROM ({conditions.failing_sources("%(since)s::timestamp", NOW, "%(threshold)s")}) f
             LEFT JOIN auth_integration i ON i.id = f.integration_id
             WHERE f.integration_id IS NULL OR i.active
             """,
             since=since - timedelta(minutes=1),
             now=now,
             threshold=settings.number(self.env, "incident_threshold"),
-            must_fail=list(opening.MUST_FAIL),
+            must_fail=list(conditions.MUST_FAIL),
         )
         waiting = [row for row in sources if row[-1]]
         for row in sources:
             if not row[-1]:
                 self._open_source(row, now)
-        return bool(waiting) and now + timedelta(seconds=opening.SUCCESS_LAG)
+        return bool(waiting) and now + timedelta(seconds=conditions.SUCCESS_LAG)
 
     def _open_source(self, row, now):
         (source, integration, key, count, opened_at, last_failure_at, _last_success, reference,
@@ -163,7 +163,7 @@ class AuthIntegrationIncident(models.Model):
                            (array_agg(a.cause ORDER BY a.last_seen DESC, a.id DESC))[1] AS cause,
                            (array_agg(a.remote_addr ORDER BY a.last_seen DESC, a.id DESC))[1]
                                AS remote_addr
-                    FROM ({opening.refusals("o", "o.settled_to - interval '1 second'")}) a
+                    FROM ({conditions.refusals("o", "o.settled_to - interval '1 second'")}) a
                     WHERE a.first_seen >= o.settled_to
                 ) counted
             ) seen
@@ -174,12 +174,12 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _close_recovered(self, now):
-        """Close what has succeeded since; see :func:`opening.recovered_at`."""
+        """Close what has succeeded since; see :func:`conditions.recovered_at`."""
         self._run_sql(
             f"""
             UPDATE auth_integration_incident n SET state = 'recovered', closed_at = recovered.at
             FROM (
-                SELECT o.id, {opening.recovered_at("o", NOW)} AS at
+                SELECT o.id, {conditions.recovered_at("o", NOW)} AS at
                 FROM (
                     SELECT o.*, COALESCE(o.remote_addr, '') AS address
                     FROM auth_integration_incident o

@@ -5,7 +5,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ...tools.health import findings
-from ...tools.key.key_end import JOIN_NATIVE_SQL, JOINED_END_SQL, LIVE_SQL
+from ...tools.key.key_state import JOIN_NATIVE_SQL, JOINED_END_SQL, LIVE_SQL
 from .auth_integration_status import IS_OPEN
 
 HISTORY_DAYS = 7

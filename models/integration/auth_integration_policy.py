@@ -7,7 +7,7 @@ from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
 from ...tools.integration import rotate_command
-from ...tools.key.key_end import Lifetime
+from ...tools.key.key_state import Lifetime
 from ..mixins.fresh_identity import require_fresh_identity
 
 # What widens no rule. The integrations of a policy are checked one by one.

@@ -3,9 +3,9 @@ import logging
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from ...tools.key.identity_cache import IdentityCache
-from ...tools.key.key_end import NOW_SQL, STATEMENT_NOW_SQL
+from ...tools.key.key_state import NOW_SQL, STATEMENT_NOW_SQL
 
 _logger = logging.getLogger(__name__)
 
@@ -183,18 +183,18 @@ class AuthIntegrationKey(models.Model):
     @api.model
     def _state_sql(self, alias):
         """SQL of ``state`` for rows of ``auth_integration_key`` under ``alias``."""
-        return self._key_sql(key_end.STATE_SQL, alias)
+        return self._key_sql(key_state.STATE_SQL, alias)
 
     @api.model
     def _key_sql(self, template, alias="k"):
-        """Return SQL of ``tools/key/key_end.py`` for rows under ``alias``."""
+        """Return SQL of ``tools/key/key_state.py`` for rows under ``alias``."""
         return SQL(template.format(k=SQL.identifier(alias).code))
 
     def _is_live_sql(self, alias):
-        return self._key_sql(key_end.LIVE_SQL, alias)
+        return self._key_sql(key_state.LIVE_SQL, alias)
 
     def _effective_end_sql(self, alias):
-        return self._key_sql(key_end.END_SQL, alias)
+        return self._key_sql(key_state.END_SQL, alias)
 
     def _rotate_after_sql(self, alias):
         return SQL(

@@ -5,9 +5,9 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from ...tools.key.identity_cache import IdentityCache
-from ...tools.key.key_end import Dates
+from ...tools.key.key_state import Dates
 from ...tools.moment import utc_text
 from ..mixins.fresh_identity import fresh_identity, require_unlimited_key
 from .auth_integration_key import UTC_NOW
@@ -208,7 +208,7 @@ class AuthIntegrationKey(models.Model):
         if not integration:
             return Dates(None, expires_at or None)
         policy = integration.policy_id
-        by_policy = key_end.issued(now, policy._lifetime())
+        by_policy = key_state.issued(now, policy._lifetime())
         if not expires_at:
             return by_policy
         longest = by_policy.replace_by

@@ -5,7 +5,7 @@ from odoo.tools import SQL
 
 from ...tools.moment import utc_text
 from .auth_integration_key import STATEMENT_NOW
-from .auth_integration_key_end import MANAGER
+from .auth_integration_key_dates import MANAGER
 
 # An external system that still has the old key is late for so long; after that it is suspicious.
 EXPECTED_REUSE_DAYS = 14

@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from ..mixins.fresh_identity import fresh_identity
 from .auth_integration_key import ENDED_STATES
 
@@ -118,7 +118,7 @@ class AuthIntegrationKey(models.Model):
             ended = key.state if key.state in ENDED_STATES else kind
             key.write(
                 {
-                    "ended_at": key_end.earliest(key.effective_end, fields.Datetime.now()),
+                    "ended_at": key_state.earliest(key.effective_end, fields.Datetime.now()),
                     "ended_by": self.env.uid,
                     "end_kind": ended,
                     "end_reason": reason if ended == kind else key.end_reason,

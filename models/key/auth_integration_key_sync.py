@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from .auth_integration_key import UTC_NOW
 
 _logger = logging.getLogger(__name__)
@@ -353,7 +353,7 @@ class AuthIntegrationKey(models.Model):
             condition=condition,
             now=UTC_NOW,
             moment=SQL("%s::timestamp", fields.Datetime.now()),
-            extension=SQL(key_end.EXTENSION_DAYS_SQL),
+            extension=SQL(key_state.EXTENSION_DAYS_SQL),
             spread=SQL(
                 "make_interval(hours => (k.id::bigint * 37 %% GREATEST(1, 24 * LEAST("
                 "p.max_age_days / 3, p.max_age_days - p.rotation_lead_days - 1)))::integer)"
@@ -370,5 +370,5 @@ class AuthIntegrationKey(models.Model):
               AND COALESCE(n.expiration_date, 'infinity') > %(end)s AND %(condition)s
             """,
             condition=condition,
-            end=self._key_sql(key_end.OWN_END_SQL),
+            end=self._key_sql(key_state.OWN_END_SQL),
         )

@@ -4,7 +4,7 @@ from odoo import fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 
@@ -90,7 +90,7 @@ class AuthIntegrationKey(models.Model):
                 FROM auth_integration_key k WHERE id = %s AND hash IS NOT NULL
                 ON CONFLICT DO NOTHING RETURNING id
                 """,
-                self._key_sql(key_end.OWN_END_SQL),
+                self._key_sql(key_state.OWN_END_SQL),
                 self.id,
             )
         )

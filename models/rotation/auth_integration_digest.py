@@ -3,7 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from ..key.auth_integration_key import STATEMENT_NOW
 
 KEPT_DAYS = 400
@@ -140,7 +140,7 @@ class AuthIntegrationDigest(models.Model):
             longest_lead=longest.rotation_lead_days,
             end=keys._effective_end_sql("k"),
             live=keys._is_live_sql("k"),
-            notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
+            notices=keys._key_sql(key_state.NOTICE_DAYS_SQL),
         )
 
     @api.model

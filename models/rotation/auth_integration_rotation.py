@@ -1,7 +1,7 @@
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from ..key.auth_integration_key import ENDED_STATES
 
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
@@ -183,9 +183,9 @@ class AuthIntegrationRotation(models.Model):
               AND (old_key.ended_at IS NULL OR old_key.replaced_by_id IS NULL)
               AND CASE WHEN %(state)s IN %(states)s THEN TRUE END
             """,
-            native=keys._key_sql(key_end.JOIN_NATIVES_SQL, "old_key"),
+            native=keys._key_sql(key_state.JOIN_NATIVES_SQL, "old_key"),
             keys=self._states_of_keys_sql(
-                "old_key", keys._key_sql(key_end.JOINED_STATE_SQL, "old_key")
+                "old_key", keys._key_sql(key_state.JOINED_STATE_SQL, "old_key")
             ),
             state=self._state_by_keys_sql("r"),
             states=states,

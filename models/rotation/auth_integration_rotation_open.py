@@ -1,7 +1,7 @@
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from ..key.auth_integration_key import STATEMENT_NOW
 
 
@@ -53,7 +53,7 @@ class AuthIntegrationRotation(models.Model):
                 now=STATEMENT_NOW,
                 longest_lead=max(policies.mapped("rotation_lead_days")),
                 live=keys._is_live_sql("k"),
-                notices=keys._key_sql(key_end.NOTICE_DAYS_SQL),
+                notices=keys._key_sql(key_state.NOTICE_DAYS_SQL),
                 among=self._among("k", among),
             )
         )

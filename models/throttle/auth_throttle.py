@@ -11,7 +11,7 @@ from psycopg2.pool import PoolError
 
 from ...tools import settings
 from ...tools.integration import networks
-from ...tools.throttle import statements
+from ...tools.throttle import counters_sql
 from ...tools.throttle.counters import address_keys, counters_of, login_key
 from ...tools.throttle.guess import Guess
 
@@ -34,14 +34,14 @@ class AuthThrottle(models.AbstractModel):
 
     One transaction of its own reserves a try before it is checked, another one writes down what
     became of it. So the limits are exact, whichever worker and server of a database is asked, and
-    they outlast a restart. See :mod:`~odoo.addons.auth_integration.tools.throttle.statements`.
+    they outlast a restart. See :mod:`~odoo.addons.auth_integration.tools.throttle.counters_sql`.
     """
 
     _name = "auth.throttle"
     _description = "Limits on Guessing Passwords"
 
     def init(self):
-        self.env.cr.execute(statements.TABLE)
+        self.env.cr.execute(counters_sql.TABLE)
 
     def _register_hook(self):
         super()._register_hook()
@@ -89,7 +89,7 @@ class AuthThrottle(models.AbstractModel):
         every = (counters.pair, *counters.wide)
         with self._counting() as cr:
             cr.execute(
-                statements.RESERVE,
+                counters_sql.RESERVE,
                 {
                     "keys": [counter.key for counter in every],
                     "maxima": [counter.maximum for counter in every],
@@ -118,7 +118,7 @@ class AuthThrottle(models.AbstractModel):
             guess.keys = [key for key in guess.keys if key in addresses]
         with self._counting() as cr:
             cr.execute(
-                statements.FAIL,
+                counters_sql.FAIL,
                 {"maxima": guess.maxima, **self._reserved_params(guess)},
                 log_exceptions=False,
             )
@@ -129,12 +129,12 @@ class AuthThrottle(models.AbstractModel):
         params = {
             "succeeded": succeeded,
             "complete": guess.complete,
-            "known": timedelta(days=statements.KNOWN_DAYS),
+            "known": timedelta(days=counters_sql.KNOWN_DAYS),
             **self._reserved_params(guess),
         }
         with self._counting() as cr:
-            cr.execute(statements.RELEASE, params, log_exceptions=False)
-            cr.execute(statements.CLEAR, params, log_exceptions=False)
+            cr.execute(counters_sql.RELEASE, params, log_exceptions=False)
+            cr.execute(counters_sql.CLEAR, params, log_exceptions=False)
 
     @contextmanager
     def _counting(self):
@@ -149,7 +149,7 @@ class AuthThrottle(models.AbstractModel):
             "pair": guess.counters.pair.key,
             "login": guess.counters.login.key,
             "window": self._window(),
-            "longest": 2 * statements.PENDING_SECONDS * _SCALE,
+            "longest": 2 * counters_sql.PENDING_SECONDS * _SCALE,
         }
 
     def _reserved_params(self, guess):
@@ -164,7 +164,7 @@ class AuthThrottle(models.AbstractModel):
         keys = {key for address in addresses for key in address_keys(secret, address)}
         own = login_key(secret, login)
         with self._counting() as cr:
-            cr.execute(statements.UNLOCK, {"keys": sorted({own, *keys}), "login": own})
+            cr.execute(counters_sql.UNLOCK, {"keys": sorted({own, *keys}), "login": own})
 
     @api.model
     def _full_logins(self, logins):
@@ -174,7 +174,7 @@ class AuthThrottle(models.AbstractModel):
         if not by_key:
             return set()
         self.env.cr.execute(
-            statements.FULL_LOGINS,
+            counters_sql.FULL_LOGINS,
             {"logins": list(by_key), "window": self._window()},
         )
         return {by_key[bytes(key)] for (key,) in self.env.cr.fetchall() if bytes(key) in by_key}
@@ -188,7 +188,7 @@ class AuthThrottle(models.AbstractModel):
         :return: number of removed rows
         """
         with self._counting() as cr:
-            cr.execute(statements.EXPIRE, {"most": most}, log_exceptions=False)
+            cr.execute(counters_sql.EXPIRE, {"most": most}, log_exceptions=False)
             return cr.rowcount
 
     @api.autovacuum

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 
-from ...tools.throttle import statements
+from ...tools.throttle import counters_sql
 from ...tools.throttle.counters import login_key
 
 # Refused guesses of the last so many minutes are looked through.
@@ -36,7 +36,7 @@ class AuthThrottle(models.AbstractModel):
         if not by_key:
             return users
         self.env.cr.execute(
-            statements.NOTIFY, {"logins": sorted(by_key), "window": self._window()}
+            counters_sql.NOTIFY, {"logins": sorted(by_key), "window": self._window()}
         )
         attacked = users.browse(by_key[bytes(key)].id for (key,) in self.env.cr.fetchall())
         for user in attacked.filtered("email"):

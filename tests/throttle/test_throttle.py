@@ -7,8 +7,8 @@ from odoo.tests import Form, new_test_user, tagged
 from ...tools import settings
 from ...tools.attempt import caller
 from ...tools.health import findings
+from ...tools.throttle import counters_sql
 from ...tools.throttle import guess as guesses
-from ...tools.throttle import statements
 from ..common import IntegrationCommon
 
 HOME, AWAY = "192.0.2.7", "203.0.113.9"
@@ -204,7 +204,7 @@ class TestGuard(ThrottleCommon):
         self.env.cr.execute(
             "SELECT column_name FROM information_schema.columns WHERE table_name = 'auth_throttle'"
         )
-        self.assertEqual({name for (name,) in self.env.cr.fetchall()}, statements.COLUMNS)
+        self.assertEqual({name for (name,) in self.env.cr.fetchall()}, counters_sql.COLUMNS)
 
 
 @tagged("post_install", "-at_install")

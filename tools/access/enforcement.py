@@ -186,7 +186,7 @@ def open_cursor(cr):
     return cr
 
 
-def replacement(error: Exception, env) -> Exception | None:
+def error_for_rejected_write(error: Exception, env) -> Exception | None:
     """What a caller is told whose key may only read, when that made the call fail.
 
     :return: None when it did not

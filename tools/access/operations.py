@@ -14,7 +14,7 @@ from ..fallback import observing
 from ..key.usage_writer import usage_writer
 from .access_rules import OWN_OPERATIONS
 from .operation_counts import Counts, Place
-from .written import is_write
+from .write_detection import is_write
 
 
 class OperationCall:

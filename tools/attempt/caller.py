@@ -11,7 +11,7 @@ from typing import NamedTuple
 from odoo.http import request
 
 from ..integration import networks
-from . import first_call, request_state
+from . import call_of_import, request_state
 from .request_state import Attempt
 
 _CHANNEL_OF_PATH = tuple(
@@ -57,7 +57,7 @@ def current_request():
         return request._get_current_object()
     state = request_state.current()
     if state.hidden_request is None and not state.is_wrapped:
-        return first_call.request()
+        return call_of_import.request()
     return state.hidden_request
 
 

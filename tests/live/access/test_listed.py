@@ -274,6 +274,9 @@ def test_routes_that_verify_keys_themselves(server, listed):
     before = rows(server)
     assert get(server, "/access_probe/own_key", headers)[0] == 403
     assert get(server, "/access_probe/public", headers) == (200, "refused")
+    listed.set(operations=[READ, ["http", "/access_probe/own_key"]])
+    link = "/access_probe/public?link=/access_probe/own_key"
+    assert get(server, link, headers) == (200, "refused")
     assert rows(server) == before
     routes = [["http", "/access_probe/public"], ["http", "/access_probe/own_key"]]
     listed.set(operations=[READ, *routes])

@@ -95,7 +95,7 @@ def test_what_a_method_swallows_is_not_written(server, reader):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_of_a_rejected_call_is_left_to_the_next(server, reader, way):
-    """A worker serves both; what one wanted to signal to the others would make the next one fail."""
+    """A worker serves both; what one wanted to signal to the others would fail the next one."""
     server.expect_log(EXPECTED)
     for _worker in each_worker(server):
         with pytest.raises(Rejected):

@@ -3,12 +3,12 @@
 import contextlib
 import xmlrpc.client
 
-import access_world
 import pytest
-from access_world import make_key, rejected
-from clients import Json2, Jsonrpc, Xmlrpc
 
-SERVER = access_world.SERVER
+from callers.clients import Json2, Jsonrpc, Xmlrpc
+from worlds.access import SERVER_WITH_PROBE, make_key, make_room_in_the_log, rejected
+
+SERVER = SERVER_WITH_PROBE
 EXPECTED = "bad query|ReadOnlySqlTransaction|Failed to render"
 PROBE = "access.probe"
 INSERT = "INSERT INTO access_probe (name) VALUES ('escaped')"
@@ -56,7 +56,7 @@ EXPRESSIONS = {
 
 @pytest.fixture(scope="module")
 def reader(server):
-    access_world.make_room_in_the_log(server)
+    make_room_in_the_log(server)
     return make_key(server, "escaping", access="read_only")
 
 

@@ -7,15 +7,15 @@ from lxml import etree
 
 ROOT = Path(__file__).resolve().parents[3]
 DIALOGS = {
-    "auth_integration_claim_views.xml": "access_summary",
-    "auth_integration_issue_views.xml": "access",
-    "auth_integration_access_views.xml": "access",
+    "rotation/auth_integration_claim_views.xml": "access_summary",
+    "key/auth_integration_issue_views.xml": "access",
+    "access/auth_integration_access_views.xml": "access",
 }
 
 
 def lists_of_keys():
     """Each list and each board of keys: it has their status and what they last did."""
-    for path in sorted([*ROOT.glob("views/*.xml"), *ROOT.glob("wizard/*.xml")]):
+    for path in sorted([*ROOT.glob("views/**/*.xml"), *ROOT.glob("wizard/**/*.xml")]):
         for node in etree.parse(path).iter("list", "kanban"):
             fields = set(node.xpath(".//field/@name"))
             if {"status", "is_live"} <= fields:
@@ -30,5 +30,6 @@ def test_every_list_of_keys():
 
 @pytest.mark.parametrize("name", DIALOGS)
 def test_every_dialog_about_one(name):
-    tree = etree.parse(ROOT / "wizard" / name)
+    [path] = ROOT.glob(f"wizard/**/{name}")
+    tree = etree.parse(path)
     assert DIALOGS[name] in tree.xpath("//field/@name")

@@ -115,7 +115,8 @@ class TestIdentityCache:
                 at = digest((offset * 7 + number) % 25)
                 cache.set("db", at, number, at)
                 found = cache.get("db", at)
-                if found and found[1] != at or len(cache) > 10:
+                # Odoo's map counts without a lock, and holds one more while it makes room for it.
+                if found and found[1] != at or len(cache) > 10 + 1:
                     failures.append(at)
                 if number % 50 == 0:
                     cache.clear("db" if number % 100 else None)
@@ -127,6 +128,7 @@ class TestIdentityCache:
         for worker in workers:
             worker.join()
         assert not failures
+        assert len(cache) <= 10
 
 
 class TestPasswordMemo:

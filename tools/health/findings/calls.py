@@ -1,6 +1,6 @@
 """Findings about calls: those that fail, those that did not come, and guesses."""
 
-from ...incident import opening
+from ...incident import conditions
 from .kind import (
     HAS_NO_KEY,
     LOST_ITS_KEY,
@@ -35,10 +35,10 @@ KINDS = (
                     FROM auth_integration_incident o
                     WHERE o.state = 'open' AND o.kind = 'failing'
                 ) n
-                WHERE {opening.recovered_at("n", NOW)} IS NULL
+                WHERE {conditions.recovered_at("n", NOW)} IS NULL
                 UNION ALL
                 SELECT f.integration_id, f.key_id, f.opened_at, f.cause
-                FROM ({opening.failing_sources(UNSEEN, NOW, "3")}) f
+                FROM ({conditions.failing_sources(UNSEEN, NOW, "3")}) f
             ) failing
             JOIN auth_integration i ON i.id = failing.integration_id AND i.active
             ORDER BY i.id, failing.since

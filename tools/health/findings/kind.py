@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...incident import opening
+from ...incident import conditions
 from ..probe import VERIFY
 
 # The id of a finding: record id * ID_STEP + number of its kind.
@@ -97,7 +97,7 @@ LOST_ITS_KEY = f"""({HAS_NO_KEY} AND EXISTS (
     SELECT FROM auth_integration i
     WHERE i.id = found.integration_id AND NOT {IS_NEVER_CALLED}))"""
 # Calls since the incidents were last derived from the log; without that, of the last day.
-UNSEEN = f"""COALESCE({opening.SEEN_TO} - interval '1 minute', {NOW} - interval '1 day')"""
+UNSEEN = f"""COALESCE({conditions.SEEN_TO} - interval '1 minute', {NOW} - interval '1 day')"""
 
 
 def key_sql(since: str, rest: str) -> str:

@@ -16,8 +16,13 @@ class ProbeController(http.Controller):
         return str(request.env["access.probe"].create({"name": "own key"}).id)
 
     @http.route("/access_probe/public", type="http", auth="public", save_session=False)
-    def public(self, **_marker):
-        """Verify a key past every ``_auth_method_*``."""
+    def public(self, link=None, **_marker):
+        """Verify a key past every ``_auth_method_*``.
+
+        :param link: a path whose route is looked up before
+        """
+        if link:
+            request.env["ir.http"]._match(link)
         secret = request.httprequest.headers.get("X-Probe-Key", "")
         uid = request.env["res.users.apikeys"]._check_credentials(scope="rpc", key=secret)
         if not uid:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from odoo.addons.auth_integration.tools.access.written import is_write
+from odoo.addons.auth_integration.tools.access.write_detection import is_write
 
 
 @pytest.mark.parametrize(

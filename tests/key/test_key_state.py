@@ -7,8 +7,8 @@ from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, new_test_user, tagged
 
-from ...tools.key import key_end
-from ...tools.key.key_end import Dates, KeyEnds
+from ...tools.key import key_state
+from ...tools.key.key_state import Dates, KeyEnds
 from ..rotation.common import RotationCommon
 
 DAY = timedelta(days=1)
@@ -174,7 +174,7 @@ class TestKeyVacuum(KeyEndCommon):
 
 @tagged("post_install", "-at_install")
 class TestKeyEndSql(KeyEndCommon):
-    """The SQL of ``tools/key/key_end.py`` gives what its Python gives, for every combination."""
+    """The SQL of ``tools/key/key_state.py`` gives what its Python gives, for every combination."""
 
     def test_end_and_state(self):
         moments = (None, self.now - DAY, self.now + DAY)
@@ -186,9 +186,9 @@ class TestKeyEndSql(KeyEndCommon):
             for ended in ((None, None), (self.now - 2 * DAY, "revoked"))
             if has_native or not native_end
         ]
-        state, end = key_end.STATE_SQL.format(k="k"), key_end.END_SQL.format(k="k")
-        joined_state = key_end.JOINED_STATE_SQL.format(k="k")
-        joined_end = key_end.JOINED_END_SQL.format(k="k")
+        state, end = key_state.STATE_SQL.format(k="k"), key_state.END_SQL.format(k="k")
+        joined_state = key_state.JOINED_STATE_SQL.format(k="k")
+        joined_end = key_state.JOINED_END_SQL.format(k="k")
         for case in cases:
             self._move(
                 self.key,
@@ -202,11 +202,11 @@ class TestKeyEndSql(KeyEndCommon):
             self._set_native_end(self.key, case.native_end)
             self.env.cr.execute(
                 f"SELECT {state}, {joined_state}, {end}, {joined_end}"
-                f" FROM auth_integration_key k {key_end.JOIN_NATIVE_SQL.format(k='k')}"
+                f" FROM auth_integration_key k {key_state.JOIN_NATIVE_SQL.format(k='k')}"
                 " WHERE k.id = %s", (self.key.id,)
             )
             with self.subTest(case):
-                expected = key_end.state_of(case, self.now), key_end.end_of(case)
+                expected = key_state.state_of(case, self.now), key_state.end_of(case)
                 found = self.env.cr.fetchone()
                 self.assertEqual(found, (expected[0],) * 2 + (expected[1],) * 2)
                 self.assertEqual((self.key.state, self.key.effective_end or None), expected)
@@ -232,7 +232,7 @@ class TestKeyEndSql(KeyEndCommon):
                 since = self.now - age * DAY
                 self._move(self.key, issued_at=since, **before._asdict())
                 self.key._shorten_to_policy()
-                expected = key_end.shortened(before, since, self.policy._lifetime(), self.now)
+                expected = key_state.shortened(before, since, self.policy._lifetime(), self.now)
                 for date, found in zip(
                     expected, (self.key.replace_by, self.key.expires_at), strict=True
                 ):

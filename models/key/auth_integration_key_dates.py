@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
-from ...tools.key import key_end
+from ...tools.key import key_state
 from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 from .auth_integration_key import UTC_NOW
@@ -13,7 +13,7 @@ MANAGER = "auth_integration.auth_integration_group_manager"
 
 
 class AuthIntegrationKey(models.Model):
-    """Every change of a key's dates; what they mean is in ``tools/key/key_end.py``.
+    """Every change of a key's dates; what they mean is in ``tools/key/key_state.py``.
 
     Jobs and policies move an end earlier only. Three acts of people move one later: *Extend*,
     *Undo Revocation* (in ``auth_integration_key_undo_revocation.py``), and the revocation of a new
@@ -67,7 +67,7 @@ class AuthIntegrationKey(models.Model):
               AND n.expiration_date < COALESCE(%(own_end)s, 'infinity') AND %(condition)s
             """,
             now=UTC_NOW,
-            own_end=self._key_sql(key_end.OWN_END_SQL),
+            own_end=self._key_sql(key_state.OWN_END_SQL),
             condition=condition,
         )
 
@@ -76,11 +76,12 @@ class AuthIntegrationKey(models.Model):
 
         An end that is earlier there stays.
         """
-        self._write_native(SQL("LEAST(n.expiration_date, %s)", self._key_sql(key_end.OWN_END_SQL)))
+        own_end = self._key_sql(key_state.OWN_END_SQL)
+        self._write_native(SQL("LEAST(n.expiration_date, %s)", own_end))
 
     def _prolong_native_row(self):
         """Write later ends to the native rows: for the acts of people of this class alone."""
-        self._write_native(self._key_sql(key_end.OWN_END_SQL))
+        self._write_native(self._key_sql(key_state.OWN_END_SQL))
 
     def _write_native(self, end):
         self.flush_recordset()
@@ -106,8 +107,8 @@ class AuthIntegrationKey(models.Model):
             WHERE i.id = k.integration_id AND k.ended_at IS NULL AND k.replace_by IS NOT NULL
               AND (k.replace_by, k.expires_at) IS DISTINCT FROM (%s, %s)
             """,
-            self._key_sql(key_end.SHORTER_REPLACE_BY_SQL),
-            self._key_sql(key_end.SHORTER_EXPIRES_AT_SQL),
+            self._key_sql(key_state.SHORTER_REPLACE_BY_SQL),
+            self._key_sql(key_state.SHORTER_EXPIRES_AT_SQL),
         )
 
     @api.model
@@ -141,8 +142,8 @@ class AuthIntegrationKey(models.Model):
                 %s AND k.id IN %s
                 RETURNING k.id
                 """,
-                self._key_sql(key_end.SHORTER_REPLACE_BY_SQL),
-                self._key_sql(key_end.SHORTER_EXPIRES_AT_SQL),
+                self._key_sql(key_state.SHORTER_REPLACE_BY_SQL),
+                self._key_sql(key_state.SHORTER_EXPIRES_AT_SQL),
                 UTC_NOW,
                 self._shortened_by_policy_sql(),
                 tuple(self.ids),

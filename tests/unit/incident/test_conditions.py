@@ -1,11 +1,11 @@
 """Which causes open an incident, and how."""
 
 from odoo.addons.auth_integration.tools.attempt.causes import CAUSES
-from odoo.addons.auth_integration.tools.incident import kinds, opening, retries
+from odoo.addons.auth_integration.tools.incident import conditions, kinds, retries
 
 
 def test_all_are_causes():
-    for codes in (opening.MUST_FAIL, opening.BY_HOST):
+    for codes in (conditions.MUST_FAIL, conditions.BY_HOST):
         assert set(codes) <= set(CAUSES)
 
 
@@ -15,7 +15,7 @@ def test_events_are_no_causes():
 
 def test_the_sql_has_only_its_parameters():
     """It is run as a template and put into a view: a stray percent sign would break either."""
-    sql = opening.failing_sources("SINCE", "NOW", "3") + opening.recovered_at("n", "NOW")
+    sql = conditions.failing_sources("SINCE", "NOW", "3") + conditions.recovered_at("n", "NOW")
     assert "%" not in sql
 
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from worlds.key_ends import JOBS, NATIVE_CHANGES, RECONCILING, ROTATION, World
+from worlds.key_histories import JOBS, NATIVE_CHANGES, RECONCILING, ROTATION, World
 
 SOAK = int(os.environ.get("SOAK") or 0)
 SETTINGS = settings(
@@ -43,7 +43,7 @@ hours = st.sampled_from([1, 12, 24, 5 * 24, 10 * 24, 40 * 24])
 
 
 class KeyEnds(RuleBasedStateMachine):
-    """Each rule is a deed of :class:`key_ends.World`, which checks what came of it."""
+    """Each rule is a deed of :class:`key_histories.World`, which checks what came of it."""
 
     server = None
 
