@@ -72,8 +72,7 @@ class AuthAttempt(models.Model):
             ]
         return [
             self.env._(
-                "Working keys of %(name)s: %(keys)s.",
-                name=integration.name,
+                "Working keys: %(keys)s.",
                 keys=", ".join(live[:5].mapped("display_name")),
             )
         ]

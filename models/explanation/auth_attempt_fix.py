@@ -203,6 +203,15 @@ class AuthAttempt(models.Model):
         self._check_fix("view_rotation")
         return self._open_rotation()._get_records_action()
 
+    def action_ask_add_network(self):
+        """Ask whether the address is to be allowed, by its name."""
+        self._check_fix("add_network")
+        return self.env["auth.integration.allow.address"]._get_records_action(
+            name=self.env._("Allow This Address"),
+            target="new",
+            context={"default_attempt_id": self.id},
+        )
+
     @fresh_identity
     def action_fix_add_network(self):
         """Allow the address that was refused; for administrators of integrations."""

@@ -90,7 +90,7 @@ class AuthIntegrationIncident(models.Model):
     # Texts -----------------------------------------------------------------------------------
 
     @api.depends("kind", "cause", "integration_id", "user_id", "key_id")
-    @api.depends_context("lang")
+    @api.depends_context("lang", "uid")
     def _compute_texts(self):
         for incident in self:
             record = incident.sudo()
@@ -106,7 +106,11 @@ class AuthIntegrationIncident(models.Model):
             )
             incident.explanation = self.env._(cause.explanation)
             incident.remedy = (
-                record.kind == "failing" and record._case_remedy() or self.env._(cause.remedy)
+                record.kind == "failing" and record._case_remedy()
+                or (
+                    self.env._(cause.remedy) if cause is kind
+                    else incident._remedy_for_reader(cause.code)
+                )
             )
 
     def _guide_anchor(self):
@@ -134,8 +138,16 @@ class AuthIntegrationIncident(models.Model):
         """A duration in words, with its two largest units."""
         minutes = max(int(delta.total_seconds() // 60), 0)
         days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+        if days == 1 and not hours:
+            return self.env._("1 day")
+        if days and not hours:
+            return self.env._("%s days", days)
+        if days == 1:
+            return self.env._("1 day %s h", hours)
         if days:
-            return self.env._("%(days)s d %(hours)s h", days=days, hours=hours)
+            return self.env._("%(days)s days %(hours)s h", days=days, hours=hours)
+        if hours and not minutes:
+            return self.env._("%s h", hours)
         if hours:
             return self.env._("%(hours)s h %(minutes)s min", hours=hours, minutes=minutes)
         if minutes:

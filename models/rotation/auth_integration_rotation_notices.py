@@ -3,6 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 from ..key.auth_integration_key import STATEMENT_NOW
 
@@ -57,10 +58,10 @@ class AuthIntegrationRotation(models.Model):
                     "The new API key %(new)s… was first used on %(first)s UTC from %(address)s."
                     " The old key %(old)s… expires on %(end)s UTC.",
                     new=rotation.new_key_id.prefix,
-                    first=fields.Datetime.to_string(rotation.confirmed_at),
+                    first=utc_text(self.env, rotation.confirmed_at),
                     address=rotation.new_key_id.address_ids.sorted("first_seen")[:1].address or "?",
                     old=rotation.old_key_id.prefix,
-                    end=fields.Datetime.to_string(rotation.deadline),
+                    end=utc_text(self.env, rotation.deadline),
                 )
             )
         rotations.announced_at = fields.Datetime.now()
@@ -132,7 +133,7 @@ class AuthIntegrationRotation(models.Model):
                     old=rotation.old_key_id.prefix,
                     new=rotation.new_key_id.prefix,
                     addresses=rotation.late_callers,
-                    end=fields.Datetime.to_string(rotation.deadline),
+                    end=utc_text(self.env, rotation.deadline),
                 ),
                 rotation.integration_id.owner_ids,
             )

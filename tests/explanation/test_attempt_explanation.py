@@ -326,6 +326,27 @@ class TestAttemptExplanation(ExplanationCase):
             attempt.action_fix_add_network()
         self.assertEqual(self.integration.allowed_networks, "10.0.0.0/8")
 
+    def test_the_dialog_names_the_address(self):
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt = self._attempt("address_not_allowed", key_id=self.key.id)
+        action = attempt.action_ask_add_network()
+        dialog = self.env[action["res_model"]].with_user(self.manager).with_context(
+            action["context"]).create({})
+        self.assertEqual((dialog.address, dialog.integration_name), ("198.51.100.7", "Shop"))
+        self.assertEqual(self.integration.allowed_networks, "10.0.0.0/8")
+        dialog.action_allow()
+        self.assertEqual(self.integration.allowed_networks, "10.0.0.0/8\n198.51.100.7")
+        attempt = self._attempt("address_not_allowed", key_id=self.key.id, reader=self.owner)
+        with self.assertRaises(UserError):
+            attempt.action_ask_add_network()
+
+    def test_owners_read_what_owners_can_do(self):
+        for cause in ("address_not_allowed", "user_archived", "channel_not_allowed"):
+            remedy = self._attempt(cause, reader=self.owner).cause_remedy
+            self.assertIn("ask an administrator", remedy)
+            remedy = self._attempt(cause, reader=self.manager).cause_remedy
+            self.assertNotIn("ask an administrator", remedy)
+
     def test_rotate_the_key_that_somebody_else_has(self):
         attempt = self._attempt("operation_not_allowed", key_id=self.key.id, reader=self.owner)
         self.key._set_access("read_only", reason="x")

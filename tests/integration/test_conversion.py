@@ -305,12 +305,19 @@ class TestConvertRights(ConversionCase):
         self._call(self.key, ("ir.config_parameter", "write"), writes=1)
         line = self._open(self.key).line_ids
         self.assertEqual(line.group_ids, self.writer)
-        self.assertFalse(line.note)
+        self.assertNotIn("access rights", line.note)
+
+    def test_says_when_the_old_key_expires_before_the_overlap_is_over(self):
+        self._call(self.key, ("ir.config_parameter", "search_read"))
+        self._move(self.key, expires_at=fields.Datetime.now() + timedelta(days=1))
+        self.assertIn("The old key expires on", self._open(self.key).line_ids.note)
 
     def test_proposes_nothing_without_calls(self):
         line = self._open(self.key).line_ids
         self.assertFalse(line.group_ids)
-        self.assertIn("No calls counted yet", line.note)
+        self.assertIn("has not been used yet", line.note)
+        self._move(self.key, last_used_at=fields.Datetime.now())
+        self.assertIn("not counted yet", self._open(self.key).line_ids.note)
         self.assertLessEqual(self.reader | self.writer, line.offered_group_ids)
 
     def test_never_more_than_the_person_has(self):
@@ -426,7 +433,7 @@ class TestIntegrationUserOnScreen(ConversionCase):
         self.assertEqual(self._modifiers("form", path), [""])
 
     def test_ribbon(self):
-        [modifier] = self._modifiers("form", "//widget[@title='Integration User']")
+        [modifier] = self._modifiers("form", "//widget[@title='API Only']")
         self.assertIn("not is_integration_user", modifier)
 
     def test_only_administrators_learn_it(self):

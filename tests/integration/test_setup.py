@@ -60,6 +60,23 @@ class TestSetup(IntegrationCommon):
             with self.assertRaises(AccessError):
                 self.integration.with_user(user).action_set_access_rights()
 
+    def test_owners_ask_for_access_rights(self):
+        integration = self.integration.with_user(self.owner)
+        self.assertFalse(integration.rights_were_requested)
+        integration.action_request_access_rights()
+        self.assertTrue(integration.rights_were_requested)
+        activities = self.integration.activity_ids
+        self.assertIn(self.manager, activities.user_id)
+        self.assertIn("needs access rights", activities[0].note)
+        with self.assertRaises(AccessError):
+            self.integration.with_user(self.stranger).action_request_access_rights()
+
+    def test_the_apps_are_named(self):
+        group = self.env.ref("base.group_partner_manager")
+        self.integration.user_id.group_ids += group
+        self._refresh()
+        self.assertEqual(self.integration.accessible_apps, group.privilege_id.name)
+
     def _buttons(self, user, **state):
         """Buttons that the form shows a user as primary ones, in the order of the page."""
         arch = etree.fromstring(
@@ -72,6 +89,7 @@ class TestSetup(IntegrationCommon):
             "first_call_command": "curl", "main_finding_ids": [], "finding_count": 0,
             "environment": "production", "next_step": False, "more_finding_count": 0,
             "is_solved": False, "networks_warning": False,
+            "rights_were_requested": False,
         } | state
 
         def shown(node):

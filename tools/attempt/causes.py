@@ -317,7 +317,7 @@ _KEY = (
     Cause(
         code="key_expired",
         title=_lt("Expired key"),
-        explanation=_lt("The key is valid but has expired."),
+        explanation=_lt("The key has expired."),
         remedy=_lt(
             "Create a key and install it in the external system. To prevent this, an "
             "administrator can choose a policy that delivers new keys automatically."

@@ -1,5 +1,8 @@
+from datetime import timedelta
+
 from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import format_date
 
 from ...models.mixins.fresh_identity import fresh_identity
 from ..show_secret import open_after, show_key_action, show_secret_action
@@ -216,9 +219,34 @@ class AuthIntegrationConvertLine(models.TransientModel):
         texts = []
         if not self.user_id.active:
             texts.append(self.env._("The user is archived, so the old key is already rejected."))
-        if not any(key.sudo()._recent_uses() for key in self.key_ids):
-            texts.append(self.env._("No calls counted yet. Choose the access rights it needs."))
+        keys = self.key_ids.sudo()
+        if not any(key._recent_uses() for key in keys):
+            texts.append(self._note_on_uncounted(keys))
+        elif not keys._needed_groups():
+            texts.append(
+                self.env._("Its calls need no access rights beyond those of every internal user.")
+            )
+        if end := self._end_within_overlap(keys):
+            texts.append(
+                self.env._("The old key expires on %(day)s.", day=format_date(self.env, end))
+            )
         return texts
+
+    def _note_on_uncounted(self, keys):
+        """Say why no access rights are suggested: it was never used, or is counted soon."""
+        if any(keys.mapped("last_used_at")):
+            return self.env._(
+                "Its calls are not counted yet. Open this dialog again in a minute, or choose the"
+                " access rights it needs."
+            )
+        return self.env._("It has not been used yet. Choose the access rights it needs.")
+
+    def _end_within_overlap(self, keys):
+        """When the first of these keys expires, if that is before an overlap would be over."""
+        ends = [end for end in keys.filtered("is_live").mapped("effective_end") if end]
+        days = self.env["auth.integration"].sudo()._default_policy().overlap_days
+        latest = fields.Datetime.now() + timedelta(days=days)
+        return min((end for end in ends if end < latest), default=None)
 
     def _convert(self):
         """Do what this line says.
