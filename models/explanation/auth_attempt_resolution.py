@@ -54,10 +54,11 @@ class AuthAttempt(models.Model):
     @api.depends_context("uid", "lang")
     def _compute_cause_texts(self):
         """Extend ``_compute_cause_texts``: what to do, as exactly as it is known."""
-        super()._compute_cause_texts()
+        result = super()._compute_cause_texts()
         for row in self:
             if row.cause and (remedy := row._case_remedy()):
                 row.cause_remedy = remedy
+        return result
 
     def _case_remedy(self):
         if self.cause == "key_unknown" and self.sudo().similar_key_id:
