@@ -64,7 +64,7 @@ class TestRotationDeadline(RotationCommon):
                 self.assertEqual("has not been sent yet" in advice, sent)
                 values = {
                     "state": "due", "delivery": delivery, "is_sent": sent, "tries": 0,
-                    "next_step": rotation.next_step,
+                    "next_step": rotation.next_step, "claimed_before": False,
                 }
                 for view in (rotation.get_view(view_type="form"), self.env[
                     "auth.integration.claim"].get_view(view_type="form")):
