@@ -58,7 +58,7 @@ class AuthIntegrationRotation(models.Model):
         }
         if again:
             text = self.env._(
-                "%(user)s claimed another API key, %(new)s…, instead of %(old)s… The key claimed"
+                "%(user)s claimed another API key, %(new)s…, to replace %(old)s… The key claimed"
                 " earlier has not been used. If it was not lost, find out who has it, and revoke"
                 " the key you do not need.",
                 **values,

@@ -153,7 +153,7 @@ _GUIDE = {
         "send the same code twice."
     ),
     "webhook_unknown": _lt(
-        "The URL of a webhook contains a secret. With Rotate Secret on the automation rule, the "
+        "The URL of a webhook contains a secret. With Renew on the automation rule, the "
         "old URL stops working."
     ),
     "provider_error": _lt(
