@@ -104,7 +104,7 @@ _GUIDE = {
     ),
     "key_wrong_scope": _lt(
         "Other apps create keys for their own purposes, which Odoo does not accept for API calls. "
-        "Keys created here, or under Preferences ▸ Security, have the right scope."
+        "Keys created here, or under My Preferences ▸ Security, have the right scope."
     ),
     "key_user_mismatch": _lt(
         "XML-RPC and JSON-RPC send a login or user ID and a key: both must be of one user. This "
