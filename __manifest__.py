@@ -22,6 +22,7 @@
         "wizard/key/auth_integration_issue_views.xml",
         "wizard/rotation/auth_integration_claim_views.xml",
         "wizard/key/auth_integration_revoke_views.xml",
+        "wizard/integration/auth_integration_allow_address_views.xml",
         "wizard/integration/auth_integration_revoke_all_views.xml",
         "wizard/rotation/auth_integration_postpone_views.xml",
         "wizard/delivery/auth_integration_signing_secret_views.xml",

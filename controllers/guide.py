@@ -22,6 +22,7 @@ class GuideController(http.Controller):
                         "code": entry.code,
                         "title": request.env._(entry.title),
                         "explanation": entry.explanation and request.env._(entry.explanation),
+                        "more": entry.more and request.env._(entry.more),
                         "remedy": guide.without_placeholders(request.env._(entry.remedy)),
                     }
                     for entry in entries

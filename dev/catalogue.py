@@ -65,6 +65,7 @@ def _cause(entry):
         _title(f"``{entry.code}``: {entry.title}", "~"),
         _wrap(entry.explanation) + "\n",
         _wrap(f"**What to do.** {entry.remedy}") + "\n",
+        _wrap(f"**Good to know.** {entry.more}") + "\n",
         f"*Severity:* {SEVERITIES[entry.severity]}.\n",
     ))
 

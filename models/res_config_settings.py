@@ -5,7 +5,9 @@ from odoo.exceptions import AccessError, ValidationError
 from ..tools import settings
 from ..tools.incident import quiet_hours
 from ..tools.integration import networks
+from .incident.auth_integration_alert_recipients import QUIET_DEFAULT
 
+HOURS = [(str(hour), f"{hour:02}:00") for hour in range(24)]
 EXEMPT_NETWORKS = "auth_integration.throttle_exempt_networks"
 
 
@@ -142,7 +144,17 @@ class ResConfigSettings(models.TransientModel):
     auth_integration_alert_quiet_hours = fields.Char(
         "Quiet hours",
         config_parameter="auth_integration.alert_quiet_hours",
-        default="20-7",
+        default=QUIET_DEFAULT,
+    )
+    auth_integration_has_quiet_hours = fields.Boolean(
+        "Use quiet hours", compute="_compute_quiet_hours",
+        inverse="_inverse_quiet_hours",
+    )
+    auth_integration_quiet_from = fields.Selection(
+        HOURS, "From", compute="_compute_quiet_hours", inverse="_inverse_quiet_hours"
+    )
+    auth_integration_quiet_to = fields.Selection(
+        HOURS, "To", compute="_compute_quiet_hours", inverse="_inverse_quiet_hours"
     )
     auth_integration_weekly_summary_mail = fields.Boolean(
         "Also send the weekly summary by email",
@@ -163,6 +175,27 @@ class ResConfigSettings(models.TransientModel):
                 raise ValidationError(
                     self.env._("Enter quiet hours as two hours of the day, such as 20-7, or off.")
                 ) from error
+
+    @api.depends("auth_integration_alert_quiet_hours")
+    def _compute_quiet_hours(self):
+        """Show the parameter, such as ``20-7``, as two hours of a day."""
+        for record in self:
+            text = record.auth_integration_alert_quiet_hours
+            try:
+                hours = quiet_hours.parse("" if text == "off" else text)
+            except ValueError:
+                hours = None
+            start, end = hours or quiet_hours.parse(QUIET_DEFAULT)
+            record.auth_integration_has_quiet_hours = bool(hours)
+            record.auth_integration_quiet_from, record.auth_integration_quiet_to = (
+                str(start), str(end),
+            )
+
+    def _inverse_quiet_hours(self):
+        for record in self:
+            start, end = record.auth_integration_quiet_from, record.auth_integration_quiet_to
+            is_set = record.auth_integration_has_quiet_hours and start and end
+            record.auth_integration_alert_quiet_hours = f"{start}-{end}" if is_set else "off"
 
     def action_send_test_alert(self):
         """Send a test alert to the current user and to the company's webhook, and say what came."""

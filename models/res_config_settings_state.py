@@ -1,6 +1,6 @@
 from odoo import fields, models
 
-from ..tools.delivery.secret_box import SecretBoxError, secret_box
+from ..tools.delivery.secret_box import GENERATE, HOW_TO, SecretBoxError, secret_box
 
 
 class ResConfigSettings(models.TransientModel):
@@ -8,9 +8,12 @@ class ResConfigSettings(models.TransientModel):
 
     _inherit = "res.config.settings"
 
-    auth_integration_encryption_problem = fields.Text(
-        compute="_compute_auth_integration_encryption_problem",
-        help="Why secrets cannot be encrypted on this server, and what to do.",
+    auth_integration_encryption_problem = fields.Char(
+        compute="_compute_auth_integration_encryption",
+        help="Why secrets cannot be encrypted on this server.",
+    )
+    auth_integration_encryption_command = fields.Char(
+        "Command", compute="_compute_auth_integration_encryption"
     )
     auth_integration_guessed_login_count = fields.Integer(
         compute="_compute_auth_integration_issues"
@@ -19,13 +22,14 @@ class ResConfigSettings(models.TransientModel):
     auth_integration_log_rows = fields.Integer(compute="_compute_auth_integration_log")
     auth_integration_log_oldest = fields.Datetime(compute="_compute_auth_integration_log")
 
-    def _compute_auth_integration_encryption_problem(self):
+    def _compute_auth_integration_encryption(self):
         try:
             secret_box()
             problem = False
         except SecretBoxError as error:
-            problem = str(error)
+            problem = str(error).removesuffix(HOW_TO).strip()  # the page says it in its own way
         self.auth_integration_encryption_problem = problem
+        self.auth_integration_encryption_command = problem and GENERATE
 
     def _compute_auth_integration_issues(self):
         issues = self.env["auth.integration.finding"].sudo()

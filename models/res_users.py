@@ -495,7 +495,7 @@ class ResUsers(models.Model):
 
     @property
     def SELF_READABLE_FIELDS(self):
-        return [*super().SELF_READABLE_FIELDS, "api_key_record_ids"]
+        return [*super().SELF_READABLE_FIELDS, "api_key_record_ids", "has_api_key_records"]
 
     def write(self, vals):
         """Extend :meth:`res.users.write`: an integration follows its integration user's archiving,

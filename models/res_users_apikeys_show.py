@@ -1,5 +1,7 @@
 from odoo import api, fields, models
 
+from ..tools.integration import networks
+
 
 class ResUsersApikeysShow(models.AbstractModel):
     """The dialog that shows a new key, this once; ours shows several, and a command to test it."""
@@ -10,6 +12,17 @@ class ResUsersApikeysShow(models.AbstractModel):
         "API Keys", readonly=True, help="Several new keys, each below the name of its integration."
     )
     first_call_command = fields.Char("Test Command", compute="_compute_first_call_command")
+    login = fields.Char(compute="_compute_about_key")
+    replaced_login = fields.Char(
+        compute="_compute_about_key", help="The login of the key that this one replaces."
+    )
+    replace_by = fields.Datetime(compute="_compute_about_key")
+    works_until = fields.Datetime(compute="_compute_about_key")
+    overlap_days = fields.Integer(
+        compute="_compute_about_key",
+        help="How long the replaced key works after the first use of this one.",
+    )
+    networks = fields.Char(compute="_compute_about_key")
 
     # Of a new form, the web client only gets computed fields that depend on no other.
     @api.depends_context("auth_integration_id")
@@ -18,15 +31,34 @@ class ResUsersApikeysShow(models.AbstractModel):
 
         Nothing is stored: like the key, the command is in this one answer to the web client.
         """
-        integration = self.env["auth.integration"].browse(
-            self.env.context.get("auth_integration_id")
-        )
-        if not integration.has_access("read"):
-            integration = integration.browse()
+        integration = self._integration_shown()
         for dialog in self:
             dialog.first_call_command = (
                 integration and dialog.key and integration._first_call_command(dialog.key)
             )
+
+    @api.depends_context("auth_integration_id", "default_key")
+    def _compute_about_key(self):
+        """What the external system needs beside the key, and what the key's first use starts."""
+        integration = self._integration_shown()
+        prefix = (self.env.context.get("default_key") or "")[:8]
+        key = integration.key_ids.filtered(lambda key: key.prefix == prefix)[:1]
+        old = key.sudo().replaces_id
+        for dialog in self:
+            dialog.login = integration.login
+            dialog.replaced_login = old.login if old.login != integration.login else False
+            dialog.replace_by, dialog.works_until = key.replace_by, key.effective_end
+            dialog.overlap_days = bool(old) and integration.sudo().policy_id.overlap_days
+            dialog.networks = networks.one_line(
+                key.allowed_networks or integration.allowed_networks
+            )
+
+    def _integration_shown(self):
+        """The integration that the context names, if the reader may see it."""
+        integration = self.env["auth.integration"].browse(
+            self.env.context.get("auth_integration_id")
+        )
+        return integration if integration.has_access("read") else integration.browse()
 
     @api.model_create_multi
     def create(self, vals_list):  # pylint: disable=method-required-super

@@ -49,7 +49,9 @@ from .rotation import test_rotation_overlap
 from .rotation import test_rotation_owner
 from .rotation import test_rotation_schedule
 from .screens import test_dialogs
+from .screens import test_key_dialogs
 from .screens import test_marks
+from .screens import test_next_step
 from .screens import test_screens
 from .screens import test_tours
 from .throttle import test_throttle

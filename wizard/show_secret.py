@@ -1,11 +1,21 @@
 """Actions of the dialogs that show a secret, once."""
 
 
-def show_key_action(integration, secret):
-    """Action of the dialogue that shows a new key; the key travels in the context only."""
+def show_key_action(integration, secret, page=None):
+    """Action of the dialogue that shows a new key; the key travels in the context only.
+
+    :param page: the action of the page to open when the dialogue is closed
+    """
     env = integration.env
     action = show_secret_action(env, "show_key", env._("API Key Ready"), secret)
     action["context"]["auth_integration_id"] = integration.id
+    return open_after(action, page)
+
+
+def open_after(action, page):
+    """Have the page of an action open when the dialogue of another one is closed."""
+    if page:
+        action["context"]["auth_integration_page_after"] = page
     return action
 
 

@@ -114,11 +114,12 @@ class AuthAttempt(models.Model):
         return self._fields["channel"].get_description(self.env, ["selection"])["selection"]
 
     @api.depends("cause")
+    @api.depends_context("uid")
     def _compute_cause_texts(self):
         for row in self:
             cause = causes.CAUSES.get(row.cause)
             row.cause_explanation = cause and self.env._(cause.explanation)
-            row.cause_remedy = cause and self.env._(cause.remedy)
+            row.cause_remedy = cause and row._remedy_for_reader(cause.code)
 
     def init(self):
         self.env.cr.execute(log_schema.TABLES)

@@ -136,15 +136,15 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         }
         if again:
             text = self.env._(
-                "Another new key, %(new)s…, was fetched from %(address)s with the key %(old)s…."
+                "The current key %(old)s… fetched another new key, %(new)s…, from %(address)s."
                 " An earlier new key has not been used. Its response may have been lost."
                 " Otherwise, two systems have this key: revoke it and check its addresses.",
                 **values,
             )
         else:
             text = self.env._(
-                "The external system fetched the new key %(new)s… from %(address)s with the"
-                " current key %(old)s….",
+                "With the current key %(old)s…, the external system fetched the new key %(new)s…"
+                " from %(address)s.",
                 **values,
             )
         rotation._notify(text, rotation.integration_id.owner_ids)

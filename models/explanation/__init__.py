@@ -5,4 +5,5 @@ from . import auth_attempt_case_details_password
 from . import auth_attempt_fix
 from . import auth_attempt_operation
 from . import auth_attempt_related
+from . import auth_attempt_resolution
 from . import auth_attempt_ask_administrator

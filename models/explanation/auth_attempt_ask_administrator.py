@@ -37,7 +37,11 @@ class AuthAttempt(models.Model):
             self.env["auth.integration.admin.request"]._make(
                 self._known_integration().sudo(self.env.su),
                 self.cause,
-                [self.env._(causes.get(self.cause).title), *self._case_lines(), self.cause_remedy],
+                [
+                    self.env._(causes.get(self.cause).title),
+                    *self._case_lines(),
+                    self.env._(causes.get(self.cause).remedy),
+                ],
                 self,
             )
             self.invalidate_recordset()

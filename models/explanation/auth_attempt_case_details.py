@@ -110,7 +110,7 @@ class AuthAttempt(models.Model):
         if not user:
             return [self.env._("This user has since been deleted.")]
         if user.active:
-            return [self.env._("%(login)s has since been restored.", login=user.login)]
+            return []
         return [
             self.env._(
                 "%(login)s is archived. The user was last changed on %(when)s by %(user)s.",
@@ -134,8 +134,6 @@ class AuthAttempt(models.Model):
                 rules=", ".join(map(str, rules)) or self.env._("any address"),
             )
         ]
-        if networks.contains(rules, self.remote_addr):
-            lines.append(self.env._("The address is now allowed."))
         if self.env["auth.integration.server"]._is_behind_unknown_proxy():
             lines.append(
                 self.env._(

@@ -72,8 +72,7 @@ class AuthAttempt(models.Model):
             ]
         return [
             self.env._(
-                "Working keys of %(name)s: %(keys)s.",
-                name=integration.name,
+                "Working keys: %(keys)s.",
                 keys=", ".join(live[:5].mapped("display_name")),
             )
         ]
@@ -91,7 +90,7 @@ class AuthAttempt(models.Model):
         return [
             self.env._(
                 "Probably mistyped: it starts like the key %(key)s of %(login)s, but the rest is"
-                " different. Copy the whole key again.",
+                " different.",
                 key=key.display_name,
                 login=key.login,
             )

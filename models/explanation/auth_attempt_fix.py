@@ -8,8 +8,8 @@ from ..mixins.fresh_identity import fresh_identity
 # One button of the form for each: its field ``fix_*``, its condition ``_can_*`` and its method
 # ``action_fix_*``. Which of them help against a cause is in the registry of causes.
 FIXES = (
-    "restore_user", "issue_key", "rotate", "view_rotation", "add_network", "allow_operation",
-    "change_access", "unlock", "open",
+    "restore_user", "issue_key", "revoke", "rotate", "view_rotation", "add_network",
+    "allow_operation", "change_access", "unlock", "open",
 )
 # What helps after a diagnostic request; the rest is on the integration's own form.
 DIAGNOSTIC_FIXES = ("add_network",)
@@ -22,6 +22,7 @@ class AuthAttempt(models.Model):
 
     fix_restore_user = fields.Boolean(compute="_compute_fixes")
     fix_issue_key = fields.Boolean(compute="_compute_fixes")
+    fix_revoke = fields.Boolean(compute="_compute_fixes")
     fix_rotate = fields.Boolean(compute="_compute_fixes")
     fix_view_rotation = fields.Boolean(compute="_compute_fixes")
     fix_add_network = fields.Boolean(compute="_compute_fixes")
@@ -43,7 +44,9 @@ class AuthAttempt(models.Model):
         return helps and bool(getattr(self, f"_can_{name}")())
 
     def _helpful_fixes(self):
-        """Fixes that help against this cause, the best first."""
+        """Fixes that help against this cause, the best first; none once it is solved."""
+        if self.is_solved:
+            return []
         fixes = causes.get(self.cause).fixes if self.cause else ()
         # Nothing has failed where somebody only asked.
         return [name for name in fixes if not self.question or name in DIAGNOSTIC_FIXES]
@@ -60,6 +63,13 @@ class AuthAttempt(models.Model):
         integration = self._known_integration()
         return (
             integration and integration.active and integration.user_id.active
+            and self._may_operate()
+        )
+
+    def _can_revoke(self):
+        key = self._known_key()
+        return (
+            key and key.integration_id == self._known_integration() and key.is_live
             and self._may_operate()
         )
 
@@ -165,11 +175,17 @@ class AuthAttempt(models.Model):
     def action_fix_issue_key(self):
         """Open the wizard that issues a key; issuing it leaves its own line in the history."""
         self._check_fix("issue_key")
-        return self._known_integration().sudo(self.env.su).action_issue_key()
+        integration = self._known_integration().sudo(self.env.su)
+        return integration._action_issue_key(self._known_key())
+
+    def action_fix_revoke(self):
+        """Ask why the key is revoked that was used from a place where it has no business."""
+        self._check_fix("revoke")
+        return self._known_key().sudo(self.env.su).action_revoke()
 
     @fresh_identity
     def action_fix_rotate(self):
-        """Rotate the key that was used from a place where it has no business."""
+        """Rotate the key that was used for what it has no business to do."""
         self._check_fix("rotate")
         key = self._known_key().sudo(self.env.su)
         action = key.action_rotate()
@@ -186,6 +202,15 @@ class AuthAttempt(models.Model):
         """Show the rotation that retired the key which was refused."""
         self._check_fix("view_rotation")
         return self._open_rotation()._get_records_action()
+
+    def action_ask_add_network(self):
+        """Ask whether the address is to be allowed, by its name."""
+        self._check_fix("add_network")
+        return self.env["auth.integration.allow.address"]._get_records_action(
+            name=self.env._("Allow This Address"),
+            target="new",
+            context={"default_attempt_id": self.id},
+        )
 
     @fresh_identity
     def action_fix_add_network(self):

@@ -1,7 +1,7 @@
 from odoo import models
 from odoo.exceptions import AccessError
 
-from ...tools.access.access_rules import LISTED
+from ...tools.access.access_rules import ANY_METHOD, LISTED
 from ...tools.access.operation_text import split_operation
 from ..mixins.fresh_identity import fresh_identity
 
@@ -25,9 +25,16 @@ class AuthAttempt(models.Model):
                 access=key.access_summary,
             )
         ]
-        if key.access == LISTED and self._operation() in key._current_access().operations:
-            lines.append(self.env._("The operation is now allowed."))
         return lines
+
+    def _is_listed(self, key):
+        """Whether what was called is on the list of its key."""
+        allowed = key._current_access().operations
+        called = self._operation()
+        return bool(
+            key.access == LISTED and called
+            and (called in allowed or (called[0], ANY_METHOD) in allowed)
+        )
 
     def _operation(self):
         """Model and method that were called, or None."""
@@ -40,7 +47,7 @@ class AuthAttempt(models.Model):
         key = self._known_key()
         return bool(
             key and key.is_live and key.access == LISTED and self._operation()
-            and self._operation() not in key._current_access().operations
+            and not self._is_listed(key)
             and self._may_change_access(key)
         )
 

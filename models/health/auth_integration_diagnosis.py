@@ -181,12 +181,17 @@ class AuthIntegrationDiagnosis(models.Model):
             }
         )
 
-    def _cause_line(self, result, check, seen, cause, record, fix=None, is_solved=False):
-        """Write down a check that found one of the registry's causes."""
+    def _cause_line(
+        self, result, check, seen, cause, record, fix=None, is_solved=False, remedy=None
+    ):
+        """Write down a check that found one of the registry's causes.
+
+        :param remedy: what to do in this very case; by default what the registry says
+        """
         known = causes.get(cause)
         self._line(
             result, check, seen, record=record, cause=cause, fix=fix, is_solved=is_solved,
-            meaning=self.env._(known.explanation), remedy=self.env._(known.remedy),
+            meaning=self.env._(known.explanation), remedy=remedy or self.env._(known.remedy),
         )
 
     @api.autovacuum

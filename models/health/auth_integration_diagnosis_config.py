@@ -264,11 +264,13 @@ class AuthIntegrationDiagnosis(models.Model):
             )
         if attempt.case_explanation:
             details.append(attempt.case_explanation)
-        fix = None
-        if attempt.integration_id and not solved:
-            fix = next(filter(attempt._offers, attempt._helpful_fixes()), None)
+        fix = attempt.integration_id and not solved and attempt.primary_fix
+        remedy = attempt.cause_remedy
+        if attempt.is_solved:
+            waiting = self.env._("Solved, waiting for the next call.")
+            remedy = f"{waiting} {attempt.resolution}"
         self._cause_line(
-            "failed" if certain and not solved else "warning",
-            self.env._("Attempts"), "\n".join(details), attempt.cause, attempt, fix,
-            is_solved=bool(solved),
+            "failed" if certain and not solved and not attempt.is_solved else "warning",
+            self.env._("Attempts"), "\n".join(details), attempt.cause, attempt, fix or None,
+            is_solved=bool(solved), remedy=remedy,
         )

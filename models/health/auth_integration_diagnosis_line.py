@@ -42,9 +42,13 @@ class AuthIntegrationDiagnosisLine(models.Model):
         [
             ("restore_user", "Restore User"),
             ("issue_key", "Create Key"),
+            ("revoke", "Revoke Key"),
             ("rotate", "Rotate Key"),
             ("view_rotation", "Open Rotation"),
             ("add_network", "Allow Address"),
+            ("allow_operation", "Allow This Operation"),
+            ("change_access", "Change Access"),
+            ("unlock", "Unlock User"),
             ("open", "Open"),
         ],
         readonly=True,

@@ -53,7 +53,7 @@ class AuthIntegrationFinding(models.Model):
     def _selection_code(self):
         return [(kind.code, self.env._(kind.title)) for kind in findings.KINDS]
 
-    @api.depends("code", "key_id", "user_id", "integration_id", "since")
+    @api.depends("code", "key_id", "user_id", "integration_id", "since", "resolution")
     def _compute_texts(self):
         database = self.env["auth.integration.database"].sudo()._identity()
         for finding in self:
@@ -73,7 +73,10 @@ class AuthIntegrationFinding(models.Model):
                 values["cause"] = self.env._(causes.get(record.cause).title)
             message = kind.key_message if kind.key_message and record.key_id else kind.message
             finding.message = self.env._(message, **values)
-            finding.remedy = self.env._(kind.remedy, **values)
+            finding.remedy = finding._case_remedy() or self.env._(kind.remedy, **values)
+            if finding.is_solved:
+                finding.message = self.env._("Solved, waiting for the next call.")
+                finding.remedy = finding.resolution
 
     @api.depends("integration_id", "folded")
     @api.depends_context("lang")
@@ -127,7 +130,7 @@ class AuthIntegrationFinding(models.Model):
     def action_issue_key(self):
         """Issue a key of the integration that this finding is about."""
         self.ensure_one()
-        return self.integration_id.action_issue_key()
+        return self.integration_id._action_issue_key(self.key_id)
 
     def action_rotate(self):
         """Rotate the key that this finding is about."""
@@ -152,10 +155,7 @@ class AuthIntegrationFinding(models.Model):
     def action_revoke(self):
         """Ask why the key that this finding is about is revoked."""
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "auth_integration.auth_integration_revoke_action"
-        )
-        return action | {"context": {"default_key_ids": self.key_id.ids}}
+        return self.key_id.action_revoke()
 
     def action_convert(self):
         """Open the dialog that makes integrations of the personal keys of these findings."""

@@ -261,4 +261,6 @@ class AuthIntegrationIncident(models.Model):
         )
         activities = self.env["mail.activity"].sudo().browse(row[0] for row in rows)
         if activities:
-            activities._action_done(feedback=self.env._("The incident is closed."))
+            self.env["auth.integration"]._finish_once(
+                activities, self.env._("The incident is closed.")
+            )

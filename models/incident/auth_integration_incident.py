@@ -17,7 +17,7 @@ class AuthIntegrationIncident(models.Model):
     """
 
     _name = "auth.integration.incident"
-    _inherit = "auth.integration.guide.link.mixin"
+    _inherit = ["auth.integration.guide.link.mixin", "auth.integration.rejection.mixin"]
     _description = "Integration Incident"
     _order = "opened_at desc, id desc"
     _allow_sudo_commands = False
@@ -90,7 +90,7 @@ class AuthIntegrationIncident(models.Model):
     # Texts -----------------------------------------------------------------------------------
 
     @api.depends("kind", "cause", "integration_id", "user_id", "key_id")
-    @api.depends_context("lang")
+    @api.depends_context("lang", "uid")
     def _compute_texts(self):
         for incident in self:
             record = incident.sudo()
@@ -105,7 +105,13 @@ class AuthIntegrationIncident(models.Model):
                 or self.env._("Unknown")
             )
             incident.explanation = self.env._(cause.explanation)
-            incident.remedy = self.env._(cause.remedy)
+            incident.remedy = (
+                record.kind == "failing" and record._case_remedy()
+                or (
+                    self.env._(cause.remedy) if cause is kind
+                    else incident._remedy_for_reader(cause.code)
+                )
+            )
 
     def _guide_anchor(self):
         """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`."""
@@ -132,15 +138,30 @@ class AuthIntegrationIncident(models.Model):
         """A duration in words, with its two largest units."""
         minutes = max(int(delta.total_seconds() // 60), 0)
         days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+        if days == 1 and not hours:
+            return self.env._("1 day")
+        if days and not hours:
+            return self.env._("%s days", days)
+        if days == 1:
+            return self.env._("1 day %s h", hours)
         if days:
-            return self.env._("%(days)s d %(hours)s h", days=days, hours=hours)
+            return self.env._("%(days)s days %(hours)s h", days=days, hours=hours)
+        if hours and not minutes:
+            return self.env._("%s h", hours)
         if hours:
             return self.env._("%(hours)s h %(minutes)s min", hours=hours, minutes=minutes)
         if minutes:
             return self.env._("%s min", minutes)
         return self.env._("less than a minute")
 
-    @api.depends("kind", "cause", "integration_id")
+    def _rejected_at(self):
+        return self.opened_at
+
+    def _resolution(self):
+        """Extend :meth:`auth.integration.rejection.mixin._resolution`: of what is open."""
+        return self.kind == "failing" and self.state == "open" and super()._resolution()
+
+    @api.depends("kind", "cause", "integration_id", "state")
     def _compute_fix(self):
         for incident in self:
             incident.fix = incident._fix_code()
@@ -151,7 +172,11 @@ class AuthIntegrationIncident(models.Model):
             return "open"
         if self.kind != "failing":
             return "view_attempts"
+        if self.is_solved:
+            return False
         fix = next(iter(causes.get(self.cause).fixes), "view_attempts")
+        if fix == "issue_key" and not self._needs_new_key():
+            fix = "view_attempts"
         return fix if fix in ("restore_user", "issue_key", "view_attempts") else "open"
 
     @api.depends_context("lang")
@@ -195,7 +220,7 @@ class AuthIntegrationIncident(models.Model):
         if self.fix == "restore_user":
             return self.integration_id.action_restore_user()
         if self.fix == "issue_key":
-            return self.integration_id.action_issue_key()
+            return self.integration_id._action_issue_key(self.key_id)
         if self.fix == "view_attempts":
             return self.action_view_attempts()
         return self.action_open()

@@ -3,6 +3,8 @@ from . import auth_integration
 from . import auth_integration_status
 from . import auth_integration_overview
 from . import auth_integration_setup
+from . import auth_integration_next_step
+from . import auth_integration_activities
 from . import auth_integration_revocation
 from . import auth_integration_rights
 from . import auth_integration_encryption
@@ -10,5 +12,6 @@ from . import auth_integration_connection_sheet
 from . import res_users_fields
 from . import res_users_integration
 from . import res_users_conversion
+from . import res_users_actions
 from . import auth_integration_conversion
 from . import auth_integration_provision

@@ -89,6 +89,7 @@ class AuthIntegration(models.Model):
         default="production",
         required=True,
         tracking=True,
+        help="Quiet hours do not apply to alerts about failing production integrations.",
     )
     purpose = fields.Text()
     documentation_url = fields.Char("Documentation")
@@ -104,6 +105,7 @@ class AuthIntegration(models.Model):
                                            inverse="_inverse_allowed_channel_flags")
     allowed_channel_http = fields.Boolean("HTTP Routes", compute="_compute_allowed_channel_flags",
                                           inverse="_inverse_allowed_channel_flags")
+    allowed_protocols = fields.Char("Protocols", compute="_compute_allowed_channel_flags")
     allowed_channels = fields.Char(
         "Allowed Protocols",
         tracking=True,
@@ -153,6 +155,12 @@ class AuthIntegration(models.Model):
             allowed = integration._allowed_channel_set()
             for channel in KEY_CHANNELS:
                 integration[f"allowed_channel_{channel}"] = channel in allowed
+            # In words, for those who cannot change them.
+            labels = [
+                self._fields[f"allowed_channel_{channel}"]._description_string(self.env)
+                for channel in KEY_CHANNELS if channel in allowed
+            ]
+            integration.allowed_protocols = ", ".join(labels) or self.env._("All protocols")
 
     def _inverse_allowed_channel_flags(self):
         for integration in self:

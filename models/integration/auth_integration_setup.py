@@ -5,6 +5,7 @@ from odoo.exceptions import AccessError
 
 from ...tools.integration.curl_command import curl_command
 
+ACCESS_RIGHTS = "access_rights"  # what is requested of administrators
 # So long after the first call the form still says that it came.
 NEWS = timedelta(hours=1)
 
@@ -19,6 +20,8 @@ class AuthIntegration(models.Model):
         compute_sudo=True,
         help="The integration user may use an app, beyond what every internal user may do.",
     )
+    accessible_apps = fields.Char(compute="_compute_has_access_rights", compute_sudo=True)
+    rights_were_requested = fields.Boolean(compute="_compute_rights_were_requested")
     is_never_called = fields.Boolean(
         compute="_compute_from_sql",
         compute_sudo=True,
@@ -29,7 +32,8 @@ class AuthIntegration(models.Model):
     is_setting_up = fields.Boolean(
         compute="_compute_setup",
         compute_sudo=True,
-        help="No call has succeeded yet, or the first one did within the last hour.",
+        help="No call has succeeded yet, or the first one did within the last hour and nothing has"
+             " gone wrong since.",
     )
     first_call_command = fields.Char("Test Command", compute="_compute_first_call_command")
 
@@ -40,10 +44,20 @@ class AuthIntegration(models.Model):
     def _compute_has_access_rights(self):
         everybody = self.env.ref("base.group_user").all_implied_ids
         for integration in self:
-            groups = integration.user_id.all_group_ids - everybody
-            integration.has_access_rights = bool(groups.privilege_id)
+            apps = (integration.user_id.all_group_ids - everybody).privilege_id
+            integration.has_access_rights = bool(apps)
+            integration.accessible_apps = ", ".join(apps.mapped("name")) or False
 
-    @api.depends("is_never_called", "active", "user_active", "key_ids.first_used_at")
+    def _compute_rights_were_requested(self):
+        requests = self.env["auth.integration.admin.request"]
+        for integration in self:
+            integration.rights_were_requested = requests._was_made(
+                integration._origin, ACCESS_RIGHTS
+            )
+
+    @api.depends(
+        "is_never_called", "active", "user_active", "key_ids.first_used_at", "main_finding_ids"
+    )
     def _compute_setup(self):
         now = fields.Datetime.now()
         for integration in self:
@@ -54,8 +68,16 @@ class AuthIntegration(models.Model):
                 integration._origin.id
                 and integration.active
                 and integration.user_active
-                and (integration.is_never_called or first and first > now - NEWS)
+                and (
+                    integration.is_never_called
+                    or first and first > now - NEWS and integration._works_since_first_call()
+                )
             )
+
+    def _works_since_first_call(self):
+        """Whether nothing has gone wrong since: neither an issue nor a rejected call."""
+        rejected, accepted = self.last_failure, self.last_success
+        return not self.main_finding_ids and not (rejected and accepted and rejected > accepted)
 
     @api.depends("allowed_channels", "user_id")
     def _compute_first_call_command(self):
@@ -91,3 +113,24 @@ class AuthIntegration(models.Model):
             name=self.env._("Set Access Rights"),
             views=[(self.env.ref("base.view_users_form").id, "form")],
         )
+
+    def action_request_access_rights(self):
+        """Ask an administrator for the groups that the external system needs.
+
+        :raise AccessError: the current user is neither owner nor manager
+        """
+        self.ensure_one()
+        self.env["auth.integration.admin.request"]._make(
+            self,
+            ACCESS_RIGHTS,
+            [
+                self.env._(
+                    "The integration user %(login)s needs access rights. Give it those that the"
+                    " external system needs.",
+                    login=self.sudo().login,
+                )
+            ],
+            self,
+        )
+        self.invalidate_recordset(["rights_were_requested"])
+        return True

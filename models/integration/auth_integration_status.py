@@ -25,7 +25,7 @@ class AuthIntegration(models.Model):
         "is_never_called": "_never_called_sql",
     }
 
-    live_key_count = fields.Integer("Active Keys", compute="_compute_counts")
+    live_key_count = fields.Integer("Current Keys", compute="_compute_counts")
     open_rotation_count = fields.Integer("Open Rotations", compute="_compute_counts")
     has_key_to_claim = fields.Boolean(compute="_compute_has_key_to_claim")
     finding_ids = fields.One2many(
@@ -39,10 +39,12 @@ class AuthIntegration(models.Model):
         string="Most Severe Issue",
         compute="_compute_from_findings",
         compute_sudo=True,
-        help="The most severe issue that is open and more than information: one, or none.",
     )
     finding_count = fields.Integer(
         "Issues", compute="_compute_from_findings", compute_sudo=True
+    )
+    more_finding_count = fields.Integer(
+        "More Issues", compute="_compute_from_findings", compute_sudo=True
     )
     health = fields.Selection(
         [("ok", "OK"), ("warning", "Warning"), ("critical", "Critical")],
@@ -229,6 +231,8 @@ class AuthIntegration(models.Model):
             integration.finding_ids = findings.browse(open_ids or ())
             integration.main_finding_ids = findings.browse(main_id or ())
             integration.finding_count = len(integration.finding_ids)
+            shown = integration.main_finding_ids
+            integration.more_finding_count = len(integration.finding_ids - shown) if shown else 0
 
     def action_view_findings(self):
         """Show the issues of this integration."""

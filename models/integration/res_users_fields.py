@@ -32,6 +32,8 @@ class ResUsers(models.Model):
         "API Key Records",
         groups="auth_integration.auth_integration_group_manager",
     )
+    # Says no more than the reader may see: it counts with the rights of who asks.
+    has_api_key_records = fields.Boolean(compute="_compute_has_api_key_records", compute_sudo=False)
     has_live_api_key = fields.Boolean(
         "Active API key",
         compute="_compute_has_live_api_key",
@@ -76,6 +78,14 @@ class ResUsers(models.Model):
             return ~Domain("id", "in", owned.owner_ids.ids)
         found = integrations.search(value if operator == "any" else [("id", "in", list(value))])
         return Domain("id", "in", found.owner_ids.ids)
+
+    @api.depends_context("uid")
+    def _compute_has_api_key_records(self):
+        keys = self.env["auth.integration.key"].with_env(self.env(su=False))
+        groups = keys._read_group([("user_id", "in", self.ids)], ["user_id"])
+        holders = {user.id for [user] in groups}
+        for user in self:
+            user.has_api_key_records = user._origin.id in holders
 
     @api.depends("api_key_record_ids", "active")
     def _compute_has_live_api_key(self):

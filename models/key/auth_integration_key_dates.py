@@ -5,6 +5,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
 from ...tools.key import key_state
+from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 from .auth_integration_key import UTC_NOW
 
@@ -158,12 +159,12 @@ class AuthIntegrationKey(models.Model):
         for key in self:
             key._note_in_history(
                 self.env._(
-                    "The policy %(policy)s was applied to the API key %(prefix)s…. Replace it by"
+                    "The policy %(policy)s was applied. Replace the API key %(prefix)s… by"
                     " %(replace_by)s UTC. It expires on %(end)s UTC.",
                     policy=key.integration_id.policy_id.name,
                     prefix=key.prefix,
-                    replace_by=fields.Datetime.to_string(key.replace_by),
-                    end=fields.Datetime.to_string(key.effective_end),
+                    replace_by=utc_text(self.env, key.replace_by),
+                    end=utc_text(self.env, key.effective_end),
                 )
             )
 
@@ -242,8 +243,8 @@ class AuthIntegrationKey(models.Model):
             raise UserError(
                 self.env._(
                     "Choose a date after %(end)s UTC, up to %(latest)s UTC.",
-                    end=fields.Datetime.to_string(key.expires_at),
-                    latest=fields.Datetime.to_string(latest),
+                    end=utc_text(self.env, key.expires_at),
+                    latest=utc_text(self.env, latest),
                 )
             )
         key.expires_at = end
@@ -253,7 +254,7 @@ class AuthIntegrationKey(models.Model):
                 "%(user)s extended the API key %(prefix)s… until %(end)s UTC: %(reason)s",
                 user=self.env.user.name,
                 prefix=key.prefix,
-                end=fields.Datetime.to_string(end),
+                end=utc_text(self.env, end),
                 reason=reason,
             )
         )
@@ -290,6 +291,6 @@ class AuthIntegrationKey(models.Model):
                 "The replacement of the API key %(prefix)s… was revoked, and there is no other"
                 " working key. %(prefix)s… works until %(end)s UTC. Replace it.",
                 prefix=self.prefix,
-                end=fields.Datetime.to_string(self.effective_end),
+                end=utc_text(self.env, self.effective_end),
             )
         )

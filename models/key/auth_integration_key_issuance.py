@@ -8,6 +8,7 @@ from odoo.tools import SQL
 from ...tools.key import key_state
 from ...tools.key.identity_cache import IdentityCache
 from ...tools.key.key_state import Dates
+from ...tools.moment import utc_text
 from ..mixins.fresh_identity import fresh_identity, require_unlimited_key
 from .auth_integration_key import UTC_NOW
 
@@ -90,13 +91,13 @@ class AuthIntegration(models.Model):
         )
         self.sudo().message_post(
             body=self.env._(
-                "%(user)s created the API key %(prefix)s…. Replace it by %(replace_by)s UTC. It"
+                "%(user)s created the API key %(prefix)s…, to be replaced by %(replace_by)s UTC. It"
                 " expires on %(end)s UTC. Access: %(access)s.",
                 access=key._access_text(),
                 user=self.env.user.name,
                 prefix=key.prefix,
-                replace_by=fields.Datetime.to_string(key.replace_by),
-                end=fields.Datetime.to_string(key.expires_at),
+                replace_by=utc_text(self.env, key.replace_by),
+                end=utc_text(self.env, key.expires_at),
             )
         )
         return {
@@ -107,12 +108,24 @@ class AuthIntegration(models.Model):
 
     def action_issue_key(self):
         """Open the wizard that issues a key and shows it once."""
+        return self._action_issue_key()
+
+    def _action_issue_key(self, like_key=None):
+        """Do as :meth:`action_issue_key`.
+
+        :param like_key: a key of this integration that the new one stands in for: its description
+            and its access are proposed
+        """
         self.ensure_one()
         self._check_may_operate()
+        is_own = bool(like_key) and like_key.sudo().integration_id == self
         return self.env["auth.integration.issue"]._get_records_action(
             name=self.env._("Create Key"),
             target="new",
-            context={"default_integration_id": self.id},
+            context={
+                "default_integration_id": self.id,
+                "default_like_key_id": like_key.id if is_own else False,
+            },
         )
 
 
@@ -215,11 +228,11 @@ class AuthIntegrationKey(models.Model):
             raise UserError(
                 self.env._(
                     "Keys of %(name)s are valid for at most %(days)s days (policy %(policy)s)."
-                    " Choose a date up to %(end)s.",
+                    " Choose a date up to %(end)s UTC.",
                     name=integration.name,
                     days=policy.max_age_days,
                     policy=policy.name,
-                    end=fields.Datetime.to_string(longest),
+                    end=utc_text(self.env, longest),
                 )
             )
         chosen = min(expires_at, longest)

@@ -44,6 +44,13 @@ class AuthIntegrationKey(models.Model):
         """
         return self._revoke(reason, compromised)
 
+    def action_revoke(self):
+        """Ask why these keys are revoked."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "auth_integration.auth_integration_revoke_action"
+        )
+        return action | {"context": {"default_key_ids": self.ids}}
+
     def _revoke(self, reason, compromised=False):
         self._check_may_end()
         if not isinstance(reason, str) or not reason.strip():

@@ -19,6 +19,14 @@ class AuthIntegrationKey(models.Model):
         help="Blocked: the key is neither expired nor revoked, but every call with it is rejected.",
     )
     blocked_reason = fields.Char(compute="_compute_status")
+    pending_replacement_id = fields.Many2one(
+        "auth.integration.key", "Waiting Replacement", compute="_compute_pending_replacement",
+        help="The key that replaces this one once it is used.",
+    )
+    pending_replacement_integration_id = fields.Many2one(
+        "auth.integration", "Integration of the Replacement",
+        compute="_compute_pending_replacement",
+    )
 
     @api.depends("state", "user_id.active", "integration_id.active", "scope")
     def _compute_status(self):
@@ -26,6 +34,19 @@ class AuthIntegrationKey(models.Model):
             reason = key.is_live and key.sudo()._blocked_reason()
             key.blocked_reason = reason
             key.status = "blocked" if reason else key.state
+
+    @api.depends("state")
+    def _compute_pending_replacement(self):
+        waiting = {
+            new.replaces_id: new
+            for new in self.search(
+                [("replaces_id", "in", self.ids), ("state", "=", "pending")], order="id"
+            )
+        }
+        for key in self:
+            new = key.is_live and waiting.get(key._origin)
+            key.pending_replacement_id = new
+            key.pending_replacement_integration_id = new and new.integration_id
 
     def _blocked_reason(self):
         """Why every call with this key is rejected although it has not ended, or False."""

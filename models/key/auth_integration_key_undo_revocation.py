@@ -5,6 +5,7 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ...tools.key import key_state
+from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 
 UNDO_PERIOD = timedelta(hours=1)
@@ -51,7 +52,7 @@ class AuthIntegrationKey(models.Model):
             user=self.env.user.name,
             prefix=key.prefix,
             reason=reason,
-            end=fields.Datetime.to_string(key.effective_end) or "-",
+            end=utc_text(self.env, key.effective_end) or "-",
         )
         key._add_to_history(text)
         self.env["auth.integration.rotation"].sudo()._notify_about(

@@ -1,6 +1,9 @@
 from odoo import models
 
+from ...tools.attempt import cause_texts, causes
 from ...tools.health import guide
+
+MANAGER = "auth_integration.auth_integration_group_manager"
 
 
 class GuideLinkMixin(models.AbstractModel):
@@ -17,6 +20,12 @@ class GuideLinkMixin(models.AbstractModel):
             "url": f"{guide.PATH}#{self._guide_anchor()}",
             "target": "new",
         }
+
+    def _remedy_for_reader(self, cause):
+        """What the current user can do against a cause; owners may do less than administrators."""
+        is_manager = self.env.su or self.env.user.has_group(MANAGER)
+        remedy = causes.get(cause).remedy if is_manager else cause_texts.owner_remedy(cause)
+        return self.env._(remedy)
 
     def _guide_anchor(self):
         """The anchor of what this record is about; see :mod:`tools.health.guide`."""

@@ -98,7 +98,7 @@ class AuthIntegrationRotation(models.Model):
         "res.users", "Canceled By", readonly=True, ondelete="set null"
     )
     claimed_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
-    tries = fields.Integer("Keys Delivered or Sent", readonly=True)
+    tries = fields.Integer("Delivery Attempts", readonly=True)
     last_error = fields.Text(readonly=True)
 
     def init(self):
@@ -190,6 +190,13 @@ class AuthIntegrationRotation(models.Model):
             state=self._state_by_keys_sql("r"),
             states=states,
         )
+
+    @api.depends("old_key_id")
+    @api.depends_context("lang")
+    def _compute_display_name(self):
+        """Tell a rotation from its key and its integration, which have the same name."""
+        for rotation in self:
+            rotation.display_name = self.env._("Rotation of %s", rotation.old_key_id.display_name)
 
     @api.depends("delivery")
     def _compute_is_sent(self):

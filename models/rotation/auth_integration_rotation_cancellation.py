@@ -33,7 +33,7 @@ class AuthIntegrationRotation(models.Model):
             rotation._close_activities(self.env._("Canceled by %s", self.env.user.name))
             rotation._notify(
                 self.env._(
-                    "%(user)s canceled the rotation of %(old)s….",
+                    "%(user)s canceled the rotation of %(old)s…",
                     user=self.env.user.name,
                     old=rotation.old_key_id.prefix,
                 )
@@ -49,4 +49,4 @@ class AuthIntegrationRotation(models.Model):
             )
 
     def _close_activities(self, feedback):
-        self.integration_id.activity_feedback([CLAIM_ACTIVITY], feedback=feedback)
+        self.integration_id._close_activities_once([CLAIM_ACTIVITY], feedback)

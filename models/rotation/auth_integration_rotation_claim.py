@@ -19,9 +19,14 @@ class AuthIntegrationRotation(models.Model):
         """
         self.ensure_one()
         self.integration_id._check_may_operate()
-        by_hand = self.env._("Install Manually")
+        if self.is_sent:
+            title = self.env._("Install Manually")
+        elif self.state == "delivered":
+            title = self.env._("Claim Another Key")
+        else:
+            title = self.env._("Claim New Key")
         return self.env["auth.integration.claim"]._get_records_action(
-            name=by_hand if self.is_sent else self.env._("Claim New Key"),
+            name=title,
             target="new",
             context={"default_rotation_id": self.id},
         )
@@ -43,8 +48,8 @@ class AuthIntegrationRotation(models.Model):
         secret, new_key = rotation._make_new_key()
         rotation.write({"delivered_at": fields.Datetime.now(), "claimed_by": self.env.uid})
         integration = rotation.integration_id
-        integration.activity_feedback(
-            [CLAIM_ACTIVITY], feedback=self.env._("Claimed by %s", self.env.user.name)
+        integration._close_activities_once(
+            [CLAIM_ACTIVITY], self.env._("Claimed by %s", self.env.user.name)
         )
         values = {
             "user": self.env.user.name,
@@ -53,14 +58,14 @@ class AuthIntegrationRotation(models.Model):
         }
         if again:
             text = self.env._(
-                "%(user)s claimed another API key, %(new)s…, to replace %(old)s…. The key claimed"
+                "%(user)s claimed another API key, %(new)s…, instead of %(old)s… The key claimed"
                 " earlier has not been used. If it was not lost, find out who has it, and revoke"
                 " the key you do not need.",
                 **values,
             )
         else:
             text = self.env._(
-                "%(user)s claimed the API key %(new)s…, which replaces %(old)s….", **values
+                "%(user)s claimed the API key %(new)s…, which replaces %(old)s…", **values
             )
         rotation._notify(text, integration.owner_ids if again else None)
         rotation.invalidate_recordset()
@@ -200,6 +205,6 @@ class AuthIntegrationRotation(models.Model):
     def _close_stale(self, activity_ids):
         activities = self.env["mail.activity"].browse(activity_ids).exists()
         wait_and_lock(activities)
-        activities.action_feedback(
-            feedback=self.env._("There is nothing left to claim")
+        self.env["auth.integration"]._finish_once(
+            activities, self.env._("There is nothing left to claim")
         )

@@ -68,10 +68,14 @@ class AuthIntegrationRotation(models.Model):
         if self.state == "delivered":
             return "install" if self.claimed_by else False
         if self.state == "overlap":
-            return "find_late_calls" if self.late_callers else False
+            return "find_late_calls" if self.late_callers or self.old_key_used_since else False
         if self.state == "cancelled" and self.old_key_id.state in ("pending", "active"):
             return "rotate"
         return False
+
+    def _is_to_claim(self):
+        """Whether nothing happens until an owner claims the new key."""
+        return self._next_step() == "claim"
 
     @fresh_identity
     def action_retry_now(self):

@@ -3,6 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 from ..key.auth_integration_key import STATEMENT_NOW
 
@@ -21,6 +22,14 @@ class AuthIntegrationRotation(models.Model):
     late_callers = fields.Char(
         "Old Key Still Used From", compute="_compute_late_callers", compute_sudo=True
     )
+    old_key_used_since = fields.Boolean(
+        compute="_compute_old_key_used_since", compute_sudo=True,
+        help="The old key was used after the first use of the new one.",
+    )
+    old_key_used_at = fields.Datetime(
+        "Old Key Last Used", related="old_key_id.last_used_at", related_sudo=True
+    )
+    old_key_used_from = fields.Char(related="old_key_id.last_used_address", related_sudo=True)
     late_callers_notified_at = fields.Datetime(
         "Late Use Notified At",
         readonly=True, help="When the owners were notified about calls with the old key."
@@ -49,10 +58,10 @@ class AuthIntegrationRotation(models.Model):
                     "The new API key %(new)s… was first used on %(first)s UTC from %(address)s."
                     " The old key %(old)s… expires on %(end)s UTC.",
                     new=rotation.new_key_id.prefix,
-                    first=fields.Datetime.to_string(rotation.confirmed_at),
+                    first=utc_text(self.env, rotation.confirmed_at),
                     address=rotation.new_key_id.address_ids.sorted("first_seen")[:1].address or "?",
                     old=rotation.old_key_id.prefix,
-                    end=fields.Datetime.to_string(rotation.deadline),
+                    end=utc_text(self.env, rotation.deadline),
                 )
             )
         rotations.announced_at = fields.Datetime.now()
@@ -64,6 +73,14 @@ class AuthIntegrationRotation(models.Model):
         found = dict(self._late_callers(SQL("r.id IN %s", tuple(self.ids)))) if self.ids else {}
         for rotation in self:
             rotation.late_callers = found.get(rotation.id, False)
+
+    def _compute_old_key_used_since(self):
+        """At once, while owners are notified of :attr:`late_callers` only after some time."""
+        for rotation in self:
+            old, new = rotation.old_key_id.last_used_at, rotation.confirmed_at
+            rotation.old_key_used_since = bool(
+                rotation.state == "overlap" and old and new and old > new
+            )
 
     @api.model
     def _late_callers(self, condition):
@@ -116,7 +133,7 @@ class AuthIntegrationRotation(models.Model):
                     old=rotation.old_key_id.prefix,
                     new=rotation.new_key_id.prefix,
                     addresses=rotation.late_callers,
-                    end=fields.Datetime.to_string(rotation.deadline),
+                    end=utc_text(self.env, rotation.deadline),
                 ),
                 rotation.integration_id.owner_ids,
             )

@@ -88,7 +88,7 @@ class AuthIntegrationRotation(models.Model):
             if user:
                 rotation._notify(
                     self.env._(
-                        "%(user)s started the rotation of the API key %(old)s….",
+                        "%(user)s started the rotation of the API key %(old)s…",
                         user=user.name,
                         old=key.prefix,
                     )

@@ -1,6 +1,7 @@
 from odoo import fields, models
 from odoo.exceptions import UserError
 
+from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 
 
@@ -41,7 +42,7 @@ class AuthIntegrationRotation(models.Model):
                 raise UserError(
                     self.env._(
                         "Choose a date between now and %(end)s UTC, when the old key expires.",
-                        end=fields.Datetime.to_string(end),
+                        end=utc_text(self.env, end),
                     )
                 )
             rotation.write(
@@ -59,7 +60,7 @@ class AuthIntegrationRotation(models.Model):
                     "%(user)s postponed the rotation of %(old)s… until %(until)s UTC: %(reason)s",
                     user=self.env.user.name,
                     old=rotation.old_key_id.prefix,
-                    until=fields.Datetime.to_string(until),
+                    until=utc_text(self.env, until),
                     reason=reason,
                 )
             )

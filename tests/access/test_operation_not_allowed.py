@@ -41,7 +41,7 @@ class TestOperationNotAllowed(IntegrationCommon):
         self.assertIn("ref-operation_not_allowed", self.key.history)
         attempt.invalidate_recordset()
         self.assertNotIn("allow_operation", self._fixes(attempt))
-        self.assertIn("is now allowed", attempt.case_explanation)
+        self.assertIn("is now allowed", attempt.resolution)
         with self.assertRaises(UserError):
             attempt.action_fix_allow_operation()
 

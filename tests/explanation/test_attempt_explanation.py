@@ -252,7 +252,7 @@ class TestAttemptExplanation(ExplanationCase):
         alarm = etree.fromstring(arch).xpath("//div[hasclass('alert-warning')]")
         for values, shown in (({"auth_type": probe.VERIFY}, False), ({}, True)):
             attempt = self._attempt("key_expired", **values)
-            seen = {"outcome": attempt.outcome, "question": attempt.question}
+            seen = {name: attempt[name] for name in ("outcome", "question", "is_solved")}
             self.assertEqual([not safe_eval(box.get("invisible"), seen) for box in alarm], [shown])
         [remedy] = etree.fromstring(arch).xpath("//field[@name='cause_remedy']")
         self.assertIn(alarm[0].get("class"), [e.get("class") for e in remedy.iterancestors()])
@@ -308,27 +308,48 @@ class TestAttemptExplanation(ExplanationCase):
     def test_allow_the_address(self):
         self.integration.allowed_networks = "10.0.0.0/8  # data centre"
         attempt = self._attempt("address_not_allowed", key_id=self.key.id)
-        self.assertEqual(self._fixes(attempt), {"add_network", "rotate", "open"})
+        self.assertEqual(self._fixes(attempt), {"add_network", "revoke", "open"})
         attempt.action_fix_add_network()
         self.assertEqual(
             self.integration.allowed_networks, "10.0.0.0/8  # data centre\n198.51.100.7"
         )
         self.assertIn("Mona Manager allowed calls from 198.51.100.7", self._history())
         attempt.invalidate_recordset()
-        self.assertIn("is now allowed", attempt.case_explanation)
+        self.assertIn("is now allowed", attempt.resolution)
         self.assertNotIn("add_network", self._fixes(attempt))
 
     def test_owners_cannot_allow_an_address(self):
         self.integration.allowed_networks = "10.0.0.0/8"
         attempt = self._attempt("address_not_allowed", key_id=self.key.id, reader=self.owner)
-        self.assertEqual(self._fixes(attempt), {"rotate", "open"})
+        self.assertEqual(self._fixes(attempt), {"revoke", "open"})
         with self.assertRaises(UserError):
             attempt.action_fix_add_network()
         self.assertEqual(self.integration.allowed_networks, "10.0.0.0/8")
 
-    def test_rotate_the_key_that_somebody_else_has(self):
+    def test_the_dialog_names_the_address(self):
         self.integration.allowed_networks = "10.0.0.0/8"
+        attempt = self._attempt("address_not_allowed", key_id=self.key.id)
+        action = attempt.action_ask_add_network()
+        dialog = self.env[action["res_model"]].with_user(self.manager).with_context(
+            action["context"]).create({})
+        self.assertEqual((dialog.address, dialog.integration_name), ("198.51.100.7", "Shop"))
+        self.assertEqual(self.integration.allowed_networks, "10.0.0.0/8")
+        dialog.action_allow()
+        self.assertEqual(self.integration.allowed_networks, "10.0.0.0/8\n198.51.100.7")
         attempt = self._attempt("address_not_allowed", key_id=self.key.id, reader=self.owner)
+        with self.assertRaises(UserError):
+            attempt.action_ask_add_network()
+
+    def test_owners_read_what_owners_can_do(self):
+        for cause in ("address_not_allowed", "user_archived", "channel_not_allowed"):
+            remedy = self._attempt(cause, reader=self.owner).cause_remedy
+            self.assertIn("ask an administrator", remedy)
+            remedy = self._attempt(cause, reader=self.manager).cause_remedy
+            self.assertNotIn("ask an administrator", remedy)
+
+    def test_rotate_the_key_that_somebody_else_has(self):
+        attempt = self._attempt("operation_not_allowed", key_id=self.key.id, reader=self.owner)
+        self.key._set_access("read_only", reason="x")
         action = attempt.action_fix_rotate()
         rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
         self.assertEqual(rotation.old_key_id, self.key)
@@ -344,7 +365,7 @@ class TestAttemptExplanation(ExplanationCase):
 
     def test_a_stranger_can_neither_read_nor_fix(self):
         attempt = self._attempt("key_unknown", reader=self.stranger)
-        for action in ("issue_key", "restore_user", "rotate", "add_network", "open"):
+        for action in ("issue_key", "restore_user", "revoke", "rotate", "add_network", "open"):
             with self.assertRaises(AccessError, msg=action):
                 getattr(attempt, f"action_fix_{action}")()
         with self.assertRaises(AccessError):

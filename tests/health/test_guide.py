@@ -1,6 +1,9 @@
+import html
+
 from odoo import fields
 from odoo.tests import HttpCase, tagged
 
+from ...tools.attempt import cause_texts, causes
 from ...tools.health import guide
 from ..common import IntegrationCommon
 
@@ -28,6 +31,11 @@ class TestGuide(IntegrationCommon, HttpCase):
             for entry in entries:
                 self.assertIn(f'id="{entry.anchor}"', page)
         self.assertNotIn("%(", page)
+
+    def test_it_says_more_than_the_screens(self):
+        page = html.unescape(self._page())
+        for cause in causes.CAUSES.values():
+            self.assertIn(cause_texts.guide(cause.code), page)
 
     def test_visitors_have_to_sign_in(self):
         answer = self.url_open(PATH, allow_redirects=False)

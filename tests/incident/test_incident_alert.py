@@ -3,7 +3,7 @@ from unittest.mock import patch
 
 from odoo.exceptions import AccessError, ValidationError
 from odoo.fields import Command
-from odoo.tests import tagged
+from odoo.tests import Form, tagged
 from odoo.tools import file_open
 
 from ...tools.delivery import https_client
@@ -174,6 +174,22 @@ class TestIncidentAlert(IncidentCommon):
             self.env["res.config.settings"].create(
                 {"auth_integration_alert_quiet_hours": "at night"}
             )
+
+    def test_quiet_hours_are_two_hours_to_choose(self):
+        """The settings page writes them as the parameter has them."""
+        settings, parameters = self.env["res.config.settings"], self.env["ir.config_parameter"]
+        page = Form(settings.with_user(self.env.ref("base.user_admin")))
+        self.assertTrue(page.auth_integration_has_quiet_hours)
+        self.assertEqual(
+            (page.auth_integration_quiet_from, page.auth_integration_quiet_to), ("20", "7")
+        )
+        page.auth_integration_quiet_from = "22"
+        page.save().execute()
+        self.assertEqual(parameters.get_param("auth_integration.alert_quiet_hours"), "22-7")
+        page = Form(settings.with_user(self.env.ref("base.user_admin")))
+        page.auth_integration_has_quiet_hours = False
+        page.save().execute()
+        self.assertEqual(parameters.get_param("auth_integration.alert_quiet_hours"), "off")
 
     def test_muted_until(self):
         self.integration.alerts_muted_until = self.now + timedelta(hours=2)

@@ -196,11 +196,34 @@ class TestConvertKeys(ConversionCase):
         _secret, second = self._personal_key(self.person, "Web shop")
         answer, integrations = self._convert(first | second)
         self.assertEqual(set(integrations.mapped("code")), {"web_shop", "web_shop_2"})
+        for login in integrations.mapped("login"):
+            self.assertIn(f"Login: {login}", answer["context"]["default_key_list"])
+        self._assert_leads_to(answer, integrations)
         shown = answer["context"]["default_key_list"].split()
         secrets = [word for word in shown if len(word) == 40]
         self.assertEqual(
             {self._check(secret) for secret in secrets}, set(integrations.user_id.ids)
         )
+
+    def _assert_leads_to(self, answer, integrations):
+        """The page that opens when the dialog is closed shows what was made."""
+        page = answer["context"]["auth_integration_page_after"]
+        self.assertEqual(page["res_model"], "auth.integration")
+        found = [page["res_id"]] if page.get("res_id") else page["domain"][0][2]
+        self.assertEqual(set(found), set(integrations.ids))
+
+    def test_the_new_login_comes_with_the_key(self):
+        _secret, key = self._personal_key(self.person, "Label printer")
+        answer, integration = self._convert(key)
+        self._assert_leads_to(answer, integration)
+        shown = self.env["res.users.apikeys.show"].with_context(**answer["context"]).onchange(
+            {}, [], {name: {} for name in ("login", "replaced_login", "overlap_days")}
+        )["value"]
+        self.assertEqual((shown["login"], shown["replaced_login"]),
+                         ("label_printer", self.person.login))
+        self.assertEqual(shown["overlap_days"], integration.policy_id.overlap_days)
+        self.assertEqual(key.pending_replacement_id, integration.key_ids)
+        self.assertEqual(key.pending_replacement_integration_id, integration)
 
     def test_limits_of_the_key_stay(self):
         _secret, key = self._personal_key(self.person)
@@ -282,12 +305,19 @@ class TestConvertRights(ConversionCase):
         self._call(self.key, ("ir.config_parameter", "write"), writes=1)
         line = self._open(self.key).line_ids
         self.assertEqual(line.group_ids, self.writer)
-        self.assertFalse(line.note)
+        self.assertNotIn("access rights", line.note)
+
+    def test_says_when_the_old_key_expires_before_the_overlap_is_over(self):
+        self._call(self.key, ("ir.config_parameter", "search_read"))
+        self._move(self.key, expires_at=fields.Datetime.now() + timedelta(days=1))
+        self.assertIn("The old key expires on", self._open(self.key).line_ids.note)
 
     def test_proposes_nothing_without_calls(self):
         line = self._open(self.key).line_ids
         self.assertFalse(line.group_ids)
-        self.assertIn("No calls counted yet", line.note)
+        self.assertIn("has not been used yet", line.note)
+        self._move(self.key, last_used_at=fields.Datetime.now())
+        self.assertIn("not counted yet", self._open(self.key).line_ids.note)
         self.assertLessEqual(self.reader | self.writer, line.offered_group_ids)
 
     def test_never_more_than_the_person_has(self):
@@ -403,7 +433,7 @@ class TestIntegrationUserOnScreen(ConversionCase):
         self.assertEqual(self._modifiers("form", path), [""])
 
     def test_ribbon(self):
-        [modifier] = self._modifiers("form", "//widget[@title='Integration User']")
+        [modifier] = self._modifiers("form", "//widget[@title='API Only']")
         self.assertIn("not is_integration_user", modifier)
 
     def test_only_administrators_learn_it(self):

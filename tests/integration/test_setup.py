@@ -60,6 +60,23 @@ class TestSetup(IntegrationCommon):
             with self.assertRaises(AccessError):
                 self.integration.with_user(user).action_set_access_rights()
 
+    def test_owners_ask_for_access_rights(self):
+        integration = self.integration.with_user(self.owner)
+        self.assertFalse(integration.rights_were_requested)
+        integration.action_request_access_rights()
+        self.assertTrue(integration.rights_were_requested)
+        activities = self.integration.activity_ids
+        self.assertIn(self.manager, activities.user_id)
+        self.assertIn("needs access rights", activities[0].note)
+        with self.assertRaises(AccessError):
+            self.integration.with_user(self.stranger).action_request_access_rights()
+
+    def test_the_apps_are_named(self):
+        group = self.env.ref("base.group_partner_manager")
+        self.integration.user_id.group_ids += group
+        self._refresh()
+        self.assertEqual(self.integration.accessible_apps, group.privilege_id.name)
+
     def _buttons(self, user, **state):
         """Buttons that the form shows a user as primary ones, in the order of the page."""
         arch = etree.fromstring(
@@ -70,7 +87,9 @@ class TestSetup(IntegrationCommon):
             "is_setting_up": True, "is_never_called": True, "has_access_rights": False,
             "live_key_count": 0, "last_failure": False, "last_success": False,
             "first_call_command": "curl", "main_finding_ids": [], "finding_count": 0,
-            "environment": "production",
+            "environment": "production", "next_step": False, "more_finding_count": 0,
+            "is_solved": False, "networks_warning": False,
+            "rights_were_requested": False,
         } | state
 
         def shown(node):
@@ -94,7 +113,8 @@ class TestSetup(IntegrationCommon):
              "action_view_attempts"),
             (self.owner, {"live_key_count": 1, "is_never_called": False}, None),
             (self.owner, {"live_key_count": 1, "is_never_called": False, "is_setting_up": False},
-             "action_issue_key"),
+             None),
+            (self.owner, {"is_setting_up": False, "next_step": "issue_key"}, "action_issue_key"),
         ):
             with self.subTest(user=user.login, **state):
                 self.assertEqual(self._buttons(user, **state), [first] if first else [])

@@ -48,7 +48,7 @@ class TestRotationDeadline(RotationCommon):
         end = self.key.replace_by + timedelta(hours=9)
         mail = self._mails(self.owner)
         self.assertIn(self.integration.name, mail.subject)
-        self.assertIn(f"{end:%-d %B %Y %H:%M}</strong> (Asia/Tokyo)", mail.body_html)
+        self.assertIn(f"{end:%-d %b %Y %H:%M}</strong> (Asia/Tokyo)", mail.body_html)
         self.assertIn(self.key.name, mail.body_html)
         self.assertIn(f"model=auth.integration&amp;res_id={self.integration.id}", mail.body_html)
 
@@ -64,7 +64,7 @@ class TestRotationDeadline(RotationCommon):
                 self.assertEqual("has not been sent yet" in advice, sent)
                 values = {
                     "state": "due", "delivery": delivery, "is_sent": sent, "tries": 0,
-                    "next_step": rotation.next_step,
+                    "next_step": rotation.next_step, "claimed_before": False,
                 }
                 for view in (rotation.get_view(view_type="form"), self.env[
                     "auth.integration.claim"].get_view(view_type="form")):

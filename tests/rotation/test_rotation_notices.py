@@ -1,8 +1,8 @@
 from datetime import timedelta
 
-from odoo import fields
 from odoo.tests import tagged
 
+from ...tools.moment import utc_text
 from .common import RotationCommon
 
 UPDATED, FORGOTTEN = "192.0.2.7", "198.51.100.9"
@@ -42,7 +42,7 @@ class TestRotationNotices(RotationCommon):
         message = self._told()
         self.assertIn(FORGOTTEN, message.body)
         self.assertNotIn(UPDATED, message.body)
-        self.assertIn(fields.Datetime.to_string(self.key.retire_at), message.body)
+        self.assertIn(utc_text(self.env, self.key.retire_at), message.body)
         self.assertEqual(message.notified_partner_ids, self.owner.partner_id)
         self._use(self.key, "198.51.100.10")
         self.rotations._notify_of_late_callers(self.rotation.ids)  # another run was faster
@@ -50,7 +50,14 @@ class TestRotationNotices(RotationCommon):
 
     def test_what_was_just_finished_counts_for_nothing(self):
         """The system that takes the new key has calls under way with the old one."""
+        self.assertFalse(self.rotation.old_key_used_since)
+        self.assertFalse(self.rotation.with_user(self.owner).next_step)
         self._use(self.key, UPDATED)
+        self._move(self.key, last_used_at=self.new.first_used_at + timedelta(seconds=5))
+        self.env.invalidate_all()
+        self.assertTrue(self.rotation.old_key_used_since, "the form says so at once")
+        self.assertEqual(self.rotation.with_user(self.owner).next_step, "find_late_calls")
+        self.assertEqual(self.rotation.with_user(self.owner).old_key_used_from, UPDATED)
         self.assertFalse(self.rotation.late_callers)
         self._let_pass(5)
         self.assertFalse(self._told())

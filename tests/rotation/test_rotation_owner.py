@@ -22,6 +22,26 @@ class TestRotationOwner(RotationCommon):
         self.assertEqual(len(self._activities()), 2)
         self.assertEqual(len(self._mails(self.owner)), 1)
 
+    def test_the_requests_of_all_owners_leave_one_line(self):
+        self.integration.owner_ids |= self.stranger
+        rotation = self._due()
+        self._run()
+        self.assertEqual(len(self._activities()), 2)
+        self._claim(rotation)
+        self.assertFalse(self._activities())
+        closed = self.integration.message_ids.filtered("mail_activity_type_id")
+        self.assertEqual(len(closed), 1)
+        self.assertIn("Claimed by Olivia Owner", closed.body)
+
+    def test_another_key_has_a_dialog_of_that_name(self):
+        rotation = self._due()
+        owned = rotation.with_user(self.owner)
+        self.assertEqual(owned.action_claim()["name"], "Claim New Key")
+        self._claim(rotation)
+        owned.invalidate_recordset()
+        self.assertEqual(owned.action_claim()["name"], "Claim Another Key")
+        self.assertEqual(rotation.display_name, f"Rotation of {self.key.display_name}")
+
     def test_claim_hands_over_once(self):
         """No key exists before; the claim makes it, closes the activities and is on record."""
         rotation = self._due()

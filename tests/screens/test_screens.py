@@ -54,6 +54,33 @@ class TestScreens(IntegrationCommon):
                         # A record with two owners is in two groups.
                         self.assertGreaterEqual(counted, model.search_count([]))
 
+    def test_the_activity_menu_finds_its_filters(self):
+        """It names them, and shows all records where a view has none of that name."""
+        arch = self.env["auth.integration"].get_view(view_type="search")["arch"]
+        names = etree.fromstring(arch).xpath("//filter/@name")
+        for name in ("filter_activities_my", "activities_overdue", "activities_today",
+                     "activities_upcoming_all"):
+            self.assertIn(name, names)
+
+    def test_owners_are_not_offered_what_they_may_not_do(self):
+        """No hints for typing where nothing can be typed, and no link to the form of a user."""
+        integrations = self.env["auth.integration"]
+        for user, is_manager in ((self.manager, True), (self.owner, False)):
+            arch = integrations.with_user(user).get_view(view_type="form")["arch"]
+            self.assertEqual("One IP address or CIDR range per line" in arch, is_manager)
+            self.assertEqual("Any address" in arch, not is_manager)
+            self.assertEqual("Shorten Existing Keys" in self.env["auth.integration.policy"]
+                             .with_user(user).get_view(view_type="form")["arch"], is_manager)
+            [link] = etree.fromstring(arch).xpath("//field[@name='user_id'][@domain]")
+            self.assertIn("'no_open': True", link.get("options"), user.login)
+        shown = self.integration.with_user(self.owner)
+        self.assertEqual(shown.allowed_protocols, "All protocols")
+        self.integration.allowed_channels = "json2,xmlrpc"
+        self.assertEqual(shown.allowed_protocols, "XML-RPC, JSON-2")
+        arch = integrations.with_user(self.system).get_view(view_type="form")["arch"]
+        [link] = etree.fromstring(arch).xpath("//field[@name='user_id'][@domain]")
+        self.assertNotIn("no_open", link.get("options"))
+
     def test_an_empty_search_claims_nothing(self):
         """Odoo shows the same text when nothing is there and when a search finds nothing."""
         for name in ACTIONS:
@@ -80,8 +107,10 @@ class TestScreens(IntegrationCommon):
                 if name.startswith("action_")
             }
             with self.subTest(model=model._name):
-                # The one that programs call; people press action_rotate, which calls it.
-                self.assertLessEqual(actions - {"action_rotate_now"}, offered)
+                # What programs call; people press action_rotate and action_ask_add_network,
+                # which call them.
+                called = {"action_rotate_now", "action_fix_add_network"}
+                self.assertLessEqual(actions - called, offered)
 
     def _shown(self, button, **values):
         return not safe_eval(button.get("invisible", "False"), values)
@@ -91,20 +120,20 @@ class TestScreens(IntegrationCommon):
         form = self.env["auth.integration"].with_user(self.owner).get_view(view_type="form")
         header = etree.fromstring(form["arch"]).xpath("//header//button[hasclass('btn-primary')]")
         for values, first in (
-            ({}, "action_issue_key"),
-            ({"has_key_to_claim": True}, "action_claim_key"),
-            ({"user_active": False}, None),
-            ({"user_active": False, "has_key_to_claim": True}, None),
+            ({}, None),
+            ({"next_step": "issue_key"}, "action_issue_key"),
+            ({"next_step": "claim"}, "action_claim_key"),
+            ({"next_step": "restore_user"}, None),
         ):
-            state = {"id": 1, "active": True, "user_active": True, "has_key_to_claim": False,
-                     "is_setting_up": False}
+            state = {"id": 1, "active": True, "user_active": True, "next_step": False,
+                     "is_setting_up": False, "live_key_count": 1}
             shown = [b.get("name") for b in header if self._shown(b, **(state | values))]
             self.assertEqual(shown, [first] if first else [], values)
         form = self.env["auth.integration"].with_user(self.system).get_view(view_type="form")
         [restore] = etree.fromstring(form["arch"]).xpath(
             "//header//button[@name='action_restore_user']"
         )
-        self.assertTrue(self._shown(restore, id=1, active=True, user_active=False))
+        self.assertTrue(self._shown(restore, next_step="restore_user"))
         boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
         self.assertFalse(etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]"))
 

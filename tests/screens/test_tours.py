@@ -1,4 +1,5 @@
 import time
+from datetime import timedelta
 
 from odoo import fields
 from odoo.tests import HttpCase, new_test_user, tagged
@@ -152,6 +153,17 @@ class TestTours(HttpCase):
                  "reference": "tour-tour", "database": self.env.cr.dbname}, 1, now, now
             )
         self.start_tour("/odoo/api-attempts", "auth_integration_related", login="tour_owner")
+
+    def test_a_reference_is_found_whenever_the_call_was_made(self):
+        self.env.flush_all()
+        self.env.cr.execute("DELETE FROM auth_attempt")
+        when = fields.Datetime.now() - timedelta(days=4)
+        self.env["auth.attempt"]._upsert(
+            {"outcome": "failure", "cause": "key_unknown", "channel": "json2",
+             "integration_id": self._integration().id, "reference": "W8NE9-5Y3GB",
+             "database": self.env.cr.dbname}, 1, when, when
+        )
+        self.start_tour("/odoo/api-attempts", "auth_integration_reference", login="tour_owner")
 
     def test_administrator_restores_archived_user(self):
         integration = self._integration()

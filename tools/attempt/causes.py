@@ -137,8 +137,8 @@ _BEFORE_SECRET = (
             "the external system is missing."
         ),
         remedy=_lt(
-            "Enter the key in the external system. If the key was lost, rotate it in Integrations "
-            "▸ Keys. Odoo cannot show it again."
+            "Enter the key in the external system. If the key was lost, create a new one. Odoo "
+            "cannot show it again."
         ),
         fixes=("issue_key",),
     ),
@@ -160,8 +160,8 @@ _BEFORE_SECRET = (
             "The user is archived. All its keys and passwords are rejected."
         ),
         remedy=_lt(
-            "If the integration is still needed, restore its user in Settings ▸ Users & Companies "
-            "▸ Users. Otherwise, turn off the external system."
+            "If the integration is still needed, restore its user. Otherwise, turn off the "
+            "external system."
         ),
         severity="critical",
         fixes=("restore_user",),
@@ -189,8 +189,7 @@ _PASSWORD = (
             "This user can only sign in with an API key, but the call did not have one."
         ),
         remedy=_lt(
-            "Create an API key in Integrations ▸ Overview and enter it in the external system "
-            "instead of the password."
+            "Create an API key and enter it in the external system instead of the password."
         ),
         counts=True,
         fixes=("issue_key",),
@@ -203,8 +202,8 @@ _PASSWORD = (
             "in the external system."
         ),
         remedy=_lt(
-            "Use an API key instead: Integrations ▸ Overview. API keys keep working when the "
-            "password changes. Otherwise, enter the new password in the external system."
+            "Create an API key and use it instead of the password. API keys keep working when "
+            "the password changes. Otherwise, enter the new password in the external system."
         ),
         counts=True,
         fixes=("issue_key",),
@@ -271,7 +270,7 @@ _KEY = (
             "The key is valid, but its scope does not cover API calls."
         ),
         remedy=_lt(
-            "Create a key in Integrations ▸ Overview and install it in the external system."
+            "Create a key and install it in the external system."
         ),
         fixes=("issue_key",),
     ),
@@ -282,8 +281,8 @@ _KEY = (
             "The key is valid but belongs to another user than the login or user ID in the call."
         ),
         remedy=_lt(
-            "Find the key in Integrations ▸ Keys and enter its login in the external system. Or "
-            "use a key of the user shown there."
+            "Enter the login that belongs to the key in the external system. Integrations ▸ Keys "
+            "shows it."
         ),
         fixes=("issue_key",),
     ),
@@ -296,7 +295,7 @@ _KEY = (
         ),
         remedy=_lt(
             "Check the address of the attempt. If it belongs to your external system, create a "
-            "new key in Integrations ▸ Overview. If not, find out who has the key."
+            "new key. If not, find out who has the key."
         ),
         severity="critical",
         fixes=("issue_key",),
@@ -318,11 +317,10 @@ _KEY = (
     Cause(
         code="key_expired",
         title=_lt("Expired key"),
-        explanation=_lt("The key is valid but has expired."),
+        explanation=_lt("The key has expired."),
         remedy=_lt(
-            "Create a key in Integrations ▸ Overview and install it in the external system. To "
-            "prevent this, an administrator can choose a policy that delivers new keys "
-            "automatically."
+            "Create a key and install it in the external system. To prevent this, an "
+            "administrator can choose a policy that delivers new keys automatically."
         ),
         severity="critical",
         fixes=("issue_key",),
@@ -335,11 +333,11 @@ _KEY = (
             "Odoo may see the proxy's address."
         ),
         remedy=_lt(
-            "If the address belongs to your system, add it to the allowed networks in "
-            "Integrations ▸ Overview. If not, replace the key: someone else has it."
+            "If the address belongs to your system, allow it. If not, revoke the key: someone else "
+            "has it."
         ),
         severity="critical",
-        fixes=("add_network", "rotate"),
+        fixes=("add_network", "revoke"),
     ),
     Cause(
         code="channel_not_allowed",

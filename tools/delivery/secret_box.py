@@ -25,9 +25,11 @@ from ..server_config import SECTION, option
 ENVIRONMENT_VARIABLE = "AUTH_INTEGRATION_SECRET_KEY"
 OPTION = "secret_key"
 
+GENERATE = (
+    'python3 -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+)
 HOW_TO = (
-    "Generate a key with\n"
-    '  python3 -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"\n'
+    f"Generate a key with\n  {GENERATE}\n"
     f"and set it on every Odoo server: {OPTION} in the section [{SECTION}] of odoo.conf, or the"
     f" environment variable {ENVIRONMENT_VARIABLE}. Then restart. Keep a copy separate from the"
     " database backups. These secrets cannot be read without the key."

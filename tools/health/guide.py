@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..attempt import causes
+from ..attempt import cause_texts, causes
 from ..incident import kinds
 from . import findings
 
@@ -60,6 +60,7 @@ class Entry:
 
     :ivar anchor: where it is on the page
     :ivar explanation: empty where the title says it all
+    :ivar more: what the screens do not say
     """
 
     anchor: str
@@ -68,6 +69,7 @@ class Entry:
     explanation: str
     remedy: str
     severity: str = ""
+    more: str = ""
 
 
 def chapters() -> Iterator[tuple[str, list[Entry]]]:
@@ -101,7 +103,7 @@ def issue_anchor(code: str) -> str:
 def _cause(cause):
     return Entry(
         cause_anchor(cause.code), cause.code, cause.title, cause.explanation, cause.remedy,
-        cause.severity,
+        cause.severity, cause_texts.guide(cause.code),
     )
 
 

@@ -86,6 +86,11 @@ def contains(networks: tuple[Network, ...], address: str | None) -> bool:
     return any(parsed in network for network in networks)  # another IP version is never "in"
 
 
+def one_line(text: str | None) -> str:
+    """Return a list as text in one line, as it is read; '' where any address is allowed."""
+    return ", ".join(map(str, parse(text)))
+
+
 def is_within(inner: tuple[Network, ...], outer: tuple[Network, ...]) -> bool:
     """Tell whether one list allows no address that another does not allow.
 

@@ -1,8 +1,11 @@
+from datetime import timedelta
+
 from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import format_date
 
 from ...models.mixins.fresh_identity import fresh_identity
-from ..show_secret import show_key_action, show_secret_action
+from ..show_secret import open_after, show_key_action, show_secret_action
 
 KEEP, REPLACE = "keep", "replace"
 MAX_SKIPPED = 5
@@ -88,15 +91,20 @@ class AuthIntegrationConvert(models.TransientModel):
             integration, made = line._convert()
             integrations |= integration
             secrets += [(integration, secret) for secret in made]
+        page = integrations._get_records_action(name=self.env._("Integrations"))
         if len(secrets) == 1:
-            return show_key_action(*secrets[0])
+            return show_key_action(*secrets[0], page=page)
         if secrets:
-            text = "\n\n".join(
-                f"{integration.name} ({secret[:8]}…)\n{secret}" for integration, secret in secrets
-            )
+            text = "\n\n".join(self._secret_text(*made) for made in secrets)
             title = self.env._("API Keys Ready")
-            return show_secret_action(self.env, "show_keys", title, text, field="key_list")
-        return integrations._get_records_action(name=self.env._("Integrations"))
+            action = show_secret_action(self.env, "show_keys", title, text, field="key_list")
+            return open_after(action, page)
+        return page
+
+    def _secret_text(self, integration, secret):
+        """A new key with the login that goes with it: no longer that of the old key."""
+        login = self.env._("Login: %s", integration.login)
+        return f"{integration.name} ({secret[:8]}…)\n{login}\n{secret}"
 
     def _check_accounts(self):
         """Keep an account from being kept and replaced, and a key from being converted twice.
@@ -211,9 +219,34 @@ class AuthIntegrationConvertLine(models.TransientModel):
         texts = []
         if not self.user_id.active:
             texts.append(self.env._("The user is archived, so the old key is already rejected."))
-        if not any(key.sudo()._recent_uses() for key in self.key_ids):
-            texts.append(self.env._("No calls counted yet. Choose the access rights it needs."))
+        keys = self.key_ids.sudo()
+        if not any(key._recent_uses() for key in keys):
+            texts.append(self._note_on_uncounted(keys))
+        elif not keys._needed_groups():
+            texts.append(
+                self.env._("Its calls need no access rights beyond those of every internal user.")
+            )
+        if end := self._end_within_overlap(keys):
+            texts.append(
+                self.env._("The old key expires on %(day)s.", day=format_date(self.env, end))
+            )
         return texts
+
+    def _note_on_uncounted(self, keys):
+        """Say why no access rights are suggested: it was never used, or is counted soon."""
+        if any(keys.mapped("last_used_at")):
+            return self.env._(
+                "Its calls are not counted yet. Open this dialog again in a minute, or choose the"
+                " access rights it needs."
+            )
+        return self.env._("It has not been used yet. Choose the access rights it needs.")
+
+    def _end_within_overlap(self, keys):
+        """When the first of these keys expires, if that is before an overlap would be over."""
+        ends = [end for end in keys.filtered("is_live").mapped("effective_end") if end]
+        days = self.env["auth.integration"].sudo()._default_policy().overlap_days
+        latest = fields.Datetime.now() + timedelta(days=days)
+        return min((end for end in ends if end < latest), default=None)
 
     def _convert(self):
         """Do what this line says.

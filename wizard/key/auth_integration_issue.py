@@ -1,10 +1,13 @@
+import contextlib
+
 from odoo import api, fields, models
 from odoo.addons.base.models.res_users import check_identity
 from odoo.exceptions import UserError
 
 from ...models.access.auth_integration_key_access import ACCESS
-from ...tools.access.access_rules import FULL, LISTED
+from ...tools.access.access_rules import ENFORCE, FULL, LISTED
 from ...tools.access.operation_text import read_operations
+from ...tools.key.key_state import Dates
 from ..show_secret import show_key_action
 
 
@@ -21,6 +24,10 @@ class AuthIntegrationIssue(models.TransientModel):
 
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"
+    )
+    like_key_id = fields.Many2one(
+        "auth.integration.key", "Instead of", readonly=True, ondelete="cascade",
+        help="The description and the access of this key are proposed for the new one.",
     )
     # With the rights of who asks: anybody may name any integration in a dialogue of his own.
     name = fields.Char(
@@ -43,31 +50,50 @@ class AuthIntegrationIssue(models.TransientModel):
         compute="_compute_operations", compute_sudo=False, store=True, readonly=False,
         help="One per line: the model, a dot and the method. The method * stands for all of them.",
     )
+    replace_by = fields.Datetime(compute="_compute_dates", compute_sudo=False)
+    works_until = fields.Datetime(compute="_compute_dates", compute_sudo=False)
     max_age_days = fields.Integer(
         related="integration_id.policy_id.max_age_days", related_sudo=False
     )
 
     # One method each: what computes a field that is given is not called for the others either.
 
-    @api.depends("integration_id")
+    @api.depends("integration_id", "like_key_id")
     def _compute_name(self):
         for wizard in self:
-            wizard.name = wizard.integration_id.name
+            wizard.name = wizard._like_key().name or wizard.integration_id.name
 
-    @api.depends("integration_id")
+    @api.depends("integration_id", "like_key_id")
     def _compute_access(self):
         for wizard in self:
-            wizard.access = wizard.integration_id.policy_id.default_access or FULL
+            by_policy = wizard.integration_id.policy_id.default_access
+            wizard.access = wizard._like_key().access or by_policy or FULL
 
-    @api.depends("integration_id")
+    @api.depends("integration_id", "like_key_id")
     def _compute_operations(self):
         for wizard in self:
-            wizard.operations = wizard._operations_of_newest_key()
+            wizard.operations = wizard._operations_of_like_key()
 
-    def _operations_of_newest_key(self):
-        """What the newest key of the integration may call that has a list, to begin with."""
-        listed = self.integration_id.key_ids.filtered(
-            lambda key: key.is_live and key.access == LISTED
+    @api.depends("integration_id", "expires_at")
+    def _compute_dates(self):
+        """The two dates that the key will have; none while the date chosen is not allowed."""
+        keys = self.env["auth.integration.key"]
+        for wizard in self:
+            integration, dates = wizard.integration_id, Dates(None, None)
+            with contextlib.suppress(UserError):
+                if integration:
+                    dates = keys._dates_at_issue(integration, wizard.expires_at)
+            wizard.replace_by, wizard.works_until = dates.replace_by, dates.expires_at
+
+    def _like_key(self):
+        """The key that the new one stands in for, if it is one of the same integration."""
+        key = self.like_key_id
+        return key if key.integration_id == self.integration_id else key.browse()
+
+    def _operations_of_like_key(self):
+        """What the key may call that the new one stands in for; else the newest one with a list."""
+        listed = self._like_key().filtered(lambda key: key.access == LISTED) or (
+            self.integration_id.key_ids.filtered(lambda key: key.is_live and key.access == LISTED)
         )
         allowed = listed.sorted("id")[-1:].operation_ids.filtered("allowed")
         return "\n".join(allowed.mapped("display_name")) or False
@@ -79,7 +105,23 @@ class AuthIntegrationIssue(models.TransientModel):
         issued = self.integration_id._issue_key(
             self.name, self.expires_at, self.access, self._listed_operations()
         )
+        self._keep_rules_of_like_key(issued["prefix"])
         return show_key_action(self.integration_id, issued["key"])
+
+    def _keep_rules_of_like_key(self, prefix):
+        """Give the new key the networks of the key that it stands in for, and its mode where the
+        access is the same: neither is asked for, and neither gets lost."""
+        old = self._like_key()
+        mode = old.access == self.access and old.access_mode or ENFORCE
+        if mode == ENFORCE and not old.allowed_networks:
+            return
+        self.integration_id.key_ids.filtered(
+            lambda key: key.prefix == prefix and key.state == "pending"
+        ).sorted("id")[-1:]._set_access(
+            mode=mode,
+            networks=old.allowed_networks or "",
+            reason=self.env._("As for the key %s", old.display_name),
+        )
 
     def _listed_operations(self):
         """The operations that are chosen, or False where the access is not a list.

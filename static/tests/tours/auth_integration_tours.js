@@ -32,6 +32,21 @@ function storeTheKey() {
                 secret = this.anchor.textContent.trim();
             },
         },
+        ...["click", "press Escape"].flatMap((run) => [
+            {
+                content: "Neither × nor Escape throws it away",
+                trigger: ".modal:has([name=key]) .btn-close",
+                run,
+            },
+            {
+                trigger: ".modal:contains(Have you copied it?) button:contains(Keep Open)",
+                run: "click",
+            },
+        ]),
+        {
+            content: "The button to copy it has a name",
+            trigger: ".modal [name=key] button[aria-label]",
+        },
         {
             trigger: ".modal button:contains(Done)",
             run: "click",
@@ -79,6 +94,16 @@ tours.add("auth_integration_issue", {
         },
         {
             trigger: ".o_form_view [name=group_ids]",
+        },
+        {
+            content: "An integration user has no password to change",
+            trigger: ".o_cp_action_menus .dropdown-toggle",
+            run: "click",
+        },
+        {
+            trigger:
+                ".o-dropdown--menu:has(.o_menu_item:contains(Archive)):not(:contains(Change Password)):not(:contains(Reset Instructions))",
+            run: "press Escape",
         },
         {
             trigger: ".o_breadcrumb a:contains(Tour Shop), .o_back_button",
@@ -297,6 +322,45 @@ tours.add("auth_integration_related", {
         },
         {
             trigger: ".o_list_view .o_data_row:contains(missing)",
+        },
+    ],
+});
+
+tours.add("auth_integration_reference", {
+    steps: () => [
+        {
+            content: "The log opens with what was rejected lately, and an older attempt is not there",
+            trigger: ".o_searchview_facet:contains(Since Yesterday)",
+        },
+        {
+            trigger: ".o_view_nocontent:contains(No sign-in attempts found)",
+        },
+        {
+            content: "A login keeps the filters",
+            trigger: ".o_searchview_input",
+            run: "edit tour_login",
+        },
+        {
+            trigger: ".o_searchview_input",
+            run: "press Enter",
+        },
+        {
+            trigger: ".o_searchview:contains(Since Yesterday) .o_searchview_facet:contains(tour_login)",
+        },
+        {
+            content: "A reference does not, and is found as it was read out",
+            trigger: ".o_searchview_input",
+            run: "edit w8ne95y3gb",
+        },
+        {
+            trigger: ".o_searchview_input",
+            run: "press Enter",
+        },
+        {
+            trigger: ".o_data_row:contains(W8NE9-5Y3GB)",
+        },
+        {
+            trigger: ".o_searchview:not(:contains(Since Yesterday)):not(:contains(tour_login))",
         },
     ],
 });

@@ -432,6 +432,7 @@ for table, number in (("auth_integration_key", key.id), ("res_users_apikeys", ke
 """
 SUPERSEDE = """
 _secret, new = env["auth.integration.key"]._issue(integration, "new")
+new.write({"first_used_at": now - timedelta(hours=2), "last_used_at": now - timedelta(hours=2)})
 key._retire(now - timedelta(hours=1), new)
 """
 # The system uses the account of a person, and she has changed her password a minute ago.
@@ -494,7 +495,7 @@ PROOF = {
         remedy="valid for API calls",
     ),
     "key rotated out": Case(
-        rpc, cause="key_superseded", change=SUPERSEDE, told="replaced by", fix="issue_key",
+        rpc, cause="key_superseded", change=SUPERSEDE, told="replaced by",
         remedy="Install the new key",
     ),
     "archived user": Case(

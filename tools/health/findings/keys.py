@@ -58,7 +58,9 @@ KINDS = (
             SELECT FROM auth_integration_key expired JOIN auth_integration i
                 ON i.id = expired.integration_id AND i.active
             WHERE expired.id = found.key_id AND expired.expires_at <= {NOW}
-              AND expired.ended_at IS NULL))""",
+              AND expired.ended_at IS NULL AND NOT EXISTS (
+                  SELECT FROM auth_integration_key newer
+                  WHERE newer.integration_id = i.id AND newer.issued_at > expired.issued_at)))""",
     ),
     Kind(
         code="key_expiring",

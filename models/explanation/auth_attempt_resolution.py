@@ -1,0 +1,76 @@
+from odoo import api, fields, models
+
+from ...tools.access.access_rules import FULL, REPORT
+
+
+class AuthAttempt(models.Model):
+    """What is left to do about a rejected attempt: nothing, if it has been fixed since."""
+
+    _name = "auth.attempt"
+    _inherit = ["auth.attempt", "auth.integration.rejection.mixin"]
+
+    has_succeeded_since = fields.Boolean(
+        compute="_compute_has_succeeded_since",
+        help="A call of this integration has succeeded since.",
+    )
+    primary_fix = fields.Char(
+        compute="_compute_primary_fix", help="The button that the form offers first."
+    )
+
+    def _rejected_at(self):
+        return self.last_seen
+
+    def _rejected_integration(self):
+        return self._known_integration()
+
+    def _is_operation_allowed(self):
+        key = self._known_key()
+        if not key or key.access == FULL or key.access_mode == REPORT:
+            return bool(key)
+        return self._is_listed(key)
+
+    @api.depends("cause", "integration_id")
+    def _compute_has_succeeded_since(self):
+        for row in self:
+            last = row._known_integration().last_success
+            row.has_succeeded_since = bool(last and last > row.last_seen)
+
+    @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr", "operation")
+    @api.depends_context("uid")
+    def _compute_primary_fix(self):
+        for row in self:
+            best = next(filter(row._offers, row._helpful_fixes()), False)
+            if best == "issue_key" and not row._needs_new_key():
+                best = False
+            row.primary_fix = best
+
+    def _needs_new_key(self):
+        """Extend ``_needs_new_key``: what was mistyped can be entered again."""
+        return not self.sudo().similar_key_id and super()._needs_new_key()
+
+    # Texts -----------------------------------------------------------------------------------
+
+    @api.depends("key_id", "integration_id", "similar_key_id")
+    @api.depends_context("uid", "lang")
+    def _compute_cause_texts(self):
+        """Extend ``_compute_cause_texts``: what to do, as exactly as it is known."""
+        result = super()._compute_cause_texts()
+        for row in self:
+            if row.cause and (remedy := row._case_remedy()):
+                row.cause_remedy = remedy
+        return result
+
+    def _case_remedy(self):
+        if self.cause == "key_unknown" and self.sudo().similar_key_id:
+            return self.env._(
+                "The key was mistyped. Enter it again from your password manager, or create a new"
+                " one."
+            )
+        key = self._known_key()
+        if self.cause == "key_user_mismatch" and key and self._may_see(key):
+            return self.env._(
+                "Enter the login %(login)s in the external system. Its user ID is %(id)s.",
+                login=key.login,
+                id=key.user_id.id,
+            )
+        return super()._case_remedy()

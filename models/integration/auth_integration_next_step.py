@@ -1,0 +1,110 @@
+from odoo import api, fields, models
+
+from ...tools.integration import networks
+from ...tools.key import native_scope
+
+
+class AuthIntegration(models.Model):
+    """What is to be done next, and what only waits for the next call."""
+
+    _inherit = "auth.integration"
+
+    usable_key_count = fields.Integer(
+        "Active Keys",
+        compute="_compute_usable_key_count",
+        help="Keys that are neither expired, revoked, replaced nor blocked.",
+    )
+    next_step = fields.Selection(
+        [
+            ("restore_user", "Restore User"),
+            ("claim", "Claim New Key"),
+            ("issue_key", "Create Key"),
+        ],
+        compute="_compute_next_step",
+        help="The action that the form offers first.",
+    )
+    is_solved = fields.Boolean(
+        "Solved",
+        compute="_compute_is_solved",
+        compute_sudo=True,
+        help="What its calls were rejected for has been fixed. Its next call is awaited.",
+    )
+    networks_warning = fields.Char(compute="_compute_networks_warning", compute_sudo=True)
+
+    @api.depends("key_ids", "user_id.active", "active")
+    def _compute_usable_key_count(self):
+        """Count as :meth:`auth.integration.key._blocked_reason` decides, for many at once."""
+        counts = dict.fromkeys(self, 0)
+        for integration, scope, count in self.env["auth.integration.key"]._read_group(
+            [("integration_id", "in", self.ids), ("is_live", "=", True)],
+            ["integration_id", "scope"],
+            ["__count"],
+        ):
+            if scope != native_scope.RESTRICTED:
+                counts[integration] = counts.get(integration, 0) + count
+        for integration in self:
+            works = integration.active and integration.sudo().user_id.active
+            integration.usable_key_count = works and counts.get(integration._origin, 0)
+
+    def _usable_keys(self):
+        """The keys of one integration that can be used now, the newest first."""
+        keys = self.sudo().key_ids.filtered(lambda key: key.is_live and not key._blocked_reason())
+        return keys.sorted("id", reverse=True)
+
+    @api.depends("active", "user_active")
+    @api.depends_context("uid")
+    def _compute_next_step(self):
+        for integration in self:
+            integration.next_step = integration._next_step()
+
+    def _next_step(self):
+        if not self._origin.id or not self.active:
+            return False
+        if not self.user_active:
+            return "restore_user"
+        if self.has_key_to_claim:
+            return "claim"
+        # What is to be set up has buttons of its own.
+        if self.is_setting_up or self.usable_key_count:
+            return False
+        return "issue_key"
+
+    @api.depends("main_finding_ids")
+    def _compute_is_solved(self):
+        for integration in self:
+            integration.is_solved = integration.main_finding_ids.is_solved
+
+    def _resolution_of_failing(self):
+        """Say what was fixed of what the calls are rejected for; False unless all of it is."""
+        rejected = self.env["auth.integration.incident"].sudo().search(
+            [("integration_id", "=", self.id), ("state", "=", "open"), ("kind", "=", "failing")]
+        ) or self.env["auth.attempt"].sudo().search(
+            [
+                ("integration_id", "=", self.id),
+                ("outcome", "=", "failure"),
+                ("question", "=", False),
+            ],
+            limit=1,
+        )
+        texts = rejected.mapped(lambda one: one.resolution or "")
+        return bool(texts) and all(texts) and texts[0]
+
+    @api.depends("allowed_networks")
+    @api.depends_context("lang")
+    def _compute_networks_warning(self):
+        """Warn of a list that shuts out the address that calls now: it may be on purpose."""
+        for integration in self:
+            integration.networks_warning = integration._networks_warning()
+
+    def _networks_warning(self):
+        used = self._origin.key_ids.filtered("last_used_at").sorted("last_used_at")[-1:]
+        try:
+            allowed = networks.parse(self.allowed_networks)
+        except ValueError:  # saving says so
+            return False
+        if not used.last_used_address or networks.contains(allowed, used.last_used_address):
+            return False
+        return self.env._(
+            "The last successful call came from %(address)s, which this list does not allow.",
+            address=used.last_used_address,
+        )

@@ -1,0 +1,122 @@
+from odoo import api, fields, models
+
+from ...tools.attempt import causes
+from ...tools.integration import networks
+from ...tools.key.key_policy import END_CODES
+
+
+class RejectionMixin(models.AbstractModel):
+    """Whether what calls were rejected for has been put right: then only the next call is awaited.
+
+    The one place that decides it, for attempts, incidents and, through these, integrations. A
+    model has the fields ``cause``, ``integration_id``, ``user_id``, ``key_id``, ``remote_addr`` and
+    ``channel``.
+    """
+
+    _name = "auth.integration.rejection.mixin"
+    _description = "Rejected Calls"
+
+    is_solved = fields.Boolean(
+        "Solved",
+        compute="_compute_resolution",
+        help="What the calls were rejected for has been fixed since.",
+    )
+    resolution = fields.Text(compute="_compute_resolution")
+
+    @api.depends_context("uid", "lang")
+    def _compute_resolution(self):
+        for row in self:
+            row.resolution = row._resolution() or False
+            row.is_solved = bool(row.resolution)
+
+    def _rejected_at(self):
+        """The moment after which a key was issued because of this."""
+        raise NotImplementedError
+
+    def _rejected_integration(self):
+        """The integration that was rejected, if the reader may know it."""
+        return self.sudo().integration_id.exists()
+
+    def _is_operation_allowed(self):
+        """Whether the key may do now what it was rejected for."""
+        return False
+
+    def _resolution(self):
+        """Say what was fixed since; False while the next call would be rejected for the same."""
+        self.ensure_one()
+        if not self.cause or self.cause not in causes.CAUSES:
+            return False
+        integration = self._rejected_integration()
+        if self.cause == "user_archived":
+            return self._resolution_by_user(integration)
+        if not integration or not integration.active or not integration.user_id.active:
+            return False
+        if self.cause in ("address_not_allowed", "channel_not_allowed", "operation_not_allowed"):
+            return self._resolution_by_rules(integration)
+        if "issue_key" in causes.get(self.cause).fixes:
+            return self._resolution_by_key(integration)
+        return False
+
+    def _resolution_by_user(self, integration):
+        user = self.sudo().user_id.exists()
+        if not user.active or integration and not integration.active:
+            return False
+        return self.env._("The user %(login)s has been restored.", login=user.login)
+
+    def _resolution_by_rules(self, integration):
+        """The key is good, and what it may do has been widened."""
+        key = self.sudo().key_id.exists()
+        if key and not key.is_live:
+            return False
+        if self.cause == "operation_not_allowed":
+            allowed = self._is_operation_allowed()
+            return allowed and self.env._("The operation is now allowed.")
+        if self.cause == "channel_not_allowed":
+            channels = integration._allowed_channel_set()
+            allowed = not channels or self.channel in channels
+            return allowed and self.env._("The protocol is now allowed.")
+        allowed = networks.normalize(self.remote_addr) and all(
+            networks.contains(networks.parse(text or ""), self.remote_addr)
+            for text in (integration.allowed_networks, key.allowed_networks)
+        )
+        return allowed and self.env._(
+            "The address %(address)s is now allowed.", address=self.remote_addr
+        )
+
+    def _resolution_by_key(self, integration):
+        """A key was created instead, and waits to be installed."""
+        waiting = self._later_keys(integration).filtered(lambda key: key.state == "pending")[:1]
+        return waiting and self.env._(
+            "The key %(key)s has been created. Install it in the external system.",
+            key=waiting.display_name,
+        )
+
+    def _later_keys(self, integration):
+        """Keys that can be used, and were created after the rejected one or the rejection."""
+        usable = integration._usable_keys()
+        rejected = self.sudo().key_id.exists()
+        if self.cause in END_CODES and rejected:
+            return usable.filtered(lambda key: key.id > rejected.id)
+        # The log knows no parts of a second.
+        return usable.filtered(
+            lambda key: key.issued_at.replace(microsecond=0) > self._rejected_at()
+        )
+
+    def _needs_new_key(self):
+        """Whether nothing simpler helps than a new key, and none waits to be installed."""
+        integration, key = self._rejected_integration(), self.sudo().key_id.exists()
+        if self.cause == "key_user_mismatch" and key:
+            return False  # it is good, and only sent with the wrong login
+        if self.cause in END_CODES and self._later_keys(integration):
+            return False
+        return "pending" not in (integration._usable_keys() - key).mapped("state")
+
+    def _case_remedy(self):
+        """What to do in this very case, where that is more exact than what its cause says."""
+        if self.cause in END_CODES and (integration := self._rejected_integration()):
+            if key := self._later_keys(integration)[:1]:
+                return self.env._(
+                    "Install the key %(key)s wherever the rejected key is still used.",
+                    key=key.display_name,
+                )
+        return False

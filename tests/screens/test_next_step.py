@@ -1,0 +1,297 @@
+"""What screens say after something was fixed, and before: one next step, decided in one place."""
+
+from datetime import timedelta
+
+from lxml import etree
+from odoo import fields
+from odoo.fields import Command
+from odoo.tests import tagged
+
+from ...models.explanation.auth_attempt_fix import FIXES
+from ...tools.attempt import causes
+from ..explanation.test_attempt_explanation import ExplanationCase
+
+ADDRESS = "198.51.100.7"
+
+
+@tagged("post_install", "-at_install")
+class TestNextStep(ExplanationCase):
+    def setUp(self):
+        """The integration works, and one of its calls was rejected an hour ago."""
+        super().setUp()
+        self.now = fields.Datetime.now()
+        day_ago = self.now - timedelta(days=1)
+        self._move(self.key, first_used_at=day_ago, last_used_at=day_ago, issued_at=day_ago,
+                   last_used_address=ADDRESS)
+
+    def _rejected(self, cause, **values):
+        """A rejected attempt an hour ago, its open incident and the box on the form."""
+        attempt = self._attempt(cause, **({"key_id": self.key.id} | values))
+        at = self._set_back(attempt, hours=1)
+        incident = self.env["auth.integration.incident"].sudo().create(
+            {
+                "kind": "failing", "source": f"test {cause}", "cause": cause, "opened_at": at,
+                "integration_id": self.integration.id, "user_id": self.integration.user_id.id,
+                "key_id": attempt.key_id.id, "remote_addr": attempt.remote_addr,
+                "channel": attempt.channel,
+            }
+        )
+        self._refresh()
+        return attempt, incident.with_user(self.manager)
+
+    def _succeeded(self, **ago):
+        self._set_back(self._attempt(None, outcome="success", reference=None), **ago)
+        self._refresh()
+
+    def _set_back(self, attempt, **ago):
+        at = self.now - timedelta(**ago)
+        self.env.cr.execute(
+            "UPDATE auth_attempt SET first_seen = %s, last_seen = %s WHERE id = %s",
+            (at, at, attempt.id),
+        )
+        return at
+
+    def _refresh(self):
+        self.env.flush_all()
+        self.env.invalidate_all()
+
+    def _box(self):
+        self._refresh()
+        return self.integration.with_user(self.manager).main_finding_ids
+
+    def _assert_open(self, attempt, incident):
+        self._refresh()
+        self.assertFalse(attempt.is_solved or incident.is_solved or self.integration.is_solved)
+
+    def _assert_solved(self, attempt, incident, text):
+        """Attempt, incident and integration say so, and none offers the fix again."""
+        self._refresh()
+        self.assertIn(text, attempt.resolution)
+        self.assertIn(text, incident.resolution)
+        self.assertEqual(self._fixes(attempt), {"open"})
+        self.assertFalse(attempt.primary_fix or incident.fix)
+        box = self._box()
+        self.assertEqual(box.message, "Solved, waiting for the next call.")
+        self.assertIn(text, box.remedy)
+        self.assertTrue(self.integration.is_solved)
+        self.assertFalse(self.integration.next_step)
+
+    def test_a_key_was_created(self):
+        self._move(self.key, expires_at=self.now - timedelta(hours=2))
+        attempt, incident = self._rejected("key_expired")
+        self._assert_open(attempt, incident)
+        self.assertEqual((attempt.primary_fix, incident.fix), ("issue_key", "issue_key"))
+        self.assertEqual(self.integration.with_user(self.owner).next_step, "issue_key")
+        _secret, new = self._issue(self.integration)
+        self._assert_solved(attempt, incident, new.prefix)
+        self._move(new, first_used_at=self.now, last_used_at=self.now)
+        self._refresh()
+        self.assertFalse(attempt.is_solved, "it is in use, and the old one is called elsewhere")
+        self.assertIn(f"Install the key {new.display_name}", attempt.cause_remedy)
+        self.assertIn(f"Install the key {new.display_name}", incident.remedy)
+        self.assertFalse(attempt.primary_fix)
+        self.assertNotEqual(incident.fix, "issue_key")
+
+    def test_a_key_was_created_where_none_was_recognized(self):
+        attempt, incident = self._rejected("key_unknown", key_id=None)
+        self._assert_open(attempt, incident)
+        _secret, new = self._issue(self.integration)
+        self._assert_solved(attempt, incident, new.prefix)
+
+    def test_the_user_was_restored(self):
+        self.integration.user_id.action_archive()
+        attempt, incident = self._rejected("user_archived")
+        self._assert_open(attempt, incident)
+        self.assertEqual(self.integration.with_user(self.system).next_step, "restore_user")
+        self.integration.user_id.action_unarchive()
+        self._assert_solved(attempt, incident, "restored")
+
+    def test_the_address_was_allowed(self):
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt, incident = self._rejected("address_not_allowed")
+        self._assert_open(attempt, incident)
+        attempt.action_fix_add_network()
+        self._assert_solved(attempt, incident, ADDRESS)
+        self._move(self.key, allowed_networks="10.0.0.0/8")
+        self._assert_open(attempt, incident)
+
+    def test_the_protocol_was_allowed(self):
+        self.integration.allowed_channels = "xmlrpc"
+        attempt, incident = self._rejected("channel_not_allowed")
+        self._assert_open(attempt, incident)
+        self.integration.allowed_channels = False
+        self._assert_solved(attempt, incident, "allowed")
+        self.key.revoke("leaked")
+        self._assert_open(attempt, incident)
+
+    def test_the_operation_was_allowed(self):
+        self.key._set_access("listed", operations=[["res.partner", "read"]], reason="x")
+        attempt = self._attempt(
+            "operation_not_allowed", key_id=self.key.id, operation="res.users.read"
+        )
+        self.assertFalse(attempt.is_solved)
+        attempt.action_fix_allow_operation()
+        attempt.invalidate_recordset()
+        self.assertIn("allowed", attempt.resolution)
+        self.assertEqual(self._fixes(attempt), {"open"})
+
+    def test_solved_is_past_once_a_call_succeeded(self):
+        self.integration.user_id.action_archive()
+        attempt, _incident = self._rejected("user_archived")
+        self.integration.user_id.action_unarchive()
+        self._refresh()
+        self.assertFalse(attempt.has_succeeded_since)
+        self._attempt(None, outcome="success", reference=None)
+        self._refresh()
+        self.assertTrue(attempt.has_succeeded_since)
+
+    # Advice
+
+    def test_a_mistyped_key_is_entered_again(self):
+        attempt, _incident = self._rejected("key_unknown", key_id=None, similar_key_id=self.key.id)
+        self.assertIn("mistyped. Enter it again", attempt.cause_remedy)
+        self.assertNotIn("Copy the whole key", attempt.case_explanation)
+        self.assertTrue(attempt.fix_issue_key)
+        self.assertFalse(attempt.primary_fix, "a new key is the second best")
+
+    def test_the_login_of_the_key_is_said(self):
+        _secret, other = self._issue(self.foreign)
+        values = {"key_id": other.id}
+        attempt, incident = self._rejected("key_user_mismatch", **values)
+        self.assertIn("Enter the login warehouse", attempt.cause_remedy)
+        self.assertTrue(attempt.fix_issue_key)
+        self.assertFalse(attempt.primary_fix)
+        self.assertEqual(incident.fix, "view_attempts")
+        owner = self._attempt("key_user_mismatch", reader=self.owner, **values)
+        self.assertNotIn("warehouse", owner.cause_remedy.lower())
+        self.assertNotIn("warehouse", incident.with_user(self.owner).remedy.lower())
+
+    def test_a_key_that_someone_else_has_is_revoked(self):
+        """A rotation would keep it alive for the overlap."""
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt, _incident = self._rejected("address_not_allowed")
+        attempt = attempt.with_user(self.owner)
+        self.assertEqual(self._fixes(attempt), {"revoke", "open"})
+        action = attempt.action_fix_revoke()
+        self.assertEqual(action["context"]["default_key_ids"], self.key.ids)
+        dialog = self.env[action["res_model"]].with_user(self.owner)
+        dialog.with_context(**action["context"]).create({"reason": "not ours"}).action_revoke()
+        self.assertEqual(self.key.state, "revoked")
+
+    def test_no_advice_leads_away_from_the_button(self):
+        form = self.env["auth.attempt"].get_view(view_type="form")["arch"]
+        offered = set(etree.fromstring(form).xpath("//button/@name"))
+        for cause in causes.CAUSES.values():
+            if {f"action_fix_{fix}" for fix in cause.fixes} & offered:
+                self.assertNotIn("▸ Overview", cause.remedy, cause.code)
+
+    def test_diagnose_offers_every_fix(self):
+        """The first fix of an attempt is one that Diagnose knows, with a button."""
+        lines = self.env["auth.integration.diagnosis.line"]
+        known = dict(lines._fields["fix"].selection)
+        view = self.env.ref("auth_integration.auth_integration_diagnosis_line_view_kanban").arch_db
+        for fix in FIXES:
+            with self.subTest(fix=fix):
+                self.assertIn(fix, known)
+                self.assertIn(f"fix != '{fix}' or not may_fix", view)
+
+    def test_diagnose_says_what_the_attempt_says(self):
+        _secret, other = self._issue(self.foreign)
+        self._rejected("key_user_mismatch", key_id=other.id)
+        self.key._set_access("listed", operations=[["res.partner", "read"]], reason="x")
+        self._rejected("operation_not_allowed", operation="res.users.read")
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt, _incident = self._rejected("address_not_allowed")
+        attempt.action_fix_add_network()
+        self._refresh()
+        diagnosis = self.env["auth.integration.diagnosis"].with_user(self.manager).create(
+            {"integration_id": self.integration.id}
+        )
+        diagnosis.sudo()._check_attempts()
+        found = {line.cause: line for line in diagnosis.sudo().line_ids}
+        line = found["key_user_mismatch"]
+        self.assertIn("Enter the login warehouse", line.remedy)
+        self.assertEqual((line.result, line.fix), ("failed", "open"))
+        self.assertEqual(found["operation_not_allowed"].fix, "allow_operation")
+        line = found["address_not_allowed"]
+        self.assertIn("Solved, waiting for the next call. The address", line.remedy)
+        self.assertEqual((line.result, line.fix), ("warning", "open"))
+
+    # The form of the integration
+
+    def test_a_rotation_goes_on_from_the_box(self):
+        self._move(self.key, replace_by=self.now + timedelta(days=3))
+        self.assertEqual(self._box().fix, "rotate")
+        self.key.with_user(self.owner).action_rotate_now()
+        self.assertEqual(self._box().fix, "claim")
+        self.assertEqual(self.integration.with_user(self.owner).next_step, "claim")
+        rotation = self.env["auth.integration.rotation"].search([("old_key_id", "=", self.key.id)])
+        self.assertEqual(
+            self._box().with_user(self.owner).action_claim()["context"]["default_rotation_id"],
+            rotation.id,
+        )
+        _secret, new = rotation.with_user(self.owner)._claim()
+        box = self._box()
+        self.assertEqual(box.fix, "view_rotation")
+        self.assertIn(f"The new key {new.display_name} is ready", box.remedy)
+        self.assertEqual(box.action_view_rotation()["res_id"], rotation.id)
+        self.assertFalse(self.integration.with_user(self.owner).next_step)
+
+    def test_the_box_counts_the_others(self):
+        self.integration.user_id.group_ids = [
+            Command.link(self.env.ref("base.group_erp_manager").id)
+        ]
+        self._move(self.key, replace_by=self.now + timedelta(days=3))
+        self._box()
+        self.assertEqual(
+            self.integration.more_finding_count, self.integration.finding_count - 1
+        )
+        self.assertGreater(self.integration.more_finding_count, 0)
+
+    def test_the_news_of_the_first_call_hides_no_failure(self):
+        self._move(self.key, first_used_at=self.now - timedelta(minutes=5))
+        self._succeeded(hours=2)
+        self.assertTrue(self.integration.is_setting_up)
+        self.integration.allowed_networks = "10.0.0.0/8"
+        self._rejected("address_not_allowed")
+        self.assertTrue(self.integration.main_finding_ids)
+        self.assertFalse(self.integration.is_setting_up)
+
+    def test_the_news_of_the_first_call_hides_no_rejection(self):
+        """One rejected call is no issue yet, and no success either."""
+        self._move(self.key, first_used_at=self.now - timedelta(minutes=5))
+        self._succeeded(minutes=5)
+        self.assertTrue(self.integration.is_setting_up)
+        self._attempt("key_unknown")
+        self._refresh()
+        self.assertFalse(self.integration.main_finding_ids)
+        self.assertFalse(self.integration.is_setting_up)
+
+    def test_blocked_keys_are_not_active(self):
+        self.assertEqual(self.integration.usable_key_count, 1)
+        self.integration.user_id.action_archive()
+        self._refresh()
+        self.assertEqual(self.integration.live_key_count, 1)
+        self.assertEqual(self.integration.usable_key_count, 0)
+        self.assertFalse(self.integration._usable_keys())
+        self.integration.user_id.action_unarchive()
+        self._refresh()
+        self.env.cr.execute(
+            "UPDATE auth_integration_key SET scope = 'auth_integration' WHERE id = %s",
+            [self.key.id],
+        )
+        self._refresh()
+        self.assertEqual(self.integration.usable_key_count, 0)
+        self.assertFalse(self.integration._usable_keys())
+
+    def test_networks_that_shut_out_the_caller_are_saved_with_a_warning(self):
+        integration = self.integration.with_user(self.manager)
+        self.assertFalse(integration.networks_warning)
+        integration.allowed_networks = "10.0.0.0/8"
+        self.assertIn(f"came from {ADDRESS}", integration.networks_warning)
+        integration.allowed_networks = f"10.0.0.0/8\n{ADDRESS}"
+        self.assertFalse(integration.networks_warning)
+        draft = integration.new({"allowed_networks": "10.0.0.0/8"}, origin=integration)
+        self.assertIn(ADDRESS, draft.networks_warning, "before it is saved")
+        draft.allowed_networks = "no network"
+        self.assertFalse(draft.networks_warning)

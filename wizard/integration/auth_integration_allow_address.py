@@ -1,0 +1,31 @@
+from odoo import fields, models
+
+from ...models.mixins.fresh_identity import fresh_identity
+
+
+class AuthIntegrationAllowAddress(models.TransientModel):
+    """Ask before the address of a rejected attempt is allowed, and say which one it is."""
+
+    _name = "auth.integration.allow.address"
+    _description = "Allow This Address"
+
+    attempt_id = fields.Integer(required=True, readonly=True)  # the log has no foreign keys
+    integration_name = fields.Char(compute="_compute_from_attempt")
+    address = fields.Char(compute="_compute_from_attempt")
+
+    def _attempt(self):
+        """The attempt, with the rights of who asks: anybody may name any in a dialog of theirs."""
+        return self.env["auth.attempt"].browse(self.attempt_id)
+
+    def _compute_from_attempt(self):
+        for dialog in self:
+            attempt = dialog._attempt()
+            dialog.integration_name = attempt.integration_id.name
+            dialog.address = attempt.remote_addr
+
+    @fresh_identity
+    def action_allow(self):
+        """Allow the address; see ``auth.attempt.action_fix_add_network``."""
+        self.ensure_one()
+        self._attempt().action_fix_add_network()
+        return {"type": "ir.actions.act_window_close"}
