@@ -96,6 +96,23 @@ def test_confirm_move(server):
     assert row["value"] == identity
 
 
+def test_remove_passwords(server):
+    """Integration users have no password left, and everybody else has theirs."""
+    user = server.shell(
+        """
+        integration = env["auth.integration"].create({
+            "name": "kept", "code": "kept", "owner_ids": [2]})
+        integration.user_id.password = "kept from before"
+        result = integration.user_id.id
+        """
+    )
+    with_password = "SELECT id FROM res_users WHERE password <> '' AND id IN (2, %s)"
+    assert len(server.sql(with_password, [user])) == 2
+    folder_of_psql = Path(private_postgres.program("psql")).parent
+    run_shell(guides.example("remove-passwords"), path=folder_of_psql, ODOO_DB=server.db)
+    assert server.sql(with_password, [user]) == [{"id": 2}]
+
+
 def test_unlock_administrator(server, tmp_path):
     """The command leaves its trace on the administrator's form."""
     example = guides.example("unlock-administrator")

@@ -52,6 +52,22 @@ def test_whoami_xmlrpc(server, issued, capsys):
     names = run_python(server, guides.example("whoami-xmlrpc"), None, secret, login=code)
     assert names["uid"] == uid
     assert code in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="Rejected"):
+        run_python(server, guides.example("whoami-xmlrpc"), None, "0" * 40, login=code)
+
+
+def test_reference_xmlrpc(server, issued, capsys):
+    """A rejected call prints the reference that is in the log; an accepted one prints nothing."""
+    _integration, _code, uid, secret = issued
+    example = guides.example("reference-xmlrpc")
+    names = {"url": server.url, "db": server.db, "uid": uid, "key": secret}
+    exec(example, names)
+    assert not capsys.readouterr().out
+    exec(example, names | {"key": "0" * 40})
+    _moment, code, reference = capsys.readouterr().out.split()
+    assert code == "3"
+    [row] = server.sql("SELECT cause FROM auth_attempt WHERE reference = %s", [reference])
+    assert row["cause"] == "key_unknown"
 
 
 def test_verify(server, issued):
@@ -87,6 +103,12 @@ def test_rotate(server, system):
     names = run_python(server, guides.example("rotate"), system.uid, system.key)
     assert set(names["new"]) == ANSWER
     assert Json2(server, names["new"]["key"]).call("auth.integration.key", "whoami")
+
+
+def test_rotate_json2(server, system):
+    new = run_curl(server, guides.example("rotate-json2"), ODOO_KEY=system.key)
+    assert set(new) == ANSWER
+    assert Json2(server, new["key"]).call("auth.integration.key", "whoami")
 
 
 def test_rotate_on_a_host(server, system, tmp_path):

@@ -111,7 +111,7 @@ def found(server):
         soon = datetime.datetime.now() + datetime.timedelta(days=5)
         result = {}
         for login, values, expires in (
-            ("erp", {}, None),
+            ("erp", {"password": password}, None),
             ("shop", {}, end),
             ("person", {"password": password}, soon),
             ("archived", {}, end),
@@ -298,6 +298,32 @@ def test_upgrade_closes_keys_with_rules(server, found):
     assert works(server, key)
 
 
+def _make_key_with_rules_and_lift_them(server, admin):
+    """A key that keeps working without the add-on, by what the guide says to do before."""
+    integration = admin.call(
+        "auth.integration",
+        "create",
+        [{"name": "Freed", "code": "freed", "allowed_networks": "127.0.0.1"}],
+    )
+    secret = admin.call("auth.integration", "issue_key", integration)["key"]
+    key_ids = admin.call("auth.integration.key", "search", [("prefix", "=", secret[:8])])
+    admin.call(
+        "auth.integration.key", "set_access", key_ids,
+        access="read_only", networks="127.0.0.1", reason="Reports",
+    )
+    admin.call("auth.integration", "write", integration, {"allowed_networks": False})
+    [user] = server.sql("SELECT id FROM res_users WHERE login = 'freed'")
+    key = Key(user["id"], "freed", 0, secret)
+    scope = "SELECT scope FROM res_users_apikeys WHERE user_id = %s"
+    assert server.sql(scope, [key.uid]) == [{"scope": "auth_integration"}]  # its own rules are left
+    admin.call(
+        "auth.integration.key", "set_access", key_ids,
+        access="full", networks="", reason="The app is removed",
+    )
+    assert server.sql(scope, [key.uid]) != [{"scope": "auth_integration"}]
+    return key
+
+
 def test_uninstallation_removes_our_schema_only(server, found):
     """Nothing of ours stays; users and live keys do, and work as on Odoo alone."""
     admin = Xmlrpc(server, 2, "admin")
@@ -321,6 +347,9 @@ def test_uninstallation_removes_our_schema_only(server, found):
     admin.call("auth.integration.key", "action_rotate_now", [key_record])
     session = Session(server, "admin", "admin")
     [module] = session.call("ir.module.module", "search", [("name", "=", "auth_integration")])
+    freed = _make_key_with_rules_and_lift_them(server, admin)
+    password = ways(server, found.keys["erp"].uid, "erp", PASSWORD)["authenticate"]
+    assert not accepted(password)
     native_before = natives(server)
     session.call("ir.module.module", "button_immediate_uninstall", [module])
     after = schema(server)
@@ -336,6 +365,9 @@ def test_uninstallation_removes_our_schema_only(server, found):
     assert works(server, Key(technical["id"], "made_by_us", 0, issued["key"]))
     # Nobody holds it to its rules any more, from wherever it is used.
     assert not works(server, found.keys["ruled"])
+    assert works(server, freed)
+    # The password that the user kept: the guide says to remove it first.
+    assert accepted(password)
     # Odoo alone decides now: what it ended stays ended, and its own caches are back.
     assert not works(server, found.keys["expired"])
     assert not works(server, found.keys["archived"])

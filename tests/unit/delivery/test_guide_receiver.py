@@ -1,5 +1,6 @@
 """The webhook receiver of the developer guide, run as printed: it takes what Odoo has signed."""
 
+import http.client
 import json
 import os
 import stat
@@ -85,4 +86,14 @@ def test_a_test_changes_no_key(receiver):
 def test_anything_else_is_rejected(receiver, headers):
     url, file = receiver
     assert post(url, BODY, headers()) == 401
+    assert file.read_text() == "the old key"
+
+
+def test_a_request_without_a_length_is_answered(receiver):
+    url, file = receiver
+    post(url, BODY, {})  # once it is up
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection.putrequest("POST", "/")
+    connection.endheaders()
+    assert connection.getresponse().status == 401
     assert file.read_text() == "the old key"
