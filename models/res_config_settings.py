@@ -151,10 +151,10 @@ class ResConfigSettings(models.TransientModel):
         inverse="_inverse_quiet_hours",
     )
     auth_integration_quiet_from = fields.Selection(
-        HOURS, "Start", compute="_compute_quiet_hours", inverse="_inverse_quiet_hours"
+        HOURS, "Start Time", compute="_compute_quiet_hours", inverse="_inverse_quiet_hours"
     )
     auth_integration_quiet_to = fields.Selection(
-        HOURS, "End", compute="_compute_quiet_hours", inverse="_inverse_quiet_hours"
+        HOURS, "Until", compute="_compute_quiet_hours", inverse="_inverse_quiet_hours"
     )
     auth_integration_weekly_summary_mail = fields.Boolean(
         "Also send the weekly summary by email",

@@ -45,19 +45,19 @@ _GUIDE = {
         "list. To compare, make the same call with doctor.py from the same host."
     ),
     "authenticate_skipped": _lt(
-        "authenticate does not raise an error when it is rejected: it returns False. A program "
-        "that goes on with False sends no user ID. /json/2 needs no user ID."
+        "authenticate does not raise an error when it is rejected: it returns False. An "
+        "external system that continues with False sends no user ID. /json/2 needs no user ID."
     ),
     "header_missing": _lt(
-        "Most HTTP clients drop the header when a redirect leads to another host or from http to "
+        "Most HTTP libraries drop the header when a redirect leads to another host or from http to "
         "https. Call the final URL. A proxy that asks for a password itself may remove it too."
     ),
     "header_malformed": _lt(
-        "A key in the user name and password fields of an HTTP client is sent as Basic. Use a "
-        "custom header instead. A line break at the end of a key file also breaks the header."
+        "A key in the user name and password fields of an HTTP library is sent as Basic. Use a "
+        "custom header instead. A trailing line break in a key file also breaks the header."
     ),
     "login_missing": _lt(
-        "Often, the setting has another name than the program expects, or is empty in one "
+        "Often, the setting has another name than the external system expects, or is empty in one "
         "environment, such as a container or a scheduled job."
     ),
     "secret_missing": _lt(
@@ -81,12 +81,12 @@ _GUIDE = {
         "where the password is: the other settings can stay."
     ),
     "password_wrong": _lt(
-        "A program that repeats its calls can pause the login of its user. It is safer to turn it "
-        "off until the password is corrected."
+        "An external system that repeats its calls can pause the login of its user. It is safer to "
+        "turn it off until the password is corrected."
     ),
     "cooldown": _lt(
         "This limit is part of Odoo and counts failures per address. Behind a proxy without "
-        "proxy_mode, all callers have the proxy's address and are paused together."
+        "proxy_mode, all external systems have the proxy's address and are paused together."
     ),
     "throttled": _lt(
         "The limit counts per login and address, per address, and per login over all new "
@@ -99,7 +99,7 @@ _GUIDE = {
     ),
     "key_unknown": _lt(
         "A key has 40 characters, 0 to 9 and a to f. Count them in the external system. Quotes, "
-        "spaces and a line break at the end belong to the key that is sent. A test database has "
+        "spaces and a trailing line break belong to the key that is sent. A test database has "
         "other keys than production."
     ),
     "key_wrong_scope": _lt(
@@ -137,20 +137,20 @@ _GUIDE = {
         "needs, set its access to report only for two weeks: nothing is rejected then."
     ),
     "session_expired": _lt(
-        "By default, a session ends after a week without a call. A changed password and Log out "
-        "from all devices end it at once."
+        "By default, a session expires after a week without a call. A changed password and Log out "
+        "from all devices close it immediately."
     ),
     "session_mismatch": _lt(
-        "HTTP clients such as a Python Session keep the cookies of earlier answers. Use a new "
-        "client for calls with a key, or delete its cookies."
+        "HTTP libraries, such as a Python Session, keep the cookies of earlier answers. Use a new "
+        "session for calls with a key, or delete its cookies."
     ),
     "second_factor_wrong": _lt(
         "Codes change every 30 seconds. A clock that is off by a minute makes every code wrong. "
         "Compare it with a time server."
     ),
     "second_factor_replayed": _lt(
-        "Two programs that share one second factor, or a call that is repeated after a timeout, "
-        "send the same code twice."
+        "Two external systems that share one second factor, or a call that is repeated after a "
+        "timeout, send the same code twice."
     ),
     "webhook_unknown": _lt(
         "The URL of a webhook contains a secret. With Renew on the automation rule, the "
