@@ -81,6 +81,8 @@ def main():
         for line in page.console:
             print(f"console {line}", file=sys.stderr)
     print(options.out)
+    if any("ERR_FILE_NOT_FOUND" in line for line in page.console):
+        die("the page lacks a file that it names", "look at its console, above")
 
 
 if __name__ == "__main__":
