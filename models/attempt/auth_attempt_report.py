@@ -16,8 +16,8 @@ class AuthAttemptReport(models.Model):
 
     A day is one of the reader's time zone. The table holds the hours that are closed, one row per
     zone, day and dimensions, kept by ``auth_attempt_report_rollup.py``; what is newer is read from
-    the log along with it, so that every figure is exact at any moment. A zone that has not been rolled up
-    yet is read from the log alone.
+    the log along with it, so that every figure is exact at any moment. A zone that has not been
+    rolled up yet is read from the log alone.
     """
 
     _name = "auth.attempt.report"
