@@ -1,5 +1,6 @@
 from . import mixins
 from . import integration
+from . import users
 from . import key
 from . import access
 from . import attempt

@@ -19,17 +19,17 @@ class ResConfigSettings(models.TransientModel):
     auth_integration_attempt_keep_failures_days = fields.Integer(
         "Keep rejected attempts (days)",
         config_parameter="auth_integration.attempt_keep_failures_days",
-        default=365,
+        default=settings.DEFAULTS["attempt_keep_failures_days"],
     )
     auth_integration_attempt_keep_successes_days = fields.Integer(
         "Keep accepted attempts (days)",
         config_parameter="auth_integration.attempt_keep_successes_days",
-        default=90,
+        default=settings.DEFAULTS["attempt_keep_successes_days"],
     )
     auth_integration_attempt_max_rows = fields.Integer(
         "Maximum log size (rows)",
         config_parameter="auth_integration.attempt_max_rows",
-        default=5_000_000,
+        default=settings.DEFAULTS["attempt_max_rows"],
         help=(
             "When the log exceeds this size, the oldest rows are deleted first, regardless of age."
         ),
@@ -37,7 +37,7 @@ class ResConfigSettings(models.TransientModel):
     auth_integration_attempt_new_rows_per_minute = fields.Integer(
         "New rows per minute",
         config_parameter="auth_integration.attempt_new_rows_per_minute",
-        default=120,
+        default=settings.DEFAULTS["attempt_new_rows_per_minute"],
         help="Maximum number of log rows added per minute. Beyond this limit, similar rejected"
              " attempts are grouped. Attempts of different users, integrations, keys and causes"
              " are never grouped.",
@@ -45,14 +45,14 @@ class ResConfigSettings(models.TransientModel):
     auth_integration_max_active_keys = fields.Integer(
         "Active keys per integration",
         config_parameter="auth_integration.max_active_keys",
-        default=20,
+        default=settings.DEFAULTS["max_active_keys"],
         help="Maximum number of active keys per integration. A key and its replacement count as"
         " one.",
     )
     auth_integration_key_keep_ended_days = fields.Integer(
         "Keep inactive keys (days)",
         config_parameter="auth_integration.key_keep_ended_days",
-        default=400,
+        default=settings.DEFAULTS["key_keep_ended_days"],
         help="Calls made with an inactive key can be traced back to that key during this period.",
     )
     auth_integration_is_copy = fields.Boolean(
@@ -134,12 +134,12 @@ class ResConfigSettings(models.TransientModel):
     auth_integration_incident_threshold = fields.Integer(
         "Rejected calls before an incident opens",
         config_parameter="auth_integration.incident_threshold",
-        default=3,
+        default=settings.DEFAULTS["incident_threshold"],
     )
     auth_integration_escalation_hours = fields.Integer(
         "Notify administrators after (hours)",
         config_parameter="auth_integration.escalation_hours",
-        default=4,
+        default=settings.DEFAULTS["escalation_hours"],
     )
     auth_integration_alert_quiet_hours = fields.Char(
         "Quiet hours",

@@ -1,12 +1,12 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ...tools.access import access_rules
 from ...tools.access.access_rules import KeyAccess, OperationError
-from ...tools.integration import networks as network_lists
 from ...tools.row_locks import wait_and_lock
 from ..mixins.fresh_identity import require_fresh_identity
+from ..mixins.network_list import check_networks
 
 ACCESS = [
     ("full", "All rights of the user"),
@@ -55,13 +55,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.constrains("allowed_networks")
     def _check_allowed_networks(self):
-        for key in self:
-            try:
-                network_lists.parse(key.allowed_networks or "")
-            except ValueError as error:
-                raise ValidationError(
-                    self.env._("Allowed networks: %(problem)s", problem=error)
-                ) from error
+        check_networks(self)
 
     def _current_access(self):
         """What one key may do now.

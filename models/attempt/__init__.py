@@ -4,6 +4,6 @@ from . import auth_attempt_enrichment
 from . import auth_attempt_recorder
 from . import auth_attempt_retention
 from . import auth_attempt_report
-from . import auth_attempt_rollup
+from . import auth_attempt_report_rollup
 from . import auth_attempt_removal
 from . import auth_attempt_groups

@@ -29,7 +29,7 @@ from ...tools.hook_queries import LOCK_TIMEOUT_MS
 from ...tools.key.usage_writer import Batch, SuccessfulUse, usage_writer
 from ...tools.throttle.refused_guesses import key_of, refused_guesses
 from .auth_attempt import IDENTIFYING_COLUMNS
-from .auth_attempt_rollup import LATE_AFTER
+from .auth_attempt_report_rollup import LATE_AFTER
 
 _logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ class AuthAttemptReport(models.Model):
     """Number of attempts by day, outcome, cause, protocol and integration, for charts and pivots.
 
     A day is one of the reader's time zone. The table holds the hours that are closed, one row per
-    zone, day and dimensions, kept by ``auth_attempt_rollup.py``; what is newer is read from the log
-    along with it, so that every figure is exact at any moment. A zone that has not been rolled up
-    yet is read from the log alone.
+    zone, day and dimensions, kept by ``auth_attempt_report_rollup.py``; what is newer is read from
+    the log along with it, so that every figure is exact at any moment. A zone that has not been
+    rolled up yet is read from the log alone.
     """
 
     _name = "auth.attempt.report"

@@ -71,14 +71,12 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
                     state=key._state_label(),
                 )
             )
-        open_rotation = self.env["auth.integration.rotation"].sudo().search_count(
-            [("old_key_id", "=", key.id), ("cancelled_at", "=", False)], limit=1
-        )
-        if not open_rotation and key.rotate_after > fields.Datetime.now():
+        due_at = self.env["auth.integration.rotation"].sudo()._due_at(key)
+        if due_at > fields.Datetime.now():
             raise UserError(
                 self.env._(
                     "It is too early to rotate this key. Rotation starts on %(date)s UTC.",
-                    date=fields.Datetime.to_string(key.rotate_after),
+                    date=fields.Datetime.to_string(due_at),
                 )
             )
 

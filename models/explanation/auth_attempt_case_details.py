@@ -64,26 +64,18 @@ class AuthAttempt(models.Model):
                     login=user.login,
                 )
             ]
-        return [
-            self.env._(
-                "%(login)s is the integration user of %(name)s.",
-                login=user.login,
-                name=integration.name,
-            ),
-            *self._explain_present_key(),
-        ]
+        return [self._user_of_integration(user.login, integration), *self._explain_present_key()]
 
     def _explain_interactive_not_allowed(self):
         integration = self._known_integration()
         if not integration:
             return []
-        return [
-            self.env._(
-                "%(login)s is the integration user of %(name)s.",
-                login=integration.login,
-                name=integration.name,
-            )
-        ]
+        return [self._user_of_integration(integration.login, integration)]
+
+    def _user_of_integration(self, login, integration):
+        return self.env._(
+            "%(login)s is the integration user of %(name)s.", login=login, name=integration.name
+        )
 
     def _explain_user_unknown(self):
         """The login that was probably meant, and whose it is."""

@@ -9,9 +9,5 @@ from . import auth_integration_revocation
 from . import auth_integration_rights
 from . import auth_integration_encryption
 from . import auth_integration_connection_sheet
-from . import res_users_fields
-from . import res_users_integration
-from . import res_users_conversion
-from . import res_users_actions
 from . import auth_integration_conversion
 from . import auth_integration_provision

@@ -3,8 +3,9 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Command
 from odoo.tools import SQL
 
-from ...tools.integration import networks, slug
+from ...tools.integration import slug
 from ...tools.key import native_scope
+from ..mixins.network_list import check_networks
 
 # What an API key can be used on: the interactive channels never see one.
 KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
@@ -199,13 +200,7 @@ class AuthIntegration(models.Model):
 
     @api.constrains("allowed_networks")
     def _check_allowed_networks(self):
-        for integration in self:
-            try:
-                networks.parse(integration.allowed_networks or "")
-            except ValueError as error:
-                raise ValidationError(
-                    self.env._("Allowed networks: %(problem)s", problem=error)
-                ) from error
+        check_networks(self)
 
     @api.constrains("allowed_channels")
     def _check_allowed_channels(self):

@@ -45,7 +45,7 @@ class AuthIntegrationKey(models.Model):
             "state": "active" if key.state == "pending" else key.state,
             "replace_by": _to_rpc(key.replace_by),
             "expires_at": _to_rpc(key.effective_end),
-            "rotate_after": _to_rpc(key.rotate_after),
+            "rotate_after": _to_rpc(self.env["auth.integration.rotation"].sudo()._due_at(key)),
             "access": key.access,
             "channel": caller.channel or False,
             "remote_addr": caller.remote_addr or False,

@@ -1,7 +1,7 @@
 from odoo import api, models
 from odoo.tools import SQL
 
-from ..attempt.auth_attempt_rollup import BATCH
+from ..attempt.auth_attempt_report_rollup import BATCH
 
 COUNTED = SQL("outcome, cause, channel")
 

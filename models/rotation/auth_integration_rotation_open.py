@@ -11,6 +11,17 @@ class AuthIntegrationRotation(models.Model):
     _inherit = "auth.integration.rotation"
 
     @api.model
+    def _due_at(self, key):
+        """When a key may be replaced: at its ``rotate_after``, or once its rotation was opened.
+
+        :return: naive UTC, or False for a key that is not rotated
+        """
+        rotation = self.search(
+            [("old_key_id", "=", key.id), ("cancelled_at", "=", False)], limit=1
+        )
+        return min(filter(None, (key.rotate_after, rotation.opened_at)), default=False)
+
+    @api.model
     def _due_keys(self, among=None):
         """Keys whose ``rotate_after`` has passed, the first to be replaced first.
 

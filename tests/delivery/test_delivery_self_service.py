@@ -42,6 +42,9 @@ class SelfServiceCommon(RotationCommon):
 
     def _rotate(self, key=None, address=HOME, totp=False, trusted=True):
         """Call ``rotate`` as the holder of a key, authenticated by it over HTTP."""
+        return self._call("rotate", key, address, trusted, totp=totp)
+
+    def _call(self, method, key=None, address=HOME, trusted=True, **arguments):
         key = key or self.key
         self.env.flush_all()
         self.env.invalidate_all()
@@ -49,7 +52,8 @@ class SelfServiceCommon(RotationCommon):
             self.env.cr.dbname, key.user_id.id, key.id, "json2", address, trusted
         )
         try:
-            return self.keys.with_user(key.user_id).sudo(False).rotate(totp=totp)
+            keys = self.keys.with_user(key.user_id).sudo(False)
+            return getattr(keys, method)(**arguments)
         finally:
             request_state.current().authenticated_key = None
             self.env.flush_all()
@@ -89,6 +93,16 @@ class TestRotationSelfService(SelfServiceCommon):
     def test_opens_the_rotation_itself(self):
         """The schedule need not have run; nor does its window bind the integration."""
         self._set_due_in(self.key, 20)
+        self._rotate()
+        self.assertEqual(self._rotation().state, "delivered")
+
+    def test_a_rotation_that_was_started_by_hand_is_due(self):
+        """``rotate.py`` asks ``whoami`` whether a new key may be fetched."""
+        before = self._call("whoami")
+        self.assertGreater(before["rotate_after"], before["server_time"])
+        self.key.action_rotate_now()
+        told = self._call("whoami")
+        self.assertLessEqual(told["rotate_after"], told["server_time"])
         self._rotate()
         self.assertEqual(self._rotation().state, "delivered")
 

@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 MAX_LENGTH = 20_000
-# More than ``auth_attempt_rollup.LATE_AFTER``, and than clocks of servers differ.
+# More than ``auth_attempt_report_rollup.LATE_AFTER``, and than clocks of servers differ.
 MARGIN = timedelta(minutes=90)
 LONG_AGO, FAR_OFF = datetime(1970, 1, 1), datetime(9000, 1, 1)
 _SNAPSHOT = re.compile(r"(\d{1,19}):(\d{1,19}):(\d{1,19}(?:,\d{1,19})*)?")

@@ -1,0 +1,19 @@
+"""The check of a list of networks that people type."""
+
+from odoo.exceptions import ValidationError
+
+from ...tools.integration import networks
+
+
+def check_networks(records):
+    """Check the field ``allowed_networks`` of records.
+
+    :raise ValidationError: names the first line that is no address and no network
+    """
+    for record in records:
+        try:
+            networks.parse(record.allowed_networks or "")
+        except ValueError as error:
+            raise ValidationError(
+                record.env._("Allowed networks: %(problem)s", problem=error)
+            ) from error
