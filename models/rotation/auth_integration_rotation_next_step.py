@@ -69,9 +69,26 @@ class AuthIntegrationRotation(models.Model):
             return "install" if self.claimed_by else False
         if self.state == "overlap":
             return "find_late_calls" if self.late_callers or self.old_key_used_since else False
+        if self.state == "done":
+            return "find_late_calls" if self._is_old_key_rejected() else False
         if self.state == "cancelled" and self.old_key_id.state in ("pending", "active"):
             return "rotate"
         return False
+
+    def _is_old_key_rejected(self):
+        """Whether a host has called with the old key since it ended."""
+        return bool(
+            self.env["auth.attempt"]
+            .sudo()
+            .search_count(
+                [
+                    ("key_id", "=", self.old_key_id.id),
+                    ("outcome", "=", "failure"),
+                    ("cause", "in", ("key_expired", "key_superseded", "key_revoked")),
+                ],
+                limit=1,
+            )
+        )
 
     def _is_to_claim(self):
         """Whether nothing happens until an owner claims the new key."""

@@ -36,7 +36,8 @@ class TestFinding(IntegrationCommon):
              "remote_addr", "user_agent", "reference")
         )
         columns |= {"outcome": "failure", "channel": "xmlrpc", "database": self.env.cr.dbname}
-        attempts._upsert(columns | values, values.pop("count", 5), self.now, self.now)
+        when = values.pop("when", self.now)
+        attempts._upsert(columns | values, values.pop("count", 5), when, when)
 
     def test_a_healthy_integration_has_none(self):
         self.assertEqual(self._codes(), set())
@@ -91,6 +92,22 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), {"key_expired", "key_expired_still_used", "no_valid_key"})
         self.integration.issue_key()
         self.assertEqual(self._codes(), {"key_expired_still_used"})
+
+    def test_a_host_that_succeeds_again_was_put_right(self):
+        """By the same program: another one of that host may still have the old key."""
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self.integration.issue_key()
+        host = {"remote_addr": "192.0.2.7", "integration_id": self.integration.id}
+        rejected = {"cause": "key_expired", "key_id": self.key.id, "user_agent": "shop/1", **host}
+        self._attempt(**rejected, when=self._days(-0.03))
+        accepted = {"outcome": "success", "when": self._days(-0.02), **host}
+        for other in ({"user_agent": "other/1"}, {"remote_addr": "192.0.2.8"}):
+            self._attempt(**{**accepted, "user_agent": "shop/1", **other})
+            self.assertIn("key_expired_still_used", self._codes())
+        self._attempt(**accepted, user_agent="shop/1")
+        self.assertNotIn("key_expired_still_used", self._codes())
+        self._attempt(**rejected, when=self._days(-0.01))
+        self.assertIn("key_expired_still_used", self._codes())
 
     def test_what_is_asked_on_purpose_is_no_call(self):
         """Neither of an ended key nor of an archived user; a program's call among them counts."""

@@ -28,13 +28,17 @@ def encryption_key():
 
 @pytest.fixture(scope="module")
 def server(live_server, encryption_key):
-    """A server with the options of the guide."""
+    """A server with the options of the guide, and with workers: it holds its port for itself."""
     options, addon_options = configparser.RawConfigParser(), configparser.RawConfigParser()
     options.read_string(guides.example("server-wide-modules"))
     addon_options.read_string(guides.example("encryption-option"))
     assert addon_options["auth_integration"]["secret_key"] == "..."
     return live_server(
-        "main", config=dict(options["options"]), addon_options={"secret_key": encryption_key})
+        "main",
+        workers=2,
+        config=dict(options["options"]),
+        addon_options={"secret_key": encryption_key},
+    )
 
 
 def test_server_wide_modules(server):
@@ -114,7 +118,7 @@ def test_remove_passwords(server):
 
 
 def test_unlock_administrator(server, tmp_path):
-    """The command leaves its trace on the administrator's form."""
+    """Beside the running server, the command leaves its trace on the administrator's form."""
     example = guides.example("unlock-administrator")
     assert "/etc/odoo/odoo.conf -d DATABASE" in example
     example = example.replace("/etc/odoo/odoo.conf", str(server._configuration))
@@ -129,14 +133,16 @@ def test_unlock_administrator(server, tmp_path):
     assert server.shell("result = len(env.ref('base.user_admin').partner_id.message_ids)")
 
 
-def test_install(tmp_path):
-    """The three commands of the README, on a database that never had the app."""
+def test_install(server, tmp_path):
+    """The three commands of the README, on a database that never had the app, beside a server
+    with workers that runs on the same port."""
     database = f"live_{CHECKOUT_ID}_guide_install"
     templates.copy(templates.stock(), database)
     (tmp_path / "addons").mkdir()
     (tmp_path / "odoo.conf").write_text(
         f"[options]\naddons_path = {odoo_command.addons_path(with_addon=False)},{tmp_path}/addons\n"
-        f"data_dir = {templates.data_dir()}\nhttp_enable = False\nmax_cron_threads = 0\n"
+        f"data_dir = {templates.data_dir()}\nmax_cron_threads = 0\nworkers = 2\n"
+        f"http_interface = 127.0.0.1\nhttp_port = {server.port}\n"
     )
     make_odoo(tmp_path / "bin")
     # It is there: what pip says is enough.

@@ -4,7 +4,7 @@ import re
 import xmlrpc.client
 
 import pytest
-from guide_runner import run_curl, run_python, run_shell
+from guide_runner import make_program, run_curl, run_python, run_shell
 
 from callers.clients import Json2, Refused, Xmlrpc, administrator
 from callers.rotating_system import ANSWER, System
@@ -120,6 +120,22 @@ def test_rotate_on_a_host(server, system, tmp_path):
     new = file.read_text().strip()
     assert new != system.key
     assert Json2(server, new).call("auth.integration.key", "whoami")["state"] == "active"
+
+
+def test_rotate_and_restart(server, system, tmp_path):
+    """A system that reads its key when it starts is restarted with the new key in the file."""
+    file, restarted_with = tmp_path / "odoo.key", tmp_path / "restarted"
+    file.write_text(system.key)
+    make_program(tmp_path / "bin", "systemctl", "sh", "-c", f"cp {file} {restarted_with}")
+    download, _run = guides.example("rotate-host").splitlines()
+    example = download + "\n" + guides.example("rotate-restart")
+    run_shell(
+        example, tmp_path, tmp_path / "bin",
+        ODOO_URL=server.url, ODOO_DB=server.db, ODOO_KEY_FILE=file,
+    )
+    new = file.read_text().strip()
+    assert new != system.key
+    assert restarted_with.read_text().strip() == new
 
 
 def test_provision(server):

@@ -41,7 +41,7 @@ KINDS = (
                 FROM ({conditions.failing_sources(UNSEEN, NOW, "3")}) f
             ) failing
             JOIN auth_integration i ON i.id = failing.integration_id AND i.active
-            ORDER BY i.id, failing.since
+            ORDER BY i.id, failing.since DESC
         """,
         cause="found.cause",
         folded=f"""(
