@@ -1,8 +1,7 @@
-import re
-
 from odoo import http
 from odoo.http import request
 
+from ..tools.attempt.bearer import bearer_token
 from ..tools.monitoring import openmetrics
 
 
@@ -26,9 +25,9 @@ class MetricsController(http.Controller):
         :return: 401 and always the same text without the token; 503 without the library
         """
         metrics = request.env["auth.integration.metrics"].sudo()
-        header = request.httprequest.headers.get("Authorization") or ""
-        bearer = re.fullmatch(r"bearer +(\S+)", header.strip(), re.IGNORECASE)
-        if not metrics._is_token(bearer[1] if bearer else ""):
+        # A scraper may send white space after it.
+        token = bearer_token(request.httprequest.headers.get("Authorization")).strip()
+        if not metrics._is_token(token):
             return request.make_response(
                 "Send the metrics token as a bearer token.\n",
                 [("Content-Type", "text/plain"), ("WWW-Authenticate", "Bearer")],

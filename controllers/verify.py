@@ -1,10 +1,9 @@
-import re
-
 from odoo import http
 from odoo.http import request
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from ..tools.attempt import caller
+from ..tools.attempt.bearer import bearer_token
 from ..tools.attempt.flood_limits import RateLimit
 
 _limit = RateLimit(per_minute=30)
@@ -32,10 +31,9 @@ class VerifyController(http.Controller):
         """
         if not _limit.admits(caller.current().remote_addr or ""):
             raise TooManyRequests("Too many requests. Please wait a minute.")
-        header = request.httprequest.headers.get("Authorization") or ""
-        bearer = re.match(r"^bearer\s+(.+)$", header, re.IGNORECASE)
+        header = request.httprequest.headers.get("Authorization")
         state = request.env["auth.integration.key"]._verify_presented(
-            bearer.group(1) if bearer else "", header_sent=bool(header)
+            bearer_token(header), header_sent=bool(header)
         )
         if state is None:
             raise Unauthorized("Invalid apikey")

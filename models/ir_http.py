@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..tools.access import enforcement, operations
 from ..tools.attempt import caller, request_state
+from ..tools.attempt.bearer import bearer_token
 from ..tools.attempt.redaction import is_key_shaped
 from ..tools.attempt.tracebacks import strip_addon_frames, without_hooks
 from ..tools.fallback import observed_by, observing
@@ -164,10 +165,6 @@ class IrHttp(models.AbstractModel):
             # A browser on a route made for keys, with a session that is good: no API attempt.
             attempt.discarded = request.session.uid is not None
             return
-        token = re.match(r"^bearer\s+(.+)$", header, re.IGNORECASE)
-        if not token:
+        attempt.key_shaped = is_key_shaped(bearer_token(header))
+        if not attempt.key_shaped:
             attempt.note("header_malformed")
-        else:
-            attempt.key_shaped = is_key_shaped(token.group(1))
-            if not attempt.key_shaped:
-                attempt.note("header_malformed")

@@ -219,9 +219,4 @@ class ResConfigSettings(models.TransientModel):
 
     def action_new_alert_secret(self):
         """Open the dialog that creates the signing secret of the company's alerts."""
-        self.env["auth.integration"]._check_can_encrypt()
-        return self.env["auth.integration.alert.secret"]._get_records_action(
-            name=self.env._("Create Signing Secret"),
-            target="new",
-            context={"default_company_id": self.env.company.id},
-        )
+        return self.env.company._new_secret_action("auth.integration.alert.secret", "company_id")

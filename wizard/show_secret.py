@@ -19,6 +19,11 @@ def open_after(action, page):
     return action
 
 
+def show_signing_secret_action(env, secret):
+    """Action of the dialog that shows a new signing secret."""
+    return show_secret_action(env, "show_signing_secret", env._("Signing Secret Ready"), secret)
+
+
 def show_secret_action(env, view, title, secret, field="key"):
     """Action of a dialogue that shows something secret, this once.
 

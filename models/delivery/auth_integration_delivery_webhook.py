@@ -1,14 +1,11 @@
-import logging
 from datetime import datetime, timezone
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo.exceptions import UserError
 
 from ...tools import settings
 from ...tools.delivery import https_client, signatures
 from .auth_integration_delivery import DeliveryRefused, DeliveryUncertain
-
-_logger = logging.getLogger(__name__)
 
 # Types of the messages.
 ROTATED = "api_key.rotated"
@@ -31,44 +28,14 @@ class AuthIntegration(models.Model):
     )
     webhook_secret_set_at = fields.Datetime("Signing Secret Since", readonly=True, copy=False)
 
-    @api.constrains("webhook_url")
-    def _check_webhook_url(self):
-        for integration in self.filtered("webhook_url"):
-            try:
-                https_client.check_url(integration.webhook_url)
-            except ValueError as error:
-                raise ValidationError(str(error)) from error
-
-    def write(self, vals):
-        """Extend ``write``: who chooses where keys are sent gets the keys."""
-        if "webhook_url" in vals:
-            self._check_may_operate()
-        return super().write(vals)
-
     def action_new_webhook_secret(self):
         """Open the dialogue that makes the signing secret and shows it once."""
-        self.ensure_one()
         self._check_may_operate()
-        self._check_can_encrypt()
-        return self.env["auth.integration.signing.secret"]._get_records_action(
-            name=self.env._("Create Signing Secret"),
-            target="new",
-            context={"default_integration_id": self.id},
-        )
+        return self._new_secret_action("auth.integration.signing.secret", "integration_id")
 
     def _set_webhook_secret(self, secret):
-        """Set the secret that signs what is sent.
-
-        :raise UserError: it is too short, or the server has no key to encrypt it with
-        """
-        self.ensure_one()
-        signatures.check_secret(secret)
-        self.sudo().write(
-            {
-                "webhook_secret": self._encrypt(secret, "webhook"),
-                "webhook_secret_set_at": fields.Datetime.now(),
-            }
-        )
+        """Set the secret that signs new keys; see :meth:`_set_signing_secret`."""
+        self._set_signing_secret("webhook_secret", secret)
 
 
 class AuthIntegrationDeliveryWebhook(models.AbstractModel):

@@ -6,14 +6,14 @@ from odoo.exceptions import UserError
 
 from ...tools import settings
 from ...tools.delivery import https_client, signatures
-from ...tools.incident import retries
+from ...tools.incident import notice_sql, retries
 
 _logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 3  # one after the other; the rest is left to the next run
 MAX_SENT = 20  # incidents that one webhook message lists
 
-_WEBHOOKS = """
+_WEBHOOKS = f"""
     SELECT n.id, n.state, n.kind, n.alert_round,
            CASE WHEN i.alert_url IS NOT NULL THEN 'integration:' || i.id
                 WHEN c.alert_url IS NOT NULL THEN 'company:' || c.id END AS recipient,
@@ -22,10 +22,8 @@ _WEBHOOKS = """
     FROM auth_integration_incident n
     LEFT JOIN auth_integration i ON i.id = n.integration_id
     LEFT JOIN res_company c ON c.id = COALESCE(i.company_id, %(company)s)
-    WHERE n.kind = ANY(%(kinds)s) AND (i.id IS NULL OR i.active)
-      AND (i.alerts_muted_until IS NULL OR i.alerts_muted_until <= %(now)s)
-      AND (n.state = 'open'
-           OR n.state = 'recovered' AND n.closed_at > %(now)s - interval '2 days')
+    WHERE n.kind = ANY(%(kinds)s) AND {notice_sql.ALERTS_ON}
+      AND (n.state = 'open' OR {notice_sql.RECOVERED_LATELY})
 """
 _PENDING_WEBHOOKS = f"""
     WITH target AS ({_WEBHOOKS}), notice AS (
@@ -34,15 +32,15 @@ _PENDING_WEBHOOKS = f"""
         SELECT target.*, 'recovered' FROM target
         WHERE state = 'recovered' AND EXISTS (
             SELECT FROM auth_integration_alert_line l
-            WHERE l.incident_id = target.id AND l.recipient = target.recipient
-              AND l.event = 'opened' AND l.alert_round = target.alert_round)
+            WHERE {notice_sql.is_reported("target", "'opened'")}
+              AND l.recipient = target.recipient)
     )
     SELECT notice.id, notice.event, notice.recipient, notice.integration_id, notice.company_id
     FROM notice
     WHERE notice.recipient IS NOT NULL AND NOT EXISTS (
         SELECT FROM auth_integration_alert_line l
-        WHERE l.incident_id = notice.id AND l.recipient = notice.recipient
-          AND l.event = notice.event AND l.alert_round = notice.alert_round)
+        WHERE {notice_sql.is_reported("notice", "notice.event")}
+          AND l.recipient = notice.recipient)
     ORDER BY notice.recipient, notice.id
 """
 
@@ -58,11 +56,13 @@ class AuthIntegrationAlert(models.Model):
     def _write_webhook_alerts(self):
         """Write one message for each webhook that is to be notified of something."""
         self.env.flush_all()
+        now = fields.Datetime.now()
         rules = self.env["auth.integration.alert.rule"]._by_kind()
         rows = self.env["auth.integration.incident"]._run_sql(
             _PENDING_WEBHOOKS,
-            now=fields.Datetime.now(),
+            now=now,
             kinds=list(rules),
+            news_since=now - notice_sql.NEWS_PERIOD,
             company=self.env["res.company"].sudo().search([], order="id", limit=1).id,
         )
         by_recipient = {}

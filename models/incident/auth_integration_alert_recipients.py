@@ -3,13 +3,11 @@ from datetime import timedelta
 from odoo import api, fields, models
 
 from ...tools import settings
-from ...tools.incident import kinds, quiet_hours
+from ...tools.incident import kinds, notice_sql, quiet_hours
 
 MANAGER = "auth_integration.auth_integration_group_manager"
 QUIET_PARAMETER = "auth_integration.alert_quiet_hours"
 QUIET_DEFAULT = "20-7"
-# A recovery that could not be sent for so long is no news.
-NEWS_PERIOD = timedelta(days=2)
 
 _OWNERS = """
     SELECT r.integration_id, u.id AS user_id, COALESCE(p.email, '') LIKE '%%_@_%%' AS reachable
@@ -17,13 +15,11 @@ _OWNERS = """
     JOIN res_users u ON u.id = r.user_id AND u.active
     JOIN res_partner p ON p.id = u.partner_id
 """
-_OPEN_INCIDENTS = """
+_OPEN_INCIDENTS = f"""
     SELECT n.id, n.kind, n.integration_id, n.alert_round, n.opened_at
     FROM auth_integration_incident n
     LEFT JOIN auth_integration i ON i.id = n.integration_id
-    WHERE n.state = 'open' AND n.kind = ANY(%(kinds)s)
-      AND (i.alerts_muted_until IS NULL OR i.alerts_muted_until <= %(now)s)
-      AND (i.id IS NULL OR i.active)
+    WHERE n.state = 'open' AND n.kind = ANY(%(kinds)s) AND {notice_sql.ALERTS_ON}
 """
 _OWNERS_TO_NOTIFY = """
     SELECT news.id, 'opened' AS event, owner.user_id, news.alert_round
@@ -38,14 +34,13 @@ _MANAGERS_TO_NOTIFY = """
            SELECT FROM owner
            WHERE owner.integration_id = news.integration_id AND owner.reachable)
 """
-_RECIPIENTS_OF_RECOVERY = """
+_RECIPIENTS_OF_RECOVERY = f"""
     SELECT n.id, 'recovered', u.id, n.alert_round
     FROM auth_integration_incident n
-    JOIN auth_integration_alert_line l ON l.incident_id = n.id AND l.event = 'opened'
-        AND l.alert_round = n.alert_round
+    JOIN auth_integration_alert_line l ON {notice_sql.is_reported("n", "'opened'")}
     JOIN auth_integration_alert first ON first.id = l.alert_id
     JOIN res_users u ON u.id = first.user_id AND u.active
-    WHERE n.state = 'recovered' AND n.closed_at > %(news_since)s
+    WHERE {notice_sql.RECOVERED_LATELY}
 """
 _PENDING_NOTICES = f"""
     WITH owner AS ({_OWNERS}), news AS ({_OPEN_INCIDENTS}), notice AS (
@@ -54,8 +49,8 @@ _PENDING_NOTICES = f"""
     SELECT notice.id, notice.event, notice.user_id FROM notice
     WHERE NOT EXISTS (
         SELECT FROM auth_integration_alert_line l
-        WHERE l.incident_id = notice.id AND l.recipient = 'user:' || notice.user_id
-          AND l.event = notice.event AND l.alert_round = notice.alert_round)
+        WHERE {notice_sql.is_reported("notice", "notice.event")}
+          AND l.recipient = 'user:' || notice.user_id)
     ORDER BY notice.user_id, notice.id
 """
 
@@ -87,13 +82,12 @@ class AuthIntegrationAlert(models.Model):
     def _begin_new_rounds(self):
         """Notify anew of what goes on an hour after it was reopened: its recovery was sent."""
         self.env["auth.integration.incident"]._run_sql(
-            """
+            f"""
             UPDATE auth_integration_incident n SET alert_round = n.alert_round + 1
             WHERE n.state = 'open' AND n.reopened_at <= %(hour_ago)s
               AND EXISTS (
                   SELECT FROM auth_integration_alert_line l
-                  WHERE l.incident_id = n.id AND l.event = 'recovered'
-                    AND l.alert_round = n.alert_round)
+                  WHERE {notice_sql.is_reported("n", "'recovered'")})
             """,
             hour_ago=fields.Datetime.now() - timedelta(hours=1),
         )
@@ -118,7 +112,7 @@ class AuthIntegrationAlert(models.Model):
             of_managers=[kind for kind, who in rules.items() if who in ("managers", "both")],
             managers=managers.ids,
             escalate=now - timedelta(hours=settings.number(self.env, "escalation_hours")),
-            news_since=now - NEWS_PERIOD,
+            news_since=now - notice_sql.NEWS_PERIOD,
         )
         incidents = self.env["auth.integration.incident"].browse({row[0] for row in rows})
         by_id = {incident.id: incident for incident in incidents}

@@ -1,10 +1,4 @@
-from contextlib import suppress
-
-from odoo import api, fields, models
-from odoo.exceptions import ValidationError
-
-from ...tools.delivery import https_client, signatures
-from ...tools.delivery.secret_box import SecretBoxError, secret_box
+from odoo import fields, models
 
 
 class AlertTarget(models.AbstractModel):
@@ -26,14 +20,6 @@ class AlertTarget(models.AbstractModel):
         "Alert Signing Secret Since", readonly=True, copy=False
     )
 
-    @api.constrains("alert_url")
-    def _check_alert_url(self):
-        for target in self.filtered("alert_url"):
-            try:
-                https_client.check_url(target.alert_url)
-            except ValueError as error:
-                raise ValidationError(str(error)) from error
-
     def _alert_secret(self):
         """The secret that signs alerts; empty when there is none.
 
@@ -41,41 +27,11 @@ class AlertTarget(models.AbstractModel):
         """
         self.ensure_one()
         token = self.sudo().alert_secret
-        if not token:
-            return ""
-        return secret_box().decrypt(token, self._alert_secret_purpose())
-
-    def _alert_secret_purpose(self):
-        return f"alert:{self._name}:{self.id}"
-
-    @api.model
-    def _encrypt_alert_secrets_again(self):
-        """Encrypt with the server's newest key what an older one has encrypted."""
-        try:
-            box = secret_box()
-        except SecretBoxError:
-            return
-        every = self.sudo().with_context(active_test=False)
-        for target in every.search([("alert_secret", "!=", False)]):
-            if not box.is_current(target.alert_secret):
-                purpose = target._alert_secret_purpose()
-                # One whose key is gone stays: sending an alert says so.
-                with suppress(SecretBoxError):
-                    target.alert_secret = box.encrypt(
-                        box.decrypt(target.alert_secret, purpose), purpose
-                    )
+        return self._decrypt(token, self._secret_purposes["alert_secret"]) if token else ""
 
     def _set_alert_secret(self, secret):
-        """Set the secret that signs alerts.
-
-        :raise UserError: it is unusable, or the server has no key to encrypt it with
-        """
-        self.ensure_one()
-        signatures.check_secret(secret)
-        token = secret_box().encrypt(secret, self._alert_secret_purpose())
-        self.sudo().write(
-            {"alert_secret": token, "alert_secret_set_at": fields.Datetime.now()}
-        )
+        """Set the secret that signs alerts; see :meth:`_set_signing_secret`."""
+        self._set_signing_secret("alert_secret", secret)
 
 
 class AuthIntegration(models.Model):
@@ -84,19 +40,7 @@ class AuthIntegration(models.Model):
     _name = "auth.integration"
     _inherit = ["auth.integration", "auth.integration.alert.target.mixin"]
 
-    def write(self, vals):
-        """Extend ``write``: who chooses where alerts go learns what fails and from where."""
-        if "alert_url" in vals:
-            self._check_may_operate()
-        return super().write(vals)
-
     def action_new_alert_secret(self):
         """Open the dialog that creates the signing secret of alerts and shows it once."""
-        self.ensure_one()
         self._check_may_operate()
-        self._check_can_encrypt()
-        return self.env["auth.integration.alert.secret"]._get_records_action(
-            name=self.env._("Create Signing Secret"),
-            target="new",
-            context={"default_integration_id": self.id},
-        )
+        return self._new_secret_action("auth.integration.alert.secret", "integration_id")

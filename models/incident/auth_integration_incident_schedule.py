@@ -122,8 +122,6 @@ class AuthIntegrationIncident(models.Model):
                 alerts._write_weekly_summaries,
                 alerts._send_due,
                 self._close_activities,
-                self.env["auth.integration"]._encrypt_alert_secrets_again,
-                self.env["res.company"]._encrypt_alert_secrets_again,
             ]
         steps.append(self.env["auth.integration.metrics"]._store_finding_counts)
         for step in steps:

@@ -7,7 +7,14 @@ class ResCompany(models.Model):
     """Where alerts are posted about integrations that have no webhook of their own."""
 
     _name = "res.company"
-    _inherit = ["res.company", "auth.integration.alert.target.mixin"]
+    _inherit = [
+        "res.company",
+        "auth.integration.alert.target.mixin",
+        "auth.integration.signing.secret.mixin",
+    ]
+
+    _webhook_urls = ("alert_url",)
+    _secret_purposes = {"alert_secret": "alert:res.company"}
 
     alert_url = fields.Char(groups="base.group_system")
     alert_secret_set_at = fields.Datetime(groups="base.group_system")

@@ -81,7 +81,7 @@ class AuthIntegration(models.Model):
         for integration, takes_over in zip(integrations, takeovers, strict=True):
             if takes_over:
                 integration._check_may_take_over()
-            if takes_over or integration.webhook_url or integration.alert_url:
+            if takes_over or integration._targets():
                 require_fresh_identity(self.env)
         return integrations.with_env(self.env)
 
@@ -94,6 +94,9 @@ class AuthIntegration(models.Model):
     def write(self, vals):
         self.check_access("write")
         self._check_maintained(vals)
+        if vals.keys() & set(self._webhook_urls):
+            # Who chooses where keys are sent gets the keys; where alerts go, learns what fails.
+            self._check_may_operate()
         if vals.keys() - DESCRIPTIVE_FIELDS:
             self._check_may_change()
         before = self._rules()
@@ -182,10 +185,14 @@ class AuthIntegration(models.Model):
                 "networks": integration.allowed_networks or "",
                 "channels": integration._allowed_channel_set(),
                 "policy": integration.policy_id,
-                "targets": {integration.webhook_url, integration.alert_url} - {False},
+                "targets": integration._targets(),
             }
             for integration in self.sudo()
         ]
+
+    def _targets(self):
+        """The URLs to which keys and alerts of this integration are posted."""
+        return {self[column] for column in self._webhook_urls} - {False}
 
     @api.model
     def _is_widened(self, old, new):

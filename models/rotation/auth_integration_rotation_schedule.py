@@ -31,7 +31,7 @@ class AuthIntegrationRotation(models.Model):
             (self._keys_to_confirm, self._confirm_late, 1),
             (self._unneeded_siblings, self._end_sibling, 1),
         ]
-        integrations = self.env["auth.integration"]
+        integrations, companies = self.env["auth.integration"], self.env["res.company"]
         self.env["auth.integration.key"]._reconcile_apart()
         self._commit()  # what follows has to see it
         database = self.env["auth.integration.database"]
@@ -42,6 +42,7 @@ class AuthIntegrationRotation(models.Model):
             steps += [
                 (self._due_keys, self._open_batch, BATCH),
                 (integrations._secrets_of_old_keys, integrations._encrypt_again, 1),
+                (companies._secrets_of_old_keys, companies._encrypt_again, 1),
                 (self._rotations_to_deliver, self._deliver, BATCH),
                 (self._rotations_to_announce, self._announce, BATCH),
                 (self._rotations_with_late_callers, self._notify_of_late_callers, BATCH),

@@ -356,6 +356,19 @@ class TestIncidentAlert(IncidentCommon):
         self._run()
         self.assertEqual(len(self.posted), 1)
 
+    def test_an_old_recovery_is_no_news(self):
+        """Neither to people nor to a webhook, when the job did not run for two days."""
+        self._with_webhook(self.integration)
+        self._fail("key_expired")
+        self._run()
+        self._succeed(at=60)
+        self._pass(minutes=5)
+        self._detect()
+        self.assertEqual(self.incidents.search([]).state, "recovered")
+        self._pass(days=2)
+        self._run()
+        self.assertEqual((len(self.posted), len(self._alerts_to())), (1, 1))
+
     def test_a_webhook_that_fails_is_tried_again_under_the_same_id(self):
         self._with_webhook(self.integration, https_client.NoAnswer("No answer"))
         self._fail("key_expired")

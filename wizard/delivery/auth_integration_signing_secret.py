@@ -2,7 +2,7 @@ from odoo import fields, models
 from odoo.addons.base.models.res_users import check_identity
 
 from ...tools.delivery import signatures
-from ..show_secret import show_secret_action
+from ..show_secret import show_signing_secret_action
 
 
 class AuthIntegrationSigningSecret(models.TransientModel):
@@ -23,15 +23,15 @@ class AuthIntegrationSigningSecret(models.TransientModel):
     @check_identity
     def action_make(self):
         """Replace the secret and show the new one, this once."""
-        title = self.env._("Signing Secret Ready")
-        return show_secret_action(self.env, "show_signing_secret", title, self._make())
+        return show_signing_secret_action(self.env, self._make())
 
     def _make(self):
         self.ensure_one()
         self.integration_id._check_may_operate()
+        integration = self.integration_id.sudo()
         secret = signatures.new_secret()
-        self.integration_id.sudo()._set_webhook_secret(secret)
-        self.integration_id.sudo().message_post(
+        integration._set_webhook_secret(secret)
+        integration.message_post(
             body=self.env._("%(user)s created a new signing secret.", user=self.env.user.name)
         )
         return secret

@@ -3,7 +3,7 @@ from odoo.addons.base.models.res_users import check_identity
 from odoo.exceptions import AccessError
 
 from ...tools.delivery import signatures
-from ..show_secret import show_secret_action
+from ..show_secret import show_signing_secret_action
 
 
 class AuthIntegrationAlertSecret(models.TransientModel):
@@ -18,8 +18,7 @@ class AuthIntegrationAlertSecret(models.TransientModel):
     @check_identity
     def action_create(self):
         """Replace the secret and show the new one, this once."""
-        title = self.env._("Signing Secret Ready")
-        return show_secret_action(self.env, "show_signing_secret", title, self._create_secret())
+        return show_signing_secret_action(self.env, self._create_secret())
 
     def _create_secret(self):
         self.ensure_one()

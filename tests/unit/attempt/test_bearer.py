@@ -1,0 +1,20 @@
+import pytest
+
+from odoo.addons.auth_integration.tools.attempt.bearer import bearer_token
+
+
+@pytest.mark.parametrize(
+    "header, token",
+    [
+        ("Bearer abc", "abc"),
+        ("bearer abc", "abc"),
+        ("BEARER \t abc", "abc"),
+        ("Bearer abc def", "abc def"),
+        ("Bearer abc ", "abc "),
+        *((header, "") for header in (None, "", "Bearer", "Bearer ", "Bearerabc", "Basic abc",
+                                      "abc", " Bearer abc", "Token abc")),
+    ],
+)
+def test_bearer_token(header, token):
+    """As core's ``ir.http._auth_method_bearer`` reads it, which takes no other header either."""
+    assert bearer_token(header) == token
