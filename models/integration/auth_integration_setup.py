@@ -56,7 +56,7 @@ class AuthIntegration(models.Model):
             )
 
     @api.depends(
-        "is_never_called", "active", "user_active", "key_ids.first_used_at", "main_finding_ids"
+        "is_never_called", "active", "user_active", "key_ids.first_used_at", "health"
     )
     def _compute_setup(self):
         now = fields.Datetime.now()
@@ -75,9 +75,9 @@ class AuthIntegration(models.Model):
             )
 
     def _works_since_first_call(self):
-        """Whether nothing has gone wrong since: neither an issue nor a rejected call."""
+        """Whether nothing has gone wrong since: neither a critical issue nor a rejected call."""
         rejected, accepted = self.last_failure, self.last_success
-        return not self.main_finding_ids and not (rejected and accepted and rejected > accepted)
+        return self.health != "critical" and not (rejected and accepted and rejected > accepted)
 
     @api.depends("allowed_channels", "user_id")
     def _compute_first_call_command(self):

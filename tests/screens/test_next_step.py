@@ -267,6 +267,14 @@ class TestNextStep(ExplanationCase):
         self.assertFalse(self.integration.main_finding_ids)
         self.assertFalse(self.integration.is_setting_up)
 
+    def test_the_first_call_is_news_beside_a_warning(self):
+        self._move(self.key, first_used_at=self.now - timedelta(minutes=5))
+        self._succeeded(minutes=5)
+        self.integration.owner_ids.email = False
+        self._refresh()
+        self.assertEqual(self.integration.main_finding_ids.code, "owner_unreachable")
+        self.assertTrue(self.integration.is_setting_up)
+
     def test_blocked_keys_are_not_active(self):
         self.assertEqual(self.integration.usable_key_count, 1)
         self.integration.user_id.action_archive()
