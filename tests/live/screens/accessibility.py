@@ -11,7 +11,7 @@ CONTENT = ".o_action_manager, .o_dialog"
 # form, its labels that cannot be edited, a dialog as a whole, the badges of a list. We give them no
 # attribute and no color.
 _OF_ODOO = re.compile(
-    r"o_searchview_facet|oi-group|o-dropdown\b|o_pivot|o_tag\b|o_m2m_avatar|o-autocomplete|"
+    r"o_searchview_facet|oi-group|o-dropdown\b|o_pivot|o_kanban_grouped|o_tag\b|o_m2m_avatar|o-autocomplete|"
     r"o-mail-|o_form_label_readonly|o_technical_modal|text-bg-(success|info)"
 )
 _COLORS = re.compile(r"#[0-9a-f]{6}")
