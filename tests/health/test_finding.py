@@ -6,6 +6,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command
 from odoo.tests import tagged
 
+from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.health import findings, probe
 from ..common import IntegrationCommon
 
@@ -108,6 +109,24 @@ class TestFinding(IntegrationCommon):
         self.assertNotIn("key_expired_still_used", self._codes())
         self._attempt(**rejected, when=self._days(-0.01))
         self.assertIn("key_expired_still_used", self._codes())
+
+    def test_a_row_of_many_puts_nobody_right(self):
+        """Of whom such a row was is not known; without a user agent, the address decides."""
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        self.integration.issue_key()
+        for agent, address, is_found in (
+            (COLLAPSED, COLLAPSED, True), (COLLAPSED, "192.0.2.9", True), (None, "192.0.2.7", False)
+        ):
+            self.env.cr.execute("DELETE FROM auth_attempt")
+            host = {
+                "user_agent": agent, "remote_addr": address, "integration_id": self.integration.id
+            }
+            self._attempt(
+                **host, cause="key_expired", key_id=self.key.id, when=self._days(-0.03)
+            )
+            self._attempt(**host, outcome="success", when=self._days(-0.02))
+            with self.subTest(agent=agent, address=address):
+                self.assertEqual("key_expired_still_used" in self._codes(), is_found)
 
     def test_what_is_asked_on_purpose_is_no_call(self):
         """Neither of an ended key nor of an archived user; a program's call among them counts."""

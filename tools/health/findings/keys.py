@@ -1,5 +1,6 @@
 """Findings about a key: its dates, its use and its rotation."""
 
+from ...attempt.flood_limits import COLLAPSED
 from .kind import (
     CALLED,
     FEW_OPERATIONS,
@@ -61,6 +62,8 @@ KINDS = (
                     SELECT FROM auth_attempt s
                     WHERE s.integration_id = called.integration_id AND s.outcome = 'success'
                       AND s.remote_addr = called.remote_addr AND s.last_seen > called.since
+                      AND s.remote_addr <> '{COLLAPSED}'
+                      AND s.user_agent IS DISTINCT FROM '{COLLAPSED}'
                       AND s.user_agent IS NOT DISTINCT FROM called.user_agent)
                 GROUP BY called.key_id
             ) used
