@@ -1,7 +1,7 @@
 from odoo import http
 from odoo.http import request
 
-from ..tools.attempt.bearer import bearer_token
+from ..tools.key.bearer import bearer_token
 from ..tools.monitoring import openmetrics
 
 

@@ -9,10 +9,10 @@ from werkzeug.exceptions import HTTPException
 
 from ..tools.access import enforcement, operations
 from ..tools.attempt import caller, request_state
-from ..tools.attempt.bearer import bearer_token
 from ..tools.attempt.redaction import is_key_shaped
 from ..tools.attempt.tracebacks import strip_addon_frames, without_hooks
 from ..tools.fallback import observed_by, observing
+from ..tools.key.bearer import bearer_token
 from .attempt.auth_attempt_recorder import REFUSALS
 
 # Methods that look at no credential of an API caller, but at most at the session of a browser.

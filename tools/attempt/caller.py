@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from odoo.http import request
 
+from .. import call_of_import
 from ..integration import networks
-from . import call_of_import, request_state
+from . import request_state
 from .request_state import Attempt
 
 _CHANNEL_OF_PATH = tuple(

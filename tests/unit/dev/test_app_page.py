@@ -44,8 +44,8 @@ def test_figures_of_the_benchmark():
     guide = (ROOT / "docs/faq.rst").read_text(encoding="utf-8")
     promises = {row.name: row.promise for row in rows.ROWS}
     for text, row in {
-        "``/json/2`` with a good key": "/json/2, good key",
-        "``execute_kw`` with a good key": "execute_kw, good key, warm",
+        "``/json/2`` with a valid key": "/json/2, good key",
+        "``execute_kw`` with a valid key": "execute_kw, good key, warm",
         "``authenticate`` with a key": "authenticate, key",
         "a wrong key, logged": "/json/2, wrong key",
         "``authenticate`` with a wrong password, logged": "authenticate, wrong password",
