@@ -1,7 +1,7 @@
 from odoo import http
 from odoo.http import request
 
-from ..tools.key.bearer import bearer_token
+from ..tools.attempt.caller import bearer_token
 from ..tools.monitoring import openmetrics
 
 

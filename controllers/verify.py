@@ -3,8 +3,8 @@ from odoo.http import request
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from ..tools.attempt import caller
+from ..tools.attempt.caller import bearer_token
 from ..tools.attempt.flood_limits import RateLimit
-from ..tools.key.bearer import bearer_token
 
 _limit = RateLimit(per_minute=30)
 

@@ -12,7 +12,6 @@ from ..tools.attempt import caller, request_state
 from ..tools.attempt.redaction import is_key_shaped
 from ..tools.attempt.tracebacks import strip_addon_frames, without_hooks
 from ..tools.fallback import observed_by, observing
-from ..tools.key.bearer import bearer_token
 from .attempt.auth_attempt_recorder import REFUSALS
 
 # Methods that look at no credential of an API caller, but at most at the session of a browser.
@@ -165,6 +164,6 @@ class IrHttp(models.AbstractModel):
             # A browser on a route made for keys, with a session that is good: no API attempt.
             attempt.discarded = request.session.uid is not None
             return
-        attempt.key_shaped = is_key_shaped(bearer_token(header))
+        attempt.key_shaped = is_key_shaped(caller.bearer_token(header))
         if not attempt.key_shaped:
             attempt.note("header_malformed")

@@ -1,6 +1,6 @@
 import pytest
 
-from odoo.addons.auth_integration.tools.key.bearer import bearer_token
+from odoo.addons.auth_integration.tools.attempt.caller import bearer_token
 
 
 @pytest.mark.parametrize(
