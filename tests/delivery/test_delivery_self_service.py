@@ -165,6 +165,12 @@ class TestRotationSelfService(SelfServiceCommon):
         personal = self.keys.search([("prefix", "=", secret[:8])])
         self._assert_refused("is a personal key", key=personal)
 
+    def test_key_without_a_date(self):
+        """Only SQL makes one of an integration; its holder reads what is wrong with it."""
+        self.env.cr.execute(
+            "UPDATE auth_integration_key SET replace_by = NULL WHERE id = %s", [self.key.id])
+        self._assert_refused("no rotation date")
+
     def test_policy_that_does_not_say_so(self):
         """Where people hand keys over, a stolen key cannot do it for them."""
         self._set_due_in(self.key, 20)
