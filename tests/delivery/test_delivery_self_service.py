@@ -388,6 +388,15 @@ class TestRotationSecondFactor(SelfServiceCommon):
             self.integration.with_user(self.owner).action_remove_totp()
             self.assertFalse(self.integration.totp_seed)
 
+    def test_the_connection_sheet_says_where_the_seed_goes(self):
+        def sheet():
+            return str(self.env["ir.qweb"]._render(
+                "auth_integration.connection_sheet", self.integration._connection_sheet_values()))
+
+        self.assertNotIn("Save the seed", sheet())
+        self._enrol()
+        self.assertIn("Save the seed of the second factor to the file after <code>--totp", sheet())
+
     def test_enrolment_is_for_owners_and_administrators(self):
         with self._with_secret_key(), self.assertRaises(AccessError):
             self.env["auth.integration.second.factor"].with_user(self.stranger).create(
