@@ -23,7 +23,10 @@ class GuideController(http.Controller):
                         "title": request.env._(entry.title),
                         "explanation": entry.explanation and request.env._(entry.explanation),
                         "more": entry.more and request.env._(entry.more),
-                        "remedy": guide.without_placeholders(request.env._(entry.remedy)),
+                        "for_owners": entry.for_owners and request.env._(entry.for_owners),
+                        "remedy": guide.without_placeholders(
+                            request.env._(entry.remedy), request.env._(guide.SHOWN_VALUE)
+                        ),
                     }
                     for entry in entries
                 ],

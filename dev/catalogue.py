@@ -65,6 +65,7 @@ def _cause(entry):
         _title(f"``{entry.code}``: {entry.title}", "~"),
         _wrap(entry.explanation) + "\n",
         _wrap(f"**What to do.** {entry.remedy}") + "\n",
+        *([_wrap(f"**As an owner.** {entry.for_owners}") + "\n"] if entry.for_owners else ()),
         _wrap(f"**Good to know.** {entry.more}") + "\n",
         f"*Severity:* {SEVERITIES[entry.severity]}.\n",
     ))
@@ -96,14 +97,17 @@ of the external system:''')}
 .. code-block:: sh
    :name: doctor-options
 
-   python3 doctor.py "$ODOO_URL" --db "$ODOO_DB" --login "$ODOO_LOGIN"
+   python3 doctor.py "$ODOO_URL" --db "$ODOO_DB" --login "$ODOO_LOGIN" --protocol json2
 
-{_wrap('''It also reads ODOO_URL, ODOO_DB and ODOO_LOGIN, and the key from ``--key-file`` or
-``--key-stdin``. ODOO_AUTHORIZATION is the header as the external system sends it, ODOO_UID the user
-ID that it stores, and ODOO_SESSION_ID the session that it holds. ``--protocol`` names the protocol
-in use, ``session`` among them (``/web/session/authenticate``, which takes a password). ``--json``
-prints JSON. The key is never printed. It leaves the host only after the server has proved to be an
-Odoo. The exit code names the first cause; 0 means that nothing was found.''')}
+{_wrap('''It reads the key, or the password of a session, from ODOO_KEY, ``--key-file`` or
+``--key-stdin``. It also reads ODOO_URL, ODOO_DB and ODOO_LOGIN. ODOO_AUTHORIZATION is the header as
+the external system sends it, ODOO_UID the user ID that it stores, and ODOO_SESSION_ID the session
+that it holds. With ``--protocol``, name the protocol that the external system uses: ``json2``,
+``xmlrpc``, ``jsonrpc`` or ``session`` (``/web/session/authenticate``, which takes a password).
+Without it, all three protocols for keys are called. One that the integration does not allow is then
+reported (exit code 67). ``--json`` prints JSON. The key is never printed. It leaves the host only
+after the server has proved to be an Odoo. The exit code names the first cause. 0 means that nothing
+was found, 2 that an option is wrong or the key file cannot be read.''')}
 
 .. list-table::
    :header-rows: 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Find out why an external system cannot authenticate with Odoo's API, from its own machine.
 
-    ODOO_KEY=... python3 doctor.py https://odoo.example.com --db mydb --login shop
+    ODOO_KEY=... python3 doctor.py https://odoo.example.com --db mydb --login shop --protocol json2
 
 One file, standard library only, Python 3.8 or newer. Use exactly the same settings as your system.
 It checks the settings, the host name, the connection, the certificate, the proxies, the database
@@ -412,7 +412,7 @@ CAUSES = {
     "key_ending": Cause(
         84,
         _lt("The key should be rotated now"),
-        _lt("Rotate it before it expires."),
+        _lt("Ask an owner to rotate it before it expires."),
     ),
     "doctor_failed": Cause(
         99,
@@ -1394,10 +1394,12 @@ def make_parser():
     parser.add_argument("--authorization", default=os.environ.get("ODOO_AUTHORIZATION"),
                         help="the header your system sends; prefer ODOO_AUTHORIZATION")
     parser.add_argument("--uid", default=os.environ.get("ODOO_UID"),
-                        help="the user ID your system uses, if it is stored")
+                        help="the user ID your system uses, if it is stored; default: ODOO_UID")
     parser.add_argument("--session-id", default=os.environ.get("ODOO_SESSION_ID"),
-                        help="the session of your system, =ID; prefer ODOO_SESSION_ID")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="protocol of your system")
+                        help="the session ID of your system, as --session-id=ID; "
+                        "prefer ODOO_SESSION_ID")
+    parser.add_argument("--protocol", choices=PROTOCOLS,
+                        help="protocol of your system; without it, each is called")
     parser.add_argument("--ca-file", help="certificates to trust")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds (30)")
     parser.add_argument("--source-address", help="address of this machine to call from")

@@ -18,7 +18,8 @@ Odoo accepts calls from an address that the integration has used for a week. For
 use a second factor: --totp-file is the file with the seed in base32.
 
 Exit codes: 0 rotated, or rotation has not started; 1 failed, and the next run will try again;
-2 you need to act: the key was rejected, or was replaced elsewhere.
+2 you need to act: an option is wrong, or the key was rejected, was replaced elsewhere, or is one
+that is not rotated.
 """
 
 import argparse
@@ -158,13 +159,13 @@ def read_key(path):
 
 
 def write_key(path, key):
-    """Put a key in a file: all of it or nothing, mode 600, on the disk before this returns."""
+    """Put just a key in a file: all of it or nothing, mode 600, on the disk before this returns."""
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
     handle, temporary = tempfile.mkstemp(prefix=".odoo-key-", dir=folder)  # mode 600
     try:
         with os.fdopen(handle, "w") as file:
-            file.write(key + "\n")
+            file.write(key)
             file.flush()
             os.fsync(file.fileno())
         _keep_owner(path, temporary)
@@ -228,9 +229,9 @@ class Rotation:
     :param install: function that puts a verified key in its place
     """
 
-    def __init__(self, odoo, pending, install, second_factor, force=False):
+    def __init__(self, odoo, pending, install, second_factor):
         self.odoo, self.pending, self.install = odoo, pending, install
-        self.second_factor, self.force = second_factor, force
+        self.second_factor = second_factor
 
     def run(self, key):
         """Do what is due and say what was done."""
@@ -244,9 +245,10 @@ class Rotation:
                 "this key has already been replaced and only works until {} UTC; the new key is"
                 " stored elsewhere. Ask an owner to create a new key.".format(state["expires_at"])
             )
-        due = state["rotate_after"] and state["rotate_after"] <= state["server_time"]
-        if not due and not self.force:
-            return "not due before %s UTC" % (state["rotate_after"] or "any date")
+        if not state["rotate_after"]:
+            raise Look("this key is not rotated: it has no rotation date")
+        if state["rotate_after"] > state["server_time"]:
+            return "not due before {} UTC".format(state["rotate_after"])
         new = self.fetch(key)
         write_key(self.pending, new)
         return self.finish(new, key)
@@ -293,10 +295,10 @@ class Rotation:
 
 
 def into_command(command):
-    """A function that hands a key to a command on its standard input."""
+    """A function that hands a key to a command on its standard input, without a line break."""
 
     def install(key):
-        done = subprocess.run(command, input=key + "\n", text=True, shell=True)
+        done = subprocess.run(command, input=key, text=True, shell=True)
         if done.returncode:
             raise Later(f"the command failed with exit code {done.returncode}; the new key is kept")
 
@@ -319,8 +321,8 @@ def make_parser():
     parser.add_argument(
         "--key-file",
         help="file that has the key and nothing else, mode 600. "
-        "It must exist. Without this option: ODOO_KEY. The new key takes the place of the file, so "
-        "its folder must be writable",
+        "It must exist. The new key replaces the file, so its folder must be writable. With "
+        "--command and --pending-file, you can use ODOO_KEY instead",
     )
     parser.add_argument("--ca-file", help="certificates to trust")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds (30)")
@@ -331,7 +333,6 @@ def make_parser():
         help="file for a new key that is not installed yet (default: the key file + .new)",
     )
     parser.add_argument("--totp-file", help="file with the seed of the second factor, in base32")
-    parser.add_argument("--force", action="store_true", help="rotate now, if Odoo allows it")
     return parser
 
 
@@ -375,7 +376,6 @@ def main(arguments=None):
             chosen.pending_file or chosen.key_file + ".new",
             install,
             SecondFactor(chosen.totp_file),
-            chosen.force,
         )
         warn(rotation.run(key))
     except Look as problem:

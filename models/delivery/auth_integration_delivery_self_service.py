@@ -72,6 +72,8 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
                 )
             )
         due_at = self.env["auth.integration.rotation"].sudo()._due_at(key)
+        if not due_at:
+            raise UserError(self.env._("This key is not rotated: it has no rotation date."))
         if due_at > fields.Datetime.now():
             raise UserError(
                 self.env._(

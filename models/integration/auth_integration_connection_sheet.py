@@ -57,8 +57,7 @@ class AuthIntegration(models.Model):
                 line.strip() for line in (sheet.allowed_networks or "").splitlines() if line.strip()
             ],
             "access": self._access_on_sheet(),
-            "doctor": f"python3 doctor.py {shlex.quote(url)}"
-            f" --db {shlex.quote(self.env.cr.dbname)} --login {shlex.quote(sheet.login)}",
+            "doctor": self._doctor_line(url, sheet.login, allowed),
             "rotate": sheet.policy_id.delivery == "self_service" and rotate_command.cron_line(
                 url, self.env.cr.dbname, sheet.code, bool(sheet.totp_enrolled_at)
             ),
@@ -66,6 +65,13 @@ class AuthIntegration(models.Model):
                 url, self.env.cr.dbname, sheet.login, allowed
             ),
         }
+
+    def _doctor_line(self, url, login, allowed):
+        """The command that runs doctor.py; of restricted protocols it calls one that is allowed."""
+        words = ["python3", "doctor.py", url, "--db", self.env.cr.dbname, "--login", login]
+        if protocols := [name for name, path in PATHS.items() if path and name in allowed]:
+            words += ["--protocol", protocols[0]]
+        return shlex.join(words)
 
     def _access_on_sheet(self):
         """What the keys that work may do, in words: of each kind the words and its operations."""

@@ -165,6 +165,12 @@ class TestRotationSelfService(SelfServiceCommon):
         personal = self.keys.search([("prefix", "=", secret[:8])])
         self._assert_refused("is a personal key", key=personal)
 
+    def test_key_without_a_date(self):
+        """Only SQL makes one of an integration; its holder reads what is wrong with it."""
+        self.env.cr.execute(
+            "UPDATE auth_integration_key SET replace_by = NULL WHERE id = %s", [self.key.id])
+        self._assert_refused("no rotation date")
+
     def test_policy_that_does_not_say_so(self):
         """Where people hand keys over, a stolen key cannot do it for them."""
         self._set_due_in(self.key, 20)
@@ -381,6 +387,15 @@ class TestRotationSecondFactor(SelfServiceCommon):
             self.assertFalse(wizard.seed)
             self.integration.with_user(self.owner).action_remove_totp()
             self.assertFalse(self.integration.totp_seed)
+
+    def test_the_connection_sheet_says_where_the_seed_goes(self):
+        def sheet():
+            return str(self.env["ir.qweb"]._render(
+                "auth_integration.connection_sheet", self.integration._connection_sheet_values()))
+
+        self.assertNotIn("Save the seed", sheet())
+        self._enrol()
+        self.assertIn("Save the seed of the second factor to the file after <code>--totp", sheet())
 
     def test_enrolment_is_for_owners_and_administrators(self):
         with self._with_secret_key(), self.assertRaises(AccessError):

@@ -177,6 +177,8 @@ class TestFinding(IntegrationCommon):
             " WHERE old_key_id = %s", (self._days(-4), self.key.id),
         )
         self.assertEqual(self._codes(), {"rotation_stuck"})
+        message = self._finding("rotation_stuck", self.owner).message
+        self.assertRegex(message, r"The old key expires on \w+ \d+")
 
     def test_a_new_integration_has_no_issue(self):
         """It has no key yet, or one that nobody used in time: there is nothing to miss."""

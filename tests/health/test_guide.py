@@ -36,6 +36,7 @@ class TestGuide(IntegrationCommon, HttpCase):
         page = html.unescape(self._page())
         for cause in causes.CAUSES.values():
             self.assertIn(cause_texts.guide(cause.code), page)
+            self.assertIn(cause_texts.owner_remedy(cause.code), page)
 
     def test_visitors_have_to_sign_in(self):
         answer = self.url_open(PATH, allow_redirects=False)

@@ -240,8 +240,8 @@ _PASSWORD = (
             "A server error prevented the check. The key or password may be correct."
         ),
         remedy=_lt(
-            "Find the reference of this attempt in the server log and send the lines around it to "
-            "your server administrator. Do not replace the key."
+            "Send the reference of this attempt to your server administrator, who finds it in the "
+            "server log. Do not replace the key."
         ),
         severity="critical",
     ),
@@ -258,7 +258,8 @@ _KEY = (
         ),
         remedy=_lt(
             "Compare the first 8 characters in the external system with Integrations ▸ Keys and "
-            "check the database. If they differ, create a new key."
+            "check the database. If they are equal, enter the whole key again. If they differ, "
+            "create a key."
         ),
         counts=True,
         fixes=("issue_key",),
@@ -309,7 +310,8 @@ _KEY = (
         ),
         remedy=_lt(
             "Install the new key everywhere the old one is still used. Integrations ▸ Rotations "
-            "shows when it was delivered. The attempt shows the address of the call."
+            "shows when it was delivered. The attempt shows the address of the call. If no one "
+            "kept the new key, create a key for that host."
         ),
         severity="critical",
         fixes=("view_rotation", "issue_key"),

@@ -51,6 +51,7 @@ CHAPTERS = (
 EVENTS = _lt("Security events")
 ISSUES = _lt("Issues")
 # What a text says of one case, in a guide to all of them.
+SHOWN_VALUE = _lt("the value that the issue shows")
 _PLACEHOLDER = re.compile(r"%\(\w+\)s")
 
 
@@ -60,6 +61,7 @@ class Entry:
 
     :ivar anchor: where it is on the page
     :ivar explanation: empty where the title says it all
+    :ivar for_owners: what to do for owners, where they may not do what the remedy says
     :ivar more: what the screens do not say
     """
 
@@ -70,6 +72,7 @@ class Entry:
     remedy: str
     severity: str = ""
     more: str = ""
+    for_owners: str = ""
 
 
 def chapters() -> Iterator[tuple[str, list[Entry]]]:
@@ -80,9 +83,12 @@ def chapters() -> Iterator[tuple[str, list[Entry]]]:
     yield ISSUES, [_issue(kind) for kind in findings.KINDS]
 
 
-def without_placeholders(text: str) -> str:
-    """Return a text of one case as it reads without one."""
-    return _PLACEHOLDER.sub("…", text)
+def without_placeholders(text: str, shown_value: str = SHOWN_VALUE) -> str:
+    """Return a text of one case as it reads without one.
+
+    :param shown_value: what stands in place of a value, in the language of the text
+    """
+    return _PLACEHOLDER.sub(shown_value, text)
 
 
 def cause_anchor(code: str) -> str:
@@ -101,9 +107,11 @@ def issue_anchor(code: str) -> str:
 
 
 def _cause(cause):
+    owner_remedy = cause_texts.owner_remedy(cause.code)
     return Entry(
         cause_anchor(cause.code), cause.code, cause.title, cause.explanation, cause.remedy,
         cause.severity, cause_texts.guide(cause.code),
+        owner_remedy if owner_remedy != cause.remedy else "",
     )
 
 

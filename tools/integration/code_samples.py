@@ -66,7 +66,7 @@ url, db, login = %(url)s, %(database)s, %(login)s
 key = os.environ["ODOO_KEY"]
 uid = xmlrpc.client.ServerProxy(url + "/xmlrpc/2/common").authenticate(db, login, key, {})
 if not uid:
-    raise SystemExit("refused: stop here, and do not call on with the user id False")
+    raise SystemExit("Rejected. Stop here: False is not a user ID.")
 models = xmlrpc.client.ServerProxy(url + "/xmlrpc/2/object")
 print(models.execute_kw(db, uid, key, "auth.integration.key", "whoami", []))"""
 
@@ -94,7 +94,7 @@ def call(service, method, *args):
 
 uid = call("common", "authenticate", db, login, key, {})
 if not uid:
-    raise SystemExit("refused: stop here, and do not call on with the user id False")
+    raise SystemExit("Rejected. Stop here: False is not a user ID.")
 print(call("object", "execute_kw", db, uid, key, "auth.integration.key", "whoami", []))"""
 
 

@@ -137,11 +137,25 @@ def test_rotates_when_due(host):
     host.make_due()
     assert "rotated" in host.run()
     assert host.key() != host.first
+    assert host.file.read_text() == host.key()  # a system reads the file as it is
     assert host.file.stat().st_mode & 0o777 == 0o600
     assert not host.pending.exists()
     assert host.call(host.key())["state"] == "active"
     assert host.call(host.first)["state"] == "retiring"
     assert "not due" in host.run()
+
+
+def test_personal_key(host):
+    """It never becomes due: a daily run that goes well would hide that it expires."""
+    host.write(
+        host.server.shell(
+            """
+            result = env["res.users.apikeys"].with_user(2).sudo()._generate(
+                None, "personal", "2099-01-01")
+            """
+        )
+    )
+    assert "no rotation date" in host.run(expect=2)
 
 
 def test_refused_key(host):
@@ -287,7 +301,7 @@ def test_command(host, tmp_path):
     assert "is kept" in host.run(*arguments, "false", files=False, expect=1, env=env)
     waiting = host.pending.read_text()
     host.run(*arguments, f"cat > {tmp_path}/vault", files=False, env=env)
-    assert (tmp_path / "vault").read_text() == waiting
+    assert (tmp_path / "vault").read_text() == waiting == waiting.strip()
     assert not host.pending.exists()
     assert host.call(waiting.strip())["state"] == "active"
 

@@ -33,3 +33,4 @@ def test_every_anchor_that_a_record_may_have():
 
 def test_no_placeholder_is_left():
     assert "%(" not in catalogue.render()
+    assert "confirm_move to the value that the issue shows." in catalogue.render()

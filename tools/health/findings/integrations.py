@@ -21,7 +21,9 @@ KINDS = (
         status="failing",
         title=_lt("Archived user has an active key"),
         message=_lt("%(login)s is archived but still has an active key (%(prefix)s…)."),
-        remedy=_lt("Restore the user, or revoke the key if it is no longer needed."),
+        remedy=_lt(
+            "An administrator can restore the user. If the key is no longer needed, revoke it."
+        ),
         sql=key_sql(
             "u.write_date",
             "JOIN res_users u ON u.id = k.user_id"
@@ -37,7 +39,10 @@ KINDS = (
         message=_lt(
             "An external system still calls as %(login)s, an archived user. Last call: %(since)s."
         ),
-        remedy=_lt("Restore the user, or turn off the external system."),
+        remedy=_lt(
+            "An administrator can restore the user. If the external system is no longer needed,"
+            " turn it off."
+        ),
         sql=f"""
             SELECT u.id AS record_id, i.id AS integration_id, NULL::integer AS key_id,
                    u.id AS user_id, called.since

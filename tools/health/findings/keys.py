@@ -241,11 +241,11 @@ KINDS = (
         title=_lt("Rotation stuck"),
         message=_lt(
             "The rotation of the key %(prefix)s… of %(integration)s is waiting: the new key has"
-            " not been used."
+            " not been used. The old key expires on %(since)s."
         ),
         remedy=_lt(
             "Open the rotation to see what is pending. Install the new key before the old one"
-            " expires on %(since)s."
+            " expires."
         ),
         sql=key_sql(
             "k.ends_at",
