@@ -34,7 +34,8 @@ _GUIDE = {
     "database_unknown": _lt(
         "Usually, the database was renamed or moved to another server, or the name has a typing "
         "error. Upper and lower case count. With one database per host name, the host decides: "
-        "compare the URL too."
+        "compare the URL too. If a host name leads to several databases, such a call is only in "
+        "the server log, with its reference."
     ),
     "endpoint_unknown": _lt(
         "Common mistakes are /xmlrpc/2 without common or object, and /json/2/res.partner.read "

@@ -424,9 +424,9 @@ _KEY = (
             "API key was rejected, another installed app that verifies keys rejected it."
         ),
         remedy=_lt(
-            "Check the provider in Settings ▸ General Settings ▸ Integrations and its log. If a "
-            "key was rejected, check the apps that verify keys. API keys of integrations do not "
-            "depend on a provider."
+            "Check the provider in the section Integrations of Odoo's own General Settings, and "
+            "its log. If a key was rejected, check the apps that verify keys. API keys of "
+            "integrations do not depend on a provider."
         ),
     ),
     Cause(

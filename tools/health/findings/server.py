@@ -71,8 +71,9 @@ KINDS = (
         ),
         remedy=_lt(
             "If external systems now use this database, a Settings administrator must confirm the"
-            " move. Go to Settings ▸ General Settings ▸ Integrations, or set the system parameter"
-            " auth_integration.confirm_move to %(database)s. Otherwise, snooze this issue."
+            " move. Go to Settings ▸ General Settings, tab Integrations, or set the system"
+            " parameter auth_integration.confirm_move to %(database)s. Otherwise, snooze this"
+            " issue."
         ),
         # What has to be asked of the server is in a parameter: the role may not be allowed to.
         sql=f"""
@@ -103,7 +104,7 @@ KINDS = (
         title=_lt("Alerts cannot be sent"),
         message=_lt("An alert about incidents could not be sent."),
         remedy=_lt(
-            "Open Sent Alerts in Settings ▸ General Settings ▸ Integrations and read the error."
+            "Open Sent Alerts in Settings ▸ General Settings, tab Integrations, and read the error."
             " Correct the email server, the sender address (alias domain) or the webhook, then use"
             " Send Test Alert."
         ),
