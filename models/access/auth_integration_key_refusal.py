@@ -32,10 +32,13 @@ RUNS_OTHER_CODE = {
     "install_l10n_modules": {"res.company"},
     "install_demo": {"ir.demo"},
     "action_manual_trigger": {"base.automation"},
-    "onchange": {"mail.template.preview", "mail.composer.mixin"},
+    # It evaluates what records have that are not stored, such as a template, in any dialog.
+    "onchange": {"base"},
     "send_mail": {"mail.template"},
     "send_mail_batch": {"mail.template"},
     "action_send_mail": {"mail.compose.message"},
+    "action_send_sms": {"sms.composer"},
+    "action_send_sms_mass_now": {"sms.composer"},
     "message_process": {"mail.thread"},
     "action_launch": {"ir.actions.todo"},
 }

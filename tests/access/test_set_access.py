@@ -71,9 +71,13 @@ class TestSetAccess(IntegrationCommon):
             ("mail.compose.message", "onchange", False),
             ("mail.compose.message", "action_send_mail", False),
             ("mail.template", "send_mail", False),
-            ("mail.template", "onchange", True),
+            ("sms.template.preview", "onchange", False),
+            ("sms.composer", "onchange", False),
+            ("sms.composer", "action_send_sms", False),
+            ("mail.template", "onchange", False),
             ("res.partner", "message_process", False),
-            ("res.partner", "onchange", True),
+            ("res.partner", "onchange", False),
+            ("res.partner", "write", True),
         ):
             self.key.set_access("listed", operations=[[model, "*"]], reason="x")
             with self.subTest(f"{model}.{method}"):

@@ -144,16 +144,21 @@ def _refuse(env):
     raise keys._operation_error(state.authenticated_key, state.operation)
 
 
-def is_limited_call(env, *, but_key=None) -> bool:
+def is_limited_call(env, *, but_key=None, keys_of=None) -> bool:
     """Whether a key made this call that may do less than its user: it hands out no other key, and
     changes no rules.
 
+    A key with networks of its own gets its user no key that is valid elsewhere.
+
     :param but_key: the id of a key of which this is not true
+    :param keys_of: the id of the user whose keys become more, or may do more
     """
     state = request_state.current()
     key = state.authenticated_key
-    if state.operation is None or not is_enforced(key):
-        return False  # or code that has verified a key for itself, such as a shell
+    if state.operation is None or key is None:  # or a shell has verified a key for itself
+        return False
+    if not is_enforced(key) and not (key.has_networks and key.uid == keys_of):
+        return False
     return key.dbname == env.cr.dbname and key.key_id != but_key
 
 

@@ -16,10 +16,11 @@ from psycopg2.sql import Composable
 
 from ..attempt import request_state
 
-# By these names evaluated code gets at a cursor, or at SQL of its own.
+# By these names evaluated code gets at a cursor, at SQL of its own, or at what a context manager
+# yields.
 _NAMES = frozenset(
-    "cr _cr cursor registry pool transaction connection _cnx _obj _own_cursor _log_cursor"
-    " _import_apart execute_query execute_query_dict".split()
+    "cr _cr cursor registry pool transaction connection _cnx _obj gen"
+    " execute_query execute_query_dict".split()
 )
 _START = r"(?:^|;)\s*"
 # A setting of another name is none of a transaction.

@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..access import evaluated_code
 from . import causes
 
 if TYPE_CHECKING:
@@ -293,9 +294,14 @@ def holding_to_access():
 
 @contextmanager
 def unrestricted():
-    """Open cursors in the block that may write, also during the call of a key that only reads."""
+    """Open cursors in the block that may write, also during the call of a key that only reads.
+
+    Not for evaluated code: whatever method of ours it calls, by whatever name, it gets no such one.
+    """
     state = current()
-    outer, state.read_only_database = state.read_only_database, None
+    outer = state.read_only_database
+    if outer is not None and not evaluated_code.is_running():
+        state.read_only_database = None
     try:
         yield
     finally:

@@ -51,6 +51,10 @@ EXPRESSIONS = {
     " {env}.cr.execute(\"" + INSERT + "\"), {env}.cr.commit()",
     "cursor of ours": "[(" + STEPS.format(cr="c") + ") for c in"
     " {env}['auth.attempt']._own_cursor({env}.registry).gen]",
+    "cursor of a counter": "[c.execute(\"" + INSERT + "\") for c in"
+    " {env}['auth.throttle']._counting().gen]",
+    "records on a cursor of ours": "[keys.env['access.probe'].sudo().create({{}}) for keys in"
+    " {env}['auth.integration.key']._apart(500).gen]".replace("{{}}", "{'name': 'escaped'}"),
 }
 
 

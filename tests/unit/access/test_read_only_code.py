@@ -78,7 +78,7 @@ ESCAPES = [
     "[f for f in (lambda: object.env.registry,)]",
     "object.pool.cursor()",
     "object.env.execute_query(x)",
-    "env['auth.attempt']._own_cursor(x)",
+    "[cr.execute(x) for cr in env['auth.throttle']._counting().gen]",
 ]
 
 
