@@ -340,6 +340,7 @@ class ResUsersApikeys(models.Model):
             login=facts.login,
             integration_id=facts.integration_id,
             auth_type=attempt.auth_type if attempt else None,
+            has_networks=bool(facts.own_networks),
         )
 
     def _refusal_codes(self, facts, scope, who, identity):
@@ -456,7 +457,7 @@ class ResUsersApikeys(models.Model):
             return super()._generate(scope, name, expiration_date)
         if isinstance(self.env.context.get("auth_integration_issuing"), IssuingContext):
             return super()._generate(scope, name, expiration_date)
-        require_unlimited_key(self.env)
+        require_unlimited_key(self.env, keys_of=self.env.uid)
         if isinstance(name, str):
             name = remove_keys(name)
         keys = self.env["auth.integration.key"].sudo()

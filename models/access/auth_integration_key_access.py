@@ -5,7 +5,7 @@ from odoo.tools import SQL
 from ...tools.access import access_rules
 from ...tools.access.access_rules import KeyAccess, OperationError
 from ...tools.row_locks import wait_and_lock
-from ..mixins.fresh_identity import require_fresh_identity
+from ..mixins.fresh_identity import require_fresh_identity, require_unlimited_key
 from ..mixins.network_list import check_networks
 
 ACCESS = [
@@ -133,6 +133,7 @@ class AuthIntegrationKey(models.Model):
         if access_rules.is_wider(new, old):
             if integration := self.sudo().integration_id:
                 integration.with_env(self.env)._check_may_operate()
+            require_unlimited_key(self.env, keys_of=self.sudo().user_id.id)
             require_fresh_identity(self.env)
 
     @api.model

@@ -159,7 +159,9 @@ class AuthIntegrationKey(models.Model):
         """
         natives, dates = [], []
         for one in wanted:
-            require_unlimited_key(self.env, but_key=one.replaces_id)
+            require_unlimited_key(
+                self.env, but_key=one.replaces_id, keys_of=one.integration.user_id.id
+            )
             self._check_may_have_keys(one.integration)
             dates.append(self._dates_at_issue(one.integration, self._parse_end(one.expires_at)))
             natives.append((one.integration.user_id, one.name, dates[-1].expires_at))

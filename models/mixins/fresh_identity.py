@@ -55,13 +55,14 @@ def require_fresh_identity(env):
         )
 
 
-def require_unlimited_key(env, but_key=None):
+def require_unlimited_key(env, but_key=None, keys_of=None):
     """Keep a key that may do less than its user from getting more: by another key, or other rules.
 
     :param but_key: the id of a key that may do it nevertheless
+    :param keys_of: the id of the user whose keys become more, or may do more
     :raise AccessError: such a key made this call
     """
-    if enforcement.is_limited_call(env, but_key=but_key):
+    if enforcement.is_limited_call(env, but_key=but_key, keys_of=keys_of):
         raise AccessError(
             env._(
                 "This API key is limited in what it can do. It cannot create keys or change rules."

@@ -19,6 +19,8 @@ class AuthenticatedKey(NamedTuple):
     login: str | None = None
     integration_id: int | None = None
     auth_type: str | None = None
+    has_networks: bool = False
+    """Whether it has networks of its own, beside those of its integration."""
 
 
 def current() -> AuthenticatedKey | None:

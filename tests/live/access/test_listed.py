@@ -11,6 +11,7 @@ from worlds.access import (
     CHANNEL_OF_WAY,
     SERVER_WITH_PROBE,
     WAYS,
+    LimitedKey,
     Rejected,
     get,
     make_key,
@@ -383,6 +384,43 @@ def test_a_limited_key_gets_no_more(server, access):
         assert model == "res.users.apikeys.description", (model, method, answer)
         assert refused(key.call, "xmlrpc", model, "make_key", answer)
     assert state(server, key) == before
+
+
+def test_a_key_with_networks_gets_no_other(server):
+    """Whoever has it at an allowed address could use it elsewhere afterward."""
+    made = server.shell(
+        """
+        user = env["res.users"].create({"name": "at home", "login": "at_home"})
+        secret = env["res.users.apikeys"].with_user(user).sudo()._generate("rpc", "laptop", None)
+        key = env["auth.integration.key"].search([("prefix", "=", secret[:8])])
+        key.set_access(networks="127.0.0.1", reason="only from here")
+        result = [user.id, secret, key.id]
+        """
+    )
+    key = LimitedKey(server, "at_home", *made, None)
+    before = server.sql("SELECT count(*) AS of_all FROM res_users_apikeys")
+    tries = [
+        ("auth.integration.key", "set_access", [key.id], False, False, False, "", "mine"),
+        ("auth.integration.key", "set_access", [key.id], False, False, False, "0.0.0.0/0", "mine"),
+    ]
+    for call in tries:
+        with pytest.raises(Rejected, match="is limited in what it can do"):
+            key.call("xmlrpc", *call)
+    dialog = key.call(
+        "xmlrpc", "res.users.apikeys.description", "create", [{"name": "x", "duration": "1"}]
+    )
+    client = Json2(server, key.secret)
+    asked = client.call("res.users.apikeys.description", "make_key", ids=dialog)
+    assert asked["res_model"] == "res.users.identitycheck"  # which asks for the user's password
+    key.call(
+        "xmlrpc", "auth.integration.key", "set_access",
+        [key.id], "read_only", False, False, False, "less is allowed",
+    )
+    assert server.sql("SELECT count(*) AS of_all FROM res_users_apikeys") == before
+    [rules] = server.sql(
+        "SELECT access, allowed_networks FROM auth_integration_key WHERE id = %s", [key.id]
+    )
+    assert rules == {"access": "read_only", "allowed_networks": "127.0.0.1"}
 
 
 def state(server, key):
