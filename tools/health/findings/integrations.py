@@ -109,7 +109,10 @@ KINDS = (
         severity="info",
         title=_lt("Password set"),
         message=_lt("%(login)s, the integration user of %(integration)s, has a password."),
-        remedy=_lt("This password cannot be used to sign in. Remove it to avoid confusion."),
+        remedy=_lt(
+            "This password cannot be used to sign in, but it would work again without this app. An"
+            " administrator of integrations can remove it."
+        ),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
                    NULL::timestamp AS since
