@@ -19,8 +19,8 @@ KINDS = (
         number=1,
         severity="critical",
         status="failing",
-        title=_lt("Archived user has an active key"),
-        message=_lt("%(login)s is archived but still has an active key (%(prefix)s…)."),
+        title=_lt("Archived user has a blocked key"),
+        message=_lt("%(login)s is archived, so the key %(prefix)s… is blocked."),
         remedy=_lt("Restore the user, or revoke the key if it is no longer needed."),
         sql=key_sql(
             "u.write_date",
