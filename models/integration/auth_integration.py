@@ -90,7 +90,9 @@ class AuthIntegration(models.Model):
         default="production",
         required=True,
         tracking=True,
-        help="Quiet hours do not apply to alerts about failing production integrations.",
+        help="Urgent alerts about production integrations are sent during quiet hours too. Urgent:"
+             " calls fail, expected calls did not come, replaced key used from an unknown address,"
+             " key reported as leaked.",
     )
     purpose = fields.Text()
     documentation_url = fields.Char("Documentation")
