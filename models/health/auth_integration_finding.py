@@ -5,6 +5,7 @@ from odoo.tools import SQL
 from ...tools.attempt import causes
 from ...tools.health import findings, guide
 from ...tools.key.key_state import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
+from ..mixins.fresh_identity import fresh_identity
 
 # What symptoms fold under.
 ROOT_CODES = (
@@ -165,6 +166,16 @@ class AuthIntegrationFinding(models.Model):
                 self.env._("Select issues about personal accounts used by external systems.")
             )
         return keys.action_convert()
+
+    @fresh_identity
+    def action_remove_password(self):
+        """Remove the password of the integration user that this finding is about.
+
+        :raise AccessError: the current user may not
+        """
+        self.ensure_one()
+        self.integration_id._remove_passwords()
+        return True
 
     def action_accept(self):
         """Ask for the reason and the end of accepting this finding."""

@@ -17,6 +17,7 @@ FIX_OF_CODE = {
     "key_outlived_end": "revoke",
     "guessing": "unlock",
     "personal_account_used": "convert",
+    "password_set": "remove_password",
     "access_unused": "change_access",
     "rpc_sunset_ready": "close_old_protocols",
 }

@@ -7,6 +7,7 @@ from . import auth_integration_next_step
 from . import auth_integration_activities
 from . import auth_integration_revocation
 from . import auth_integration_rights
+from . import auth_integration_password
 from . import auth_integration_encryption
 from . import auth_integration_connection_sheet
 from . import auth_integration_conversion

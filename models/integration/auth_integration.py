@@ -90,7 +90,9 @@ class AuthIntegration(models.Model):
         default="production",
         required=True,
         tracking=True,
-        help="Quiet hours do not apply to alerts about failing production integrations.",
+        help="Urgent alerts about production integrations are sent during quiet hours too. Urgent:"
+             " calls fail, expected calls did not come, replaced key used from an unknown address,"
+             " key reported as leaked.",
     )
     purpose = fields.Text()
     documentation_url = fields.Char("Documentation")
@@ -413,17 +415,23 @@ class AuthIntegration(models.Model):
         return self._action_view("auth_integration_key_action")
 
     def action_view_attempts(self):
-        action = self._action_view("auth_attempt_action")
-        return action | {"context": {"search_default_no_diagnostics": 1}}
+        """Show the rejected attempts of the last days, as the form counts them."""
+        return self._action_view(
+            "auth_attempt_action",
+            search_default_failures=1,
+            search_default_no_diagnostics=1,
+            search_default_last_week=1,
+        )
 
     def action_view_rotations(self):
-        return self._action_view("auth_integration_rotation_action")
+        """Show the open rotations, as the form counts them."""
+        return self._action_view("auth_integration_rotation_action", search_default_open=1)
 
-    def _action_view(self, xml_id):
+    def _action_view(self, xml_id, **context):
         self.ensure_one()
         action = self.env["ir.actions.act_window"]._for_xml_id(f"auth_integration.{xml_id}")
         # Without the path of the menu's action, which would lose the domain on reload.
         return {key: value for key, value in action.items() if key != "path"} | {
             "domain": [("integration_id", "=", self.id)],
-            "context": {},
+            "context": context,
         }

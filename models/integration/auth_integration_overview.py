@@ -49,27 +49,48 @@ class AuthIntegration(models.Model):
 
     # Status ----------------------------------------------------------------------------------
 
-    def _status_sql(self, alias):
-        """SQL of the status, for searches; the findings are looked up once, not for each row."""
+    def _sql_expression(self, alias, field_name, query=None):
+        """Extend ``_sql_expression``: a query looks up the findings once, in a join, however
+        often it needs the status."""
+        if field_name != "status" or query is None:
+            return super()._sql_expression(alias, field_name, query)
+        found = query.make_alias(alias, "status")
+        query.add_join("LEFT JOIN", found, self._found_statuses_sql(), SQL("TRUE"))
+        return self._status_sql(alias, SQL.identifier(found, "by_id"))
+
+    def _status_sql(self, alias, found=None):
+        """SQL of the status, for searches; the findings are looked up once, not for each row.
+
+        :param found: SQL of the statuses by findings, if that is not to look them up
+        """
         return SQL(
             """
-            CASE WHEN %(active)s THEN COALESCE((
-                SELECT jsonb_object_agg(found.integration_id, found.status) FROM (
+            CASE WHEN %(active)s THEN COALESCE(
+                %(found)s ->> %(id)s::text,
+                CASE WHEN %(never_called)s THEN 'to_set_up' ELSE 'working' END) END
+            """,
+            active=SQL.identifier(alias, "active"),
+            found=found or self._found_statuses_sql(),
+            id=SQL.identifier(alias, "id"),
+            never_called=self._never_called_sql(alias),
+        )
+
+    def _found_statuses_sql(self):
+        """SQL of one row: the statuses that follow from findings, by the id of the integration."""
+        return SQL(
+            """(
+                SELECT jsonb_object_agg(found.integration_id, found.status) AS by_id FROM (
                     SELECT f.integration_id, %(status)s AS status
                     FROM auth_integration_finding f
                     WHERE f.code IN %(codes)s AND f.integration_id IS NOT NULL
                     GROUP BY f.integration_id
                 ) found WHERE found.status = 'failing' OR NOT EXISTS (
                     SELECT FROM auth_integration i
-                    WHERE i.id = found.integration_id AND %(found_never_called)s)
-            ) ->> %(id)s::text, CASE WHEN %(never_called)s THEN 'to_set_up' ELSE 'working' END) END
-            """,
-            active=SQL.identifier(alias, "active"),
+                    WHERE i.id = found.integration_id AND %(never_called)s)
+            )""",
             status=self._status_of_findings_sql(),
             codes=findings.codes_of("failing") + findings.codes_of("expiring"),
-            found_never_called=self._never_called_sql("i"),
-            id=SQL.identifier(alias, "id"),
-            never_called=self._never_called_sql(alias),
+            never_called=self._never_called_sql("i"),
         )
 
     def _status_of_findings_sql(self):

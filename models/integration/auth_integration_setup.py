@@ -18,7 +18,8 @@ class AuthIntegration(models.Model):
     has_access_rights = fields.Boolean(
         compute="_compute_has_access_rights",
         compute_sudo=True,
-        help="The integration user may use an app, beyond what every internal user may do.",
+        help="The integration user may use an app, beyond what every internal user may do, or its"
+             " calls need no more than that.",
     )
     accessible_apps = fields.Char(compute="_compute_has_access_rights", compute_sudo=True)
     rights_were_requested = fields.Boolean(compute="_compute_rights_were_requested")
@@ -40,13 +41,24 @@ class AuthIntegration(models.Model):
     def _search_is_never_called(self, operator, value):
         return self._search_from_sql("is_never_called", operator, value)
 
-    @api.depends("user_id.group_ids")
+    @api.depends("user_id.group_ids", "key_ids")
     def _compute_has_access_rights(self):
         everybody = self.env.ref("base.group_user").all_implied_ids
         for integration in self:
             apps = (integration.user_id.all_group_ids - everybody).privilege_id
-            integration.has_access_rights = bool(apps)
+            integration.has_access_rights = (
+                bool(apps) or integration._has_rights_of_replaced_keys()
+            )
             integration.accessible_apps = ", ".join(apps.mapped("name")) or False
+
+    def _has_rights_of_replaced_keys(self):
+        """Whether it was converted, and its user has all rights that the calls of the personal
+        keys take."""
+        user = self.user_id
+        replaced = self.key_ids.replaces_id.filtered(lambda key: key.user_id != user)
+        if len(replaced.user_id) != 1 or not any(key._recent_uses() for key in replaced):
+            return False
+        return replaced._needed_groups() <= user.all_group_ids
 
     def _compute_rights_were_requested(self):
         requests = self.env["auth.integration.admin.request"]

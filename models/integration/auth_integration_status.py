@@ -236,6 +236,4 @@ class AuthIntegration(models.Model):
 
     def action_view_findings(self):
         """Show the issues of this integration."""
-        return self._action_view("auth_integration_finding_action") | {
-            "context": {"search_default_open": 1}
-        }
+        return self._action_view("auth_integration_finding_action", search_default_open=1)

@@ -29,14 +29,18 @@ class SqlComputedMixin(models.AbstractModel):
         self.invalidate_recordset(self._sql_computed)
         return result
 
-    def _sql_expression(self, alias, field_name):
+    def _sql_expression(self, alias, field_name, query=None):
+        """The SQL of a live field.
+
+        :param query: what it becomes part of; the expression may need a join there
+        """
         return getattr(self, self._sql_computed[field_name])(alias)
 
     def _field_to_sql(self, alias, field_expr, query=None):
         """Extend :meth:`models.BaseModel._field_to_sql`: live fields have an expression."""
         if field_expr in self._sql_computed:
             self._check_field_access(self._fields[field_expr], "read")
-            return self._sql_expression(alias, field_expr)
+            return self._sql_expression(alias, field_expr, query)
         return super()._field_to_sql(alias, field_expr, query)
 
     def _compute_from_sql(self):
@@ -77,7 +81,7 @@ class SqlComputedMixin(models.AbstractModel):
             known, empty = tuple(wanted - {None}), None in wanted
 
             def to_sql(model, alias, query):
-                expression = model._sql_expression(alias, field_name)
+                expression = model._sql_expression(alias, field_name, query)
                 terms = [SQL("%s IN %s", expression, known)] if known else []
                 terms += [SQL("%s IS NULL", expression)] if empty else []
                 found = SQL("(%s)", SQL(" OR ").join(terms)) if terms else SQL("FALSE")
@@ -85,8 +89,7 @@ class SqlComputedMixin(models.AbstractModel):
         else:
 
             def to_sql(model, alias, query):
-                return SQL(
-                    "%s %s %s", model._sql_expression(alias, field_name), SQL(operator), value
-                )
+                expression = model._sql_expression(alias, field_name, query)
+                return SQL("%s %s %s", expression, SQL(operator), value)
 
         return Domain.custom(to_sql=to_sql)

@@ -40,10 +40,11 @@ class ResUsers(models.Model):
         compute_sudo=True,
         search="_search_has_live_api_key",
         groups="base.group_erp_manager",
-        help="The user has an active API key. Its calls are rejected while the user is archived.",
+        help="The user has an API key that has not expired. While the user is archived, it is"
+             " blocked.",
     )
     api_key_flag = fields.Selection(
-        [("live", "Active key"), ("refused", "Archived with an active key")],
+        [("live", "Active key"), ("refused", "Blocked key")],
         "API Key",
         compute="_compute_has_live_api_key",
         compute_sudo=True,

@@ -267,6 +267,53 @@ class TestFinding(IntegrationCommon):
         self.integration.user_id.password = "a password"
         self.assertEqual(self._codes(), {"password_set"})
 
+    def _stored_password(self):
+        self.env.flush_all()
+        self.env.cr.execute(
+            "SELECT password FROM res_users WHERE id = %s", (self.integration.user_id.id,)
+        )
+        return self.env.cr.fetchone()[0]
+
+    def test_a_manager_removes_the_password(self):
+        """From the issue or from the form of the user."""
+        user = self.integration.user_id
+        for record in ("issue", "user"):
+            with self.subTest(record=record):
+                user.password = "a password"
+                self.assertTrue(user.with_user(self.manager).has_unusable_password)
+                finding = self._finding("password_set", self.manager)
+                self.assertEqual(finding.fix, "remove_password")
+                chosen = finding if record == "issue" else user.with_user(self.manager)
+                self.assertTrue(chosen.action_remove_password())
+                self.assertIsNone(self._stored_password())
+                self.assertEqual(self._codes(), set())
+                self.assertFalse(user.with_user(self.manager).has_unusable_password)
+        self.assertIn("Mona Manager removed the password", self._history())
+        self.assertTrue(self._check(self.secret), "the key keeps working")
+
+    def test_nobody_else_removes_a_password(self):
+        user = self.integration.user_id
+        user.password = "a password"
+        finding = self._finding("password_set", self.owner)
+        for caller in (self.owner, self.stranger):
+            for record in (finding, user):
+                with self.subTest(user=caller.login, model=record._name):
+                    with self.assertRaises(AccessError):
+                        record.with_user(caller).action_remove_password()
+        user.group_ids = [Command.link(self.env.ref("base.group_system").id)]
+        with self.assertRaises(AccessError):
+            finding.with_user(self.manager).action_remove_password()
+        self.assertTrue(self._stored_password())
+        finding.with_user(self.system).action_remove_password()
+        self.assertFalse(self._stored_password())
+
+    def test_the_password_of_a_person_is_kept(self):
+        self.owner.password = "a password"
+        self.owner.with_user(self.system).action_remove_password()
+        self.assertFalse(self.owner.with_user(self.system).has_unusable_password)
+        self.env.cr.execute("SELECT password FROM res_users WHERE id = %s", (self.owner.id,))
+        self.assertTrue(self.env.cr.fetchone()[0])
+
     def test_personal_account(self):
         natives = self.env["res.users.apikeys"].with_user(self.owner).sudo()
         secret = natives._generate(None, "mine", self._days(1))

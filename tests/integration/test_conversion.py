@@ -334,6 +334,23 @@ class TestConvertRights(ConversionCase):
         with self.assertRaisesRegex(UserError, "does not have"):
             dialog.action_convert()
 
+    def _has_rights(self, operation, groups):
+        """Whether an integration that is made of a key has what its calls take."""
+        _secret, key = self._personal_key(self.person)
+        if operation:
+            self._call(key, operation)
+        _answer, integration = self._convert(key, group_ids=[Command.set(groups.ids)])
+        self.assertTrue(integration.is_never_called, "the checklist is shown")
+        return integration.has_access_rights
+
+    def test_the_checklist_agrees_with_the_dialog(self):
+        """It asks for access rights only where the dialog left some open."""
+        reads_settings, nothing = ("ir.config_parameter", "search_read"), self.env["res.groups"]
+        self.assertTrue(self._has_rights(("res.users", "context_get"), nothing))
+        self.assertTrue(self._has_rights(reads_settings, self.reader))
+        self.assertFalse(self._has_rights(reads_settings, nothing))
+        self.assertFalse(self._has_rights(None, nothing), "no call says what it needs")
+
     def test_gives_what_the_administrator_decides(self):
         _answer, integration = self._convert(
             self.key, group_ids=[Command.set(self.reader.ids)]

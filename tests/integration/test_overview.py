@@ -101,6 +101,11 @@ class TestOverview(IntegrationCommon):
         found = self.world.search([("id", "in", self.world.ids)], order="status, name")
         self.assertEqual(found.mapped("code"), ["failing", "expiring", "to_set_up", "working"])
 
+    def test_the_findings_are_looked_up_once(self):
+        """Whatever a query needs the status for: with a full log, each look takes long."""
+        query = self.world._search([("status", "=", "failing")], order="status, name")
+        self.assertEqual(query.select().code.count("FROM auth_integration_finding"), 1)
+
     def test_an_archived_integration_has_no_status(self):
         self.world[0].active = False
         self._settle()

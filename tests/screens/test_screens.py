@@ -3,7 +3,7 @@ from datetime import timedelta
 from lxml import etree
 from odoo import fields
 from odoo.exceptions import UserError
-from odoo.fields import Command
+from odoo.fields import Command, Domain
 from odoo.tests import HttpCase, new_test_user, tagged
 from odoo.tools.safe_eval import safe_eval
 
@@ -42,6 +42,52 @@ class TestScreens(IntegrationCommon):
                 for node in search.iterfind(".//filter[@domain]"):
                     with self.subTest(model=model._name, filter=node.get("name")):
                         model.search(safe_eval(node.get("domain"), {"uid": user.id}), limit=5)
+
+    def _shown_first(self, action, user):
+        """The records that an action shows first: of its domain, by the filters of its context."""
+        model = self.env[action["res_model"]].with_user(user)
+        search = etree.fromstring(
+            model.get_view((action["search_view_id"] or [False])[0], "search")["arch"]
+        )
+        domain = Domain(action["domain"])
+        for name in action["context"]:
+            [node] = search.xpath(f"//filter[@name='{name.removeprefix('search_default_')}']")
+            domain &= Domain(safe_eval(node.get("domain")))
+        return model.search(domain)
+
+    def test_a_count_and_its_list_agree(self):
+        integration = self.integration.with_user(self.owner).with_context(tz="UTC")
+        now = fields.Datetime.now()
+        columns = dict.fromkeys(
+            ("cause", "auth_type", "login", "user_id", "attribution", "key_id", "remote_addr",
+             "user_agent", "reference")
+        ) | {
+            "channel": "json2", "database": self.env.cr.dbname,
+            "integration_id": self.integration.id,
+        }
+        for days, outcome, count in ((0, "success", 3), (0, "failure", 5), (6, "failure", 2),
+                                     (7, "failure", 9)):
+            when = now - timedelta(days=days)
+            cause = "key_unknown" if outcome == "failure" else None
+            self.env["auth.attempt"]._upsert(
+                columns | {"outcome": outcome, "cause": cause}, count, when, when
+            )
+        self.env.invalidate_all()
+        shown = self._shown_first(integration.action_view_attempts(), self.owner)
+        self.assertEqual(sum(shown.mapped("count")), 7)
+        self.assertEqual(integration.attempt_failure_count, 7)
+
+        for cancelled in (True, False):
+            _secret, key = self._issue(self.integration)
+            key.action_rotate_now()
+            if cancelled:
+                self.env["auth.integration.rotation"].search(
+                    [("old_key_id", "=", key.id)]
+                ).action_cancel()
+        self.env.invalidate_all()
+        shown = self._shown_first(integration.action_view_rotations(), self.owner)
+        self.assertEqual(len(shown), integration.open_rotation_count)
+        self.assertEqual(len(shown), 1)
 
     def test_each_group_counts(self):
         for user in (self.manager, self.owner):

@@ -99,9 +99,10 @@ _GUIDE = {
         "code fails during sign-in. The call can work again without a change: try once more."
     ),
     "key_unknown": _lt(
-        "A key has 40 characters, 0 to 9 and a to f. Count them in the external system. Quotes, "
-        "spaces and a trailing line break belong to the key that is sent. A test database has "
-        "other keys than production."
+        "A key has 40 characters, 0 to 9 and a to f. Quotes, spaces and a trailing line break "
+        "belong to the key that is sent. A test database has other keys. “Probably mistyped” on "
+        "the attempt means that it starts like a known key but the rest differs. Enter it again, "
+        "or create a new key."
     ),
     "key_wrong_scope": _lt(
         "Other apps create keys for their own purposes, which Odoo does not accept for API calls. "

@@ -24,6 +24,11 @@ class CopyField extends Component {
     get value() {
         return this.props.record.data[this.props.name];
     }
+
+    /** The words and what is between them, which together are the value. */
+    get words() {
+        return this.value.split(/(\s+)/);
+    }
 }
 
 registry.category("fields").add("auth_integration_copy", {

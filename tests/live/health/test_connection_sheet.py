@@ -73,7 +73,7 @@ def page(server, login, integration, password=PASSWORD):
 def examples(text):
     """The examples of a page: ``(channel, language, code)``."""
     found = re.findall(
-        r'<pre data-channel="(\w+)" data-language="(\w+)">(.*?)</pre>', text, re.S
+        r'<pre [^>]*data-channel="(\w+)" data-language="(\w+)">(.*?)</pre>', text, re.S
     )
     return [(channel, language, html.unescape(code)) for channel, language, code in found]
 

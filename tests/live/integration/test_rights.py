@@ -47,6 +47,7 @@ MAKE_WORLD = """
     integration("foreign", person("third", "base.group_user"))
     privileged = integration("privileged", owner)
     privileged.user_id.group_ids = [(4, env.ref("base.group_system").id)]
+    open_one.user_id.password = "from before"
     spare = env["res.users"].create({"name": "spare", "login": "spare"})
     for name in ("shop", "open", "privileged"):
         ids[name + "_key"] = 0
@@ -74,7 +75,7 @@ STATE = (
     "SELECT * FROM auth_integration_owner_rel ORDER BY 1, 2",
     "SELECT id, ended_at, expires_at, end_reason FROM auth_integration_key ORDER BY id",
     "SELECT id, user_id FROM res_users_apikeys ORDER BY id",
-    "SELECT id, active FROM res_users ORDER BY id",
+    "SELECT id, active, password FROM res_users ORDER BY id",
     "SELECT id, cancelled_at FROM auth_integration_rotation ORDER BY id",
     "SELECT id, alert_url FROM res_company ORDER BY id",
     "SELECT id, max_age_days, delivery FROM auth_integration_policy ORDER BY id",
@@ -183,6 +184,7 @@ ACTS = {
         "settings", USERS, "write", ["$spare"], {"integration_ids": [[4, "$open"]]},
     ),
     "delete": ("manager", INTEGRATION, "unlink", ["$open"]),
+    "remove a password": ("manager", USERS, "action_remove_password", ["$open_user"]),
 }
 WIZARDS = {
     "revoke in the dialog": (
@@ -340,6 +342,22 @@ def test_a_privileged_integration_may_be_described(world):
         assert world.by_key(who, KEY, "revoke", [key], "leaked") is True
         answer = answer_of(world.by_key, "manager", KEY, "action_undo_revocation", [key])
         assert isinstance(answer, RuntimeError)
+
+
+def test_a_password_is_removed_by_managers_only(world):
+    """From the user and from the issue, whatever the protocol of the call."""
+    call = ("auth.integration.finding", "search", [
+        ("code", "=", "password_set"), ("integration_id", "=", world.ids["open"])])
+    [finding] = world.by_key("owner", *call)
+    before = world.state()
+    for who in ("portal", "employee", "second", "owner", "access_rights"):
+        for model, id_ in ((USERS, world.ids["open_user"]), (call[0], finding)):
+            answer = answer_of(world.by_key, who, model, "action_remove_password", [id_])
+            assert isinstance(answer, RuntimeError), (who, answer)
+    assert world.state() == before
+    assert world.by_key("manager", call[0], "action_remove_password", [finding]) is True
+    assert world.state() != before
+    assert world.by_key("owner", *call) == []
 
 
 def test_nobody_writes_what_is_maintained(world):

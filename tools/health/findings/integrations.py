@@ -19,8 +19,8 @@ KINDS = (
         number=1,
         severity="critical",
         status="failing",
-        title=_lt("Archived user has an active key"),
-        message=_lt("%(login)s is archived but still has an active key (%(prefix)s…)."),
+        title=_lt("Archived user has a blocked key"),
+        message=_lt("%(login)s is archived, so the key %(prefix)s… is blocked."),
         remedy=_lt(
             "An administrator can restore the user. If the key is no longer needed, revoke it."
         ),
@@ -114,7 +114,10 @@ KINDS = (
         severity="info",
         title=_lt("Password set"),
         message=_lt("%(login)s, the integration user of %(integration)s, has a password."),
-        remedy=_lt("This password cannot be used to sign in. Remove it to avoid confusion."),
+        remedy=_lt(
+            "This password cannot be used to sign in, but it would work again without this app. An"
+            " administrator of integrations can remove it."
+        ),
         sql="""
             SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
                    NULL::timestamp AS since
