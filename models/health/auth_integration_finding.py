@@ -75,7 +75,7 @@ class AuthIntegrationFinding(models.Model):
             finding.message = self.env._(message, **values)
             finding.remedy = finding._case_remedy() or self.env._(kind.remedy, **values)
             if finding.is_solved:
-                finding.message = self.env._("Solved, waiting for the next call.")
+                finding.message = self.env._("Fixed, waiting for the next call.")
                 finding.remedy = finding.resolution
 
     @api.depends("integration_id", "folded")

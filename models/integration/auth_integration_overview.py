@@ -10,8 +10,8 @@ from .auth_integration_status import IS_OPEN
 
 HISTORY_DAYS = 7
 # The worst first: what the overview is sorted by.
-STATUSES = ("failing", "expiring", "to_set_up", "working")
-STATUS_COLORS = {"failing": 1, "expiring": 3, "to_set_up": 4, "working": 10}
+STATUSES = ("failing", "expiring", "waiting", "to_set_up", "working")
+STATUS_COLORS = {"failing": 1, "expiring": 3, "waiting": 4, "to_set_up": 4, "working": 10}
 
 
 class AuthIntegration(models.Model):
@@ -23,14 +23,15 @@ class AuthIntegration(models.Model):
         [
             ("failing", "Failing"),
             ("expiring", "Expiring"),
+            ("waiting", "Waiting for Next Call"),
             ("to_set_up", "To Set Up"),
             ("working", "Working"),
         ],
         compute="_compute_from_findings",
         compute_sudo=True,
         search="_search_status",
-        help="Failing: calls are rejected. Expiring: a key must be replaced. To set up: no call"
-             " has succeeded yet.",
+        help="Failing: calls are rejected. Expiring: a key must be replaced. Waiting for next call:"
+             " the reason for rejected calls has been fixed. To set up: no call has succeeded yet.",
     )
     status_color = fields.Integer(compute="_compute_status_color")
     next_expiry = fields.Datetime(
@@ -54,7 +55,9 @@ class AuthIntegration(models.Model):
         return SQL(
             """
             CASE WHEN %(active)s THEN COALESCE((
-                SELECT jsonb_object_agg(found.integration_id, found.status) FROM (
+                SELECT jsonb_object_agg(found.integration_id, CASE
+                    WHEN found.integration_id = ANY(%(waiting)s) THEN 'waiting'
+                    ELSE found.status END) FROM (
                     SELECT f.integration_id, %(status)s AS status
                     FROM auth_integration_finding f
                     WHERE f.code IN %(codes)s AND f.integration_id IS NOT NULL
@@ -65,6 +68,7 @@ class AuthIntegration(models.Model):
             ) ->> %(id)s::text, CASE WHEN %(never_called)s THEN 'to_set_up' ELSE 'working' END) END
             """,
             active=SQL.identifier(alias, "active"),
+            waiting=self._waiting().ids,
             status=self._status_of_findings_sql(),
             codes=findings.codes_of("failing") + findings.codes_of("expiring"),
             found_never_called=self._never_called_sql("i"),
@@ -89,11 +93,33 @@ class AuthIntegration(models.Model):
             expiring=findings.codes_of("expiring"),
         )
 
+    def _only_calls_fail_sql(self):
+        """SQL of whether an integration fails by its calls only, by its findings ``f``."""
+        return SQL(
+            "bool_and(f.code IN %s) FILTER (WHERE %s AND f.code IN %s)",
+            findings.ABOUT_CALLS, IS_OPEN, findings.codes_of("failing"),
+        )
+
+    def _waiting(self):
+        """All integrations whose calls were rejected for what has been fixed since."""
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT f.integration_id FROM auth_integration_finding f
+                WHERE f.code IN %s AND f.integration_id IS NOT NULL
+                GROUP BY f.integration_id HAVING %s
+                """,
+                findings.codes_of("failing"), self._only_calls_fail_sql(),
+            )
+        )
+        failing = self.sudo().browse(row[0] for row in rows)
+        return self.browse(one.id for one in failing._resolutions_of_failing())
+
     def _status_by_findings(self, status):
         """Return the status of this integration, whose findings say so; see ``_status_sql``."""
         if not (self._origin.id and self.active):
             return False
-        if self.is_never_called and status != "failing":
+        if self.is_never_called and status not in ("failing", "waiting"):
             return "to_set_up"
         return status or "working"
 

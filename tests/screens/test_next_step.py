@@ -61,7 +61,17 @@ class TestNextStep(ExplanationCase):
 
     def _assert_open(self, attempt, incident):
         self._refresh()
-        self.assertFalse(attempt.is_solved or incident.is_solved or self.integration.is_solved)
+        self.assertFalse(attempt.is_solved or incident.is_solved)
+        self._assert_status("failing")
+
+    def _assert_status(self, status):
+        """On the form, its card and in the counts of the overview."""
+        self._refresh()
+        mine = [("id", "=", self.integration.id)]
+        integrations = self.env["auth.integration"].with_user(self.manager)
+        self.assertEqual(integrations.browse(self.integration.id).status, status)
+        self.assertTrue(integrations.search([*mine, ("status", "=", status)]))
+        self.assertEqual(integrations._read_group(mine, ["status"]), [(status,)])
 
     def _assert_solved(self, attempt, incident, text):
         """Attempt, incident and integration say so, and none offers the fix again."""
@@ -71,11 +81,11 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(self._fixes(attempt), {"open"})
         self.assertFalse(attempt.primary_fix or incident.fix)
         box = self._box()
-        self.assertEqual(box.message, "Solved, waiting for the next call.")
+        self.assertEqual(box.message, "Fixed, waiting for the next call.")
         self.assertIn(text, box.remedy)
-        self.assertTrue(self.integration.is_solved)
         self.assertFalse(self.integration.next_step)
 
+        self._assert_status("waiting")
     def test_a_key_was_created(self):
         self._move(self.key, expires_at=self.now - timedelta(hours=2))
         attempt, incident = self._rejected("key_expired")
@@ -141,7 +151,44 @@ class TestNextStep(ExplanationCase):
         self.integration.user_id.action_unarchive()
         self._refresh()
         self.assertFalse(attempt.has_succeeded_since)
-        self._attempt(None, outcome="success", reference=None)
+        self._attempt(None, outcome="success", reference=None, key_id=self.key.id)
+        self._refresh()
+        self.assertTrue(attempt.has_succeeded_since)
+        self._assert_status("working")
+
+    def _assert_fixed_only(self, attempt):
+        self._refresh()
+        self.assertTrue(attempt.is_solved)
+        self.assertFalse(attempt.has_succeeded_since)
+
+    def test_a_new_key_solves_nothing_before_its_first_use(self):
+        attempt, _incident = self._rejected("key_unknown", key_id=None)
+        _secret, new = self._issue(self.integration)
+        self._succeeded(minutes=5)
+        self._assert_fixed_only(attempt)
+        self._move(new, first_used_at=self.now, last_used_at=self.now)
+        self._refresh()
+        self.assertTrue(attempt.is_solved and attempt.has_succeeded_since)
+
+    def test_the_call_of_another_host_solves_nothing(self):
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt, _incident = self._rejected("address_not_allowed")
+        attempt.action_fix_add_network()
+        self._attempt(None, outcome="success", reference=None, remote_addr="10.1.2.3")
+        self._assert_fixed_only(attempt)
+        self._succeeded(minutes=0)
+        self.assertTrue(attempt.has_succeeded_since)
+
+    def test_another_operation_solves_nothing(self):
+        values = {"key_id": self.key.id, "operation": "res.partner.read"}
+        attempt = self._attempt("operation_not_allowed", **values)
+        self._set_back(attempt, hours=1)
+        self._attempt(None, outcome="success", reference=None, key_id=self.key.id)
+        self._assert_fixed_only(attempt)
+        self.env["auth.integration.key.operation"].sudo().create(
+            {"key_id": self.key.id, "model": "res.partner", "method": "read", "use_count": 1,
+             "last_used_at": self.now}
+        )
         self._refresh()
         self.assertTrue(attempt.has_succeeded_since)
 
@@ -214,7 +261,7 @@ class TestNextStep(ExplanationCase):
         self.assertEqual((line.result, line.fix), ("failed", "open"))
         self.assertEqual(found["operation_not_allowed"].fix, "allow_operation")
         line = found["address_not_allowed"]
-        self.assertIn("Solved, waiting for the next call. The address", line.remedy)
+        self.assertIn("Fixed, waiting for the next call. The address", line.remedy)
         self.assertEqual((line.result, line.fix), ("warning", "open"))
 
     # The form of the integration

@@ -8,16 +8,20 @@ from . import calls, integrations, keys, server
 from .kind import ID_STEP, MAX_GUESSED_LOGINS, NEVER_CALLED, NOW, OLD_PROTOCOLS
 
 __all__ = [
+    "ABOUT_CALLS",
     "BY_CODE",
     "ID_STEP",
     "KINDS",
     "MAX_GUESSED_LOGINS",
     "NEVER_CALLED",
+    "NOW",
     "OLD_PROTOCOLS",
     "codes_of",
     "view_sql",
 ]
 
+# Their calls are rejected, for something that can be fixed before the next one comes.
+ABOUT_CALLS = ("failing_now", "key_expired_still_used")
 KINDS = (*integrations.KINDS, *keys.KINDS, *calls.KINDS, *server.KINDS)
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")
