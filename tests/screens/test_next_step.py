@@ -9,6 +9,7 @@ from odoo.tests import tagged
 
 from ...models.explanation.auth_attempt_fix import FIXES
 from ...tools.attempt import causes
+from ...tools.moment import moment_text
 from ..explanation.test_attempt_explanation import ExplanationCase
 
 ADDRESS = "198.51.100.7"
@@ -84,8 +85,8 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(box.message, "Fixed, waiting for the next call.")
         self.assertIn(text, box.remedy)
         self.assertFalse(self.integration.next_step)
-
         self._assert_status("waiting")
+
     def test_a_key_was_created(self):
         self._move(self.key, expires_at=self.now - timedelta(hours=2))
         attempt, incident = self._rejected("key_expired")
@@ -224,6 +225,54 @@ class TestNextStep(ExplanationCase):
         dialog = self.env[action["res_model"]].with_user(self.owner)
         dialog.with_context(**action["context"]).create({"reason": "not ours"}).action_revoke()
         self.assertEqual(self.key.state, "revoked")
+
+    def test_an_owner_acts_on_the_incident_too(self):
+        self.integration.allowed_networks = "10.0.0.0/8"
+        _attempt, incident = self._rejected("address_not_allowed")
+        self.assertFalse(incident.can_ask, "an administrator allows the address")
+        incident = incident.with_user(self.owner)
+        self.assertEqual((incident.can_ask, incident.was_asked), (True, False))
+        self.assertTrue(incident.may_revoke)
+        self.assertEqual(incident.action_revoke()["context"]["default_key_ids"], self.key.ids)
+        incident.action_ask_administrator()
+        self.assertEqual((incident.can_ask, incident.was_asked), (False, True))
+        self.integration.allowed_networks = False
+        self._refresh()
+        self.assertFalse(incident.can_ask or incident.was_asked or incident.may_revoke)
+
+    def test_only_who_may_open_a_user_gets_a_link_to_it(self):
+        for model in ("auth.integration.incident", "auth.integration.finding"):
+            for user, has_link in ((self.system, True), (self.owner, False)):
+                with self.subTest(model=model, user=user.login):
+                    arch = self.env[model].with_user(user).get_view(view_type="form")["arch"]
+                    [node] = etree.fromstring(arch).xpath("//field[@name='user_id']")
+                    self.assertEqual("no_open" not in node.get("options", ""), has_link)
+
+    def test_an_issue_says_since_when_and_from_where(self):
+        """By the reader's clock, with its zone."""
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt, _incident = self._rejected("address_not_allowed")
+        zone = {"tz": "Asia/Tokyo"}
+        box = self._box().with_context(**zone)
+        since = moment_text(box.env, attempt.last_seen)
+        self.assertIn("(Asia/Tokyo)", since)
+        self.assertIn(f"from {self.integration.name} ({ADDRESS}) has been rejected since {since}",
+                      box.message)
+        self.key.revoke("gone")
+        for values in ({"cause": "key_revoked"}, {"cause": "user_archived"}):
+            attempt = self._attempt(key_id=self.key.id, **values)
+        self._issue(self.integration)
+        self.integration.user_id.action_archive()
+        self._refresh()
+        messages = {
+            finding.code: finding.with_context(**zone).message
+            for finding in self.env["auth.integration.finding"].with_user(self.manager).search(
+                [("integration_id", "=", self.integration.id)]
+            )
+        }
+        for code in ("archived_user_still_called", "key_expired_still_used"):
+            self.assertIn(f"Last call: {moment_text(box.env, attempt.last_seen)} from {ADDRESS}",
+                          messages[code])
 
     def test_no_advice_leads_away_from_the_button(self):
         form = self.env["auth.attempt"].get_view(view_type="form")["arch"]
