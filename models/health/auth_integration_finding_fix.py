@@ -76,6 +76,15 @@ class AuthIntegrationFinding(models.Model):
             limit=1,
         )
 
+    def _case_message(self, values):
+        """What is wrong in this very case, where its kind would say one date twice."""
+        if self.code != "key_expiring" or values["since"] != values["expires"]:
+            return False
+        return self.env._(
+            "The key %(prefix)s… of %(login)s expires on %(expires)s. Replace it before then.",
+            **values,
+        )
+
     def _case_remedy(self):
         """What to do in this very case, where that is more exact than what its kind says."""
         if FIX_OF_CODE.get(self.code) != "rotate" or not (rotation := self._open_rotation()):

@@ -135,7 +135,8 @@ class TestKeyDialogs(IntegrationCommon):
 
     def _alternative(self, keys):
         dialogs = self.env["auth.integration.revoke"].with_user(self.owner)
-        return dialogs.with_context(active_ids=keys.ids, tz="UTC").create({"reason": "x"}).alternative
+        dialogs = dialogs.with_context(active_ids=keys.ids, tz="UTC")
+        return dialogs.create({"reason": "x"}).alternative
 
     def test_a_key_that_is_being_replaced_is_not_to_be_rotated(self):
         _secret, key = self._issue(self.integration)

@@ -333,6 +333,15 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(box.action_view_rotation()["res_id"], rotation.id)
         self.assertFalse(self.integration.with_user(self.owner).next_step)
 
+    def test_one_date_is_said_once(self):
+        day = self.now + timedelta(days=3)
+        self._move(self.key, replace_by=day, expires_at=day + timedelta(days=30))
+        self.assertIn("should be replaced by", self._box().message)
+        self._move(self.key, expires_at=day)
+        message = self._box().message
+        self.assertNotIn("should be replaced by", message)
+        self.assertEqual(message.count(self._box()._format_day(day)), 1)
+
     def test_the_box_counts_the_others(self):
         self.integration.user_id.group_ids = [
             Command.link(self.env.ref("base.group_erp_manager").id)
