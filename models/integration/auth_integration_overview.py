@@ -55,20 +55,21 @@ class AuthIntegration(models.Model):
         return SQL(
             """
             CASE WHEN %(active)s THEN COALESCE((
-                SELECT jsonb_object_agg(found.integration_id, CASE
-                    WHEN found.integration_id = ANY(%(waiting)s) THEN 'waiting'
-                    ELSE found.status END) FROM (
-                    SELECT f.integration_id, %(status)s AS status
+                SELECT jsonb_object_agg(found.integration_id, found.status) FROM (
+                    SELECT f.integration_id, CASE
+                        WHEN f.integration_id = ANY(%(fixed)s) AND %(only_calls)s THEN 'waiting'
+                        ELSE %(status)s END AS status
                     FROM auth_integration_finding f
                     WHERE f.code IN %(codes)s AND f.integration_id IS NOT NULL
                     GROUP BY f.integration_id
-                ) found WHERE found.status = 'failing' OR NOT EXISTS (
+                ) found WHERE found.status IN ('failing', 'waiting') OR NOT EXISTS (
                     SELECT FROM auth_integration i
                     WHERE i.id = found.integration_id AND %(found_never_called)s)
             ) ->> %(id)s::text, CASE WHEN %(never_called)s THEN 'to_set_up' ELSE 'working' END) END
             """,
             active=SQL.identifier(alias, "active"),
-            waiting=self._waiting().ids,
+            fixed=self._fixed().ids,
+            only_calls=self._only_calls_fail_sql(),
             status=self._status_of_findings_sql(),
             codes=findings.codes_of("failing") + findings.codes_of("expiring"),
             found_never_called=self._never_called_sql("i"),
@@ -100,20 +101,16 @@ class AuthIntegration(models.Model):
             findings.ABOUT_CALLS, IS_OPEN, findings.codes_of("failing"),
         )
 
-    def _waiting(self):
+    def _fixed(self):
         """All integrations whose calls were rejected for what has been fixed since."""
         rows = self.env.execute_query(
             SQL(
-                """
-                SELECT f.integration_id FROM auth_integration_finding f
-                WHERE f.code IN %s AND f.integration_id IS NOT NULL
-                GROUP BY f.integration_id HAVING %s
-                """,
-                findings.codes_of("failing"), self._only_calls_fail_sql(),
+                "SELECT i.id FROM auth_integration i WHERE i.active AND i.id IN (%s)",
+                SQL(findings.MAY_BE_REJECTED),
             )
         )
-        failing = self.sudo().browse(row[0] for row in rows)
-        return self.browse(one.id for one in failing._resolutions_of_failing())
+        rejected = self.sudo().browse(id_ for [id_] in rows)
+        return self.browse(one.id for one in rejected._resolutions_of_failing())
 
     def _status_by_findings(self, status):
         """Return the status of this integration, whose findings say so; see ``_status_sql``."""
