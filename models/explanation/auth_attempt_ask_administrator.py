@@ -43,6 +43,7 @@ class AuthAttempt(models.Model):
                     self.env._(causes.get(self.cause).remedy),
                 ],
                 self,
+                attempt=self,
             )
             self.invalidate_recordset()
         return True

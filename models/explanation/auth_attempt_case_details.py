@@ -2,6 +2,7 @@ import re
 from datetime import timedelta
 
 from odoo import api, fields, models
+from odoo.exceptions import MissingError
 
 from ...tools.attempt import causes
 from ...tools.health import guide
@@ -221,14 +222,23 @@ class AuthAttempt(models.Model):
 
     def _known_key(self):
         """The key of this attempt, unless its record is gone: the log has no foreign keys."""
-        return self.sudo().key_id.exists()
+        return self._unless_gone(self.sudo().key_id)
 
     def _known_user(self):
-        return self.sudo().user_id.exists()
+        return self._unless_gone(self.sudo().user_id)
 
     def _known_integration(self):
-        integration = self.sudo().integration_id.exists()
+        integration = self._unless_gone(self.sudo().integration_id)
         return integration if integration and self._may_see(integration) else integration.browse()
+
+    @staticmethod
+    def _unless_gone(record):
+        """Do as ``exists``, in one query for all rows that are read together."""
+        try:
+            record.mapped("create_date")
+        except MissingError:
+            return record.browse()
+        return record
 
     def _nearest_login(self):
         """The login most like the unknown one, and how they differ; or None."""

@@ -40,6 +40,21 @@ class AuthAttempt(models.Model):
         """Model and method that were called, or None."""
         return split_operation(self.operation)
 
+    def _has_called_operation(self):
+        """Whether the key has called, since this attempt, what was rejected here."""
+        called = self._operation()
+        return bool(called) and bool(
+            self.env["auth.integration.key.operation"].sudo().search_count(
+                [
+                    ("key_id", "=", self.sudo().key_id.id),
+                    ("model", "=", called[0]),
+                    ("method", "=", called[1]),
+                    ("last_used_at", ">", self.last_seen),
+                ],
+                limit=1,
+            )
+        )
+
     # Fixes -----------------------------------------------------------------------------------
 
     def _can_allow_operation(self):

@@ -1,6 +1,10 @@
 from odoo import api, fields, models
+from odoo.tools import SQL
 
 from ...tools.access.access_rules import FULL, REPORT
+from ...tools.attempt import causes
+from ...tools.health.findings import NOW
+from ...tools.incident import conditions
 
 
 class AuthAttempt(models.Model):
@@ -11,7 +15,7 @@ class AuthAttempt(models.Model):
 
     has_succeeded_since = fields.Boolean(
         compute="_compute_has_succeeded_since",
-        help="A call of this integration has succeeded since.",
+        help="The caller that was rejected has succeeded since.",
     )
     primary_fix = fields.Char(
         compute="_compute_primary_fix", help="The button that the form offers first."
@@ -29,11 +33,26 @@ class AuthAttempt(models.Model):
             return bool(key)
         return self._is_listed(key)
 
-    @api.depends("cause", "integration_id")
+    @api.depends("cause", "key_id", "integration_id", "remote_addr", "channel", "last_seen")
+    @api.depends_context("uid")
     def _compute_has_succeeded_since(self):
         for row in self:
-            last = row._known_integration().last_success
-            row.has_succeeded_since = bool(last and last > row.last_seen)
+            row.has_succeeded_since = (
+                row.cause in causes.CAUSES
+                and bool(row._known_integration())
+                and not row._key_to_install()
+                and row._has_succeeded()
+            )
+
+    def _has_succeeded(self):
+        """Extend ``_has_succeeded``: as the success that would end an incident about it."""
+        if self.cause == "operation_not_allowed":
+            return self._has_called_operation()
+        series = f"(SELECT {conditions.SERIES} FROM auth_attempt a WHERE a.id = %s) series"
+        [[last]] = self.env.execute_query(
+            SQL(f"SELECT {conditions.last_success('series', NOW)} FROM {series}", self.id)
+        )
+        return bool(last and last > self.last_seen)
 
     @api.depends("cause", "key_id", "user_id", "integration_id", "remote_addr", "operation")
     @api.depends_context("uid")

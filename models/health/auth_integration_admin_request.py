@@ -5,6 +5,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
+from ..integration.auth_integration_setup import ACCESS_RIGHTS
+
 MANAGER = "auth_integration.auth_integration_group_manager"
 SETTINGS = "base.group_system"
 ACTIVITY = "auth_integration.mail_activity_type_request"
@@ -29,6 +31,11 @@ class AuthIntegrationAdminRequest(models.Model):
     cause = fields.Char(required=True, readonly=True)
     day = fields.Date(required=True, readonly=True)
     requested_by = fields.Many2one("res.users", readonly=True, ondelete="set null", index=True)
+    # Where it was asked about one. No foreign key: the log is removed in bulk.
+    attempt_number = fields.Integer(readonly=True)
+    activity_ids = fields.Many2many(
+        "mail.activity", "auth_integration_admin_request_activity_rel", readonly=True
+    )
 
     _once = models.UniqueIndex("(integration_id, cause, day)")
 
@@ -47,26 +54,28 @@ class AuthIntegrationAdminRequest(models.Model):
         )
 
     @api.model
-    def _make(self, integration, cause, lines, record):
+    def _make(self, integration, cause, lines, record, attempt=None):
         """Ask those who may fix it, each by an activity on the integration.
 
         :param str cause: what is asked about; from our own registry, never from the caller
         :param lines: sentences: what was found, what it means, what to do
         :param record: where it was found
+        :param attempt: the rejected attempt that it is about, if it is about one
         :raise AccessError: the current user is neither owner nor manager of the integration
         :raise UserError: asked today already, or too often
         """
         integration._check_is_responsible()
         if self.env["auth.integration.database"].sudo()._is_copy():
             raise UserError(self.env._("This database is a copy, so no one is notified."))
-        if not self._note(integration, cause):
+        request = self._note(integration, cause, attempt)
+        if not request:
             raise UserError(self.env._("An administrator was already asked today."))
         deadline = fields.Date.context_today(self)
         activities = self.env["mail.activity"].sudo()
         for user in self._recipients(integration):
             texts = self.with_context(lang=user.lang).env
             summary = texts._("%s asks for your help", self.env.user.name)
-            activities.create(
+            activities |= activities.create(
                 {
                     "activity_type_id": self.env.ref(ACTIVITY).id,
                     "summary": summary,
@@ -77,11 +86,12 @@ class AuthIntegrationAdminRequest(models.Model):
                     "user_id": user.id,
                 }
             )
+        request.activity_ids = activities
 
-    def _note(self, integration, cause):
+    def _note(self, integration, cause, attempt):
         """Write the request down; two at once are one.
 
-        :return: whether it is the first of the day
+        :return: the request, if it is the first of the day
         """
         today = fields.Date.today()
         mine = [("requested_by", "=", self.env.uid), ("day", "=", today)]
@@ -91,22 +101,24 @@ class AuthIntegrationAdminRequest(models.Model):
             SQL(
                 """
                 INSERT INTO auth_integration_admin_request (
-                    integration_id, cause, day, requested_by,
+                    integration_id, cause, day, requested_by, attempt_number,
                     create_uid, create_date, write_uid, write_date)
-                VALUES (%(integration)s, %(cause)s, %(day)s, %(user)s,
+                VALUES (%(integration)s, %(cause)s, %(day)s, %(user)s, %(attempt)s,
                     %(user)s, %(now)s, %(user)s, %(now)s)
-                ON CONFLICT (integration_id, cause, day) DO NOTHING
+                ON CONFLICT (integration_id, cause, day) DO NOTHING RETURNING id
                 """,
                 integration=integration.id,
                 cause=cause,
                 day=today,
                 user=self.env.uid,
+                attempt=attempt.id if attempt else None,
                 now=fields.Datetime.now(),
             ),
             log_exceptions=False,  # the other of two is called again
         )
+        made = self.env.cr.fetchall()
         self.invalidate_model()
-        return bool(self.env.cr.rowcount)
+        return self.sudo().browse(id_ for [id_] in made)
 
     @api.model
     def _recipients(self, integration):
@@ -123,6 +135,30 @@ class AuthIntegrationAdminRequest(models.Model):
         """The note of the activity: hostile text stays text."""
         paragraphs = [Markup("<p>%s</p>") % line for line in lines if line]
         return Markup().join([*paragraphs, Markup("<p>%s</p>") % record._get_html_link()])
+
+    # Once it was fixed ------------------------------------------------------------------------
+
+    @api.model
+    def _close_fixed(self):
+        """Mark done what was asked about what has been fixed since."""
+        for request in self.search([("activity_ids", "!=", False)]):
+            if request.activity_ids and request._is_fixed():
+                self.env["auth.integration"]._finish_once(
+                    request.activity_ids, self.env._("The issue is gone.")
+                )
+
+    def _is_fixed(self):
+        """Whether what was asked for has been done, as far as that can be seen."""
+        self.ensure_one()
+        integration = self.integration_id
+        if not integration.active:
+            return True
+        if self.cause == ACCESS_RIGHTS:
+            return integration.has_access_rights
+        if self.cause == "user_archived":
+            return integration.user_id.active
+        attempt = self.env["auth.attempt"].browse(self.attempt_number).exists()
+        return bool(attempt) and (attempt.is_solved or attempt.has_succeeded_since)
 
     @api.autovacuum
     def _gc_requests(self):

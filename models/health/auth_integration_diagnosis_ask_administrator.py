@@ -69,6 +69,9 @@ class AuthIntegrationDiagnosisLine(models.Model):
             return None
         return self.env[self.res_model].browse(self.res_id).exists() or None
 
+    def _rejected_attempt(self):
+        return self._record() if self.res_model == "auth.attempt" else None
+
     def _request_cause(self):
         return self.cause or self.check_name
 
@@ -82,6 +85,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
                 self._request_cause(),
                 [f"{self.check_name}: {self.seen}", self.meaning, self.remedy],
                 self.diagnosis_id,
+                attempt=self._rejected_attempt(),
             )
             self.invalidate_recordset()
         return True

@@ -246,8 +246,7 @@ class AuthIntegrationDiagnosis(models.Model):
         :param attempt: the last one, as whoever asked may read it
         :param certain: whether the attempts are this integration's
         """
-        solved_at = self.integration_id.last_success
-        solved = solved_at and solved_at > last_seen
+        solved = attempt.has_succeeded_since
         details = [
             self.env._(
                 "%(count)s × %(cause)s, last on %(when)s from %(address)s",
@@ -266,11 +265,11 @@ class AuthIntegrationDiagnosis(models.Model):
             details.append(attempt.case_explanation)
         fix = attempt.integration_id and not solved and attempt.primary_fix
         remedy = attempt.cause_remedy
-        if attempt.is_solved:
-            waiting = self.env._("Solved, waiting for the next call.")
+        if attempt.is_solved and not solved:
+            waiting = self.env._("Fixed, waiting for the next call.")
             remedy = f"{waiting} {attempt.resolution}"
         self._cause_line(
             "failed" if certain and not solved and not attempt.is_solved else "warning",
             self.env._("Attempts"), "\n".join(details), attempt.cause, attempt, fix or None,
-            is_solved=bool(solved), remedy=remedy,
+            is_solved=solved, remedy=remedy,
         )

@@ -73,10 +73,10 @@ class AuthIntegrationFinding(models.Model):
             if record.cause:
                 values["cause"] = self.env._(causes.get(record.cause).title)
             message = kind.key_message if kind.key_message and record.key_id else kind.message
-            finding.message = self.env._(message, **values)
+            finding.message = finding._case_message(values) or self.env._(message, **values)
             finding.remedy = finding._case_remedy() or self.env._(kind.remedy, **values)
             if finding.is_solved:
-                finding.message = self.env._("Solved, waiting for the next call.")
+                finding.message = self.env._("Fixed, waiting for the next call.")
                 finding.remedy = finding.resolution
 
     @api.depends("integration_id", "folded")

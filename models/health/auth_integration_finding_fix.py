@@ -1,5 +1,10 @@
 from odoo import api, fields, models
 
+from ...tools.attempt.flood_limits import COLLAPSED
+from ...tools.health.findings import ABOUT_CALLS
+from ...tools.key.key_policy import END_CODES
+from ...tools.moment import moment_text
+
 WAITING = ("due", "delivering", "delivered")
 # What most likely puts a finding right; of the others, opening the record does.
 FIX_OF_CODE = {
@@ -31,19 +36,19 @@ class AuthIntegrationFinding(models.Model):
     _inherit = "auth.integration.finding"
 
     fix = fields.Char(compute="_compute_fix", help="The action that helps most.")
-    is_solved = fields.Boolean("Solved", compute="_compute_resolution")
+    is_solved = fields.Boolean("Fixed", compute="_compute_resolution")
     resolution = fields.Text(compute="_compute_resolution")
 
     @api.depends("code", "integration_id")
     @api.depends_context("lang")
     def _compute_resolution(self):
         """Of calls that are rejected: what they were rejected for may have been fixed."""
+        about_calls = self.filtered(lambda finding: finding.code in ABOUT_CALLS)
+        resolutions = about_calls.sudo().integration_id._resolutions_of_failing()
         for finding in self:
-            about_calls = finding.code in ("failing_now", "key_expired_still_used")
-            integration = finding.sudo().integration_id
-            text = about_calls and integration and integration._resolution_of_failing()
-            finding.resolution = text
-            finding.is_solved = bool(text)
+            found = finding in about_calls and resolutions.get(finding.sudo().integration_id)
+            finding.resolution = found
+            finding.is_solved = bool(found)
 
     @api.depends("code", "key_id", "integration_id")
     def _compute_fix(self):
@@ -72,6 +77,15 @@ class AuthIntegrationFinding(models.Model):
             limit=1,
         )
 
+    def _case_message(self, values):
+        """What is wrong in this very case, where its kind would say one date twice."""
+        if self.code != "key_expiring" or values["since"] != values["expires"]:
+            return False
+        return self.env._(
+            "The key %(prefix)s… of %(login)s expires on %(expires)s. Replace it before then.",
+            **values,
+        )
+
     def _case_remedy(self):
         """What to do in this very case, where that is more exact than what its kind says."""
         if FIX_OF_CODE.get(self.code) != "rotate" or not (rotation := self._open_rotation()):
@@ -90,10 +104,40 @@ class AuthIntegrationFinding(models.Model):
         return False
 
     def _failing_now_values(self):
-        """Since when: with the time, for the calls before it on that day succeeded."""
-        return {"since": self.since and self.env["auth.integration.incident"]._format_time(
-            self.since
-        )}
+        """From where and since when: with the time, for calls before it on that day succeeded."""
+        integration = self.sudo().integration_id
+        address = self._last_address(
+            ("integration_id", "=", integration.id), ("cause", "=", self.cause)
+        )
+        return {
+            "since": self.since and moment_text(self.env, self.since),
+            "caller": f"{integration.name} ({address})" if address else integration.name,
+        }
+
+    def _key_expired_still_used_values(self):
+        return self._last_call_values(
+            ("key_id", "=", self.sudo().key_id.id), ("cause", "in", list(END_CODES))
+        )
+
+    def _archived_user_still_called_values(self):
+        return self._last_call_values(
+            ("user_id", "=", self.sudo().user_id.id), ("cause", "=", "user_archived")
+        )
+
+    def _last_call_values(self, *which):
+        """When the last rejected call came, and from where."""
+        time = self.since and moment_text(self.env, self.since)
+        address = self._last_address(*which)
+        return {
+            "since": self.env._("%(time)s from %(address)s", time=time, address=address)
+            if address else time,
+        }
+
+    def _last_address(self, *which):
+        """Where the last of some rejected calls came from, if that is known."""
+        domain = [*which, ("outcome", "=", "failure"), ("question", "=", False)]
+        address = self.env["auth.attempt"].sudo().search(domain, limit=1).remote_addr
+        return address if address != COLLAPSED else False
 
     def action_claim(self):
         """Claim the new key that the rotation of this finding waits with."""

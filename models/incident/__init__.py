@@ -2,6 +2,7 @@ from . import auth_integration_incident
 from . import auth_integration_incident_detection
 from . import auth_integration_incident_security
 from . import auth_integration_incident_schedule
+from . import auth_integration_incident_ask_administrator
 from . import auth_integration_alert_rule
 from . import auth_integration_alert
 from . import auth_integration_alert_recipients

@@ -166,7 +166,8 @@ class AuthIntegrationAlert(models.Model):
     def _schedule_activities(self):
         """Ask the reader to look after each integration, once while it fails."""
         self.ensure_one()
-        incidents = self.line_ids.filtered(lambda line: line.event == "opened").incident_id
+        opened = self.line_ids.filtered(lambda line: line.event == "opened").incident_id
+        incidents = opened.filtered("integration_id")
         integrations = incidents.integration_id
         kind = self.env.ref(ACTIVITY, raise_if_not_found=False)
         if not integrations or not kind:

@@ -237,6 +237,12 @@ class AuthIntegrationIncident(models.Model):
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "auth_integration.auth_attempt_action"
         )
+        return {key: value for key, value in action.items() if key != "path"} | {
+            "domain": self._domain_of_attempts(),
+            "context": {},
+        }
+
+    def _domain_of_attempts(self):
         domain = [("last_seen", ">=", self.opened_at), ("outcome", "=", "failure")]
         if self.key_id:
             domain.append(("key_id", "=", self.key_id.id))
@@ -246,7 +252,4 @@ class AuthIntegrationIncident(models.Model):
             domain.append(("user_id", "=", self.user_id.id))
         if self.closed_at:
             domain.append(("first_seen", "<=", self.closed_at))
-        return {key: value for key, value in action.items() if key != "path"} | {
-            "domain": domain,
-            "context": {},
-        }
+        return domain

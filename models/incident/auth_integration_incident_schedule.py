@@ -122,6 +122,7 @@ class AuthIntegrationIncident(models.Model):
                 alerts._write_weekly_summaries,
                 alerts._send_due,
                 self._close_activities,
+                self.env["auth.integration.admin.request"]._close_fixed,
             ]
         steps.append(self.env["auth.integration.metrics"]._store_finding_counts)
         for step in steps:

@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.tools import SQL
 
 from ...tools.integration import networks
 from ...tools.key import native_scope
@@ -22,12 +23,6 @@ class AuthIntegration(models.Model):
         ],
         compute="_compute_next_step",
         help="The action that the form offers first.",
-    )
-    is_solved = fields.Boolean(
-        "Solved",
-        compute="_compute_is_solved",
-        compute_sudo=True,
-        help="What its calls were rejected for has been fixed. Its next call is awaited.",
     )
     networks_warning = fields.Char(compute="_compute_networks_warning", compute_sudo=True)
 
@@ -69,25 +64,39 @@ class AuthIntegration(models.Model):
             return False
         return "issue_key"
 
-    @api.depends("main_finding_ids")
-    def _compute_is_solved(self):
-        for integration in self:
-            integration.is_solved = integration.main_finding_ids.is_solved
+    def _resolutions_of_failing(self):
+        """Say what was fixed of what the calls are rejected for, where all of it is.
 
-    def _resolution_of_failing(self):
-        """Say what was fixed of what the calls are rejected for; False unless all of it is."""
-        rejected = self.env["auth.integration.incident"].sudo().search(
-            [("integration_id", "=", self.id), ("state", "=", "open"), ("kind", "=", "failing")]
-        ) or self.env["auth.attempt"].sudo().search(
+        :return: the text for each integration that only waits for its next call
+        """
+        incidents = self.env["auth.integration.incident"].sudo().search_fetch(
+            [("integration_id", "in", self.ids), ("state", "=", "open"), ("kind", "=", "failing")],
             [
-                ("integration_id", "=", self.id),
-                ("outcome", "=", "failure"),
-                ("question", "=", False),
+                "kind", "state", "cause", "integration_id", "user_id", "key_id", "remote_addr",
+                "channel", "opened_at",
             ],
-            limit=1,
         )
-        texts = rejected.mapped(lambda one: one.resolution or "")
-        return bool(texts) and all(texts) and texts[0]
+        rejected = incidents.grouped("integration_id")
+        # Before the job has opened an incident, and where a key is called that is no longer valid.
+        for attempt in (self - incidents.integration_id)._last_rejected_attempts():
+            rejected[attempt.integration_id] = attempt
+        return {
+            integration: of_one[0].resolution
+            for integration, of_one in rejected.items()
+            if all(of_one.mapped("is_solved"))
+        }
+
+    def _last_rejected_attempts(self):
+        attempts = self.env["auth.attempt"].sudo()
+        if not self.ids:
+            return attempts
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT %s FROM auth_integration i WHERE i.id IN %s",
+                self._last_attempt_sql("i", "failure", "id"), tuple(self.ids),
+            )
+        )
+        return attempts.browse(found for [found] in rows if found)
 
     @api.depends("allowed_networks")
     @api.depends_context("lang")

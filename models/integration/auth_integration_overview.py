@@ -10,8 +10,8 @@ from .auth_integration_status import IS_OPEN
 
 HISTORY_DAYS = 7
 # The worst first: what the overview is sorted by.
-STATUSES = ("failing", "expiring", "to_set_up", "working")
-STATUS_COLORS = {"failing": 1, "expiring": 3, "to_set_up": 4, "working": 10}
+STATUSES = ("failing", "expiring", "waiting", "to_set_up", "working")
+STATUS_COLORS = {"failing": 1, "expiring": 3, "waiting": 4, "to_set_up": 4, "working": 10}
 
 
 class AuthIntegration(models.Model):
@@ -23,14 +23,15 @@ class AuthIntegration(models.Model):
         [
             ("failing", "Failing"),
             ("expiring", "Expiring"),
+            ("waiting", "Waiting for Next Call"),
             ("to_set_up", "To Set Up"),
             ("working", "Working"),
         ],
         compute="_compute_from_findings",
         compute_sudo=True,
         search="_search_status",
-        help="Failing: calls are rejected. Expiring: a key must be replaced. To set up: no call"
-             " has succeeded yet.",
+        help="Failing: calls are rejected. Expiring: a key must be replaced. Waiting for next call:"
+             " the reason for rejected calls has been fixed. To set up: no call has succeeded yet.",
     )
     status_color = fields.Integer(compute="_compute_status_color")
     next_expiry = fields.Datetime(
@@ -55,7 +56,8 @@ class AuthIntegration(models.Model):
         if field_name != "status" or query is None:
             return super()._sql_expression(alias, field_name, query)
         found = query.make_alias(alias, "status")
-        query.add_join("LEFT JOIN", found, self._found_statuses_sql(), SQL("TRUE"))
+        if found not in query._joins:
+            query.add_join("LEFT JOIN", found, self._found_statuses_sql(), SQL("TRUE"))
         return self._status_sql(alias, SQL.identifier(found, "by_id"))
 
     def _status_sql(self, alias, found=None):
@@ -80,14 +82,18 @@ class AuthIntegration(models.Model):
         return SQL(
             """(
                 SELECT jsonb_object_agg(found.integration_id, found.status) AS by_id FROM (
-                    SELECT f.integration_id, %(status)s AS status
+                    SELECT f.integration_id, CASE
+                        WHEN f.integration_id = ANY(%(fixed)s) AND %(only_calls)s THEN 'waiting'
+                        ELSE %(status)s END AS status
                     FROM auth_integration_finding f
                     WHERE f.code IN %(codes)s AND f.integration_id IS NOT NULL
                     GROUP BY f.integration_id
-                ) found WHERE found.status = 'failing' OR NOT EXISTS (
+                ) found WHERE found.status IN ('failing', 'waiting') OR NOT EXISTS (
                     SELECT FROM auth_integration i
                     WHERE i.id = found.integration_id AND %(never_called)s)
             )""",
+            fixed=self._fixed().ids,
+            only_calls=self._only_calls_fail_sql(),
             status=self._status_of_findings_sql(),
             codes=findings.codes_of("failing") + findings.codes_of("expiring"),
             never_called=self._never_called_sql("i"),
@@ -110,11 +116,29 @@ class AuthIntegration(models.Model):
             expiring=findings.codes_of("expiring"),
         )
 
+    def _only_calls_fail_sql(self):
+        """SQL of whether an integration fails by its calls only, by its findings ``f``."""
+        return SQL(
+            "bool_and(f.code IN %s) FILTER (WHERE %s AND f.code IN %s)",
+            findings.ABOUT_CALLS, IS_OPEN, findings.codes_of("failing"),
+        )
+
+    def _fixed(self):
+        """All integrations whose calls were rejected for what has been fixed since."""
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT i.id FROM auth_integration i WHERE i.active AND i.id IN (%s)",
+                SQL(findings.MAY_BE_REJECTED),
+            )
+        )
+        rejected = self.sudo().browse(id_ for [id_] in rows)
+        return self.browse(one.id for one in rejected._resolutions_of_failing())
+
     def _status_by_findings(self, status):
         """Return the status of this integration, whose findings say so; see ``_status_sql``."""
         if not (self._origin.id and self.active):
             return False
-        if self.is_never_called and status != "failing":
+        if self.is_never_called and status not in ("failing", "waiting"):
             return "to_set_up"
         return status or "working"
 

@@ -8,7 +8,7 @@ from ...tools.health import probe
 
 # Of a finding with the alias ``f``.
 IS_OPEN = SQL("NOT f.accepted AND NOT f.folded")
-NO_FINDINGS = ("ok", None, None, None)
+NO_FINDINGS = ("ok", None, None, None, None)
 
 
 class AuthIntegration(models.Model):
@@ -208,7 +208,7 @@ class AuthIntegration(models.Model):
             for integration, *values in self.env.execute_query(
                 SQL(
                     """
-                    SELECT f.integration_id, %(health)s, %(status)s,
+                    SELECT f.integration_id, %(health)s, %(status)s, %(only_calls)s,
                            array_agg(f.id ORDER BY f.severity_rank, f.since DESC, f.id)
                                FILTER (WHERE %(is_open)s),
                            (array_agg(f.id ORDER BY f.severity_rank, f.since DESC, f.id)
@@ -218,14 +218,22 @@ class AuthIntegration(models.Model):
                     """,
                     health=self._health_of_findings_sql(),
                     status=self._status_of_findings_sql(),
+                    only_calls=self._only_calls_fail_sql(),
                     is_open=IS_OPEN,
                     ids=tuple(self.ids),
                 )
             )
         } if self.ids else {}
         findings = self.env["auth.integration.finding"]
+        waiting = self.browse(
+            id_ for id_, values in found.items() if values[2]
+        )._resolutions_of_failing()
         for integration in self:
-            health, status, open_ids, main_id = found.get(integration._origin.id) or NO_FINDINGS
+            health, status, _only_calls, open_ids, main_id = (
+                found.get(integration._origin.id) or NO_FINDINGS
+            )
+            if integration._origin in waiting:
+                status = "waiting"
             integration.health = health
             integration.status = integration._status_by_findings(status)
             integration.finding_ids = findings.browse(open_ids or ())

@@ -5,7 +5,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
 from ...tools.key import key_state
-from ...tools.moment import utc_text
+from ...tools.moment import moment_text, utc_text
 from ...tools.row_locks import wait_and_lock
 from .auth_integration_key import UTC_NOW
 
@@ -242,9 +242,9 @@ class AuthIntegrationKey(models.Model):
         if not end or not key.expires_at < end <= latest:
             raise UserError(
                 self.env._(
-                    "Choose a date after %(end)s UTC, up to %(latest)s UTC.",
-                    end=utc_text(self.env, key.expires_at),
-                    latest=utc_text(self.env, latest),
+                    "Choose a date after %(end)s, up to %(latest)s.",
+                    end=moment_text(self.env, key.expires_at),
+                    latest=moment_text(self.env, latest),
                 )
             )
         key.expires_at = end

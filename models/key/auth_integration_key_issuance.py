@@ -8,7 +8,7 @@ from odoo.tools import SQL
 from ...tools.key import key_state
 from ...tools.key.identity_cache import IdentityCache
 from ...tools.key.key_state import Dates
-from ...tools.moment import utc_text
+from ...tools.moment import moment_text, utc_text
 from ..mixins.fresh_identity import fresh_identity, require_unlimited_key
 from .auth_integration_key import UTC_NOW
 
@@ -230,11 +230,11 @@ class AuthIntegrationKey(models.Model):
             raise UserError(
                 self.env._(
                     "Keys of %(name)s are valid for at most %(days)s days (policy %(policy)s)."
-                    " Choose a date up to %(end)s UTC.",
+                    " Choose a date up to %(end)s.",
                     name=integration.name,
                     days=policy.max_age_days,
                     policy=policy.name,
-                    end=utc_text(self.env, longest),
+                    end=moment_text(self.env, longest),
                 )
             )
         chosen = min(expires_at, longest)

@@ -48,6 +48,16 @@ class AuthIntegrationKey(models.Model):
             key.pending_replacement_id = new
             key.pending_replacement_integration_id = new and new.integration_id
 
+    def action_issue_another(self):
+        """Open the dialog that creates another key instead of this one, which nobody has copied."""
+        self.ensure_one()
+        rotation = self.env["auth.integration.rotation"].search(
+            [("new_key_id", "=", self.id), ("state", "=", "delivered")], limit=1
+        )
+        if rotation:
+            return rotation.action_claim()
+        return self.integration_id._action_issue_key(self)
+
     def _blocked_reason(self):
         """Why every call with this key is rejected although it has not ended, or False."""
         integration = self.integration_id

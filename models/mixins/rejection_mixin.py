@@ -17,7 +17,7 @@ class RejectionMixin(models.AbstractModel):
     _description = "Rejected Calls"
 
     is_solved = fields.Boolean(
-        "Solved",
+        "Fixed",
         compute="_compute_resolution",
         help="What the calls were rejected for has been fixed since.",
     )
@@ -35,7 +35,17 @@ class RejectionMixin(models.AbstractModel):
 
     def _rejected_integration(self):
         """The integration that was rejected, if the reader may know it."""
-        return self.sudo().integration_id.exists()
+        return self.sudo().integration_id
+
+    def _known_key(self):
+        return self.sudo().key_id
+
+    def _known_user(self):
+        return self.sudo().user_id
+
+    def _has_succeeded(self):
+        """Whether the caller that was rejected has succeeded since."""
+        return False
 
     def _is_operation_allowed(self):
         """Whether the key may do now what it was rejected for."""
@@ -58,14 +68,14 @@ class RejectionMixin(models.AbstractModel):
         return False
 
     def _resolution_by_user(self, integration):
-        user = self.sudo().user_id.exists()
+        user = self._known_user()
         if not user.active or integration and not integration.active:
             return False
         return self.env._("The user %(login)s has been restored.", login=user.login)
 
     def _resolution_by_rules(self, integration):
         """The key is good, and what it may do has been widened."""
-        key = self.sudo().key_id.exists()
+        key = self._known_key()
         if key and not key.is_live:
             return False
         if self.cause == "operation_not_allowed":
@@ -84,17 +94,28 @@ class RejectionMixin(models.AbstractModel):
         )
 
     def _resolution_by_key(self, integration):
-        """A key was created instead, and waits to be installed."""
-        waiting = self._later_keys(integration).filtered(lambda key: key.state == "pending")[:1]
-        return waiting and self.env._(
-            "The key %(key)s has been created. Install it in the external system.",
-            key=waiting.display_name,
+        """A key was created instead: it waits to be installed, or has been used since."""
+        if waiting := self._key_to_install():
+            return self.env._(
+                "The key %(key)s has been created. Install it in the external system.",
+                key=waiting.display_name,
+            )
+        return bool(self._later_keys(integration)) and self._has_succeeded() and self.env._(
+            "The external system has called successfully since."
         )
+
+    def _key_to_install(self):
+        """The key that was created instead of the rejected one and has never been used."""
+        integration = self._rejected_integration()
+        if not integration or "issue_key" not in causes.get(self.cause).fixes:
+            return integration.key_ids.browse()
+        keys = self._later_keys(integration)
+        return keys.filtered(lambda key: key.state == "pending")[:1]
 
     def _later_keys(self, integration):
         """Keys that can be used, and were created after the rejected one or the rejection."""
         usable = integration._usable_keys()
-        rejected = self.sudo().key_id.exists()
+        rejected = self._known_key()
         if self.cause in END_CODES and rejected:
             return usable.filtered(lambda key: key.id > rejected.id)
         # The log knows no parts of a second.
@@ -104,7 +125,7 @@ class RejectionMixin(models.AbstractModel):
 
     def _needs_new_key(self):
         """Whether nothing simpler helps than a new key, and none waits to be installed."""
-        integration, key = self._rejected_integration(), self.sudo().key_id.exists()
+        integration, key = self._rejected_integration(), self._known_key()
         if self.cause == "key_user_mismatch" and key:
             return False  # it is good, and only sent with the wrong login
         if self.cause in END_CODES and self._later_keys(integration):

@@ -172,3 +172,52 @@ class TestAskAdministrator(IntegrationCommon):
         self._pass_days(31)
         requests._gc_requests()
         self.assertFalse(requests.search([]))
+
+    # Once it was fixed
+
+    def _close(self):
+        self.env.flush_all()
+        self.env.invalidate_all()
+        self.env["auth.integration.admin.request"].sudo()._close_fixed()
+        return self._requests()
+
+    def test_a_request_is_done_once_the_address_is_allowed(self):
+        self.integration.allowed_networks = "10.0.0.0/8"
+        self._refused().with_user(self.owner).action_ask_administrator()
+        self.assertTrue(self._close())
+        self.integration.allowed_networks = False
+        self.assertFalse(self._close())
+        self.assertIn("The issue is gone.", " ".join(self.integration.message_ids.mapped("body")))
+
+    def test_a_request_is_done_once_the_caller_succeeds(self):
+        self._move(self.key, issued_at=fields.Datetime.now() - timedelta(days=1))
+        attempt = self._refused(cause="key_unknown", key_id=None)
+        self.env["auth.integration.admin.request"].with_user(self.owner)._make(
+            self.integration.with_user(self.owner), "key_unknown", ["x"], attempt, attempt=attempt
+        )
+        self.assertTrue(self._close())
+        self.env["auth.attempt"]._upsert(
+            {"outcome": "success", "channel": "json2", "database": self.env.cr.dbname,
+             "integration_id": self.integration.id, "remote_addr": "198.51.100.7"},
+            1, fields.Datetime.now(), fields.Datetime.now(),
+        )
+        self.assertFalse(self._close())
+
+    def test_a_request_is_done_once_the_user_is_back(self):
+        """Of two requests, only that one."""
+        self.integration.user_id.action_archive()
+        self._line("User").action_ask_administrator()
+        count = len(self._requests())
+        self.integration.with_user(self.owner).action_request_access_rights()
+        self.assertEqual(len(self._close()), 2 * count)
+        self.integration.user_id.action_unarchive()
+        self.assertEqual(len(self._close()), count)
+        self.integration.user_id.group_ids += self.env.ref("base.group_partner_manager")
+        self.assertFalse(self._close())
+
+    def test_the_job_for_incidents_looks(self):
+        self.integration.with_user(self.owner).action_request_access_rights()
+        self.integration.user_id.group_ids += self.env.ref("base.group_partner_manager")
+        with self.enter_registry_test_mode():
+            self.env.ref("auth_integration.ir_cron_incidents").method_direct_trigger()
+        self.assertFalse(self._requests())

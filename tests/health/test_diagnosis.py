@@ -138,13 +138,17 @@ class TestDiagnosis(IntegrationCommon):
         self.assertEqual((line.result, line.cause, line.remedy), ("ok", False, False))
 
     def test_what_passed_or_was_solved_is_folded(self):
-        self._refused(cause="key_revoked", key_id=self.key.id)
+        host = {"remote_addr": "198.51.100.7"}
+        self._refused(cause="key_revoked", key_id=self.key.id, **host)
         line = self._lines()["Attempts"]
         self.assertEqual((line.is_solved, line.folded), (False, False))
         self.assertEqual(self.diagnosis.open_line_ids, line)
-        self._refused(outcome="success", cause=None)
-        self.env.cr.execute("UPDATE auth_attempt SET last_seen = %s WHERE outcome = 'success'",
-                            (self.now,))
+        success = {"outcome": "success", "cause": None}
+        for other in ({"remote_addr": "192.0.2.9"}, host):
+            self.assertFalse(self._lines()["Attempts"].is_solved, "no call of this host")
+            self._refused(**success, **other)
+            self.env.cr.execute("UPDATE auth_attempt SET last_seen = %s WHERE outcome = 'success'",
+                                (self.now,))
         line = self._lines()["Attempts"]
         self.assertEqual((line.is_solved, line.folded), (True, True))
         self.assertFalse(self.diagnosis.open_line_ids)
@@ -206,10 +210,11 @@ class TestDiagnosis(IntegrationCommon):
     def test_refused_attempts(self):
         """What was solved since is a warning; what names nobody and only comes from near is, too;
         what was asked on purpose, by Diagnose or at verify, is nothing."""
-        attempt = self._refused(cause="key_revoked", key_id=self.key.id)
+        host = {"remote_addr": "198.51.100.7"}
+        attempt = self._refused(cause="key_revoked", key_id=self.key.id, **host)
         line = self._assert_found("Attempts", "failed", attempt, "key_revoked", "issue_key")
         self.assertIn("3 × Revoked key", line.seen)
-        self._refused(outcome="success", cause=None)
+        self._refused(outcome="success", cause=None, **host)
         self.env.cr.execute("UPDATE auth_attempt SET last_seen = %s WHERE outcome = 'success'",
                             (self.now,))
         self._assert_found("Attempts", "warning", attempt, "key_revoked")

@@ -46,6 +46,24 @@ class TestIncidentAlert(IncidentCommon):
         self.assertIn("works again after 1 h 5 min", recovered.mail_id.subject)
         self.assertEqual(self.incidents.search([]).recovery_notified_at, self.now)
 
+    def test_an_activity_is_of_an_integration(self):
+        """An alert that also has the incident of a person asks about the integration only."""
+        person = self.incidents.create(
+            {"kind": "guessing", "source": "x", "opened_at": self.now,
+             "user_id": self.stranger.id}
+        )
+        self._fail("key_expired")
+        self._detect()
+        alert = self.alerts.create(
+            {"recipient": f"user:{self.manager.id}", "user_id": self.manager.id,
+             "line_ids": [
+                 Command.create({"recipient": "x", "incident_id": one.id, "event": "opened"})
+                 for one in person | self._open()
+             ]}
+        )
+        alert._schedule_activities()
+        self.assertEqual(self.integration.activity_ids.user_id, self.manager)
+
     def test_activities_come_and_go_with_the_incident(self):
         self._fail("key_expired")
         self._run()

@@ -77,8 +77,8 @@ class TestSetup(IntegrationCommon):
         self._refresh()
         self.assertEqual(self.integration.accessible_apps, group.privilege_id.name)
 
-    def _buttons(self, user, **state):
-        """Buttons that the form shows a user as primary ones, in the order of the page."""
+    def _buttons(self, user, kind="btn-primary", **state):
+        """Buttons that the form shows a user, primary ones only, in the order of the page."""
         arch = etree.fromstring(
             self.env["auth.integration"].with_user(user).get_view(view_type="form")["arch"]
         )
@@ -88,7 +88,7 @@ class TestSetup(IntegrationCommon):
             "live_key_count": 0, "last_failure": False, "last_success": False,
             "first_call_command": "curl", "main_finding_ids": [], "finding_count": 0,
             "environment": "production", "next_step": False, "more_finding_count": 0,
-            "is_solved": False, "networks_warning": False,
+            "networks_warning": False,
             "rights_were_requested": False,
         } | state
 
@@ -99,7 +99,14 @@ class TestSetup(IntegrationCommon):
             )
 
         buttons = arch.xpath("//header//button | //div[@name='setup']//button")
-        return [b.get("name") for b in buttons if "btn-primary" in b.get("class", "") and shown(b)]
+        return [b.get("name") for b in buttons if kind in b.get("class", "") and shown(b)]
+
+    def test_a_key_to_claim_is_the_only_new_key(self):
+        state = {"is_setting_up": False, "live_key_count": 1}
+        buttons = self._buttons(self.owner, "", next_step="claim", **state)
+        self.assertEqual(buttons[0], "action_claim_key")
+        self.assertNotIn("action_issue_key", buttons)
+        self.assertIn("action_issue_key", self._buttons(self.owner, "", **state))
 
     def test_there_is_one_thing_to_do_next(self):
         for user, state, first in (

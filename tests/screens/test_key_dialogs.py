@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+from lxml import etree
 from odoo import fields
 from odoo.tests import tagged
+from odoo.tools.safe_eval import safe_eval
 
 from ..common import IntegrationCommon
 
@@ -90,3 +92,61 @@ class TestKeyDialogs(IntegrationCommon):
         wizard = self._wizard(other)
         self.assertFalse(wizard.like_key_id)
         self.assertEqual(wizard.name, "Shop")
+
+    def _validity(self, model, view, **values):
+        """What a dialog says of the dates of a key."""
+        arch = self.env[model].get_view(self.env.ref(f"auth_integration.{view}").id)["arch"]
+        return [
+            node.get("name")
+            for node in etree.fromstring(arch).xpath("//field[@name='replace_by'][@class]"
+                                                     "| //field[@name='works_until'][@class]")
+            if not any(
+                safe_eval(one.get("invisible", "False"), {"login": "shop", **values})
+                for one in (node, *node.iterancestors())
+            )
+        ]
+
+    def test_one_date_is_said_once(self):
+        for model, view in (
+            ("auth.integration.issue", "auth_integration_issue_view_form"),
+            ("res.users.apikeys.show", "auth_integration_show_key_view_form"),
+        ):
+            with self.subTest(view=view):
+                one = {"replace_by": "2030-01-01", "works_until": "2030-01-01"}
+                self.assertEqual(self._validity(model, view, **one), ["works_until"])
+                two = one | {"works_until": "2030-01-08"}
+                self.assertEqual(
+                    self._validity(model, view, **two), ["replace_by", "works_until"]
+                )
+
+    def test_another_key_instead_of_one_that_was_not_copied(self):
+        _secret, key = self._issue(self.integration, name="Store receipts")
+        action = key.with_user(self.owner).action_issue_another()
+        self.assertEqual(action["res_model"], "auth.integration.issue")
+        self.assertEqual(action["context"]["default_like_key_id"], key.id)
+
+    def test_another_key_of_a_rotation_is_claimed(self):
+        _secret, key = self._issue(self.integration)
+        key.with_user(self.owner).action_rotate_now()
+        rotation = self.env["auth.integration.rotation"].search([("old_key_id", "=", key.id)])
+        _secret, new = rotation.with_user(self.owner)._claim()
+        action = new.with_user(self.owner).action_issue_another()
+        self.assertEqual(action["context"]["default_rotation_id"], rotation.id)
+
+    def _alternative(self, keys):
+        dialogs = self.env["auth.integration.revoke"].with_user(self.owner)
+        dialogs = dialogs.with_context(active_ids=keys.ids, tz="UTC")
+        return dialogs.create({"reason": "x"}).alternative
+
+    def test_a_key_that_is_being_replaced_is_not_to_be_rotated(self):
+        _secret, key = self._issue(self.integration)
+        self.assertIn("rotate it instead", self._alternative(key))
+        _secret, other = self._issue(self.integration)
+        for one, end in ((key, "2040-03-04 05:06:07"), (other, "2041-03-04 05:06:07")):
+            self._move(one, retire_at=end, expires_at="2042-01-01", first_used_at="2026-01-01")
+        self.assertIn("by itself on 4 Mar 2040 05:06:07 (UTC)", self._alternative(key))
+        self.assertIn("by itself on 4 Mar 2041 05:06:07 (UTC)", self._alternative(key + other))
+        _secret, third = self._issue(self.integration)
+        self.assertIn("rotate it instead", self._alternative(key + third))
+        third.revoke("gone")
+        self.assertFalse(self._alternative(third))

@@ -9,6 +9,7 @@ from odoo.tests import tagged
 
 from ...models.explanation.auth_attempt_fix import FIXES
 from ...tools.attempt import causes
+from ...tools.moment import moment_text
 from ..explanation.test_attempt_explanation import ExplanationCase
 
 ADDRESS = "198.51.100.7"
@@ -61,7 +62,17 @@ class TestNextStep(ExplanationCase):
 
     def _assert_open(self, attempt, incident):
         self._refresh()
-        self.assertFalse(attempt.is_solved or incident.is_solved or self.integration.is_solved)
+        self.assertFalse(attempt.is_solved or incident.is_solved)
+        self._assert_status("failing")
+
+    def _assert_status(self, status):
+        """On the form, its card and in the counts of the overview."""
+        self._refresh()
+        mine = [("id", "=", self.integration.id)]
+        integrations = self.env["auth.integration"].with_user(self.manager)
+        self.assertEqual(integrations.browse(self.integration.id).status, status)
+        self.assertTrue(integrations.search([*mine, ("status", "=", status)]))
+        self.assertEqual(integrations._read_group(mine, ["status"]), [(status,)])
 
     def _assert_solved(self, attempt, incident, text):
         """Attempt, incident and integration say so, and none offers the fix again."""
@@ -71,10 +82,10 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(self._fixes(attempt), {"open"})
         self.assertFalse(attempt.primary_fix or incident.fix)
         box = self._box()
-        self.assertEqual(box.message, "Solved, waiting for the next call.")
+        self.assertEqual(box.message, "Fixed, waiting for the next call.")
         self.assertIn(text, box.remedy)
-        self.assertTrue(self.integration.is_solved)
         self.assertFalse(self.integration.next_step)
+        self._assert_status("waiting")
 
     def test_a_key_was_created(self):
         self._move(self.key, expires_at=self.now - timedelta(hours=2))
@@ -141,7 +152,44 @@ class TestNextStep(ExplanationCase):
         self.integration.user_id.action_unarchive()
         self._refresh()
         self.assertFalse(attempt.has_succeeded_since)
-        self._attempt(None, outcome="success", reference=None)
+        self._attempt(None, outcome="success", reference=None, key_id=self.key.id)
+        self._refresh()
+        self.assertTrue(attempt.has_succeeded_since)
+        self._assert_status("working")
+
+    def _assert_fixed_only(self, attempt):
+        self._refresh()
+        self.assertTrue(attempt.is_solved)
+        self.assertFalse(attempt.has_succeeded_since)
+
+    def test_a_new_key_solves_nothing_before_its_first_use(self):
+        attempt, _incident = self._rejected("key_unknown", key_id=None)
+        _secret, new = self._issue(self.integration)
+        self._succeeded(minutes=5)
+        self._assert_fixed_only(attempt)
+        self._move(new, first_used_at=self.now, last_used_at=self.now)
+        self._refresh()
+        self.assertTrue(attempt.is_solved and attempt.has_succeeded_since)
+
+    def test_the_call_of_another_host_solves_nothing(self):
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt, _incident = self._rejected("address_not_allowed")
+        attempt.action_fix_add_network()
+        self._attempt(None, outcome="success", reference=None, remote_addr="10.1.2.3")
+        self._assert_fixed_only(attempt)
+        self._succeeded(minutes=0)
+        self.assertTrue(attempt.has_succeeded_since)
+
+    def test_another_operation_solves_nothing(self):
+        values = {"key_id": self.key.id, "operation": "res.partner.read"}
+        attempt = self._attempt("operation_not_allowed", **values)
+        self._set_back(attempt, hours=1)
+        self._attempt(None, outcome="success", reference=None, key_id=self.key.id)
+        self._assert_fixed_only(attempt)
+        self.env["auth.integration.key.operation"].sudo().create(
+            {"key_id": self.key.id, "model": "res.partner", "method": "read", "use_count": 1,
+             "last_used_at": self.now}
+        )
         self._refresh()
         self.assertTrue(attempt.has_succeeded_since)
 
@@ -177,6 +225,54 @@ class TestNextStep(ExplanationCase):
         dialog = self.env[action["res_model"]].with_user(self.owner)
         dialog.with_context(**action["context"]).create({"reason": "not ours"}).action_revoke()
         self.assertEqual(self.key.state, "revoked")
+
+    def test_an_owner_acts_on_the_incident_too(self):
+        self.integration.allowed_networks = "10.0.0.0/8"
+        _attempt, incident = self._rejected("address_not_allowed")
+        self.assertFalse(incident.can_ask, "an administrator allows the address")
+        incident = incident.with_user(self.owner)
+        self.assertEqual((incident.can_ask, incident.was_asked), (True, False))
+        self.assertTrue(incident.may_revoke)
+        self.assertEqual(incident.action_revoke()["context"]["default_key_ids"], self.key.ids)
+        incident.action_ask_administrator()
+        self.assertEqual((incident.can_ask, incident.was_asked), (False, True))
+        self.integration.allowed_networks = False
+        self._refresh()
+        self.assertFalse(incident.can_ask or incident.was_asked or incident.may_revoke)
+
+    def test_only_who_may_open_a_user_gets_a_link_to_it(self):
+        for model in ("auth.integration.incident", "auth.integration.finding"):
+            for user, has_link in ((self.system, True), (self.owner, False)):
+                with self.subTest(model=model, user=user.login):
+                    arch = self.env[model].with_user(user).get_view(view_type="form")["arch"]
+                    [node] = etree.fromstring(arch).xpath("//field[@name='user_id']")
+                    self.assertEqual("no_open" not in node.get("options", ""), has_link)
+
+    def test_an_issue_says_since_when_and_from_where(self):
+        """By the reader's clock, with its zone."""
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt, _incident = self._rejected("address_not_allowed")
+        zone = {"tz": "Asia/Tokyo"}
+        box = self._box().with_context(**zone)
+        since = moment_text(box.env, attempt.last_seen)
+        self.assertIn("(Asia/Tokyo)", since)
+        self.assertIn(f"from {self.integration.name} ({ADDRESS}) has been rejected since {since}",
+                      box.message)
+        self.key.revoke("gone")
+        for values in ({"cause": "key_revoked"}, {"cause": "user_archived"}):
+            attempt = self._attempt(key_id=self.key.id, **values)
+        self._issue(self.integration)
+        self.integration.user_id.action_archive()
+        self._refresh()
+        messages = {
+            finding.code: finding.with_context(**zone).message
+            for finding in self.env["auth.integration.finding"].with_user(self.manager).search(
+                [("integration_id", "=", self.integration.id)]
+            )
+        }
+        for code in ("archived_user_still_called", "key_expired_still_used"):
+            self.assertIn(f"Last call: {moment_text(box.env, attempt.last_seen)} from {ADDRESS}",
+                          messages[code])
 
     def test_no_advice_leads_away_from_the_button(self):
         form = self.env["auth.attempt"].get_view(view_type="form")["arch"]
@@ -214,7 +310,7 @@ class TestNextStep(ExplanationCase):
         self.assertEqual((line.result, line.fix), ("failed", "open"))
         self.assertEqual(found["operation_not_allowed"].fix, "allow_operation")
         line = found["address_not_allowed"]
-        self.assertIn("Solved, waiting for the next call. The address", line.remedy)
+        self.assertIn("Fixed, waiting for the next call. The address", line.remedy)
         self.assertEqual((line.result, line.fix), ("warning", "open"))
 
     # The form of the integration
@@ -236,6 +332,15 @@ class TestNextStep(ExplanationCase):
         self.assertIn(f"The new key {new.display_name} is ready", box.remedy)
         self.assertEqual(box.action_view_rotation()["res_id"], rotation.id)
         self.assertFalse(self.integration.with_user(self.owner).next_step)
+
+    def test_one_date_is_said_once(self):
+        day = self.now + timedelta(days=3)
+        self._move(self.key, replace_by=day, expires_at=day + timedelta(days=30))
+        self.assertIn("should be replaced by", self._box().message)
+        self._move(self.key, expires_at=day)
+        message = self._box().message
+        self.assertNotIn("should be replaced by", message)
+        self.assertEqual(message.count(self._box()._format_day(day)), 1)
 
     def test_the_box_counts_the_others(self):
         self.integration.user_id.group_ids = [

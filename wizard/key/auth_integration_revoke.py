@@ -1,6 +1,7 @@
-from odoo import fields, models
+from odoo import api, fields, models
 
 from ...models.mixins.fresh_identity import fresh_identity
+from ...tools.moment import moment_text
 
 
 class AuthIntegrationRevoke(models.TransientModel):
@@ -23,6 +24,30 @@ class AuthIntegrationRevoke(models.TransientModel):
         "Someone else may have this key",
         help="The key is marked as compromised. You cannot undo this revocation.",
     )
+
+    alternative = fields.Char(compute="_compute_alternative")
+
+    @api.depends("key_ids")
+    @api.depends_context("lang", "tz")
+    def _compute_alternative(self):
+        """Say what ends the keys without downtime, if anything does."""
+        for dialog in self:
+            dialog.alternative = dialog._alternative()
+
+    def _alternative(self):
+        keys = self.key_ids.filtered("is_live")
+        if set(keys.mapped("state")) == {"retiring"}:
+            end = moment_text(self.env, max(keys.mapped("retire_at")))
+            if len(keys) == 1:
+                return self.env._(
+                    "This key is being replaced. It stops working by itself on %s.", end
+                )
+            return self.env._(
+                "These keys are being replaced. The last one stops working by itself on %s.", end
+            )
+        if keys.filtered(lambda key: key.integration_id and key.state in ("pending", "active")):
+            return self.env._("To replace a key without downtime, rotate it instead.")
+        return False
 
     @fresh_identity
     def action_revoke(self):

@@ -6,11 +6,13 @@ import { standardWidgetProps } from "@web/views/widgets/standard_widget_props";
 import { usePolling } from "./use_polling";
 
 const INTERVAL = 3000; // milliseconds
-const WATCHED = ["is_never_called", "last_failure", "live_key_count"];
+const FIRST_CALL = ["is_never_called", "last_failure", "live_key_count"];
+const NEXT_CALL = ["status", "last_failure"];
 
 /**
- * Reads the form of an integration anew once its external system has made a call, unless somebody
- * is changing it. Asks for a few fields only, and not at all while nobody looks at the page.
+ * Reads the form of an integration anew once its external system has made the call that the form
+ * waits for, the first one or the next after a fix, unless somebody is changing it. Asks for a few
+ * fields only, and not at all while nobody looks at the page.
  */
 class FirstCallPoll extends Component {
     static template = xml`<span class="d-none"/>`;
@@ -27,22 +29,31 @@ class FirstCallPoll extends Component {
         }, INTERVAL);
     }
 
-    get isWaiting() {
+    /** What may change with the call that is waited for; nothing while none is. */
+    get watched() {
         const { resId, data } = this.props.record;
-        return resId && data.is_never_called && data.live_key_count && !document.hidden;
+        if (!resId || document.hidden) {
+            return [];
+        }
+        if (data.status === "waiting") {
+            return NEXT_CALL;
+        }
+        return data.is_never_called && data.live_key_count ? FIRST_CALL : [];
     }
 
     async lookForCall() {
         const { record } = this.props;
-        if (!this.isWaiting) {
+        const { watched } = this;
+        if (!watched.length) {
             return;
         }
-        const [now] = await this.orm.silent.read(record.resModel, [record.resId], WATCHED);
-        const { last_failure: before } = record.data;
-        const isNews =
-            !now.is_never_called ||
-            now.live_key_count !== record.data.live_key_count ||
-            (now.last_failure || "") !== (before ? serializeDateTime(before) : "");
+        const [now] = await this.orm.silent.read(record.resModel, [record.resId], watched);
+        const { last_failure: rejected } = record.data;
+        const before = {
+            ...record.data,
+            last_failure: rejected ? serializeDateTime(rejected) : false,
+        };
+        const isNews = watched.some((name) => now[name] !== before[name]);
         if (isNews && !(await record.isDirty())) {
             await record.load();
         }

@@ -101,3 +101,31 @@ def test_the_form_turns_green_by_itself(server):
         page.wait_for("[name=set_up].alert-success")
         assert "Working" in page.evaluate("document.querySelector('.o_form_sheet').innerText")
         assert not page.console
+
+
+USED = """
+    made = env["auth.integration"].browse(integration)
+    made.key_ids.sudo().first_used_at = "2026-01-01"
+    made.allowed_networks = "192.0.2.0/24"
+"""
+FIX = """
+    env["auth.integration"].browse(integration).allowed_networks = False
+"""
+
+
+def test_the_form_turns_green_after_a_fix(server):
+    """It waits for the call that shows that the fix helped."""
+    integration, secret = make(server, "fixed")
+    server.shell(USED, integration=integration)
+    command = look(server, integration)["first_call_command"]
+    assert re.match(r"HTTP/1\.\d 401", run(command, secret))
+    assert look(server, integration)["status"] == "failing"
+    server.shell(FIX, integration=integration)
+    url = f"http://127.0.0.1:{server.port}"
+    with open_page() as page:
+        page.use_session(url, open_session(url, "olive", PASSWORD, server.db))
+        page.open(f"{url}/odoo/api-integrations/{integration}")
+        page.wait_for("[name=status] .fa-clock-o")
+        run(command, secret)
+        page.wait_for("[name=status] .fa-check-circle")
+        assert not page.console

@@ -5,19 +5,33 @@ their SELECTs make the view ``auth_integration_finding``.
 """
 
 from . import calls, integrations, keys, server
-from .kind import ID_STEP, MAX_GUESSED_LOGINS, NEVER_CALLED, NOW, OLD_PROTOCOLS
+from .kind import ID_STEP, MAX_GUESSED_LOGINS, NEVER_CALLED, NOW, OLD_PROTOCOLS, UNSEEN
 
 __all__ = [
+    "ABOUT_CALLS",
     "BY_CODE",
     "ID_STEP",
     "KINDS",
     "MAX_GUESSED_LOGINS",
+    "MAY_BE_REJECTED",
     "NEVER_CALLED",
+    "NOW",
     "OLD_PROTOCOLS",
     "codes_of",
     "view_sql",
 ]
 
+# Their calls are rejected, for something that can be fixed before the next one comes.
+ABOUT_CALLS = ("failing_now", "key_expired_still_used")
+# The integrations that these may be about, found without a look at all findings.
+MAY_BE_REJECTED = f"""
+    SELECT n.integration_id FROM auth_integration_incident n
+    WHERE n.state = 'open' AND n.kind = 'failing'
+    UNION SELECT a.integration_id FROM auth_attempt a
+    WHERE a.outcome = 'failure' AND a.last_seen >= {UNSEEN}
+    UNION SELECT k.integration_id FROM ({keys.ENDED_KEYS_CALLED}) used
+    JOIN auth_integration_key k ON k.id = used.key_id
+"""
 KINDS = (*integrations.KINDS, *keys.KINDS, *calls.KINDS, *server.KINDS)
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")

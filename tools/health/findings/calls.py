@@ -20,7 +20,7 @@ KINDS = (
         status="failing",
         title=_lt("Failing now"),
         message=_lt(
-            "Every call from %(integration)s has been rejected since %(since)s: %(cause)s."
+            "Every call from %(caller)s has been rejected since %(since)s: %(cause)s."
         ),
         remedy=_lt("Open the attempts. The latest one shows the cause and what to do."),
         # What the job for incidents has not looked at yet is looked at here.

@@ -12,6 +12,28 @@ from .kind import (
     key_sql,
 )
 
+# Where the same program has succeeded since, from the same address, it was put right.
+ENDED_KEYS_CALLED = f"""
+    SELECT called.key_id, max(called.since) AS since
+    FROM (
+        SELECT a.key_id, a.integration_id, a.remote_addr, a.user_agent,
+               max(a.last_seen) AS since
+        FROM auth_attempt a
+        WHERE a.cause IN ('key_expired', 'key_superseded', 'key_revoked')
+          AND a.key_id IS NOT NULL AND {CALLED}
+          AND a.last_seen > {NOW} - interval '7 days'
+        GROUP BY a.key_id, a.integration_id, a.remote_addr, a.user_agent
+    ) called
+    WHERE NOT EXISTS (
+        SELECT FROM auth_attempt s
+        WHERE s.integration_id = called.integration_id AND s.outcome = 'success'
+          AND s.remote_addr = called.remote_addr AND s.last_seen > called.since
+          AND s.remote_addr <> '{COLLAPSED}'
+          AND s.user_agent IS DISTINCT FROM '{COLLAPSED}'
+          AND s.user_agent IS NOT DISTINCT FROM called.user_agent)
+    GROUP BY called.key_id
+"""
+
 KINDS = (
     Kind(
         code="key_expired",
@@ -44,29 +66,9 @@ KINDS = (
             " works. Last call: %(since)s."
         ),
         remedy=_lt("Install the current key of the integration in the external system."),
-        # Where the same program has succeeded since, from the same address, it was put right.
         sql=f"""
             SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, used.since
-            FROM (
-                SELECT called.key_id, max(called.since) AS since
-                FROM (
-                    SELECT a.key_id, a.integration_id, a.remote_addr, a.user_agent,
-                           max(a.last_seen) AS since
-                    FROM auth_attempt a
-                    WHERE a.cause IN ('key_expired', 'key_superseded', 'key_revoked')
-                      AND a.key_id IS NOT NULL AND {CALLED}
-                      AND a.last_seen > {NOW} - interval '7 days'
-                    GROUP BY a.key_id, a.integration_id, a.remote_addr, a.user_agent
-                ) called
-                WHERE NOT EXISTS (
-                    SELECT FROM auth_attempt s
-                    WHERE s.integration_id = called.integration_id AND s.outcome = 'success'
-                      AND s.remote_addr = called.remote_addr AND s.last_seen > called.since
-                      AND s.remote_addr <> '{COLLAPSED}'
-                      AND s.user_agent IS DISTINCT FROM '{COLLAPSED}'
-                      AND s.user_agent IS NOT DISTINCT FROM called.user_agent)
-                GROUP BY called.key_id
-            ) used
+            FROM ({ENDED_KEYS_CALLED}) used
             JOIN auth_integration_key k ON k.id = used.key_id
         """,
         folded=f"""({LOST_ITS_KEY} OR EXISTS (

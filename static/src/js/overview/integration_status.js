@@ -7,6 +7,7 @@ import { Component, xml } from "@odoo/owl";
 export const STATUS = {
     failing: { icon: "fa-times-circle", color: "bg-danger-subtle text-danger-emphasis", text: "text-danger" },
     expiring: { icon: "fa-hourglass-half", color: "bg-warning-subtle text-warning-emphasis", text: "text-warning" },
+    waiting: { icon: "fa-clock-o", color: "bg-info-subtle text-info-emphasis", text: "text-info" },
     to_set_up: { icon: "fa-wrench", color: "bg-info-subtle text-info-emphasis", text: "text-info" },
     working: { icon: "fa-check-circle", color: "bg-success-subtle text-success-emphasis", text: "text-success" },
 };

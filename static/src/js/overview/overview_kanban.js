@@ -9,6 +9,7 @@ import { STATUS } from "./integration_status";
 const LABELS = {
     failing: _t("Failing"),
     expiring: _t("Expiring"),
+    waiting: _t("Waiting for Next Call"),
     to_set_up: _t("To Set Up"),
     working: _t("Working"),
 };
@@ -38,13 +39,15 @@ export class OverviewTotals extends Component {
         return !Object.keys(this.state.counts).length;
     }
     get totals() {
-        return Object.keys(STATUS).map((name) => ({
+        const totals = Object.keys(STATUS).map((name) => ({
             ...STATUS[name],
             name,
             label: LABELS[name],
             count: this.state.counts[name] || 0,
             isActive: this.searchItem(name)?.isActive,
         }));
+        // It passes with the next call.
+        return totals.filter(({ name, count, isActive }) => name !== "waiting" || count || isActive);
     }
 
     searchItem(name) {

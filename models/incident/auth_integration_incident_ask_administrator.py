@@ -1,0 +1,44 @@
+from odoo import api, fields, models
+
+
+class AuthIntegrationIncident(models.Model):
+    """What the reader may do about rejected calls, and asking those who may do more.
+
+    As on the form of the last rejected attempt, which decides it.
+    """
+
+    _inherit = "auth.integration.incident"
+
+    can_ask = fields.Boolean(compute="_compute_help")
+    was_asked = fields.Boolean(compute="_compute_help")
+    may_revoke = fields.Boolean(compute="_compute_help")
+
+    @api.depends("kind", "state", "cause", "key_id")
+    @api.depends_context("uid")
+    def _compute_help(self):
+        for incident in self:
+            attempt = incident._last_rejected_attempt()
+            incident.can_ask = attempt.can_ask
+            incident.was_asked = attempt.was_asked
+            incident.may_revoke = attempt.fix_revoke
+
+    def _last_rejected_attempt(self):
+        """The attempt that has the cause of this incident; none once that is fixed or over."""
+        attempts = self.env["auth.attempt"]
+        if self.kind != "failing" or self.state != "open" or self.is_solved:
+            return attempts
+        domain = [*self._domain_of_attempts(), ("cause", "=", self.cause)]
+        return attempts.search(domain, limit=1)
+
+    def action_ask_administrator(self):
+        """Ask those who can put this right."""
+        self.ensure_one()
+        self.check_access("read")
+        self._last_rejected_attempt().action_ask_administrator()
+        self.invalidate_recordset()
+        return True
+
+    def action_revoke(self):
+        """Open the dialog that revokes the key, which someone else may have."""
+        self.ensure_one()
+        return self._last_rejected_attempt().action_fix_revoke()
