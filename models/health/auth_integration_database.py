@@ -104,7 +104,7 @@ class AuthIntegrationDatabase(models.AbstractModel):
                 self.env._(
                     "This database is a copy, so its keys are not rotated. If external systems now"
                     " use this database, a Settings administrator must confirm the move. Go to"
-                    " Settings ▸ General Settings ▸ Integrations, or set the system parameter"
+                    " Settings ▸ General Settings, tab Integrations, or set the system parameter"
                     " %(parameter)s to %(identity)s.",
                     parameter=CONFIRM_MOVE,
                     identity=self._identity(),
