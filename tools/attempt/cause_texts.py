@@ -74,8 +74,8 @@ _GUIDE = {
         "leaves whose account an external system also used. Convert such keys to an integration."
     ),
     "interactive_not_allowed": _lt(
-        "The web login includes the mobile app and /web/session/authenticate. Integration users "
-        "have no password, so no password can work there."
+        "The web login includes the mobile app and /web/session/authenticate. No password of an "
+        "integration user works, even if one is stored."
     ),
     "password_not_allowed": _lt(
         "This holds for all integration users, and for users with a second factor. Put the key "
