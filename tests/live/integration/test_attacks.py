@@ -123,6 +123,10 @@ READS = {
     "dialogue of the second factor, unsaved": onchange(
         "second.factor", {"integration_id": "$hidden"}, "seed", "url"
     ),
+    "name in a dialog, unsaved": (
+        "auth.integration.signing.secret", "onchange", [], {"integration_id": "$hidden"},
+        [], {"integration_id": {"fields": {"display_name": {}}}},
+    ),
     "second factor of another": (
         "auth.integration.second.factor", "read", ["$enrolment"], ["seed", "url"],
     ),
@@ -163,6 +167,30 @@ def answer_of(world, attacker, *call, **kwargs):
 @pytest.mark.parametrize("attacker", EVERYBODY)
 def test_nothing_hidden_is_told(world, attacker, name):
     answer = answer_of(world, attacker, *READS[name])
+    assert not [text for text in world.hidden_texts if text in str(answer)]
+
+
+# Dialogs of one's own about what one may not read, and what each takes to be saved.
+DIALOGS = {
+    "claim": {"rotation_id": "$rotation"},
+    "postpone": {"rotation_id": "$rotation", "until": "2099-01-01 00:00:00", "reason": "x"},
+    "signing.secret": {"integration_id": "$hidden"},
+    "revoke.all": {"integration_id": "$hidden", "reason": "x"},
+    "issue": {"integration_id": "$hidden", "name": "x", "access": "full", "operations": "x"},
+    "access": {"key_id": "$key"},
+    "revoke": {"key_ids": [[6, 0, ["$key"]]], "reason": "x"},
+}
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+@pytest.mark.parametrize("attacker", EVERYBODY)
+def test_a_saved_dialog_tells_nothing_hidden(world, attacker, name):
+    """With all of its fields: a name that is read as superuser has others cached beside it."""
+    model = f"auth.integration.{name}"
+    dialog = answer_of(world, attacker, model, "create", DIALOGS[name])
+    answer = dialog
+    if not isinstance(dialog, Exception):
+        answer = answer_of(world, attacker, model, "read", [dialog], [])
     assert not [text for text in world.hidden_texts if text in str(answer)]
 
 
