@@ -368,6 +368,35 @@ def test_nothing_is_changed(world, name):
         assert [world.server.sql(query) for query in UNCHANGED] == before, attacker
 
 
+def test_settings_are_settings_business(world):
+    """Core's methods of the settings page answer everybody, for no record at all."""
+    parameters = (
+        "SELECT key, value FROM ir_config_parameter"
+        " WHERE key LIKE 'auth_integration.%' AND value IS NOT NULL ORDER BY key"
+    )
+    world.server.shell("""
+        env["res.config.settings"].create({
+            "auth_integration_throttle_failures": 7,
+            "auth_integration_throttle_exempt_networks": "198.51.100.0/24",
+            "auth_integration_weekly_summary_mail": True,
+            "auth_integration_alert_quiet_hours": "21-6",
+        }).execute()
+    """)
+    before = world.server.sql(parameters)
+    assert {"key": "auth_integration.throttle_failures", "value": "7"} in before
+    model, prefix = "res.config.settings", "auth_integration_"
+    names = [f"{prefix}throttle_failures", f"{prefix}throttle_exempt_networks"]
+    for attacker in (*EVERYBODY, *MANAGER):
+        answers = [
+            answer_of(world, attacker, model, *call)
+            for call in (["set_values", []], ["get_values"], ["default_get", names])
+        ]
+        assert "198.51.100" not in str(answers) and "': 7" not in str(answers), attacker
+        assert world.server.sql(parameters) == before, attacker
+    shown = world.call("settings", model, "default_get", names)
+    assert [shown[name] for name in names] == [7, "198.51.100.0/24"]
+
+
 def test_owners_are_named_on_the_integration_only(world):
     """Whoever may write users could make himself an owner past all that is checked there."""
     world.server.shell(
