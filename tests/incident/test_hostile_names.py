@@ -1,5 +1,7 @@
 """What a name, a login or an agent can do to those who are sent it: nothing."""
 
+import json
+
 from lxml import html
 from odoo.tests import tagged
 
@@ -9,6 +11,7 @@ from .common import IncidentCommon
 EVALUATED = "691355"  # in a message it would be the name, rendered; by chance alone it is in none
 HOSTILE = (
     "<img src=x onerror=alert(1)><a href=//evil.example>Sign in</a>{{ 98765*7 }}${98765*7}"
+    "<!channel> <https://evil.example|Sign in> @all [Sign in](https://evil.example)"
     "\r\nBcc: thief@evil.example\u2028\x00"
 )
 
@@ -59,11 +62,37 @@ class TestHostileNames(IncidentCommon):
         self._run()
         self._check(self._alerts_to(self.owner).mail_id)
         [body] = self.posted
-        self.assertNotIn(EVALUATED, body)
+        self.assertNotIn(EVALUATED, str(body))
+        self._check_chat(body)
         self._pass(minutes=5)
         self._succeed()
         self._run()
         self._check(self._alerts_to(self.owner)[-1].mail_id)
+        self._check_chat(self.posted[-1])
+        self.assertEqual(len(self.posted), 2)
+
+    def test_chat(self):
+        """Chat tools show the text of a webhook, and read mark-up in it."""
+        self.env.company.alert_url = "https://example.com/alerts"
+        newer = self._issue(self.integration)[1]
+        self.key.revoke("A test")
+        self._rename(newer)
+        self._fail("key_revoked", user_agent=self.name, login=self.name)
+        self._run()
+        [body] = self.posted
+        self._check_chat(body)
+        text = json.loads(body)["text"]
+        self.assertIn("Install the key &lt;img", text)
+        self.assertIn(f"\n{self._open()._get_url()}", text)
+        self.system.name = self.name
+        self.alerts.with_user(self.system)._send_test_webhook()
+        self._check_chat(self.posted[-1])
+
+    def _check_chat(self, body):
+        text = json.loads(body)["text"]
+        self.assertIn("evil.example", text)
+        for markup in ("<", ">", "](", "@all", "\nBcc"):
+            self.assertNotIn(markup, text)
 
     def test_activities(self):
         """The remedy of an incident names the key to install."""
