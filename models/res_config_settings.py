@@ -8,7 +8,8 @@ from ..tools.integration import networks
 from .incident.auth_integration_alert_recipients import QUIET_DEFAULT
 
 HOURS = [(str(hour), f"{hour:02}:00") for hour in range(24)]
-EXEMPT_NETWORKS = "auth_integration.throttle_exempt_networks"
+PARAMETERS = "auth_integration."
+EXEMPT_NETWORKS = f"{PARAMETERS}throttle_exempt_networks"
 
 
 class ResConfigSettings(models.TransientModel):
@@ -115,8 +116,26 @@ class ResConfigSettings(models.TransientModel):
                 ) from error
 
     @api.model
+    def _get_classified_fields(self, fnames=None):
+        """Extend :meth:`res.config.settings._get_classified_fields`: nobody but Settings
+        administrators reads or writes ours.
+
+        Core's :meth:`default_get` and :meth:`set_values` take the parameters from here. Both are
+        public, and on no record the latter removes whatever has no default.
+        """
+        classified = super()._get_classified_fields(fnames)
+        if not self.env.is_system():
+            classified["config"] = [
+                (name, parameter) for name, parameter in classified["config"]
+                if not parameter.startswith(PARAMETERS)
+            ]
+        return classified
+
+    @api.model
     def get_values(self):
         """Extend :meth:`res.config.settings.get_values` with the list of networks."""
+        if not self.env.is_system():
+            return super().get_values()
         parameters = self.env["ir.config_parameter"].sudo()
         return super().get_values() | {
             "auth_integration_throttle_exempt_networks": parameters.get_param(EXEMPT_NETWORKS)
@@ -125,9 +144,10 @@ class ResConfigSettings(models.TransientModel):
     def set_values(self):
         """Extend :meth:`res.config.settings.set_values` with the list of networks."""
         result = super().set_values()
-        self.env["ir.config_parameter"].sudo().set_param(
-            EXEMPT_NETWORKS, self.auth_integration_throttle_exempt_networks
-        )
+        if self.env.is_system():
+            self.env["ir.config_parameter"].sudo().set_param(
+                EXEMPT_NETWORKS, self.auth_integration_throttle_exempt_networks
+            )
         return result
 
     # Incidents and alerts

@@ -1,6 +1,7 @@
 import logging
 from datetime import timedelta
 
+from markupsafe import Markup
 from odoo import api, fields, models
 
 _logger = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ class AuthIntegrationAlert(models.Model):
                 {
                     "activity_type_id": kind.id,
                     "summary": incident.title,
-                    "note": incident.remedy,
+                    "note": Markup("<p>%s</p>") % incident.remedy,  # it may name a key
                     "automated": True,
                     "date_deadline": fields.Date.context_today(self.with_user(self.user_id)),
                     "res_model_id": self.env["ir.model"]._get_id("auth.integration"),

@@ -6,7 +6,7 @@ from odoo.exceptions import UserError
 
 from ...tools import settings
 from ...tools.delivery import https_client, signatures
-from ...tools.incident import notice_sql, retries
+from ...tools.incident import chat_text, notice_sql, retries
 
 _logger = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class AuthIntegrationAlert(models.Model):
 
     def _webhook_text(self, lines, unlisted):
         """The message as one text, which Slack, Teams and Mattermost show."""
-        parts = [line._plain_text() for line in lines]
+        parts = [line._chat_text() for line in lines]
         if unlisted:
             parts.append(self.env._("… and %s more.", unlisted))
         return "\n\n".join(parts)
@@ -235,21 +235,24 @@ class AuthIntegrationAlertLine(models.Model):
 
     _inherit = "auth.integration.alert.line"
 
-    def _plain_text(self):
+    def _chat_text(self):
+        """What chat tools show; what people have typed is no mark-up in it."""
         incident = self.incident_id
         if self.event == "recovered":
-            return self.env._(
-                "%(name)s works again after %(duration)s.",
-                name=incident.subject, duration=incident.duration,
+            return chat_text.escape(
+                self.env._(
+                    "%(name)s works again after %(duration)s.",
+                    name=incident.subject, duration=incident.duration,
+                )
             )
         facts = [
             f"{incident.subject}: {incident.title}",
             incident.explanation,
             incident.remedy,
             self._facts_text(),
-            incident._get_url(),
         ]
-        return "\n".join(fact for fact in facts if fact)
+        lines = [chat_text.escape(fact) for fact in facts if fact]
+        return "\n".join([*lines, incident._get_url()])
 
     def _facts_text(self):
         """Where, since when, from which address and with which reference, in one line."""

@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError
 
+from ...tools.incident import chat_text
 from .auth_integration_alert import TEMPLATE
 
 
@@ -49,5 +50,9 @@ class AuthIntegrationAlert(models.Model):
         return self._post(
             company,
             f"test-{fields.Datetime.now().timestamp():.0f}",
-            {"type": "auth_integration.test", "text": text, "data": {"count": 0, "incidents": []}},
+            {
+                "type": "auth_integration.test",
+                "text": chat_text.escape(text),
+                "data": {"count": 0, "incidents": []},
+            },
         )

@@ -164,11 +164,13 @@ class TestChangeAccess(IntegrationCommon):
             self.key.set_access("full", reason="x")
 
     def test_a_dialog_about_a_foreign_key_changes_and_tells_nothing(self):
-        """Anybody may name any key in a dialog of their own."""
+        """Also not to somebody who may no longer read the key."""
         self._use(READ, 7)
-        dialog = self.env["auth.integration.access"].with_user(self.stranger).create(
-            {"key_id": self.key.id, "access": "read_only", "reason": "x"}
-        )
+        dialogs = self.env["auth.integration.access"].with_user(self.stranger)
+        values = {"key_id": self.key.id, "access": "read_only", "reason": "x"}
+        with self.assertRaises(AccessError):
+            dialogs.create(values)
+        dialog = dialogs.sudo().create(values).sudo(False)
         for field in ("effect", "unused_rights"):
             with self.assertRaises(AccessError):
                 dialog[field]

@@ -328,6 +328,29 @@ class TestSettings(ThrottleCommon):
         values = self.env["res.config.settings"].get_values()
         self.assertIn("10.0.0.1", values["auth_integration_throttle_exempt_networks"])
 
+    def test_they_are_those_of_settings_administrators(self):
+        """Core's methods of the page are public, and reset what no record holds."""
+        self.settings(failures=20, minutes=30, exempt_networks="192.0.2.0/24").execute()
+        names = [
+            name for name in self.env["res.config.settings"]._fields
+            if name.startswith("auth_integration_")
+        ]
+        for user in (self.owner, self.manager):
+            page = self.env["res.config.settings"].with_user(user)
+            page.set_values()
+            self.assertNotIn("192.0.2", str(page.get_values()))
+            shown = page.default_get(names)
+            self.assertNotIn("192.0.2", str(shown))
+            self.assertEqual(
+                shown["auth_integration_throttle_failures"], settings.DEFAULTS["throttle_failures"]
+            )
+            self.assertEqual(settings.number(self.env, "throttle_failures"), 20)
+            self.assertEqual(len(self.throttle._exempt_networks()), 1)
+        page = self.env["res.config.settings"].with_user(self.system)
+        self.assertEqual(page.default_get(names)["auth_integration_throttle_failures"], 20)
+        page.create({"auth_integration_throttle_failures": 30}).execute()
+        self.assertEqual(settings.number(self.env, "throttle_failures"), 30)
+
     def test_bounds_of_the_parameters(self):
         for text, value in (("0", 10), ("-1", 10), ("x", 10), ("1", 3), ("9" * 30, 10),
                             ("5000", 1000), ("7", 7)):

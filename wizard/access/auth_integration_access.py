@@ -12,10 +12,9 @@ class AuthIntegrationAccess(models.TransientModel):
 
     _name = "auth.integration.access"
     _description = "Change Access"
-    _inherit = ["auth.integration.free.text.mixin"]
+    _inherit = ["auth.integration.dialog.mixin", "auth.integration.free.text.mixin"]
     _free_texts = {"reason": 500, "allowed_networks": 20000}
 
-    # With the rights of whoever asks: anybody may name any key in a dialog of their own.
     key_id = fields.Many2one(
         "auth.integration.key", required=True, readonly=True, ondelete="cascade"
     )
@@ -149,6 +148,7 @@ class AuthIntegrationAccessLine(models.TransientModel):
 
     _name = "auth.integration.access.line"
     _description = "Operation of Change Access"
+    _inherit = ["auth.integration.dialog.mixin"]
     _order = "model, method, id"
 
     wizard_id = fields.Many2one("auth.integration.access", required=True, ondelete="cascade")

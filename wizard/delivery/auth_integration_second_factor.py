@@ -19,6 +19,7 @@ class AuthIntegrationSecondFactor(models.TransientModel):
 
     _name = "auth.integration.second.factor"
     _description = "Set Up Second Factor"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"

@@ -10,11 +10,11 @@ class AuthIntegrationSigningSecret(models.TransientModel):
 
     _name = "auth.integration.signing.secret"
     _description = "Create Signing Secret"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"
     )
-    # With the rights of who asks: anybody may name any integration in a dialogue of his own.
     webhook_url = fields.Char(related="integration_id.webhook_url", related_sudo=False)
     set_at = fields.Datetime(
         "In Use Since", related="integration_id.webhook_secret_set_at", related_sudo=False

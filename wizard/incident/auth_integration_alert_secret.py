@@ -11,6 +11,7 @@ class AuthIntegrationAlertSecret(models.TransientModel):
 
     _name = "auth.integration.alert.secret"
     _description = "Create Signing Secret"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     integration_id = fields.Many2one("auth.integration", readonly=True, ondelete="cascade")
     company_id = fields.Many2one("res.company", readonly=True, ondelete="cascade")

@@ -14,7 +14,7 @@ class AuthIntegrationAllowAddress(models.TransientModel):
     address = fields.Char(compute="_compute_from_attempt")
 
     def _attempt(self):
-        """The attempt, with the rights of who asks: anybody may name any in a dialog of theirs."""
+        """The attempt, with the rights of whoever asks: its id may be any number."""
         return self.env["auth.attempt"].browse(self.attempt_id)
 
     def _compute_from_attempt(self):

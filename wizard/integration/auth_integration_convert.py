@@ -128,13 +128,12 @@ class AuthIntegrationConvertLine(models.TransientModel):
 
     _name = "auth.integration.convert.line"
     _description = "Integration to Create"
-    _inherit = ["auth.integration.free.text.mixin"]
+    _inherit = ["auth.integration.dialog.mixin", "auth.integration.free.text.mixin"]
     _free_texts = {"name": 200, "code": 200}
     _order = "id"
 
     wizard_id = fields.Many2one("auth.integration.convert", required=True, ondelete="cascade")
     key_ids = fields.Many2many("auth.integration.key", string="Keys", required=True, readonly=True)
-    # With the rights of who asks: anybody may name any key in a dialog of their own.
     user_id = fields.Many2one("res.users", "Account", compute="_compute_user_id")
     source = fields.Text("Account and Keys", compute="_compute_source")
     method = fields.Selection(

@@ -7,11 +7,11 @@ class AuthIntegrationRevokeAll(models.TransientModel):
 
     _name = "auth.integration.revoke.all"
     _description = "Revoke All Keys"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     integration_id = fields.Many2one(
         "auth.integration", required=True, readonly=True, ondelete="cascade"
     )
-    # With the rights of who asks: anybody may name any integration in a dialog of their own.
     warning = fields.Text(compute="_compute_warning", compute_sudo=False)
     reason = fields.Char(required=True)
     compromised = fields.Boolean(

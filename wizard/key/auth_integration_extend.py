@@ -7,8 +7,8 @@ class AuthIntegrationExtend(models.TransientModel):
 
     _name = "auth.integration.extend"
     _description = "Extend Key"
+    _inherit = ["auth.integration.dialog.mixin"]
 
-    # With the rights of whoever asks: anybody may name any key in a dialog of their own.
     key_id = fields.Many2one(
         "auth.integration.key", required=True, readonly=True, ondelete="cascade"
     )

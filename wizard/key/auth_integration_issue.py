@@ -19,7 +19,7 @@ class AuthIntegrationIssue(models.TransientModel):
 
     _name = "auth.integration.issue"
     _description = "Create Key"
-    _inherit = ["auth.integration.free.text.mixin"]
+    _inherit = ["auth.integration.dialog.mixin", "auth.integration.free.text.mixin"]
     _free_texts = {"name": 200, "operations": 20000}
 
     integration_id = fields.Many2one(
@@ -29,7 +29,6 @@ class AuthIntegrationIssue(models.TransientModel):
         "auth.integration.key", "Instead of", readonly=True, ondelete="cascade",
         help="The description and the access of this key are proposed for the new one.",
     )
-    # With the rights of who asks: anybody may name any integration in a dialogue of his own.
     name = fields.Char(
         "Description",
         compute="_compute_name",

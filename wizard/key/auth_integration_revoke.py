@@ -9,7 +9,7 @@ class AuthIntegrationRevoke(models.TransientModel):
 
     _name = "auth.integration.revoke"
     _description = "Revoke Keys"
-    _inherit = ["auth.integration.free.text.mixin"]
+    _inherit = ["auth.integration.dialog.mixin", "auth.integration.free.text.mixin"]
     _free_texts = {"reason": 500}
 
     key_ids = fields.Many2many(

@@ -6,6 +6,7 @@ class AuthIntegrationShorten(models.TransientModel):
 
     _name = "auth.integration.shorten"
     _description = "Shorten Existing Keys"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     policy_id = fields.Many2one(
         "auth.integration.policy", required=True, readonly=True, ondelete="cascade"

@@ -7,6 +7,7 @@ class AuthIntegrationUndoRevocation(models.TransientModel):
 
     _name = "auth.integration.undo.revocation"
     _description = "Undo Revocation"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     key_id = fields.Many2one(
         "auth.integration.key", required=True, readonly=True, ondelete="cascade"

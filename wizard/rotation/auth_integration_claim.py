@@ -9,11 +9,11 @@ class AuthIntegrationClaim(models.TransientModel):
 
     _name = "auth.integration.claim"
     _description = "Claim New Key"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     rotation_id = fields.Many2one(
         "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"
     )
-    # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
     integration_id = fields.Many2one(related="rotation_id.integration_id", related_sudo=False)
     old_prefix = fields.Char(
         "Replaces Key", related="rotation_id.old_key_id.prefix", related_sudo=False

@@ -6,13 +6,12 @@ class AuthIntegrationPostpone(models.TransientModel):
 
     _name = "auth.integration.postpone"
     _description = "Postpone Rotation"
-    _inherit = ["auth.integration.free.text.mixin"]
+    _inherit = ["auth.integration.dialog.mixin", "auth.integration.free.text.mixin"]
     _free_texts = {"reason": 500}
 
     rotation_id = fields.Many2one(
         "auth.integration.rotation", required=True, readonly=True, ondelete="cascade"
     )
-    # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
     deadline = fields.Datetime(
         "Old Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
     )

@@ -123,6 +123,10 @@ READS = {
     "dialogue of the second factor, unsaved": onchange(
         "second.factor", {"integration_id": "$hidden"}, "seed", "url"
     ),
+    "name in a dialog, unsaved": (
+        "auth.integration.signing.secret", "onchange", [], {"integration_id": "$hidden"},
+        [], {"integration_id": {"fields": {"display_name": {}}}},
+    ),
     "second factor of another": (
         "auth.integration.second.factor", "read", ["$enrolment"], ["seed", "url"],
     ),
@@ -163,6 +167,30 @@ def answer_of(world, attacker, *call, **kwargs):
 @pytest.mark.parametrize("attacker", EVERYBODY)
 def test_nothing_hidden_is_told(world, attacker, name):
     answer = answer_of(world, attacker, *READS[name])
+    assert not [text for text in world.hidden_texts if text in str(answer)]
+
+
+# Dialogs of one's own about what one may not read, and what each takes to be saved.
+DIALOGS = {
+    "claim": {"rotation_id": "$rotation"},
+    "postpone": {"rotation_id": "$rotation", "until": "2099-01-01 00:00:00", "reason": "x"},
+    "signing.secret": {"integration_id": "$hidden"},
+    "revoke.all": {"integration_id": "$hidden", "reason": "x"},
+    "issue": {"integration_id": "$hidden", "name": "x", "access": "full", "operations": "x"},
+    "access": {"key_id": "$key"},
+    "revoke": {"key_ids": [[6, 0, ["$key"]]], "reason": "x"},
+}
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+@pytest.mark.parametrize("attacker", EVERYBODY)
+def test_a_saved_dialog_tells_nothing_hidden(world, attacker, name):
+    """With all of its fields: a name that is read as superuser has others cached beside it."""
+    model = f"auth.integration.{name}"
+    dialog = answer_of(world, attacker, model, "create", DIALOGS[name])
+    answer = dialog
+    if not isinstance(dialog, Exception):
+        answer = answer_of(world, attacker, model, "read", [dialog], [])
     assert not [text for text in world.hidden_texts if text in str(answer)]
 
 
@@ -338,6 +366,35 @@ def test_nothing_is_changed(world, name):
     for attacker in attackers:
         assert isinstance(answer_of(world, attacker, *call), RuntimeError | Refused), attacker
         assert [world.server.sql(query) for query in UNCHANGED] == before, attacker
+
+
+def test_settings_are_settings_business(world):
+    """Core's methods of the settings page answer everybody, for no record at all."""
+    parameters = (
+        "SELECT key, value FROM ir_config_parameter"
+        " WHERE key LIKE 'auth_integration.%' AND value IS NOT NULL ORDER BY key"
+    )
+    world.server.shell("""
+        env["res.config.settings"].create({
+            "auth_integration_throttle_failures": 7,
+            "auth_integration_throttle_exempt_networks": "198.51.100.0/24",
+            "auth_integration_weekly_summary_mail": True,
+            "auth_integration_alert_quiet_hours": "21-6",
+        }).execute()
+    """)
+    before = world.server.sql(parameters)
+    assert {"key": "auth_integration.throttle_failures", "value": "7"} in before
+    model, prefix = "res.config.settings", "auth_integration_"
+    names = [f"{prefix}throttle_failures", f"{prefix}throttle_exempt_networks"]
+    for attacker in (*EVERYBODY, *MANAGER):
+        answers = [
+            answer_of(world, attacker, model, *call)
+            for call in (["set_values", []], ["get_values"], ["default_get", names])
+        ]
+        assert "198.51.100" not in str(answers) and "': 7" not in str(answers), attacker
+        assert world.server.sql(parameters) == before, attacker
+    shown = world.call("settings", model, "default_get", names)
+    assert [shown[name] for name in names] == [7, "198.51.100.0/24"]
 
 
 def test_owners_are_named_on_the_integration_only(world):
