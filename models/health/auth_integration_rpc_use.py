@@ -2,6 +2,7 @@ from odoo import api, models
 from odoo.tools import SQL
 
 from ...tools.attempt.flood_limits import COLLAPSED
+from ...tools.health import probe
 from ...tools.health.findings import OLD_PROTOCOLS
 
 MAX_PROGRAMS = 20
@@ -41,7 +42,8 @@ class AuthAttempt(models.Model):
         """Extend :meth:`auth.attempt._write_use`: note who comes over an old protocol."""
         result = super()._write_use(batch)
         use = batch.identity
-        if use.channel in OLD_PROTOCOLS and use.user_id:
+        is_probe = (use.user_agent or "").startswith(probe.AGENT)  # it tries all protocols
+        if use.channel in OLD_PROTOCOLS and use.user_id and not is_probe:
             self._note_rpc_use(use, batch.last_seen)
         return result
 

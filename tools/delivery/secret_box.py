@@ -29,10 +29,10 @@ GENERATE = (
     'python3 -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 )
 HOW_TO = (
-    f"Generate a key with\n  {GENERATE}\n"
-    f"and set it on every Odoo server: {OPTION} in the section [{SECTION}] of odoo.conf, or the"
-    f" environment variable {ENVIRONMENT_VARIABLE}. Then restart. Keep a copy separate from the"
-    " database backups. These secrets cannot be read without the key."
+    f"The administrator of the server generates a key with\n  {GENERATE}\n"
+    f"and sets it on every Odoo server: {OPTION} in the section [{SECTION}] of odoo.conf, or the"
+    f" environment variable {ENVIRONMENT_VARIABLE}. Then restart Odoo. Keep a copy separate from"
+    " the database backups. These secrets cannot be read without the key."
 )
 
 
