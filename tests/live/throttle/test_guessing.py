@@ -9,6 +9,12 @@ from dev.servers import postgres
 from worlds.guessing import FAILURES, PASSWORD, SERVER, WIDE, World, at_once, second_server
 
 __all__ = ["SERVER"]
+# A person, nobody, an archived user and an integration user.
+KINDS = ("alice", "nobody", "gone", "robot")
+IMPOSSIBLE = {
+    "number": 12, "true": True, "list": ["x"], "object": {"x": 1}, "long": "a" * 5000,
+    "half a surrogate pair": "\ud800",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -313,32 +319,45 @@ def test_exempt_network(world):
 def test_answers_do_not_tell(world):
     """Of a throttled guess no channel says more than of a wrong password."""
 
-    def answers(login):
-        found = []
-        for line, method, path, body in requests(world, login):
-            status, _headers, answer = line.request(
-                method, path, body, {"Content-Type": "application/json"}
-            )
-            found.append((status, answer))
-        return found
-
-    before = {login: answers(login) for login in ("alice", "nobody", "gone", "robot")}
+    before = {login: answers(world, login) for login in KINDS}
     for login in before:
         world.guess(login, FAILURES, address="127.0.0.50")
     for login, answer in before.items():
-        assert answers(login) == answer == before["alice"], login
+        assert answers(world, login) == answer == before["alice"], login
 
 
-def requests(world, login):
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_can_be_no_password_does_not_tell(world, name):
+    """Stock answers it by an error of its own, but only when there is such a user."""
+    wrong = answers(world, "alice")
+    world.reset()
+    assert {login: answers(world, login, IMPOSSIBLE[name]) for login in KINDS} == dict.fromkeys(
+        KINDS, wrong
+    )
+    assert world.causes() == {"malformed_request": 3 * len(KINDS)}
+    assert not world.signs_in("alice", address="127.0.0.50"), "it counts like a guess"
+
+
+def answers(world, login, secret="wrong"):
+    found = []
+    for line, method, path, body in requests(world, login, secret):
+        status, _headers, answer = line.request(
+            method, path, body, {"Content-Type": "application/json"}
+        )
+        found.append((status, answer))
+    return found
+
+
+def requests(world, login, secret):
     import json
 
     for path, params in (
         ("/web/session/authenticate",
-         {"db": world.server.db, "login": login, "password": "wrong"}),
+         {"db": world.server.db, "login": login, "password": secret}),
         ("/jsonrpc", {"service": "common", "method": "authenticate",
-                      "args": [world.server.db, login, "wrong", {}]}),
+                      "args": [world.server.db, login, secret, {}]}),
         ("/jsonrpc", {"service": "object", "method": "execute_kw",
-                      "args": [world.server.db, world.uids.get(login, 99999), "wrong",
+                      "args": [world.server.db, world.uids.get(login, 99999), secret,
                                "res.users", "context_get", []]}),
     ):
         body = json.dumps({"jsonrpc": "2.0", "method": "call", "id": 1, "params": params})
