@@ -13,6 +13,7 @@ from ..tools.attempt.redaction import can_be_password, is_key_shaped
 from ..tools.fallback import core_fallback, limited_by, observed_by, observing
 from ..tools.key.identity_cache import IdentityCache, PasswordMemo
 from ..tools.throttle import guess as guesses
+from ..tools.throttle.counters import login_text
 from .integration.auth_integration import FOLLOWING, Following
 from .res_users_apikeys import best_effort
 
@@ -345,8 +346,11 @@ class ResUsers(models.Model):
     def _is_malformed(self, credential):
         """Whether nobody's credential can be this.
 
-        Core raises another error for it than for a wrong one, but only when there is such a user.
+        For a secret like that core raises another error than for a wrong one, but only when there
+        is such a user; by a login like that it may find somebody under another name.
         """
+        if login_text(credential.get("login")) is None:
+            return True
         kind, secret = credential.get("type"), credential.get("password")
         if kind == "password":
             return bool(secret) and not can_be_password(secret)
