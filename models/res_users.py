@@ -1,20 +1,19 @@
 import base64
 import secrets
-from collections.abc import Hashable
 from contextlib import contextmanager, nullcontext
 
 from odoo import api, models, tools
 from odoo.exceptions import AccessDenied, UserError
 from odoo.tools import SQL
-from passlib.exc import PasswordSizeError
 
 from ..tools import hook_queries
 from ..tools.access import enforcement
 from ..tools.attempt import request_state
-from ..tools.attempt.redaction import is_key_shaped
+from ..tools.attempt.redaction import can_be_password, is_key_shaped
 from ..tools.fallback import core_fallback, limited_by, observed_by, observing
 from ..tools.key.identity_cache import IdentityCache, PasswordMemo
 from ..tools.throttle import guess as guesses
+from ..tools.throttle.counters import login_text
 from .integration.auth_integration import FOLLOWING, Following
 from .res_users_apikeys import best_effort
 
@@ -23,6 +22,8 @@ _INTEGRATION_OF_USER = "SELECT id FROM auth_integration WHERE user_id = %(user)s
 _SESSION_ENDS = "SELECT ends FROM auth_integration_session_end WHERE user_id = %(user)s"
 
 _SECOND_FACTORS = ("totp", "totp_mail")
+# Anybody names these at the login page, which sends no token along.
+_WITH_TOKEN = (*_SECOND_FACTORS, "oauth_token")
 _CHANNEL_OF_CREDENTIAL = {"webauthn": "passkey", "oauth_token": "oauth"}
 
 _password_memo = PasswordMemo()
@@ -74,6 +75,9 @@ class ResUsers(models.Model):
                     limited_by(self._limit_login, attempt, credential) as guess,
                     self._holding_to_access("common"),
                 ):
+                    with core_fallback():
+                        if self._is_malformed(credential):
+                            self._refuse_like_core(login)
                     auth_info = super().authenticate(credential, told)
                     with observing():
                         self._note_second_factor(guess, interactive, auth_info)
@@ -99,23 +103,18 @@ class ResUsers(models.Model):
         if not self._auth_integration_ready():
             return super()._check_uid_passwd(uid, passwd)
         with self._holding_to_access("object"):
-            self._authenticate_call(uid, passwd, super()._check_uid_passwd)
+            self._authenticate_call(uid, passwd)
         if request_state.is_limited():
             with enforcement.failing_closed():
                 enforcement.hold(self.env)
 
-    def _authenticate_call(self, uid, passwd, core):
-        """Do the work of :meth:`_check_uid_passwd`: one attempt.
-
-        :param core: that method of core's
-        """
+    def _authenticate_call(self, uid, passwd):
+        """Do the work of :meth:`_check_uid_passwd`: one attempt."""
         with observed_by(self.env["auth.attempt"]._open, uid=uid) as attempt:
             with observing():
                 self._note_rpc_credential(attempt, uid, passwd)
             if not passwd:
                 raise AccessDenied()
-            if not isinstance(passwd, Hashable):  # core's cache refuses it, whoever the user is
-                return core(uid, passwd)
             is_accepted_key = False
             with core_fallback():
                 is_accepted_key = self._is_accepted_key(uid, passwd)
@@ -164,10 +163,13 @@ class ResUsers(models.Model):
                 self._refuse_interactive(attempt, user, interactive)
             try:
                 with limited_by(self._limit_check, attempt, user, credential, interactive):
+                    with core_fallback():
+                        if self._is_malformed(credential):
+                            raise AccessDenied()
                     return super()._check_credentials(credential, env)
-            except (AccessDenied, PasswordSizeError, UnicodeEncodeError) as error:
+            except AccessDenied:
                 with observing():
-                    codes = self._refusal_codes(attempt, user, credential, interactive, error)
+                    codes = self._refusal_codes(attempt, user, credential, interactive)
                     attempt.note(*codes)
                     if "cooldown" in attempt.codes:
                         guesses.do_not_count()  # core did not look at it
@@ -262,11 +264,10 @@ class ResUsers(models.Model):
             attempt.note("login_missing")
         elif not isinstance(credential["login"], str):
             attempt.note("malformed_request")
-        if kind == "password":
-            if not secret:
-                attempt.note("secret_missing")
-            elif not isinstance(secret, str):
-                attempt.note("malformed_request")
+        if self._is_malformed(credential):
+            attempt.note("malformed_request")
+        elif kind == "password" and not secret:
+            attempt.note("secret_missing")
 
     def _note_rpc_credential(self, attempt, uid, secret):
         """Note what is missing or malformed in the credential of an object call."""
@@ -275,7 +276,7 @@ class ResUsers(models.Model):
             attempt.note("authenticate_skipped")
         if not secret:
             attempt.note("secret_missing")
-        elif not isinstance(secret, str):
+        elif not can_be_password(secret):
             attempt.note("malformed_request")
 
     def _note_checked_user(self, attempt, user, credential):
@@ -299,10 +300,10 @@ class ResUsers(models.Model):
             attempt.secret_is_key = self.env["res.users.apikeys"]._is_known(secret)
             attempt.secret_digest = digest
 
-    def _refusal_codes(self, attempt, user, credential, interactive, error):
+    def _refusal_codes(self, attempt, user, credential, interactive):
         """Causes of a refusal that the API-key check has not noted itself."""
-        if not isinstance(error, AccessDenied):
-            return ["malformed_request"]  # no password can be that
+        if self._is_malformed(credential):
+            return ["malformed_request"]
         kind = credential.get("type")
         if kind in _SECOND_FACTORS:
             return self._second_factor_codes(attempt, user, credential)
@@ -341,6 +342,19 @@ class ResUsers(models.Model):
         return TOTP(secret).match(code) is not None
 
     # What they decide -----------------------------------------------------------------------
+
+    def _is_malformed(self, credential):
+        """Whether nobody's credential can be this.
+
+        For a secret like that core raises another error than for a wrong one, but only when there
+        is such a user; by a login like that it may find somebody under another name.
+        """
+        if login_text(credential.get("login")) is None:
+            return True
+        kind, secret = credential.get("type"), credential.get("password")
+        if kind == "password":
+            return bool(secret) and not can_be_password(secret)
+        return kind in _WITH_TOKEN and "token" not in credential
 
     def _refuse_interactive(self, attempt, user, interactive):
         """Refuse an integration user anything but RPC."""

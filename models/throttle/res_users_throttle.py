@@ -8,6 +8,7 @@ from odoo.tools.translate import get_translation
 from ...tools import hook_queries
 from ...tools.attempt.redaction import is_storable
 from ...tools.throttle import guess as guesses
+from ...tools.throttle.counters import login_text
 
 _SECOND_FACTORS = ("totp", "totp_mail")
 # Users of several websites may share a login: then each of them.
@@ -29,11 +30,9 @@ class ResUsers(models.Model):
 
     def _limit_login(self, attempt, credential):
         """Limit guesses of a password."""
-        if not self._may_be_guess(attempt, credential):
+        login = login_text(credential.get("login"))
+        if not login or not self._may_be_guess(attempt, credential, login):
             return nullcontext()
-        login = credential["login"]
-        if not isinstance(login, str):
-            login = "\0no text"  # core finds the user whose login is one of a list, for instance
         return self.env["auth.throttle"]._guarded(
             login, credential["password"], refuse=self._refuse_like_core
         )
@@ -67,17 +66,17 @@ class ResUsers(models.Model):
             login, code, is_password=False, refuse=self._refuse_second_factor
         )
 
-    def _may_be_guess(self, attempt, credential):
+    def _may_be_guess(self, attempt, credential, login):
         """Whether a password is about to be checked that somebody may have guessed."""
         if attempt.secret_is_key or credential.get("type") != "password":
             return False
-        if not (credential.get("login") and credential.get("password")):
+        if not credential.get("password"):
             return False
         if not attempt.key_shaped:
             return True
         if attempt.integration_user:
             return not attempt.integration_user[1]
-        return not self._takes_keys_only(credential["login"])
+        return not self._takes_keys_only(login)
 
     def _takes_keys_only(self, login):
         """Whether a login is an integration user's, who has no password to guess."""

@@ -1,7 +1,7 @@
 from contextlib import nullcontext
 from unittest.mock import patch
 
-from odoo.exceptions import AccessDenied, AccessError, ValidationError
+from odoo.exceptions import AccessDenied, AccessError, UserError, ValidationError
 from odoo.tests import Form, new_test_user, tagged
 
 from ...tools import settings
@@ -180,6 +180,20 @@ class TestGuard(ThrottleCommon):
         for refuse in (lambda _login: None, lambda _login: nullcontext()):
             with self.assertRaises(AccessDenied), self.guard(self.login, "x", refuse=refuse):
                 self.fail("it was looked at")
+
+    def test_identity_check(self):
+        """What can be no password is refused there like a wrong one, and counted."""
+        who = caller.Caller(channel="web", remote_addr=HOME, is_http=True)
+        self.enterContext(patch.object(caller, "current", return_value=who))
+        check = self.env["res.users.identitycheck"].with_user(self.stranger).create({})
+        for password in (12, ["x"], "x" * 5000, "\ud800"):
+            try:
+                check.with_context(password=password)._check_identity()
+            except UserError as error:
+                self.assertIn("Incorrect Password", str(error))
+            else:
+                self.fail("it was not refused")
+        self.assertEqual(self.most_failures(), 3)
 
     def test_number_of_rows(self):
         self.guess(self.login, 10)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 
 from odoo import fields
 
@@ -13,6 +14,10 @@ from .redaction import escape, is_short_number
 _logger = logging.getLogger("odoo.addons.auth_integration.models.auth_attempt")
 # Characters.
 MAX_AGENT_LENGTH = 128
+# What that filter looks for, and the loggers that write it.
+_REFUSAL = "Authentication refused:"
+_REFUSAL_LOGGERS = (_logger.name, "odoo.addons.auth_integration.tools.attempt.rpc_failures")
+_exceptions = logging.Formatter()
 _write_failures = LogLimit(per_minute=60)
 
 
@@ -31,6 +36,29 @@ def log_refusal(attempt):
         f" operation={escape(attempt.operation)}" if attempt.operation else "",
         (attempt.described_agent or "-")[:MAX_AGENT_LENGTH],
     )
+
+
+def disarm_forged_refusals(record):
+    """Change the words of a refusal wherever others than we write them; a filter of log handlers.
+
+    Other modules write what callers typed with its line ends, and tracebacks quote it, so any line
+    can be forged. The words are looked for anywhere: what ends a line, its reader decides.
+    """
+    with suppress(Exception):  # wrong arguments: the handler says so
+        message = record.getMessage()
+        is_ours = record.name in _REFUSAL_LOGGERS and str(record.msg).startswith(_REFUSAL)
+        if _REFUSAL in message and not is_ours:
+            record.msg, record.args = _disarmed(message), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = _exceptions.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = _disarmed(record.exc_text)
+        record.dbname = _disarmed(str(getattr(record, "dbname", None)))  # a caller may name it
+    return True
+
+
+def _disarmed(text):
+    return text.replace(_REFUSAL, _REFUSAL.replace(" ", "_"))
 
 
 def log_unwritten(attempt, error):

@@ -12,6 +12,7 @@ import threading
 from odoo.exceptions import UserError
 
 from . import request_state, rpc_failures
+from .attempt_logging import disarm_forged_refusals
 from .redaction import escape, scrub
 
 _LOGIN_LINES = {
@@ -24,7 +25,9 @@ _REQUEST = re.compile(r'"(?:\x1b\[[\d;]*m)*[A-Z]+ (?P<path>\S.*?) HTTP/[\d.]+')
 
 
 def install() -> None:
-    """Add the filters to core's loggers of this process, once."""
+    """Add the filters to core's loggers of this process, and to all that writes its log, once."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(disarm_forged_refusals)
     logging.getLogger("odoo.addons.base.models.res_users").addFilter(describe_login)
     logging.getLogger("odoo.addons.base.models.ir_http").addFilter(drop_text_of_refusal)
     logging.getLogger("odoo.sql_db").addFilter(forget_database_name)

@@ -13,9 +13,12 @@ import hmac
 import re
 from collections.abc import Iterable
 
+from passlib.utils import MAX_PASSWORD_SIZE
+
 REDACTED = "[redacted]"
 
 _KEY_SHAPE = re.compile(r"[0-9a-fA-F]{40}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 # Printable by Python's rule, yet invisible or like a space; the ellipsis is our own mark.
@@ -101,6 +104,13 @@ def is_key_shaped(secret: object) -> bool:
     verifies. A person may have a password of this shape, so this says nothing about validity.
     """
     return isinstance(secret, str) and _KEY_SHAPE.fullmatch(secret) is not None
+
+
+def can_be_password(secret: object) -> bool:
+    """Tell whether passlib can compare a secret with a hash: for any other it raises an error."""
+    if not isinstance(secret, (str, bytes)) or len(secret) > MAX_PASSWORD_SIZE:
+        return False
+    return isinstance(secret, bytes) or not _SURROGATE.search(secret)
 
 
 def is_short_number(value: object) -> bool:

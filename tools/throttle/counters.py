@@ -20,6 +20,10 @@ IPV6_PREFIXES = (64, 48)
 WIDE_FACTOR = 10
 _KEY_SIZE = 16
 _MAX_LOGIN = 4096  # characters that are hashed, after the length
+# What a directory does not compare (RFC 4518, 2.2): marks, format and control characters, and two
+# of other kinds. Accents are among the marks: some directories ignore them.
+_IGNORED_CATEGORIES = frozenset(("Mn", "Me", "Cf", "Cc"))
+_IGNORED = frozenset("\u1806\ufffc")
 
 
 class Counter(NamedTuple):
@@ -105,12 +109,34 @@ def networks_of(address: str | None) -> list[str]:
     return [str(ip_network((plain, prefix), strict=False)) for prefix in IPV6_PREFIXES]
 
 
+def login_text(login: object) -> str | None:
+    """Return the login that core finds a user by: of a number, its digits.
+
+    :param login: as sent, None and False when there is none
+    :return: None for what is no login: core would find the user of any login in a list
+    """
+    if login is None or login is False:
+        return ""
+    if isinstance(login, (int, float)):
+        return str(login)
+    return login if isinstance(login, str) else None
+
+
 def normalized(login: str) -> str:
     """Return a login as directories compare it, or one account could be guessed under many names.
 
-    LDAP ignores case and outer spaces.
+    LDAP ignores case, outer and repeated spaces, and characters that cannot be seen.
     """
-    return unicodedata.normalize("NFKC", login[:_MAX_LOGIN]).casefold().strip()
+    text = login[:_MAX_LOGIN]
+    for _turn in range(2):  # either may leave work for the other
+        text = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(filter(_is_compared, text)).split())
+
+
+def _is_compared(char):
+    if char in _IGNORED:
+        return False
+    return char.isspace() or unicodedata.category(char) not in _IGNORED_CATEGORIES
 
 
 def _hash(secret, *parts):

@@ -692,10 +692,12 @@ def test_forged_line_is_no_match_for_fail2ban(world):
     world.calls().execute(world.uids["worker"], WRONG_KEY)
     world.calls("127.0.0.66").authenticate("person", FORGED)
     world.calls("127.0.0.66").authenticate(FORGED, "x")
+    forge_lines_of_core(world)
     log = world.server.log_since()
     guesses = re.findall(
-        r"refused: address=\S+ cause=(?:user_unknown|password_not_allowed|password_wrong"
-        r"|key_unknown|second_factor_wrong|second_factor_replayed|webhook_unknown) ", log
+        r"Authentication refused: address=\S+ cause=(?:user_unknown|password_not_allowed"
+        r"|password_wrong|key_unknown|second_factor_wrong|second_factor_replayed"
+        r"|webhook_unknown) ", log
     )
     done = subprocess.run(
         [*fail2ban_regex, "--print-all-matched", world.server.log_path,
@@ -707,7 +709,20 @@ def test_forged_line_is_no_match_for_fail2ban(world):
     assert "203.0.113.66" not in done.stdout
 
 
-# Secrets
+def forge_lines_of_core(world):
+    """Have core log a text with line ends: of anybody in a message, of a user in an error."""
+    world.server.expect_log("Exception during request handling|reset_password|RPC_ERROR")
+    world.server.shell(
+        "env['ir.config_parameter'].set_param('auth_signup.reset_password', 'True')"
+    )
+    mark = world.server.log_mark()
+    world.calls().form("/web/reset_password", login=FORGED)
+    in_message = world.server.log_since(mark)
+    mark = world.server.log_mark()
+    world.calls().execute_json(world.uids["person"], PASSWORD, FORGED)
+    in_error = world.server.log_since(mark)
+    for text in (in_message, in_error):
+        assert "\n2026-01-01 00:00:00,000 1 INFO db odoo.addons.auth_integration" in text
 
 
 def test_secrets_in_wrong_fields_are_found_nowhere(world):

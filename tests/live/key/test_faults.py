@@ -54,6 +54,7 @@ PLACES = (
     "models.res_users:ResUsers._note_login",
     "models.res_users:ResUsers._note_rpc_credential",
     "models.res_users:ResUsers._note_checked_user",
+    "models.res_users:ResUsers._is_malformed",
     "models.res_users:ResUsers._refuse_interactive",
     "models.res_users:ResUsers._requires_api_key",
     "models.res_users:ResUsers._require_api_key",

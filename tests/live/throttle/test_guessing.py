@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import json
 
 import pytest
 
@@ -9,6 +10,12 @@ from dev.servers import postgres
 from worlds.guessing import FAILURES, PASSWORD, SERVER, WIDE, World, at_once, second_server
 
 __all__ = ["SERVER"]
+# A person, nobody, an archived user and an integration user.
+KINDS = ("alice", "nobody", "gone", "robot")
+IMPOSSIBLE = {
+    "number": 12, "true": True, "list": ["x"], "object": {"x": 1}, "long": "a" * 5000,
+    "half a surrogate pair": "\ud800",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -155,16 +162,26 @@ def test_ended_and_wrong_keys_of_integrations_count_nothing(world):
 
 
 def test_logins_that_are_no_text(world):
-    """A list finds the user whose login is in it, whatever else is."""
-    for number in range(FAILURES):
-        assert not world.signs_in(["alice", f"x{number}"], "wrong")
-    assert not world.signs_in(["alice", "x"])
-    assert not world.signs_in(["alice"])
-    assert world.signs_in("alice")
-    [row] = world.server.sql(
-        "SELECT max(failed) AS most FROM auth_throttle WHERE login_key IS NOT NULL"
-    )
-    assert row["most"] == FAILURES
+    """Core would find the user of any login in a list, whatever else is in it."""
+    world.guess("alice", FAILURES)
+    for turn in (1, 2):
+        for login in (["alice"], ["alice", "x"], [["alice"]], {"alice": 1}):
+            assert not world.signs_in(login), login
+            assert not world.signs_in_on_web(login), login
+        world.reset()
+        assert world.signs_in("alice"), turn
+
+
+@pytest.mark.parametrize("login", ["1001", "0", "1.5", "True"])
+def test_a_number_is_counted_like_its_digits(world, login):
+    """Core finds the user whose login they are, so there may be callers who send one."""
+    number = json.loads(login.lower())
+    assert world.signs_in(number) and world.signs_in_on_web(number)
+    for turn in range(FAILURES):
+        assert not world.signs_in(number, f"wrong {turn}")
+    assert not world.signs_in(number) and not world.signs_in_on_web(number)
+    assert not world.signs_in(login)
+    assert not world.calls(login)
 
 
 def test_what_core_refuses_itself_leaves_no_row(world):
@@ -313,32 +330,43 @@ def test_exempt_network(world):
 def test_answers_do_not_tell(world):
     """Of a throttled guess no channel says more than of a wrong password."""
 
-    def answers(login):
-        found = []
-        for line, method, path, body in requests(world, login):
-            status, _headers, answer = line.request(
-                method, path, body, {"Content-Type": "application/json"}
-            )
-            found.append((status, answer))
-        return found
-
-    before = {login: answers(login) for login in ("alice", "nobody", "gone", "robot")}
+    before = {login: answers(world, login) for login in KINDS}
     for login in before:
         world.guess(login, FAILURES, address="127.0.0.50")
     for login, answer in before.items():
-        assert answers(login) == answer == before["alice"], login
+        assert answers(world, login) == answer == before["alice"], login
 
 
-def requests(world, login):
-    import json
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_can_be_no_password_does_not_tell(world, name):
+    """Stock answers it by an error of its own, but only when there is such a user."""
+    wrong = answers(world, "alice")
+    world.reset()
+    assert {login: answers(world, login, IMPOSSIBLE[name]) for login in KINDS} == dict.fromkeys(
+        KINDS, wrong
+    )
+    assert world.causes() == {"malformed_request": 3 * len(KINDS)}
+    assert not world.signs_in("alice", address="127.0.0.50"), "it counts like a guess"
 
+
+def answers(world, login, secret="wrong"):
+    found = []
+    for line, method, path, body in requests(world, login, secret):
+        status, _headers, answer = line.request(
+            method, path, body, {"Content-Type": "application/json"}
+        )
+        found.append((status, answer))
+    return found
+
+
+def requests(world, login, secret):
     for path, params in (
         ("/web/session/authenticate",
-         {"db": world.server.db, "login": login, "password": "wrong"}),
+         {"db": world.server.db, "login": login, "password": secret}),
         ("/jsonrpc", {"service": "common", "method": "authenticate",
-                      "args": [world.server.db, login, "wrong", {}]}),
+                      "args": [world.server.db, login, secret, {}]}),
         ("/jsonrpc", {"service": "object", "method": "execute_kw",
-                      "args": [world.server.db, world.uids.get(login, 99999), "wrong",
+                      "args": [world.server.db, world.uids.get(login, 99999), secret,
                                "res.users", "context_get", []]}),
     ):
         body = json.dumps({"jsonrpc": "2.0", "method": "call", "id": 1, "params": params})

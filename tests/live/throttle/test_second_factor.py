@@ -9,7 +9,7 @@ import pytest
 from worlds.attempt import TOTP_SECRET, Calls
 from worlds.guessing import FAILURES, PASSWORD, SERVER, World, at_once
 
-SERVER = SERVER | {"modules": (*SERVER["modules"], "auth_totp_mail")}
+SERVER = SERVER | {"modules": (*SERVER["modules"], "auth_totp_mail", "auth_oauth")}
 BROWSERS = 8
 
 
@@ -69,6 +69,20 @@ def test_codes_and_passwords_have_one_limit(world):
     assert enter(browser(world, "erin"), current_code())[0] == 303
     [row] = world.server.sql("SELECT count(*) AS rows FROM auth_throttle WHERE known_until > now()")
     assert row["rows"] == 1, "known from now on"
+
+
+@pytest.mark.parametrize("kind", ["totp", "totp_mail", "oauth_token"])
+def test_a_kind_named_at_the_login_page_does_not_tell(world, kind):
+    """Stock looks for the user, and raises an error because no token came along."""
+    world.reset()
+    world.server.sql("DELETE FROM auth_totp_rate_limit_log")
+    replies = {}
+    for login in ("alice", "erin", "robot", "nobody"):
+        calls = Calls(SimpleNamespace(server=world.server, db=world.server.db))
+        replies[login] = calls.form("/web/login", login=login, password="x", type=kind)
+    assert replies["nobody"].status == 200
+    assert replies == dict.fromkeys(replies, replies["nobody"])
+    assert world.server.sql("SELECT id FROM auth_totp_rate_limit_log") == []
 
 
 def test_password_alone_makes_nothing_known(world):

@@ -53,29 +53,32 @@ def rounds(world, call):
     return found["rounds"]
 
 
+@pytest.mark.parametrize("secret", ["wrong", 12, "a" * 5000], ids=["wrong", "number", "long"])
 @pytest.mark.parametrize("way", ["authenticate", "execute_kw", "session"])
-def test_as_many_rounds_for_each(world, way):
+def test_as_many_rounds_for_each(world, way, secret):
     """An unknown login, an archived one, an integration's, one without a password, and a hash of
     fewer rounds: all are refused after as much work as a wrong password."""
     world.reset()
     found = {}
     for kind, login in KINDS.items():
-        found[kind] = rounds(world, lambda line, login=login: refuse(world, way, login, line))
+        found[kind] = rounds(
+            world, lambda line, login=login: refuse(world, way, login, line, secret)
+        )
     assert set(found.values()) == {1000}, found
 
 
-def refuse(world, way, login, line):
+def refuse(world, way, login, line, secret="wrong"):
     from callers.clients import Refused, Session, Xmlrpc
 
     if way == "authenticate":
-        assert not world.signs_in(login, "wrong", line=line)
+        assert not world.signs_in(login, secret, line=line)
         return
     with pytest.raises(Refused):
         if way == "session":
-            Session(world.server, login, "wrong", line)
+            Session(world.server, login, secret, line)
         else:
             uid = world.uids.get(login, 999_999)
-            Xmlrpc(world.server, uid, "wrong", line).call("res.users", "context_get")
+            Xmlrpc(world.server, uid, secret, line).call("res.users", "context_get")
 
 
 @pytest.mark.parametrize("way", ["authenticate", "execute_kw", "session"])

@@ -14,7 +14,7 @@ SERVER = {
 PASSWORD = "the right password"
 # Fewer than the default, to have fewer calls to make.
 FAILURES, WIDE = 3, 30
-PEOPLE = ("alice", "bob", "carol", "dave", "erin")
+PEOPLE = ("alice", "bob", "carol", "dave", "erin", "1001", "0", "1.5", "True")
 
 MAKE_PEOPLE = """
     env["ir.config_parameter"].set_param("base.login_cooldown_after", "0")

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odoo.exceptions import AccessDenied, UserError
 
-from odoo.addons.auth_integration.tools.attempt import log_redaction, request_state
+from dev.common import ROOT
+from odoo.addons.auth_integration.tools.attempt import (
+    attempt_logging,
+    log_redaction,
+    request_state,
+)
 from odoo.addons.auth_integration.tools.attempt.request_state import Attempt
 
 texts = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -117,3 +122,68 @@ def test_a_filter_that_fails_shows_nothing_and_fails_nobody(log_filter, monkeypa
     assert log_filter(line)
     left = f"A line of the log is left out: AttributeError in {log_filter.__name__}"
     assert line.getMessage() == left
+
+
+FORGED = (
+    "2026-01-01 00:00:00,000 1 INFO db odoo.addons.auth_integration.models.auth_attempt:"
+    " Authentication refused: address=203.0.113.66 cause=password_wrong channel=web"
+)
+
+
+def written(line):
+    """What a handler writes of a line, with the database as Odoo does."""
+    assert attempt_logging.disarm_forged_refusals(line)
+    return logging.Formatter("%(dbname)s %(name)s: %(message)s").format(line)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x85", "\u2028", ""])
+def test_no_module_writes_a_line_like_ours(end):
+    """Whether a text of callers is an argument, the message, in a traceback or the database."""
+    text = f"x{end}{FORGED}{end}"
+    try:
+        raise ZeroDivisionError(text)
+    except ZeroDivisionError:
+        traceback = record("failed", exc_info=sys.exc_info())
+    lines = [record("about %s", text), record(text), traceback, record("at all")]
+    for line in lines:
+        line.dbname = "db"
+    lines[-1].dbname = text
+    for line in lines:
+        assert "Authentication refused" not in (found := written(line))
+        assert "Authentication_refused: address=203.0.113.66" in found
+    assert "Traceback (most recent call last):\n" in written(traceback), "it stays readable"
+
+
+def test_our_own_line_stays():
+    msg = "Authentication refused: address=%s cause=%s"
+    ours = "odoo.addons.auth_integration.models.auth_attempt"
+    for name, stays in ((ours, True), ("odoo", False)):
+        line = record(msg, "192.0.2.1", "password_wrong")
+        line.name, line.dbname = name, "db"
+        assert ("Authentication refused: address=192.0.2.1" in written(line)) is stays
+
+
+@given(texts)
+def test_other_lines_stay(text):
+    line = record("about %s", text)
+    assert attempt_logging.disarm_forged_refusals(line)
+    assert line.args == (text,)
+
+
+def test_a_line_with_wrong_arguments_is_left_to_the_handler():
+    line = record("%s and %s", "one")
+    assert attempt_logging.disarm_forged_refusals(line)
+    assert (line.msg, line.args) == ("%s and %s", ("one",))
+
+
+def test_the_filter_of_fail2ban_knows_our_words(caplog):
+    """They are what no other module's lines have."""
+    text = (ROOT / "data/fail2ban/auth_integration.conf").read_text()
+    assert attempt_logging._REFUSAL in text
+    attempt = Attempt(channel="xmlrpc", database="db", remote_addr="192.0.2.1")
+    with caplog.at_level(logging.INFO):
+        attempt_logging.log_refusal(attempt)
+    [line] = caplog.records
+    assert f"{line.name}: {line.getMessage()}".startswith(
+        f"odoo.addons.auth_integration.models.auth_attempt: {attempt_logging._REFUSAL} address="
+    )

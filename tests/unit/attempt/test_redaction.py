@@ -7,6 +7,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from passlib.hash import pbkdf2_sha512
 
 from odoo.addons.auth_integration.tools.attempt import redaction
 
@@ -148,6 +149,28 @@ def test_the_shape_of_a_key(secret):
 )  # fmt: skip
 def test_not_the_shape_of_a_key(secret):
     assert not redaction.is_key_shaped(secret)
+
+
+@given(texts)
+def test_what_passlib_compares_can_be_a_password(text):
+    for secret in (text, text.encode("utf-8", "surrogatepass")):
+        try:
+            pbkdf2_sha512.using(rounds=1).hash(secret)
+            compared = True
+        except UnicodeEncodeError:
+            compared = False
+        assert redaction.can_be_password(secret) == compared
+
+
+@pytest.mark.parametrize("size", [4096, 4097])
+def test_how_long_a_password_can_be(size):
+    for secret in ("é" * size, b"x" * size):
+        assert redaction.can_be_password(secret) == (size == 4096)
+
+
+@pytest.mark.parametrize("secret", [None, False, 12, 1.5, ["x"], {"x": 1}, bytearray(b"x")])
+def test_what_is_no_text_can_be_no_password(secret):
+    assert not redaction.can_be_password(secret)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """By what a guess is counted."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from odoo.addons.auth_integration.tools.integration import networks
 from odoo.addons.auth_integration.tools.throttle.counters import (
     address_keys,
     counters_of,
     login_key,
+    login_text,
     networks_of,
     normalized,
 )
@@ -41,10 +44,32 @@ def test_one_network_is_one_guesser():
     assert next_door.addresses[1] == one.addresses[1], "the /48 is the same"
 
 
-@pytest.mark.parametrize("typed", ["Alice", " alice ", "ALICE", "\uff21lice"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Alice Å", " alice å ", "ALICE Å", "\uff21lice å", "alice  å", "alice\u3000å", "alice\tå",
+        "alice \u212b", "alice a\u030a", "alice \u200b å", "al\u00adice å", "\ufeffalice å",
+        "alice\u200d å", "a\u034flice å", "al\u1806ice å", "ali\ufffcce å", "ali\x00ce å",
+        "alice a",
+    ],
+)  # fmt: skip
 def test_one_account_has_one_counter(typed):
-    """A directory takes these for the same account."""
-    assert counters_of(SECRET, typed, None, 10) == counters_of(SECRET, "alice", None, 10)
+    """A directory takes these for the same account, some directories the last one too."""
+    assert counters_of(SECRET, typed, None, 10) == counters_of(SECRET, "alice å", None, 10)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_what_is_normalized_stays(login):
+    assert normalized(normalized(login)) == normalized(login)
+
+
+@pytest.mark.parametrize(
+    "login, text",
+    [("alice", "alice"), ("", ""), (None, ""), (False, ""), (1001, "1001"), (0, "0"),
+     (1.5, "1.5"), (True, "True"), (["alice"], None), ([], None), ({}, None), (b"alice", None)],
+)  # fmt: skip
+def test_login_that_core_searches(login, text):
+    assert login_text(login) == text
 
 
 def test_limits():
