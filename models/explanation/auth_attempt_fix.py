@@ -98,7 +98,7 @@ class AuthAttempt(models.Model):
     def _can_unlock(self):
         user = self._known_user()
         may_unlock = self.env.su or self.env.user.has_group("base.group_erp_manager")
-        return bool(user) and may_unlock and user.is_sign_in_paused
+        return bool(user) and may_unlock
 
     def _can_open(self):
         return bool(self._fix_target())
@@ -232,8 +232,7 @@ class AuthAttempt(models.Model):
     def action_fix_unlock(self):
         """Let the user sign in again at once, from wherever they were rejected."""
         self._check_fix("unlock")
-        self._known_user().with_env(self.env).action_unlock_sign_in()
-        return True
+        return self._known_user().with_env(self.env).action_unlock_sign_in()
 
     def action_fix_open(self):
         """Open the integration that was refused, or that was probably meant."""

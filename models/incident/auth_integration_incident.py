@@ -157,6 +157,9 @@ class AuthIntegrationIncident(models.Model):
     def _rejected_at(self):
         return self.opened_at
 
+    def _last_rejected_at(self):
+        return self.last_failure_at or self.opened_at
+
     def _resolution(self):
         """Extend :meth:`auth.integration.rejection.mixin._resolution`: of what is open."""
         return self.kind == "failing" and self.state == "open" and super()._resolution()
@@ -168,6 +171,8 @@ class AuthIntegrationIncident(models.Model):
 
     def _fix_code(self):
         self.ensure_one()
+        if self.kind == "guessing" and self.sudo().user_id.is_sign_in_paused:
+            return "unlock"
         if not self.integration_id:
             return "open"
         if self.kind != "failing":
@@ -219,6 +224,8 @@ class AuthIntegrationIncident(models.Model):
         self.ensure_one()
         if self.fix == "restore_user":
             return self.integration_id.action_restore_user()
+        if self.fix == "unlock":
+            return self.user_id.action_unlock_sign_in()
         if self.fix == "issue_key":
             return self.integration_id._action_issue_key(self.key_id)
         if self.fix == "view_attempts":
