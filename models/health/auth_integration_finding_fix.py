@@ -1,11 +1,14 @@
 from odoo import api, fields, models
+from odoo.tools import SQL
 
 from ...tools.attempt.flood_limits import COLLAPSED
-from ...tools.health.findings import ABOUT_CALLS
+from ...tools.health.findings import ABOUT_CALLS, SEVERITIES
 from ...tools.key.key_policy import END_CODES
 from ...tools.moment import moment_text
 
 WAITING = ("due", "delivering", "delivered")
+# Of what only waits for the next call.
+OF_FIXED = {"severity": "info", "severity_rank": SEVERITIES.index("info")}
 # What most likely puts a finding right; of the others, opening the record does.
 FIX_OF_CODE = {
     "archived_user_live_key": "restore_user",
@@ -64,6 +67,28 @@ class AuthIntegrationFinding(models.Model):
         if fix == "rotate" and (rotation := self._open_rotation()):
             return "claim" if rotation.sudo()._is_to_claim() else "view_rotation"
         return fix
+
+    def _field_to_sql(self, alias, field_expr, query=None):
+        """Extend ``_field_to_sql``: what only waits for the next call is for information."""
+        column = super()._field_to_sql(alias, field_expr, query)
+        if query is None or field_expr not in OF_FIXED:
+            return column
+        fixed = SQL.identifier(self._join_fixed(alias, query), "id")
+        return SQL("CASE WHEN %s IS NULL THEN %s ELSE %s END", fixed, column, OF_FIXED[field_expr])
+
+    def _join_fixed(self, alias, query):
+        """Join the integrations that only wait for their next call: looked up once a query."""
+        fixed = query.make_alias(alias, "fixed")
+        if fixed not in query._joins:
+            ids = self.env["auth.integration"].sudo()._fixed().ids
+            condition = SQL(
+                "%s = %s AND %s IN %s",
+                SQL.identifier(fixed, "id"), SQL.identifier(alias, "integration_id"),
+                SQL.identifier(alias, "code"), ABOUT_CALLS,
+            )
+            table = SQL("(SELECT unnest(%s::int[]) AS id)", ids)
+            query.add_join("LEFT JOIN", fixed, table, condition)
+        return fixed
 
     def _open_rotation(self):
         """The rotation of the key of this finding that has still something to hand over."""

@@ -29,6 +29,16 @@ class AuthIntegrationIncident(models.Model):
         readonly=True,
         default="open",
     )
+    status = fields.Selection(
+        [
+            ("open", "Open"),
+            ("waiting", "Waiting for Next Call"),
+            ("recovered", "Recovered"),
+            ("dismissed", "Dismissed"),
+        ],
+        compute="_compute_status",
+        help="Waiting for next call: the reason for rejected calls has been fixed.",
+    )
     # What it is about, in one text: two runs at once never open the same one twice.
     source = fields.Char(required=True, readonly=True)
     integration_id = fields.Many2one(
@@ -163,6 +173,11 @@ class AuthIntegrationIncident(models.Model):
     def _resolution(self):
         """Extend :meth:`auth.integration.rejection.mixin._resolution`: of what is open."""
         return self.kind == "failing" and self.state == "open" and super()._resolution()
+
+    @api.depends("state", "is_solved")
+    def _compute_status(self):
+        for incident in self:
+            incident.status = "waiting" if incident.is_solved else incident.state
 
     @api.depends("kind", "cause", "integration_id", "state")
     def _compute_fix(self):

@@ -9,6 +9,7 @@ from odoo.tests import tagged
 
 from ...models.explanation.auth_attempt_fix import FIXES
 from ...tools.attempt import causes
+from ...tools.health import findings
 from ...tools.moment import moment_text
 from ..explanation.test_attempt_explanation import ExplanationCase
 
@@ -63,6 +64,7 @@ class TestNextStep(ExplanationCase):
     def _assert_open(self, attempt, incident):
         self._refresh()
         self.assertFalse(attempt.is_solved or incident.is_solved)
+        self.assertEqual(incident.status, "open")
         self._assert_status("failing")
 
     def _assert_status(self, status):
@@ -84,6 +86,12 @@ class TestNextStep(ExplanationCase):
         box = self._box()
         self.assertEqual(box.message, "Fixed, waiting for the next call.")
         self.assertIn(text, box.remedy)
+        self.assertEqual((box.severity, incident.status), ("info", "waiting"))
+        mine = [("integration_id", "=", self.integration.id), ("id", "=", box.id)]
+        self.assertFalse(box.search([*mine, ("severity", "=", "critical")]))
+        self.assertEqual(box._read_group(mine, ["severity"]), [("info",)])
+        severities = box.search([]).mapped("severity")
+        self.assertEqual(severities, sorted(severities, key=findings.SEVERITIES.index))
         self.assertFalse(self.integration.next_step)
         self._assert_status("waiting")
 
@@ -367,7 +375,7 @@ class TestNextStep(ExplanationCase):
         self._move(self.key, first_used_at=self.now - timedelta(minutes=5))
         self._succeeded(minutes=5)
         self.assertTrue(self.integration.is_setting_up)
-        self._attempt("key_unknown")
+        self._set_back(self._attempt("key_unknown"), minutes=3)
         self._refresh()
         self.assertFalse(self.integration.main_finding_ids)
         self.assertFalse(self.integration.is_setting_up)
