@@ -379,6 +379,8 @@ class TestNextStep(ExplanationCase):
         self._refresh()
         self.assertFalse(self.integration.main_finding_ids)
         self.assertFalse(self.integration.is_setting_up)
+        self._succeeded(minutes=1)
+        self.assertFalse(self.integration.is_setting_up, "it is not the first call that works")
 
     def test_the_first_call_is_news_beside_a_warning(self):
         self._move(self.key, first_used_at=self.now - timedelta(minutes=5))
