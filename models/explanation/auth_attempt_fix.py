@@ -9,7 +9,7 @@ from ..mixins.fresh_identity import fresh_identity
 # ``action_fix_*``. Which of them help against a cause is in the registry of causes.
 FIXES = (
     "restore_user", "issue_key", "revoke", "rotate", "view_rotation", "add_network",
-    "allow_operation", "change_access", "unlock", "open",
+    "allow_operation", "change_access", "undo_revocation", "unlock", "open",
 )
 # What helps after a diagnostic request; the rest is on the integration's own form.
 DIAGNOSTIC_FIXES = ("add_network",)
@@ -28,6 +28,7 @@ class AuthAttempt(models.Model):
     fix_add_network = fields.Boolean(compute="_compute_fixes")
     fix_allow_operation = fields.Boolean(compute="_compute_fixes")
     fix_change_access = fields.Boolean(compute="_compute_fixes")
+    fix_undo_revocation = fields.Boolean(compute="_compute_fixes")
     fix_unlock = fields.Boolean(compute="_compute_fixes")
     fix_open = fields.Boolean(compute="_compute_fixes")
 
@@ -94,6 +95,10 @@ class AuthAttempt(models.Model):
             and integration.sudo(self.env.su).has_access("write")
             and self._may_operate()
         )
+
+    def _can_undo_revocation(self):
+        key = self._known_key()
+        return key and key.sudo(self.env.su)._offers_undo_revocation()
 
     def _can_unlock(self):
         user = self._known_user()
@@ -228,6 +233,11 @@ class AuthAttempt(models.Model):
             )
         )
         return True
+
+    def action_fix_undo_revocation(self):
+        """Ask why the revocation of the key that was refused is undone."""
+        self._check_fix("undo_revocation")
+        return self._known_key().sudo(self.env.su).action_undo_revocation()
 
     def action_fix_unlock(self):
         """Let the user sign in again at once, from wherever they were rejected."""

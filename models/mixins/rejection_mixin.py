@@ -109,7 +109,15 @@ class RejectionMixin(models.AbstractModel):
         )
 
     def _resolution_by_key(self, integration):
-        """A key was created instead: it waits to be installed, or has been used since."""
+        """The revocation was undone; or a key was created instead, and waits to be installed or
+        has been used since."""
+        key = self._known_key()
+        if self.cause == "key_revoked" and key.is_live and not key._blocked_reason():
+            return self.env._(
+                "The key %(key)s of %(login)s now works again.",
+                key=key.display_name,
+                login=key.login,
+            )
         if waiting := self._key_to_install():
             return self.env._(
                 "The key %(key)s has been created. Install it in the external system.",

@@ -101,8 +101,10 @@ class TestNextStep(ExplanationCase):
         self._assert_open(attempt, incident)
         self.assertEqual((attempt.primary_fix, incident.fix), ("issue_key", "issue_key"))
         self.assertEqual(self.integration.with_user(self.owner).next_step, "issue_key")
+        self.assertEqual(self.integration.with_user(self.owner).box_fix, "issue_key")
         _secret, new = self._issue(self.integration)
         self._assert_solved(attempt, incident, new.prefix)
+        self.assertFalse(self.integration.with_user(self.owner).box_fix)
         self._move(new, first_used_at=self.now, last_used_at=self.now)
         self._refresh()
         self.assertFalse(attempt.is_solved, "it is in use, and the old one is called elsewhere")
@@ -116,6 +118,18 @@ class TestNextStep(ExplanationCase):
         self._assert_open(attempt, incident)
         _secret, new = self._issue(self.integration)
         self._assert_solved(attempt, incident, new.prefix)
+
+    def test_a_revocation_was_undone(self):
+        attempt, incident = self._rejected("key_revoked")
+        self.key.revoke("wrong line")
+        self._assert_open(attempt, incident)
+        self.assertIn("undo_revocation", self._fixes(attempt))
+        self.assertNotIn("undo_revocation", self._fixes(attempt.with_user(self.owner)))
+        self.assertFalse(attempt.with_user(self.owner).can_ask, "they can create a key")
+        action = attempt.action_fix_undo_revocation()
+        self.assertEqual(action["context"]["default_key_id"], self.key.id)
+        self.key.with_user(self.manager)._undo_revocation("a mistake")
+        self._assert_solved(attempt, incident, "works again")
 
     def test_the_user_was_restored(self):
         self.integration.user_id.action_archive()
