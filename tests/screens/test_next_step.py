@@ -32,7 +32,8 @@ class TestNextStep(ExplanationCase):
         at = self._set_back(attempt, hours=1)
         incident = self.env["auth.integration.incident"].sudo().create(
             {
-                "kind": "failing", "source": f"test {cause}", "cause": cause, "opened_at": at,
+                "kind": "failing", "source": f"test {cause} {self.integration.id}", "cause": cause,
+                "opened_at": at,
                 "integration_id": self.integration.id, "user_id": self.integration.user_id.id,
                 "key_id": attempt.key_id.id, "remote_addr": attempt.remote_addr,
                 "channel": attempt.channel,
@@ -118,6 +119,37 @@ class TestNextStep(ExplanationCase):
         self._assert_open(attempt, incident)
         _secret, new = self._issue(self.integration)
         self._assert_solved(attempt, incident, new.prefix)
+
+    def test_no_alarm_about_what_was_fixed(self):
+        """The card has a red triangle for the owners' activity, but not while it only waits."""
+        self._rejected("key_unknown", key_id=None)
+        kind = "auth_integration.mail_activity_type_incident"
+        self.integration.activity_schedule(kind, user_id=self.owner.id)
+        self._refresh()
+        self.assertEqual(self.integration.activity_exception_decoration, "danger")
+        self._issue(self.integration)
+        self._refresh()
+        self.assertFalse(self.integration.activity_exception_decoration)
+        self.assertTrue(self.integration.activity_ids)
+
+    def test_incidents_are_looked_up_together(self):
+        """Their states, in as many queries for ten as for one."""
+        incidents = self.env["auth.integration.incident"].with_user(self.manager)
+        for number in range(10):
+            integration = self._create_integration(f"shop_{number}", self.owner)
+            _secret, key = self._issue(integration)
+            self.integration, self.key = integration, key
+            incidents += self._rejected("key_unknown", key_id=key.id)[1]
+            self._issue(integration)
+
+        def queries(records):
+            self._refresh()
+            before = self.cr.sql_log_count
+            self.assertEqual(set(records.mapped("status")), {"waiting"})
+            return self.cr.sql_log_count - before
+
+        queries(incidents)
+        self.assertEqual(queries(incidents), queries(incidents[:1].with_prefetch()))
 
     def test_a_revocation_was_undone(self):
         attempt, incident = self._rejected("key_revoked")
