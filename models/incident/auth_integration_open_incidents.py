@@ -37,10 +37,11 @@ class AuthIntegration(models.Model):
 
     def _compute_activity_exception_type(self):
         """Extend ``_compute_activity_exception_type``: none about what has been fixed."""
-        super()._compute_activity_exception_type()
+        result = super()._compute_activity_exception_type()
         alarm = self.env.ref(ACTIVITY, raise_if_not_found=False)
         for integration in self.filtered("activity_exception_decoration"):
             kinds = integration.activity_ids.activity_type_id.filtered("decoration_type")
             if kinds == alarm and integration.status == "waiting":
                 integration.activity_exception_decoration = False
                 integration.activity_exception_icon = False
+        return result

@@ -87,8 +87,8 @@ class TestSetup(IntegrationCommon):
             "is_setting_up": True, "is_never_called": True, "has_access_rights": False,
             "live_key_count": 0, "last_failure": False, "last_success": False,
             "first_call_command": "curl", "main_finding_ids": [], "finding_count": 0,
-            "environment": "production", "next_step": False, "box_fix": False, "more_finding_count": 0,
-            "networks_warning": False,
+            "environment": "production", "next_step": False, "more_finding_count": 0,
+            "box_fix": False, "networks_warning": False,
             "rights_were_requested": False,
         } | state
 
