@@ -15,6 +15,7 @@ from . import res_users_apikeys
 from . import res_users_apikeys_show
 from . import res_users
 from . import res_users_unlock
+from . import res_users_unlocked
 from . import ir_http
 from . import res_config_settings
 from . import res_config_settings_state

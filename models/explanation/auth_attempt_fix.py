@@ -9,7 +9,7 @@ from ..mixins.fresh_identity import fresh_identity
 # ``action_fix_*``. Which of them help against a cause is in the registry of causes.
 FIXES = (
     "restore_user", "issue_key", "revoke", "rotate", "view_rotation", "add_network",
-    "allow_operation", "change_access", "unlock", "open",
+    "allow_operation", "change_access", "undo_revocation", "unlock", "open",
 )
 # What helps after a diagnostic request; the rest is on the integration's own form.
 DIAGNOSTIC_FIXES = ("add_network",)
@@ -28,6 +28,7 @@ class AuthAttempt(models.Model):
     fix_add_network = fields.Boolean(compute="_compute_fixes")
     fix_allow_operation = fields.Boolean(compute="_compute_fixes")
     fix_change_access = fields.Boolean(compute="_compute_fixes")
+    fix_undo_revocation = fields.Boolean(compute="_compute_fixes")
     fix_unlock = fields.Boolean(compute="_compute_fixes")
     fix_open = fields.Boolean(compute="_compute_fixes")
 
@@ -95,10 +96,14 @@ class AuthAttempt(models.Model):
             and self._may_operate()
         )
 
+    def _can_undo_revocation(self):
+        key = self._known_key()
+        return key and key.sudo(self.env.su)._offers_undo_revocation()
+
     def _can_unlock(self):
         user = self._known_user()
         may_unlock = self.env.su or self.env.user.has_group("base.group_erp_manager")
-        return bool(user) and may_unlock and user.is_sign_in_paused
+        return bool(user) and may_unlock
 
     def _can_open(self):
         return bool(self._fix_target())
@@ -229,11 +234,15 @@ class AuthAttempt(models.Model):
         )
         return True
 
+    def action_fix_undo_revocation(self):
+        """Ask why the revocation of the key that was refused is undone."""
+        self._check_fix("undo_revocation")
+        return self._known_key().sudo(self.env.su).action_undo_revocation()
+
     def action_fix_unlock(self):
         """Let the user sign in again at once, from wherever they were rejected."""
         self._check_fix("unlock")
-        self._known_user().with_env(self.env).action_unlock_sign_in()
-        return True
+        return self._known_user().with_env(self.env).action_unlock_sign_in()
 
     def action_fix_open(self):
         """Open the integration that was refused, or that was probably meant."""

@@ -48,6 +48,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
             ("add_network", "Allow Address"),
             ("allow_operation", "Allow This Operation"),
             ("change_access", "Change Access"),
+            ("undo_revocation", "Undo Revocation"),
             ("unlock", "Unlock User"),
             ("open", "Open"),
         ],

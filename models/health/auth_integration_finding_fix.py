@@ -1,11 +1,14 @@
 from odoo import api, fields, models
+from odoo.tools import SQL
 
 from ...tools.attempt.flood_limits import COLLAPSED
-from ...tools.health.findings import ABOUT_CALLS
+from ...tools.health.findings import ABOUT_CALLS, SEVERITIES
 from ...tools.key.key_policy import END_CODES
 from ...tools.moment import moment_text
 
 WAITING = ("due", "delivering", "delivered")
+# Of what only waits for the next call.
+OF_FIXED = {"severity": "info", "severity_rank": SEVERITIES.index("info")}
 # What most likely puts a finding right; of the others, opening the record does.
 FIX_OF_CODE = {
     "archived_user_live_key": "restore_user",
@@ -36,6 +39,10 @@ class AuthIntegrationFinding(models.Model):
     _inherit = "auth.integration.finding"
 
     fix = fields.Char(compute="_compute_fix", help="The action that helps most.")
+    is_next_step = fields.Boolean(
+        compute="_compute_fix", help="The form of the integration offers this action first."
+    )
+    may_undo_revocation = fields.Boolean(compute="_compute_fix")
     is_solved = fields.Boolean("Fixed", compute="_compute_resolution")
     resolution = fields.Text(compute="_compute_resolution")
 
@@ -51,9 +58,14 @@ class AuthIntegrationFinding(models.Model):
             finding.is_solved = bool(found)
 
     @api.depends("code", "key_id", "integration_id")
+    @api.depends_context("uid")
     def _compute_fix(self):
         for finding in self:
             finding.fix = finding._fix()
+            finding.is_next_step = finding.fix and finding.fix == finding.integration_id.next_step
+            finding.may_undo_revocation = (
+                finding.code == "no_valid_key" and finding.key_id._offers_undo_revocation()
+            )
 
     def _fix(self):
         fix = FIX_OF_CODE.get(self.code, False)
@@ -64,6 +76,28 @@ class AuthIntegrationFinding(models.Model):
         if fix == "rotate" and (rotation := self._open_rotation()):
             return "claim" if rotation.sudo()._is_to_claim() else "view_rotation"
         return fix
+
+    def _field_to_sql(self, alias, field_expr, query=None):
+        """Extend ``_field_to_sql``: what only waits for the next call is for information."""
+        column = super()._field_to_sql(alias, field_expr, query)
+        if query is None or field_expr not in OF_FIXED:
+            return column
+        fixed = SQL.identifier(self._join_fixed(alias, query), "id")
+        return SQL("CASE WHEN %s IS NULL THEN %s ELSE %s END", fixed, column, OF_FIXED[field_expr])
+
+    def _join_fixed(self, alias, query):
+        """Join the integrations that only wait for their next call: looked up once a query."""
+        fixed = query.make_alias(alias, "fixed")
+        if fixed not in query._joins:
+            ids = self.env["auth.integration"].sudo()._fixed().ids
+            condition = SQL(
+                "%s = %s AND %s IN %s",
+                SQL.identifier(fixed, "id"), SQL.identifier(alias, "integration_id"),
+                SQL.identifier(alias, "code"), ABOUT_CALLS,
+            )
+            table = SQL("(SELECT unnest(%s::int[]) AS id)", ids)
+            query.add_join("LEFT JOIN", fixed, table, condition)
+        return fixed
 
     def _open_rotation(self):
         """The rotation of the key of this finding that has still something to hand over."""
@@ -79,12 +113,32 @@ class AuthIntegrationFinding(models.Model):
 
     def _case_message(self, values):
         """What is wrong in this very case, where its kind would say one date twice."""
+        if self.code == "no_valid_key" and self.sudo().key_id.end_kind == "revoked":
+            return self._revoked_message(values)
         if self.code != "key_expiring" or values["since"] != values["expires"]:
             return False
         return self.env._(
             "The key %(prefix)s… of %(login)s expires on %(expires)s. Replace it before then.",
             **values,
         )
+
+    def _revoked_message(self, values):
+        """Which key was revoked; to those who may read it, also by whom and why."""
+        key = self.sudo().key_id
+        if not (key.ended_by and self.key_id.has_access("read")):
+            return self.env._(
+                "%(integration)s has no valid key: the key %(prefix)s… was revoked on %(since)s.",
+                **values,
+            )
+        text = self.env._(
+            "%(integration)s has no valid key: the key %(prefix)s… was revoked on %(since)s by"
+            " %(user)s.",
+            user=key.ended_by.name,
+            **values,
+        )
+        if not key.end_reason:
+            return text
+        return f"{text} {self.env._('Recorded reason: %(reason)s', reason=key.end_reason)}"
 
     def _case_remedy(self):
         """What to do in this very case, where that is more exact than what its kind says."""
@@ -138,6 +192,11 @@ class AuthIntegrationFinding(models.Model):
         domain = [*which, ("outcome", "=", "failure"), ("question", "=", False)]
         address = self.env["auth.attempt"].sudo().search(domain, limit=1).remote_addr
         return address if address != COLLAPSED else False
+
+    def action_undo_revocation(self):
+        """Ask why the revocation of the last key is undone."""
+        self.ensure_one()
+        return self.key_id.action_undo_revocation()
 
     def action_claim(self):
         """Claim the new key that the rotation of this finding waits with."""

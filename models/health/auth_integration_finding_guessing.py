@@ -18,11 +18,12 @@ class AuthIntegrationFinding(models.Model):
     def _guessing_values(self):
         """How often, from where and since when a password was guessed, for the message."""
         self.ensure_one()
+        user = self.sudo().user_id
+        since = fields.Datetime.now() - LOOK_BACK
         domain = [
             ("cause", "=", "throttled"),
-            ("user_id", "=", self.sudo().user_id.id) if self.sudo().user_id
-            else ("user_id", "!=", False),
-            ("last_seen", ">", fields.Datetime.now() - LOOK_BACK),
+            ("user_id", "=", user.id) if user else ("user_id", "!=", False),
+            ("last_seen", ">", max(since, user.sign_in_unlocked_at or since)),
         ]
         groups = self.env["auth.attempt"].sudo()._read_group(
             domain, ["remote_addr"], ["count:sum"], order="count:sum desc"

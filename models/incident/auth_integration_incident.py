@@ -29,6 +29,16 @@ class AuthIntegrationIncident(models.Model):
         readonly=True,
         default="open",
     )
+    status = fields.Selection(
+        [
+            ("open", "Open"),
+            ("waiting", "Waiting for Next Call"),
+            ("recovered", "Recovered"),
+            ("dismissed", "Dismissed"),
+        ],
+        compute="_compute_status",
+        help="Waiting for next call: the reason for rejected calls has been fixed.",
+    )
     # What it is about, in one text: two runs at once never open the same one twice.
     source = fields.Char(required=True, readonly=True)
     integration_id = fields.Many2one(
@@ -157,9 +167,17 @@ class AuthIntegrationIncident(models.Model):
     def _rejected_at(self):
         return self.opened_at
 
+    def _last_rejected_at(self):
+        return self.last_failure_at or self.opened_at
+
     def _resolution(self):
         """Extend :meth:`auth.integration.rejection.mixin._resolution`: of what is open."""
         return self.kind == "failing" and self.state == "open" and super()._resolution()
+
+    @api.depends("state", "is_solved")
+    def _compute_status(self):
+        for incident in self:
+            incident.status = "waiting" if incident.is_solved else incident.state
 
     @api.depends("kind", "cause", "integration_id", "state")
     def _compute_fix(self):
@@ -168,6 +186,8 @@ class AuthIntegrationIncident(models.Model):
 
     def _fix_code(self):
         self.ensure_one()
+        if self.kind == "guessing" and self.sudo().user_id.is_sign_in_paused:
+            return "unlock"
         if not self.integration_id:
             return "open"
         if self.kind != "failing":
@@ -219,6 +239,8 @@ class AuthIntegrationIncident(models.Model):
         self.ensure_one()
         if self.fix == "restore_user":
             return self.integration_id.action_restore_user()
+        if self.fix == "unlock":
+            return self.user_id.action_unlock_sign_in()
         if self.fix == "issue_key":
             return self.integration_id._action_issue_key(self.key_id)
         if self.fix == "view_attempts":

@@ -1,5 +1,7 @@
 from odoo import fields, models
 
+from .auth_integration_alert import ACTIVITY
+
 
 class AuthIntegration(models.Model):
     """The open incidents of an integration, and until when nobody is notified of them."""
@@ -32,3 +34,14 @@ class AuthIntegration(models.Model):
     def action_view_incidents(self):
         """Show the incidents of this integration."""
         return self._action_view("auth_integration_incident_action")
+
+    def _compute_activity_exception_type(self):
+        """Extend ``_compute_activity_exception_type``: none about what has been fixed."""
+        result = super()._compute_activity_exception_type()
+        alarm = self.env.ref(ACTIVITY, raise_if_not_found=False)
+        for integration in self.filtered("activity_exception_decoration"):
+            kinds = integration.activity_ids.activity_type_id.filtered("decoration_type")
+            if kinds == alarm and integration.status == "waiting":
+                integration.activity_exception_decoration = False
+                integration.activity_exception_icon = False
+        return result

@@ -24,6 +24,9 @@ class AuthIntegration(models.Model):
         compute="_compute_next_step",
         help="The action that the form offers first.",
     )
+    box_fix = fields.Char(
+        compute="_compute_box_fix", help="The next step, where the issue on the form offers it."
+    )
     networks_warning = fields.Char(compute="_compute_networks_warning", compute_sudo=True)
 
     @api.depends("key_ids", "user_id.active", "active")
@@ -51,6 +54,14 @@ class AuthIntegration(models.Model):
     def _compute_next_step(self):
         for integration in self:
             integration.next_step = integration._next_step()
+
+    @api.depends("next_step", "main_finding_ids", "is_setting_up", "is_never_called")
+    @api.depends_context("uid")
+    def _compute_box_fix(self):
+        for integration in self:
+            has_box = not (integration.is_setting_up and integration.is_never_called)
+            boxes = integration.main_finding_ids.filtered("is_next_step")
+            integration.box_fix = has_box and boxes.fix
 
     def _next_step(self):
         if not self._origin.id or not self.active:

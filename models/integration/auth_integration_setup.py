@@ -88,8 +88,8 @@ class AuthIntegration(models.Model):
 
     def _works_since_first_call(self):
         """Whether nothing has gone wrong since: neither a critical issue nor a rejected call."""
-        rejected, accepted = self.last_failure, self.last_success
-        return self.health != "critical" and not (rejected and accepted and rejected > accepted)
+        rejected, first = self.last_failure, self.first_call_at
+        return self.health != "critical" and not (rejected and rejected > first)
 
     @api.depends("allowed_channels", "user_id")
     def _compute_first_call_command(self):

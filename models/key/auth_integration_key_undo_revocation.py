@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from odoo import fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
 from ...tools.key import key_state
@@ -21,6 +21,16 @@ class AuthIntegrationKey(models.Model):
     def _compute_may_undo_revocation(self):
         for key in self:
             key.may_undo_revocation = not key._undo_blocking_reason()
+
+    def _offers_undo_revocation(self):
+        """Whether this key can come back, and the current user may bring it back."""
+        if not self.may_undo_revocation:
+            return False
+        try:
+            self._check_may_prolong()
+        except AccessError:
+            return False
+        return True
 
     def action_undo_revocation(self):
         """Open the dialog that undoes a mistaken revocation, within the hour."""

@@ -33,6 +33,10 @@ class RejectionMixin(models.AbstractModel):
         """The moment after which a key was issued because of this."""
         raise NotImplementedError
 
+    def _last_rejected_at(self):
+        """The moment of the last call that was rejected."""
+        return self._rejected_at()
+
     def _rejected_integration(self):
         """The integration that was rejected, if the reader may know it."""
         return self.sudo().integration_id
@@ -56,6 +60,8 @@ class RejectionMixin(models.AbstractModel):
         self.ensure_one()
         if not self.cause or self.cause not in causes.CAUSES:
             return False
+        if self.cause == "throttled":
+            return self._resolution_by_unlock()
         integration = self._rejected_integration()
         if self.cause == "user_archived":
             return self._resolution_by_user(integration)
@@ -66,6 +72,15 @@ class RejectionMixin(models.AbstractModel):
         if "issue_key" in causes.get(self.cause).fixes:
             return self._resolution_by_key(integration)
         return False
+
+    def _resolution_by_unlock(self):
+        """The user was unlocked, or the pause is over."""
+        user = self._known_user()
+        if not user or user.is_sign_in_paused:
+            return False
+        over = fields.Datetime.now() - self.env["auth.throttle"]._window()
+        is_over = self._last_rejected_at() <= max(over, user.sign_in_unlocked_at or over)
+        return is_over and user._may_sign_in_text()
 
     def _resolution_by_user(self, integration):
         user = self._known_user()
@@ -94,7 +109,15 @@ class RejectionMixin(models.AbstractModel):
         )
 
     def _resolution_by_key(self, integration):
-        """A key was created instead: it waits to be installed, or has been used since."""
+        """The revocation was undone; or a key was created instead, and waits to be installed or
+        has been used since."""
+        key = self._known_key()
+        if self.cause == "key_revoked" and key.is_live and not key._blocked_reason():
+            return self.env._(
+                "The key %(key)s of %(login)s now works again.",
+                key=key.display_name,
+                login=key.login,
+            )
         if waiting := self._key_to_install():
             return self.env._(
                 "The key %(key)s has been created. Install it in the external system.",

@@ -1,6 +1,8 @@
 import json
+from datetime import timedelta
 
 from freezegun import freeze_time
+from odoo import fields
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
 from odoo.tools.safe_eval import safe_eval
@@ -172,12 +174,23 @@ class TestAttemptRelated(ExplanationCase):
         self.assertNotIn("unlock", self._fixes(attempt.with_user(self.owner)))
         attempt = attempt.with_user(self.system)
         self.assertIn("unlock", self._fixes(attempt))
-        attempt.action_fix_unlock()
+        self.assertFalse(attempt.is_solved)
+        action = attempt.action_fix_unlock()
+        text = f"{user.login} can sign in again."
+        self.assertEqual(action["params"]["message"], text)
         self.assertEqual(unlocked, [user.login])
         self.patch(throttle, "_full_logins", lambda self, logins: set())
-        attempt.invalidate_recordset()
-        user.invalidate_recordset()
+        self.env.invalidate_all()
         self.assertNotIn("unlock", self._fixes(attempt))
+        self.assertEqual(attempt.resolution, text)
+
+    def test_unlock_from_one_address(self):
+        """Only the address is paused, not the login: that is lifted too, or over in time."""
+        attempt = self._attempt("throttled").with_user(self.system)
+        self.assertIn("unlock", self._fixes(attempt))
+        with freeze_time(fields.Datetime.now() + timedelta(minutes=16)):
+            self.env.invalidate_all()
+            self.assertTrue(attempt.is_solved)
 
 
 @tagged("post_install", "-at_install")

@@ -211,6 +211,7 @@ class TestDiagnosis(IntegrationCommon):
         """What was solved since is a warning; what names nobody and only comes from near is, too;
         what was asked on purpose, by Diagnose or at verify, is nothing."""
         host = {"remote_addr": "198.51.100.7"}
+        self._move(self.key, ended_at=self.now, end_kind="revoked")
         attempt = self._refused(cause="key_revoked", key_id=self.key.id, **host)
         line = self._assert_found("Attempts", "failed", attempt, "key_revoked", "issue_key")
         self.assertIn("3 × Revoked key", line.seen)
@@ -218,6 +219,7 @@ class TestDiagnosis(IntegrationCommon):
         self.env.cr.execute("UPDATE auth_attempt SET last_seen = %s WHERE outcome = 'success'",
                             (self.now,))
         self._assert_found("Attempts", "warning", attempt, "key_revoked")
+        self._move(self.key, ended_at=None, end_kind=None)
         self.env.cr.execute("DELETE FROM auth_attempt")
         self.env["auth.integration.key.address"].create(
             {"key_id": self.key.id, "address": "192.0.2.9", "first_seen": self.now,

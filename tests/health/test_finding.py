@@ -515,8 +515,44 @@ class TestFinding(IntegrationCommon):
         wizard.action_revoke()
         self.assertEqual(self.key.state, "revoked")
         self.assertIn("Olivia Owner revoked the API key", self._history())
-        action = self._finding("no_valid_key", self.owner).action_issue_key()
+        finding = self._finding("no_valid_key", self.owner)
+        self.assertIn(
+            f"the key {self.key.prefix}… was revoked on {finding._format_day(self.now)} by Olivia"
+            " Owner. Recorded reason: not needed",
+            finding.message,
+        )
+        action = finding.action_issue_key()
         self.assertEqual(action["context"]["default_integration_id"], self.integration.id)
+
+    def test_who_revoked_the_last_key_is_said_to_readers_of_keys(self):
+        self._move(self.key, first_used_at=self.now)
+        self.key.with_user(self.owner).revoke("a secret reason")
+        self.patch(type(self.key), "has_access", lambda key, operation: False)
+        message = self._finding("no_valid_key", self.owner).message
+        self.assertIn("was revoked on", message)
+        self.assertNotIn("Olivia", message)
+        self.assertNotIn("secret", message)
+
+    def test_the_last_key_that_ended_is_named(self):
+        self.key.revoke("not needed")
+        _secret, later = self._issue(self.integration)
+        self._move(self.key, ended_at=self._days(-1), first_used_at=self._days(-2))
+        self._move(later, issued_at=self._days(-0.9), expires_at=self._days(-0.5))
+        self.assertIn(f"{later.prefix}… expired", self._finding("no_valid_key", self.owner).message)
+        self._move(later, issued_at=self._days(-3), expires_at=self._days(-2))
+        self.assertEqual(self._finding("no_valid_key", self.owner).key_id, self.key)
+
+    def test_a_mistaken_revocation_is_undone_from_the_issue(self):
+        self._move(self.key, first_used_at=self.now)
+        self.key.revoke("wrong line")
+        self.assertFalse(self._finding("no_valid_key", self.owner).may_undo_revocation)
+        finding = self._finding("no_valid_key", self.manager)
+        self.assertTrue(finding.may_undo_revocation)
+        action = finding.action_undo_revocation()
+        self.assertEqual(action["context"]["default_key_id"], self.key.id)
+        self._move(self.key, ended_at=self._days(-0.1))
+        finding = self._finding("no_valid_key", self.manager)
+        self.assertFalse(finding.may_undo_revocation)
 
     def test_stuck_and_failing_lead_to_where_it_is_seen(self):
         self.key.action_rotate_now()

@@ -354,7 +354,16 @@ class TestIncidentDetection(IncidentCommon):
         for address in (HOME, ELSEWHERE):
             self._fail("throttled", 20, key=None, attribution="login", remote_addr=address)
         self._detect()
-        self.assertEqual(len(self._open().filtered(lambda n: n.kind == "guessing")), 1)
+        incident = self._open().filtered(lambda n: n.kind == "guessing").with_user(self.system)
+        self.assertEqual(len(incident), 1)
+        self.assertEqual(incident.fix, "view_attempts")
+        self.patch(
+            type(self.env["auth.throttle"]), "_full_logins", lambda self, logins: set(logins)
+        )
+        self.env.invalidate_all()
+        self.assertEqual(incident.fix, "unlock")
+        incident.action_fix()
+        self.assertTrue(self.integration.user_id.sign_in_unlocked_at)
 
     def test_a_leaked_key(self):
         self._move(self.key, ended_at=self.now, end_kind="revoked", compromised=True)

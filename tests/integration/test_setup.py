@@ -88,7 +88,7 @@ class TestSetup(IntegrationCommon):
             "live_key_count": 0, "last_failure": False, "last_success": False,
             "first_call_command": "curl", "main_finding_ids": [], "finding_count": 0,
             "environment": "production", "next_step": False, "more_finding_count": 0,
-            "networks_warning": False,
+            "box_fix": False, "networks_warning": False,
             "rights_were_requested": False,
         } | state
 

@@ -9,6 +9,7 @@ from odoo.tests import tagged
 
 from ...models.explanation.auth_attempt_fix import FIXES
 from ...tools.attempt import causes
+from ...tools.health import findings
 from ...tools.moment import moment_text
 from ..explanation.test_attempt_explanation import ExplanationCase
 
@@ -31,7 +32,8 @@ class TestNextStep(ExplanationCase):
         at = self._set_back(attempt, hours=1)
         incident = self.env["auth.integration.incident"].sudo().create(
             {
-                "kind": "failing", "source": f"test {cause}", "cause": cause, "opened_at": at,
+                "kind": "failing", "source": f"test {cause} {self.integration.id}", "cause": cause,
+                "opened_at": at,
                 "integration_id": self.integration.id, "user_id": self.integration.user_id.id,
                 "key_id": attempt.key_id.id, "remote_addr": attempt.remote_addr,
                 "channel": attempt.channel,
@@ -63,6 +65,7 @@ class TestNextStep(ExplanationCase):
     def _assert_open(self, attempt, incident):
         self._refresh()
         self.assertFalse(attempt.is_solved or incident.is_solved)
+        self.assertEqual(incident.status, "open")
         self._assert_status("failing")
 
     def _assert_status(self, status):
@@ -84,6 +87,12 @@ class TestNextStep(ExplanationCase):
         box = self._box()
         self.assertEqual(box.message, "Fixed, waiting for the next call.")
         self.assertIn(text, box.remedy)
+        self.assertEqual((box.severity, incident.status), ("info", "waiting"))
+        mine = [("integration_id", "=", self.integration.id), ("id", "=", box.id)]
+        self.assertFalse(box.search([*mine, ("severity", "=", "critical")]))
+        self.assertEqual(box._read_group(mine, ["severity"]), [("info",)])
+        severities = box.search([]).mapped("severity")
+        self.assertEqual(severities, sorted(severities, key=findings.SEVERITIES.index))
         self.assertFalse(self.integration.next_step)
         self._assert_status("waiting")
 
@@ -93,8 +102,10 @@ class TestNextStep(ExplanationCase):
         self._assert_open(attempt, incident)
         self.assertEqual((attempt.primary_fix, incident.fix), ("issue_key", "issue_key"))
         self.assertEqual(self.integration.with_user(self.owner).next_step, "issue_key")
+        self.assertEqual(self.integration.with_user(self.owner).box_fix, "issue_key")
         _secret, new = self._issue(self.integration)
         self._assert_solved(attempt, incident, new.prefix)
+        self.assertFalse(self.integration.with_user(self.owner).box_fix)
         self._move(new, first_used_at=self.now, last_used_at=self.now)
         self._refresh()
         self.assertFalse(attempt.is_solved, "it is in use, and the old one is called elsewhere")
@@ -108,6 +119,49 @@ class TestNextStep(ExplanationCase):
         self._assert_open(attempt, incident)
         _secret, new = self._issue(self.integration)
         self._assert_solved(attempt, incident, new.prefix)
+
+    def test_no_alarm_about_what_was_fixed(self):
+        """The card has a red triangle for the owners' activity, but not while it only waits."""
+        self._rejected("key_unknown", key_id=None)
+        kind = "auth_integration.mail_activity_type_incident"
+        self.integration.activity_schedule(kind, user_id=self.owner.id)
+        self._refresh()
+        self.assertEqual(self.integration.activity_exception_decoration, "danger")
+        self._issue(self.integration)
+        self._refresh()
+        self.assertFalse(self.integration.activity_exception_decoration)
+        self.assertTrue(self.integration.activity_ids)
+
+    def test_incidents_are_looked_up_together(self):
+        """Their states, in as many queries for ten as for one."""
+        incidents = self.env["auth.integration.incident"].with_user(self.manager)
+        for number in range(10):
+            integration = self._create_integration(f"shop_{number}", self.owner)
+            _secret, key = self._issue(integration)
+            self.integration, self.key = integration, key
+            incidents += self._rejected("key_unknown", key_id=key.id)[1]
+            self._issue(integration)
+
+        def queries(records):
+            self._refresh()
+            before = self.cr.sql_log_count
+            self.assertEqual(set(records.mapped("status")), {"waiting"})
+            return self.cr.sql_log_count - before
+
+        queries(incidents)
+        self.assertEqual(queries(incidents), queries(incidents[:1].with_prefetch()))
+
+    def test_a_revocation_was_undone(self):
+        attempt, incident = self._rejected("key_revoked")
+        self.key.revoke("wrong line")
+        self._assert_open(attempt, incident)
+        self.assertIn("undo_revocation", self._fixes(attempt))
+        self.assertNotIn("undo_revocation", self._fixes(attempt.with_user(self.owner)))
+        self.assertFalse(attempt.with_user(self.owner).can_ask, "they can create a key")
+        action = attempt.action_fix_undo_revocation()
+        self.assertEqual(action["context"]["default_key_id"], self.key.id)
+        self.key.with_user(self.manager)._undo_revocation("a mistake")
+        self._assert_solved(attempt, incident, "works again")
 
     def test_the_user_was_restored(self):
         self.integration.user_id.action_archive()
@@ -367,10 +421,12 @@ class TestNextStep(ExplanationCase):
         self._move(self.key, first_used_at=self.now - timedelta(minutes=5))
         self._succeeded(minutes=5)
         self.assertTrue(self.integration.is_setting_up)
-        self._attempt("key_unknown")
+        self._set_back(self._attempt("key_unknown"), minutes=3)
         self._refresh()
         self.assertFalse(self.integration.main_finding_ids)
         self.assertFalse(self.integration.is_setting_up)
+        self._succeeded(minutes=1)
+        self.assertFalse(self.integration.is_setting_up, "it is not the first call that works")
 
     def test_the_first_call_is_news_beside_a_warning(self):
         self._move(self.key, first_used_at=self.now - timedelta(minutes=5))

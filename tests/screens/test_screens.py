@@ -169,19 +169,25 @@ class TestScreens(IntegrationCommon):
             ({}, None),
             ({"next_step": "issue_key"}, "action_issue_key"),
             ({"next_step": "claim"}, "action_claim_key"),
+            ({"next_step": "issue_key", "box_fix": "issue_key"}, None),
+            ({"next_step": "claim", "box_fix": "claim"}, None),
             ({"next_step": "restore_user"}, None),
         ):
             state = {"id": 1, "active": True, "user_active": True, "next_step": False,
-                     "is_setting_up": False, "live_key_count": 1}
+                     "box_fix": False, "is_setting_up": False, "live_key_count": 1}
             shown = [b.get("name") for b in header if self._shown(b, **(state | values))]
             self.assertEqual(shown, [first] if first else [], values)
         form = self.env["auth.integration"].with_user(self.system).get_view(view_type="form")
         [restore] = etree.fromstring(form["arch"]).xpath(
             "//header//button[@name='action_restore_user']"
         )
-        self.assertTrue(self._shown(restore, next_step="restore_user"))
+        self.assertTrue(self._shown(restore, next_step="restore_user", box_fix=False))
+        self.assertFalse(self._shown(restore, next_step="restore_user", box_fix="restore_user"))
         boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
-        self.assertFalse(etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]"))
+        primary = etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]")
+        self.assertEqual(len(primary), 3)
+        for button in primary:
+            self.assertIn("not is_next_step", button.get("invisible"))
 
     def test_the_card_says_that_keys_are_refused(self):
         arch = self.env["auth.integration"].get_view(view_type="kanban")["arch"]

@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from datetime import timedelta
 from unittest.mock import patch
 
 from odoo.exceptions import AccessDenied, AccessError, UserError, ValidationError
@@ -288,6 +289,10 @@ class TestGuessingFinding(ThrottleCommon):
         self.assertFalse(self.found(self.owner), "no business of an owner")
         finding.with_user(self.system).action_unlock_sign_in()
         self.assertIn("unlocked", self.stranger.partner_id.message_ids[:1].body)
+        self.assertFalse(self.found(), "it is dealt with")
+        self.stranger.sign_in_unlocked_at -= timedelta(minutes=5)
+        self.env.invalidate_all()
+        self.assertTrue(self.found(), "it goes on")
 
     def test_owner_of_the_integration(self):
         self.attempt(self.integration.user_id)

@@ -299,7 +299,7 @@ _KEY = (
             "new key. If not, find out who has the key."
         ),
         severity="critical",
-        fixes=("issue_key",),
+        fixes=("issue_key", "undo_revocation"),
     ),
     Cause(
         code="key_superseded",

@@ -17,6 +17,7 @@ __all__ = [
     "NEVER_CALLED",
     "NOW",
     "OLD_PROTOCOLS",
+    "SEVERITIES",
     "codes_of",
     "view_sql",
 ]

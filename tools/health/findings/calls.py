@@ -98,9 +98,10 @@ KINDS = (
                    AS user_id, min(hit.since) AS since
             FROM (
                 SELECT a.user_id, min(a.first_seen) AS since, count(*) OVER () AS logins
-                FROM auth_attempt a
+                FROM auth_attempt a LEFT JOIN res_users u ON u.id = a.user_id
                 WHERE a.cause = 'throttled' AND a.user_id IS NOT NULL
                   AND a.last_seen > {NOW} - interval '1 hour'
+                  AND (u.sign_in_unlocked_at IS NULL OR a.last_seen > u.sign_in_unlocked_at)
                 GROUP BY a.user_id
             ) hit
             LEFT JOIN auth_integration i ON i.user_id = hit.user_id

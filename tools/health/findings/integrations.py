@@ -75,7 +75,10 @@ KINDS = (
             LEFT JOIN LATERAL (
                 SELECT k.id, k.ends_at FROM present_key k
                 WHERE k.integration_id = i.id AND k.state = 'expired'
-                ORDER BY k.ends_at DESC LIMIT 1
+                UNION ALL
+                SELECT r.id, r.ended_at FROM auth_integration_key r
+                WHERE r.integration_id = i.id AND r.end_kind = 'revoked' AND r.ended_at IS NOT NULL
+                ORDER BY ends_at DESC LIMIT 1
             ) last ON TRUE
             WHERE i.active AND NOT {NEVER_CALLED} AND NOT EXISTS (
                 SELECT FROM present_key k
