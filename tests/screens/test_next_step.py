@@ -193,6 +193,60 @@ class TestNextStep(ExplanationCase):
         self._refresh()
         self.assertTrue(attempt.has_succeeded_since)
 
+    # Several callers
+
+    def _findings(self):
+        self._refresh()
+        found = self.env["auth.integration.finding"].sudo().search(
+            [("integration_id", "=", self.integration.id), ("folded", "=", False)]
+        )
+        return {finding.code: finding for finding in found}
+
+    def _use_new_key(self):
+        """The key has expired and its host calls on; a new one was created."""
+        self._move(self.key, expires_at=self.now - timedelta(hours=2))
+        self.integration.allowed_networks = ADDRESS
+        rejected = self._attempt("key_expired", key_id=self.key.id)
+        self._set_back(rejected, hours=1)
+        return self._issue(self.integration)[1]
+
+    def test_what_another_host_has_fixed_is_not_fixed_here(self):
+        new = self._use_new_key()
+        self._assert_status("waiting")
+        rejected = self._attempt(
+            "address_not_allowed", key_id=new.id, remote_addr="203.0.113.9"
+        )
+        self._set_back(rejected, minutes=5)
+        self._assert_status("failing")
+        box = self._box()
+        self.assertIn("Address not allowed", box.message, "not the one that is fixed")
+        self.assertEqual(self.integration.main_issue, "Address not allowed", "card and form agree")
+        rejected.action_fix_add_network()
+        self._assert_status("waiting")
+        found = self._findings()
+        self.assertIn("203.0.113.9 is now allowed", found["failing_now"].remedy)
+        self.assertIn(new.display_name, found["key_expired_still_used"].remedy)
+        self._attempt(
+            None, outcome="success", reference=None, key_id=new.id, remote_addr="203.0.113.9"
+        )
+        self._move(new, first_used_at=self.now, last_used_at=self.now)
+        self._assert_status("working")
+        found = self._findings()
+        self.assertNotIn("failing_now", found)
+        still_used = found["key_expired_still_used"]
+        self.assertEqual((still_used.severity, still_used.is_solved), ("warning", False))
+        self.assertIn(f"still uses the key {self.key.prefix}", still_used.message)
+        self.assertIn("Install", still_used.remedy)
+
+    def test_a_rejection_for_another_cause_fails_before_the_job_has_seen_it(self):
+        new = self._use_new_key()
+        _attempt, incident = self._rejected("key_expired")
+        self._assert_status("waiting")
+        self._attempt("address_not_allowed", key_id=new.id, remote_addr="203.0.113.9")
+        self.assertTrue(incident.is_solved)
+        self._assert_status("failing")
+        self.assertFalse(self._box().is_solved)
+
     # Advice
 
     def test_a_mistyped_key_is_entered_again(self):
