@@ -47,7 +47,9 @@ class AuthIntegration(models.Model):
         return {
             (integration_id, key_id): rejected[0].resolution
             for (integration_id, key_id), rejected in self._rejected_calls().items()
-            if all(one.is_solved and (not key_id or one._key_to_install()) for one in rejected)
+            if all(one.is_solved for one in rejected)
+            # Another program of that host has succeeded: this one still has the old key.
+            and not (key_id and rejected[0].has_succeeded_since)
         }
 
     def _rejected_calls(self):

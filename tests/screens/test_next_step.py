@@ -95,11 +95,15 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(self.integration.with_user(self.owner).next_step, "issue_key")
         _secret, new = self._issue(self.integration)
         self._assert_solved(attempt, incident, new.prefix)
+        where = f"Install it in the external system at {ADDRESS}"
+        self._assert_solved(attempt, incident, where)
+        self.assertIn(f"when {ADDRESS} calls", incident.closing)
         self._move(new, first_used_at=self.now, last_used_at=self.now)
         self._refresh()
         self.assertFalse(attempt.is_solved, "it is in use, and the old one is called elsewhere")
-        self.assertIn(f"Install the key {new.display_name}", attempt.cause_remedy)
-        self.assertIn(f"Install the key {new.display_name}", incident.remedy)
+        what = f"Install the key {new.display_name} in the external system at {ADDRESS}"
+        self.assertIn(what, attempt.cause_remedy)
+        self.assertIn(what, incident.remedy)
         self.assertFalse(attempt.primary_fix)
         self.assertNotEqual(incident.fix, "issue_key")
 
@@ -116,6 +120,7 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(self.integration.with_user(self.system).next_step, "restore_user")
         self.integration.user_id.action_unarchive()
         self._assert_solved(attempt, incident, "restored")
+        self.assertIn("next successful call", incident.closing, "of whatever host")
 
     def test_the_address_was_allowed(self):
         self.integration.allowed_networks = "10.0.0.0/8"
