@@ -54,9 +54,7 @@ class AuthIntegration(models.Model):
         compute="_compute_from_findings",
         compute_sudo=True,
     )
-    main_issue = fields.Char(
-        "Main Issue", compute="_compute_from_findings", compute_sudo=True
-    )
+    main_issue = fields.Char(compute="_compute_from_findings", compute_sudo=True)
     finding_count = fields.Integer(
         "Issues", compute="_compute_from_findings", compute_sudo=True
     )

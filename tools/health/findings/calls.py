@@ -23,8 +23,9 @@ FAILING_INCIDENTS = f"""
     ) n
     WHERE {conditions.recovered_at("n", NOW)} IS NULL
 """
+ENDED = conditions.sql_list(sorted(END_CODES))
 # Of a row ``found``: the finding about its key says more.
-OF_ENDED_KEY = f"(found.cause IN {conditions.sql_list(sorted(END_CODES))} AND found.key_id IS NOT NULL)"
+OF_ENDED_KEY = f"(found.cause IN {ENDED} AND found.key_id IS NOT NULL)"
 
 KINDS = (
     Kind(
@@ -58,7 +59,7 @@ KINDS = (
         cause="found.cause",
         folded=f"""(
             found.cause = 'user_archived' AND {USER_ARCHIVED}
-            OR found.cause IN {conditions.sql_list(sorted(END_CODES))} AND {LOST_ITS_KEY}
+            OR found.cause IN {ENDED} AND {LOST_ITS_KEY}
             OR {OF_ENDED_KEY})""",
     ),
     Kind(
