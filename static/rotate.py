@@ -270,7 +270,11 @@ class Rotation:
                 "no response to rotate",
             )
         except Refused as refused:
-            raise Later(f"Odoo did not rotate the key: {refused}") from None
+            hint = ""
+            # In whatever language the message is, it names the call with a code.
+            if "rotate(totp)" in str(refused):
+                hint = " Here, use --totp-file: see Delivery of New Keys in the guide for owners."
+            raise Later(f"Odoo did not rotate the key: {refused}{hint}") from None
         return answer["key"]
 
     def finish(self, new, old):

@@ -160,6 +160,7 @@ class AuthAttempt(models.Model):
             ),
             author_id=self.env.user.partner_id.id,
         )
+        self._known_integration()._close_activities_of_fixed()
 
     def action_fix_restore_user(self):
         """Restore the archived user that was refused."""

@@ -15,7 +15,7 @@ class AuthAttempt(models.Model):
 
     has_succeeded_since = fields.Boolean(
         compute="_compute_has_succeeded_since",
-        help="The external system has called successfully since the rejected call.",
+        help="The external system has called successfully since.",
     )
     primary_fix = fields.Char(
         compute="_compute_primary_fix", help="The button that the form offers first."

@@ -46,16 +46,22 @@ class AuthIntegrationFinding(models.Model):
     is_solved = fields.Boolean("Fixed", compute="_compute_resolution")
     resolution = fields.Text(compute="_compute_resolution")
 
-    @api.depends("code", "integration_id")
+    @api.depends("code", "cause", "key_id", "integration_id")
     @api.depends_context("lang")
     def _compute_resolution(self):
         """Of calls that are rejected: what they were rejected for may have been fixed."""
         about_calls = self.filtered(lambda finding: finding.code in ABOUT_CALLS)
-        resolutions = about_calls.sudo().integration_id._resolutions_of_failing()
+        resolutions = about_calls.sudo().integration_id._resolutions_of_calls()
         for finding in self:
-            found = finding in about_calls and resolutions.get(finding.sudo().integration_id)
+            found = finding in about_calls and resolutions.get(finding._rejected_issue())
             finding.resolution = found
             finding.is_solved = bool(found)
+
+    def _rejected_issue(self):
+        """The key of ``_resolutions_of_calls``; see ``REJECTED_KEY``."""
+        record = self.sudo()
+        of_key = record.code == "key_expired_still_used" or record.cause in END_CODES
+        return record.integration_id.id, of_key and record.key_id.id or 0
 
     @api.depends("code", "key_id", "integration_id")
     @api.depends_context("uid")

@@ -79,6 +79,7 @@ class AuthIntegrationIncident(models.Model):
     subject = fields.Char("Affected", compute="_compute_texts")
     explanation = fields.Text("Why", compute="_compute_texts")
     remedy = fields.Text("What to do", compute="_compute_texts")
+    closing = fields.Char(compute="_compute_closing", help="Which call closes it.")
     duration = fields.Char(compute="_compute_duration")
     fix = fields.Char(compute="_compute_fix", help="The action that the form offers first.")
 
@@ -178,6 +179,15 @@ class AuthIntegrationIncident(models.Model):
     def _compute_status(self):
         for incident in self:
             incident.status = "waiting" if incident.is_solved else incident.state
+
+    @api.depends("cause", "key_id", "remote_addr")
+    @api.depends_context("lang")
+    def _compute_closing(self):
+        for incident in self:
+            address = incident._calling_host()
+            incident.closing = self.env._(
+                "The incident closes when %(address)s calls successfully.", address=address
+            ) if address else self.env._("The incident closes with the next successful call.")
 
     @api.depends("kind", "cause", "integration_id", "state")
     def _compute_fix(self):

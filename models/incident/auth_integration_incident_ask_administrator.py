@@ -1,4 +1,7 @@
 from odoo import api, fields, models
+from odoo.exceptions import AccessError
+
+from ...tools.incident import kinds
 
 
 class AuthIntegrationIncident(models.Model):
@@ -20,7 +23,7 @@ class AuthIntegrationIncident(models.Model):
             attempt = incident._last_rejected_attempt()
             incident.can_ask = attempt.can_ask
             incident.was_asked = attempt.was_asked
-            incident.may_revoke = attempt.fix_revoke
+            incident.may_revoke = attempt.fix_revoke or incident._may_revoke_used_key()
 
     def _last_rejected_attempt(self):
         """The attempt that has the cause of this incident; none once that is fixed or over."""
@@ -29,6 +32,16 @@ class AuthIntegrationIncident(models.Model):
             return attempts
         domain = [*self._domain_of_attempts(), ("cause", "=", self.cause)]
         return attempts.search(domain, limit=1)
+
+    def _may_revoke_used_key(self):
+        """Whether it is about a key that works, and may be in wrong hands."""
+        if not kinds.KINDS[self.kind].is_event or self.state != "open" or not self.key_id.is_live:
+            return False
+        try:
+            self.integration_id._check_may_operate()
+        except AccessError:
+            return False
+        return True
 
     def action_ask_administrator(self):
         """Ask those who can put this right."""
@@ -41,4 +54,6 @@ class AuthIntegrationIncident(models.Model):
     def action_revoke(self):
         """Open the dialog that revokes the key, which someone else may have."""
         self.ensure_one()
+        if self._may_revoke_used_key():
+            return self.key_id.action_revoke()
         return self._last_rejected_attempt().action_fix_revoke()

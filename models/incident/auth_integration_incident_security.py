@@ -51,8 +51,9 @@ _EVENTS = {
           AND NOT EXISTS ({_KNOWN.format(integration="k.integration_id", address="a.remote_addr")})
         GROUP BY k.id
     """,
-    # One a key and day: hosts that come and go are the finding ``key_many_addresses``.
-    "new_address": f"""
+    # One a key and day: hosts that come and go are the finding ``key_many_addresses``. An address
+    # that an administrator has named is no stranger; a whole network says nothing of a host in it.
+    "new_address": rf"""
         SELECT k.id || ':' || min(a.first_seen)::date AS source, k.integration_id, k.id AS key_id,
                k.user_id, (array_agg(a.address ORDER BY a.first_seen))[1] AS remote_addr,
                NULL::varchar AS channel, NULL::varchar AS reference, min(a.first_seen) AS at,
@@ -68,6 +69,11 @@ _EVENTS = {
           AND NOT EXISTS (
               {_KNOWN.format(integration="k.integration_id", address="a.address")}
                 AND known.first_seen < a.first_seen)
+          AND NOT EXISTS (
+              SELECT FROM regexp_split_to_table(
+                  regexp_replace(i.allowed_networks, '#.*$', '', 'gn'), '[\s,]+') AS named(entry)
+              WHERE named.entry IN (a.address, a.address
+                  || CASE strpos(a.address, ':') WHEN 0 THEN '/32' ELSE '/128' END))
         GROUP BY k.id
     """,
     "dormant_awake": """

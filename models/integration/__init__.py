@@ -3,6 +3,7 @@ from . import auth_integration
 from . import auth_integration_status
 from . import auth_integration_overview
 from . import auth_integration_setup
+from . import auth_integration_rejections
 from . import auth_integration_next_step
 from . import auth_integration_activities
 from . import auth_integration_revocation

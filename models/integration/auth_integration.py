@@ -409,6 +409,7 @@ class AuthIntegration(models.Model):
             integration.message_post(
                 body=self.env._("%(user)s restored the integration user.", user=self.env.user.name)
             )
+        self._close_activities_of_fixed()
         return True
 
     def action_view_keys(self):

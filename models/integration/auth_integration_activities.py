@@ -10,6 +10,20 @@ class AuthIntegration(models.Model):
         """Mark scheduled activities of some kinds as done, as ``activity_feedback`` does."""
         self._finish_once(self.activity_search(kinds), feedback)
 
+    def _close_activities_of_fixed(self):
+        """Mark done what was asked about rejected calls, where only the next call is awaited."""
+        self.env.flush_all()
+        self.invalidate_recordset(["key_ids"])
+        incidents = self.env["auth.integration.incident"].sudo().search(
+            [("integration_id", "in", self.ids), ("state", "=", "open")]
+        )
+        incidents.invalidate_recordset(["is_solved", "resolution"])
+        unsolved = incidents.filtered(lambda incident: not incident.is_solved).integration_id
+        (incidents.integration_id - unsolved)._close_activities_once(
+            ["auth_integration.mail_activity_type_incident"],
+            self.env._("Fixed, waiting for the next call."),
+        )
+
     @api.model
     def _finish_once(self, activities, feedback):
         """Mark activities as done, with one line in the history of each integration.

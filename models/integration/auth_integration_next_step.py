@@ -1,5 +1,4 @@
 from odoo import api, fields, models
-from odoo.tools import SQL
 
 from ...tools.integration import networks
 from ...tools.key import native_scope
@@ -74,40 +73,6 @@ class AuthIntegration(models.Model):
         if self.is_setting_up or self.usable_key_count:
             return False
         return "issue_key"
-
-    def _resolutions_of_failing(self):
-        """Say what was fixed of what the calls are rejected for, where all of it is.
-
-        :return: the text for each integration that only waits for its next call
-        """
-        incidents = self.env["auth.integration.incident"].sudo().search_fetch(
-            [("integration_id", "in", self.ids), ("state", "=", "open"), ("kind", "=", "failing")],
-            [
-                "kind", "state", "cause", "integration_id", "user_id", "key_id", "remote_addr",
-                "channel", "opened_at",
-            ],
-        )
-        rejected = incidents.grouped("integration_id")
-        # Before the job has opened an incident, and where a key is called that is no longer valid.
-        for attempt in (self - incidents.integration_id)._last_rejected_attempts():
-            rejected[attempt.integration_id] = attempt
-        return {
-            integration: of_one[0].resolution
-            for integration, of_one in rejected.items()
-            if all(of_one.mapped("is_solved"))
-        }
-
-    def _last_rejected_attempts(self):
-        attempts = self.env["auth.attempt"].sudo()
-        if not self.ids:
-            return attempts
-        rows = self.env.execute_query(
-            SQL(
-                "SELECT %s FROM auth_integration i WHERE i.id IN %s",
-                self._last_attempt_sql("i", "failure", "id"), tuple(self.ids),
-            )
-        )
-        return attempts.browse(found for [found] in rows if found)
 
     @api.depends("allowed_networks")
     @api.depends_context("lang")

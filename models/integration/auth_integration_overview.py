@@ -6,11 +6,15 @@ from odoo.tools import SQL
 
 from ...tools.health import findings
 from ...tools.key.key_state import JOIN_NATIVE_SQL, JOINED_END_SQL, LIVE_SQL
+from .auth_integration_rejections import REJECTED_KEY
 from .auth_integration_status import IS_OPEN
 
 HISTORY_DAYS = 7
 # The worst first: what the overview is sorted by.
 STATUSES = ("failing", "expiring", "waiting", "to_set_up", "working")
+IS_FAILING = SQL(
+    "%s AND f.severity = 'critical' AND f.code IN %s", IS_OPEN, findings.codes_of("failing")
+)
 STATUS_COLORS = {"failing": 1, "expiring": 3, "waiting": 4, "to_set_up": 4, "working": 10}
 
 
@@ -106,33 +110,38 @@ class AuthIntegration(models.Model):
         """
         return SQL(
             """
-            CASE WHEN bool_or(%(is_open)s AND f.code IN %(failing)s)
+            CASE WHEN bool_or(%(is_failing)s)
                    OR bool_or(%(is_open)s AND f.code = 'key_expired')
                       AND bool_or(f.code = 'key_expired_still_used') THEN 'failing'
                  WHEN bool_or(%(is_open)s AND f.code IN %(expiring)s) THEN 'expiring' END
             """,
             is_open=IS_OPEN,
-            failing=findings.codes_of("failing"),
+            is_failing=IS_FAILING,
             expiring=findings.codes_of("expiring"),
         )
 
     def _only_calls_fail_sql(self):
         """SQL of whether an integration fails by its calls only, by its findings ``f``."""
         return SQL(
-            "bool_and(f.code IN %s) FILTER (WHERE %s AND f.code IN %s)",
-            findings.ABOUT_CALLS, IS_OPEN, findings.codes_of("failing"),
+            "bool_and(f.code IN %s) FILTER (WHERE %s)", findings.ABOUT_CALLS, IS_FAILING
         )
 
     def _fixed(self):
         """All integrations whose calls were rejected for what has been fixed since."""
-        rows = self.env.execute_query(
-            SQL(
-                "SELECT i.id FROM auth_integration i WHERE i.active AND i.id IN (%s)",
-                SQL(findings.MAY_BE_REJECTED),
+        issues = dict(
+            self.env.execute_query(
+                SQL(
+                    "SELECT f.integration_id, array_agg(%s) FROM auth_integration_finding f"
+                    " WHERE f.code IN %s AND f.integration_id IS NOT NULL AND %s"
+                    " GROUP BY f.integration_id",
+                    REJECTED_KEY, findings.ABOUT_CALLS, IS_FAILING,
+                )
             )
         )
-        rejected = self.sudo().browse(id_ for [id_] in rows)
-        return self.browse(one.id for one in rejected._resolutions_of_failing())
+        solved = self.sudo().browse(issues)._resolutions_of_calls()
+        return self.browse(
+            id_ for id_, keys in issues.items() if all((id_, key) in solved for key in keys)
+        )
 
     def _status_by_findings(self, status):
         """Return the status of this integration, whose findings say so; see ``_status_sql``."""

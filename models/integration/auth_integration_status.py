@@ -1,14 +1,28 @@
 from datetime import datetime
+from typing import NamedTuple
 
 from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
+from ...tools.attempt import causes
 from ...tools.health import probe
+from ...tools.health.findings import BY_CODE
+from .auth_integration_rejections import REJECTED_KEY
 
 # Of a finding with the alias ``f``.
 IS_OPEN = SQL("NOT f.accepted AND NOT f.folded")
-NO_FINDINGS = ("ok", None, None, None, None)
+NO_FINDINGS = ("ok", None, None, None)
+
+
+class Finding(NamedTuple):
+    """What is looked at of an open finding."""
+
+    id: int
+    code: str
+    severity: str
+    cause: str | None
+    rejected_key: int
 
 
 class AuthIntegration(models.Model):
@@ -40,6 +54,7 @@ class AuthIntegration(models.Model):
         compute="_compute_from_findings",
         compute_sudo=True,
     )
+    main_issue = fields.Char(compute="_compute_from_findings", compute_sudo=True)
     finding_count = fields.Integer(
         "Issues", compute="_compute_from_findings", compute_sudo=True
     )
@@ -197,6 +212,7 @@ class AuthIntegration(models.Model):
         return rotations.sorted(lambda rotation: rotation.deadline or datetime.max)
 
     @api.depends("is_never_called", "active")
+    @api.depends_context("lang")
     def _compute_from_findings(self):
         """Compute all that follows from the findings, in one look at them.
 
@@ -209,38 +225,49 @@ class AuthIntegration(models.Model):
                 SQL(
                     """
                     SELECT f.integration_id, %(health)s, %(status)s, %(only_calls)s,
-                           array_agg(f.id ORDER BY f.severity_rank, f.since DESC, f.id)
-                               FILTER (WHERE %(is_open)s),
-                           (array_agg(f.id ORDER BY f.severity_rank, f.since DESC, f.id)
-                               FILTER (WHERE %(is_open)s AND f.severity <> 'info'))[1]
+                           jsonb_agg(jsonb_build_array(
+                                   f.id, f.code, f.severity, f.cause, %(rejected_key)s
+                               ) ORDER BY f.severity_rank, f.since DESC, f.id)
+                               FILTER (WHERE %(is_open)s)
                     FROM auth_integration_finding f WHERE f.integration_id IN %(ids)s
                     GROUP BY f.integration_id
                     """,
                     health=self._health_of_findings_sql(),
                     status=self._status_of_findings_sql(),
                     only_calls=self._only_calls_fail_sql(),
+                    rejected_key=REJECTED_KEY,
                     is_open=IS_OPEN,
                     ids=tuple(self.ids),
                 )
             )
         } if self.ids else {}
         findings = self.env["auth.integration.finding"]
-        waiting = self.browse(
+        solved = self.browse(
             id_ for id_, values in found.items() if values[2]
-        )._resolutions_of_failing()
+        )._resolutions_of_calls()
         for integration in self:
-            health, status, _only_calls, open_ids, main_id = (
-                found.get(integration._origin.id) or NO_FINDINGS
-            )
-            if integration._origin in waiting:
+            id_ = integration._origin.id
+            health, status, only_calls, rows = found.get(id_) or NO_FINDINGS
+            rows = [Finding(*row) for row in rows or ()]
+            critical = [row for row in rows if row.severity == "critical"]
+            unsolved = [row for row in critical if (id_, row.rejected_key) not in solved]
+            if only_calls and not unsolved:
                 status = "waiting"
+            # What has been fixed hides nothing that still fails.
+            main = (unsolved or [row for row in rows if row.severity != "info"])[:1]
             integration.health = health
             integration.status = integration._status_by_findings(status)
-            integration.finding_ids = findings.browse(open_ids or ())
-            integration.main_finding_ids = findings.browse(main_id or ())
+            integration.finding_ids = findings.browse(row.id for row in rows)
+            integration.main_finding_ids = findings.browse(row.id for row in main)
+            integration.main_issue = main and self._issue_title(*main)
             integration.finding_count = len(integration.finding_ids)
             shown = integration.main_finding_ids
             integration.more_finding_count = len(integration.finding_ids - shown) if shown else 0
+
+    def _issue_title(self, finding):
+        """The cause of rejected calls, or else the title of the issue."""
+        cause = finding.cause and causes.get(finding.cause)
+        return self.env._((cause or BY_CODE[finding.code]).title)
 
     def action_view_findings(self):
         """Show the issues of this integration."""

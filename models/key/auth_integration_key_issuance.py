@@ -100,6 +100,7 @@ class AuthIntegration(models.Model):
                 end=utc_text(self.env, key.expires_at),
             )
         )
+        self._close_activities_of_fixed()
         return {
             "key": secret,
             "prefix": key.prefix,

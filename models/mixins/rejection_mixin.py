@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 
 from ...tools.attempt import causes
+from ...tools.incident import conditions
 from ...tools.integration import networks
 from ...tools.key.key_policy import END_CODES
 
@@ -119,6 +120,13 @@ class RejectionMixin(models.AbstractModel):
                 login=key.login,
             )
         if waiting := self._key_to_install():
+            if address := self._calling_host():
+                return self.env._(
+                    "The key %(key)s has been created. Install it in the external system at"
+                    " %(address)s.",
+                    key=waiting.display_name,
+                    address=address,
+                )
             return self.env._(
                 "The key %(key)s has been created. Install it in the external system.",
                 key=waiting.display_name,
@@ -146,6 +154,16 @@ class RejectionMixin(models.AbstractModel):
             lambda key: key.issued_at.replace(microsecond=0) > self._rejected_at()
         )
 
+    def _calling_host(self):
+        """The address that has to call successfully, where no other one will do.
+
+        As :data:`conditions.SERIES` tells hosts apart.
+        """
+        by_host = self.cause in conditions.BY_HOST
+        if not by_host and (self._known_key() or self.cause == "user_archived"):
+            return False
+        return networks.normalize(self.remote_addr)
+
     def _needs_new_key(self):
         """Whether nothing simpler helps than a new key, and none waits to be installed."""
         integration, key = self._rejected_integration(), self._known_key()
@@ -159,6 +177,12 @@ class RejectionMixin(models.AbstractModel):
         """What to do in this very case, where that is more exact than what its cause says."""
         if self.cause in END_CODES and (integration := self._rejected_integration()):
             if key := self._later_keys(integration)[:1]:
+                if address := self._calling_host():
+                    return self.env._(
+                        "Install the key %(key)s in the external system at %(address)s.",
+                        key=key.display_name,
+                        address=address,
+                    )
                 return self.env._(
                     "Install the key %(key)s wherever the rejected key is still used.",
                     key=key.display_name,

@@ -75,6 +75,21 @@ class TestIncidentAlert(IncidentCommon):
         self._run()
         self.assertFalse(self.integration.activity_ids)
 
+    def test_an_activity_ends_once_a_key_was_created(self):
+        """It asks to create one; a rejection that this does not fix keeps it."""
+        self._fail("key_expired")
+        self._fail("user_archived", key=None)
+        self._run()
+        self.assertEqual(self.integration.activity_ids.user_id, self.owner)
+        self.integration.user_id.action_archive()
+        self.integration.with_user(self.system)._close_activities_of_fixed()
+        self.assertTrue(self.integration.activity_ids)
+        self.integration.user_id.action_unarchive()
+        self._move(self.key, expires_at=self.now)
+        self.integration.with_user(self.owner).issue_key()
+        self.assertFalse(self.integration.activity_ids)
+        self.assertIn("waiting for the next call", self.integration.message_ids[0].body)
+
     def test_a_dismissed_incident_asks_for_nothing(self):
         self._fail("key_expired")
         self._run()

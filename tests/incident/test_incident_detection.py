@@ -325,7 +325,7 @@ class TestIncidentDetection(IncidentCommon):
         self.integration.action_expect_proposal()
         self.assertEqual(self.integration.expected_every_hours, 36)
 
-    def test_a_call_from_a_new_address(self):
+    def _call_from_elsewhere(self):
         self._detect()
         self.env.cr.execute(
             "INSERT INTO auth_integration_key_address (key_id, address, first_seen, last_seen,"
@@ -333,10 +333,31 @@ class TestIncidentDetection(IncidentCommon):
             [self.key.id, ELSEWHERE, self.now, self.now],
         )
         self._detect()
+
+    def test_a_call_from_a_new_address(self):
+        self._call_from_elsewhere()
         self._detect()
         self.assertRecordValues(
             self._open(), [{"kind": "new_address", "remote_addr": ELSEWHERE}]
         )
+        incident = self._open().with_user(self.owner)
+        self.assertTrue(incident.may_revoke)
+        self.assertEqual(incident.action_revoke()["context"]["default_key_ids"], self.key.ids)
+        self.key.revoke("not ours")
+        incident.invalidate_recordset()
+        self.assertFalse(incident.may_revoke)
+
+    def test_an_address_that_was_allowed_by_name_is_not_new(self):
+        for listed in (ELSEWHERE, f"{HOME}, {ELSEWHERE}/32  # the new host"):
+            self.env.cr.execute(
+                "DELETE FROM auth_integration_key_address WHERE address = %s", [ELSEWHERE]
+            )
+            self.integration.allowed_networks = listed
+            self._call_from_elsewhere()
+            self.assertFalse(self._open(), listed)
+        self.integration.allowed_networks = f"198.51.100.0/24\n# not {ELSEWHERE}"
+        self._detect()
+        self.assertEqual(self._open().kind, "new_address", "a network is many hosts")
 
     def test_a_dormant_key_wakes_up(self):
         self._move(self.key, last_used_at=self.now - timedelta(days=50))

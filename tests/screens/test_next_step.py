@@ -105,12 +105,16 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(self.integration.with_user(self.owner).box_fix, "issue_key")
         _secret, new = self._issue(self.integration)
         self._assert_solved(attempt, incident, new.prefix)
+        where = f"Install it in the external system at {ADDRESS}"
+        self._assert_solved(attempt, incident, where)
+        self.assertIn(f"when {ADDRESS} calls", incident.closing)
         self.assertFalse(self.integration.with_user(self.owner).box_fix)
         self._move(new, first_used_at=self.now, last_used_at=self.now)
         self._refresh()
         self.assertFalse(attempt.is_solved, "it is in use, and the old one is called elsewhere")
-        self.assertIn(f"Install the key {new.display_name}", attempt.cause_remedy)
-        self.assertIn(f"Install the key {new.display_name}", incident.remedy)
+        what = f"Install the key {new.display_name} in the external system at {ADDRESS}"
+        self.assertIn(what, attempt.cause_remedy)
+        self.assertIn(what, incident.remedy)
         self.assertFalse(attempt.primary_fix)
         self.assertNotEqual(incident.fix, "issue_key")
 
@@ -170,6 +174,7 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(self.integration.with_user(self.system).next_step, "restore_user")
         self.integration.user_id.action_unarchive()
         self._assert_solved(attempt, incident, "restored")
+        self.assertIn("next successful call", incident.closing, "of whatever host")
 
     def test_the_address_was_allowed(self):
         self.integration.allowed_networks = "10.0.0.0/8"
@@ -246,6 +251,60 @@ class TestNextStep(ExplanationCase):
         )
         self._refresh()
         self.assertTrue(attempt.has_succeeded_since)
+
+    # Several callers
+
+    def _findings(self):
+        self._refresh()
+        found = self.env["auth.integration.finding"].sudo().search(
+            [("integration_id", "=", self.integration.id), ("folded", "=", False)]
+        )
+        return {finding.code: finding for finding in found}
+
+    def _use_new_key(self):
+        """The key has expired and its host calls on; a new one was created."""
+        self._move(self.key, expires_at=self.now - timedelta(hours=2))
+        self.integration.allowed_networks = ADDRESS
+        rejected = self._attempt("key_expired", key_id=self.key.id)
+        self._set_back(rejected, hours=1)
+        return self._issue(self.integration)[1]
+
+    def test_what_another_host_has_fixed_is_not_fixed_here(self):
+        new = self._use_new_key()
+        self._assert_status("waiting")
+        rejected = self._attempt(
+            "address_not_allowed", key_id=new.id, remote_addr="203.0.113.9"
+        )
+        self._set_back(rejected, minutes=5)
+        self._assert_status("failing")
+        box = self._box()
+        self.assertIn("Address not allowed", box.message, "not the one that is fixed")
+        self.assertEqual(self.integration.main_issue, "Address not allowed", "card and form agree")
+        rejected.action_fix_add_network()
+        self._assert_status("waiting")
+        found = self._findings()
+        self.assertIn("203.0.113.9 is now allowed", found["failing_now"].remedy)
+        self.assertIn(new.display_name, found["key_expired_still_used"].remedy)
+        self._attempt(
+            None, outcome="success", reference=None, key_id=new.id, remote_addr="203.0.113.9"
+        )
+        self._move(new, first_used_at=self.now, last_used_at=self.now)
+        self._assert_status("working")
+        found = self._findings()
+        self.assertNotIn("failing_now", found)
+        still_used = found["key_expired_still_used"]
+        self.assertEqual((still_used.severity, still_used.is_solved), ("warning", False))
+        self.assertIn(f"still uses the key {self.key.prefix}", still_used.message)
+        self.assertIn("Install", still_used.remedy)
+
+    def test_a_rejection_for_another_cause_fails_before_the_job_has_seen_it(self):
+        new = self._use_new_key()
+        _attempt, incident = self._rejected("key_expired")
+        self._assert_status("waiting")
+        self._attempt("address_not_allowed", key_id=new.id, remote_addr="203.0.113.9")
+        self.assertTrue(incident.is_solved)
+        self._assert_status("failing")
+        self.assertFalse(self._box().is_solved)
 
     # Advice
 

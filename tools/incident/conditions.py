@@ -46,13 +46,13 @@ SEEN_TO = f"""(SELECT p.value::timestamp FROM ir_config_parameter p
 SUCCESS_LAG = 45
 
 
-def _in(codes) -> str:
+def sql_list(codes) -> str:
     return "(" + ", ".join(f"'{code}'" for code in codes) + ")"
 
 
 # While a user is archived, no host of its integration succeeds.
 _HOST = f"""(CASE WHEN (a.key_id IS NULL AND a.cause <> 'user_archived'
-                       OR a.cause IN {_in(BY_HOST)})
+                       OR a.cause IN {sql_list(BY_HOST)})
     AND a.remote_addr <> '{COLLAPSED}' THEN a.remote_addr END)"""
 _PROTOCOL = "(CASE WHEN a.cause = 'channel_not_allowed' THEN a.channel END)"
 # The columns that tell one series from another, of a refused attempt under the alias a.
@@ -203,7 +203,7 @@ def _failing_series(since: str, now: str, threshold: str) -> str:
                 WHERE known.source = series.source AND known.state = 'open')
         ) series
         CROSS JOIN LATERAL ({_counted_refusals(now)}) counted
-        WHERE counted.failure_count >= CASE WHEN counted.cause IN {_in(MUST_FAIL)} THEN 1
+        WHERE counted.failure_count >= CASE WHEN counted.cause IN {sql_list(MUST_FAIL)} THEN 1
                                             ELSE {threshold} END
     """
 

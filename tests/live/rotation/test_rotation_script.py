@@ -176,7 +176,9 @@ def test_replaced_elsewhere(host):
 def test_odoo_says_no(host):
     """From an address not known as the integration's: nothing changes."""
     host.make_due(known=False)
-    assert "not known" in host.run(expect=1)
+    said = host.run(expect=1)
+    assert "not known" in said
+    assert "--totp-file" in said
     assert host.key() == host.first
     assert len(host.live_keys()) == 1
 

@@ -13,7 +13,6 @@ __all__ = [
     "ID_STEP",
     "KINDS",
     "MAX_GUESSED_LOGINS",
-    "MAY_BE_REJECTED",
     "NEVER_CALLED",
     "NOW",
     "OLD_PROTOCOLS",
@@ -24,15 +23,6 @@ __all__ = [
 
 # Their calls are rejected, for something that can be fixed before the next one comes.
 ABOUT_CALLS = ("failing_now", "key_expired_still_used")
-# The integrations that these may be about, found without a look at all findings.
-MAY_BE_REJECTED = f"""
-    SELECT n.integration_id FROM auth_integration_incident n
-    WHERE n.state = 'open' AND n.kind = 'failing'
-    UNION SELECT a.integration_id FROM auth_attempt a
-    WHERE a.outcome = 'failure' AND a.last_seen >= {UNSEEN}
-    UNION SELECT k.integration_id FROM ({keys.ENDED_KEYS_CALLED}) used
-    JOIN auth_integration_key k ON k.id = used.key_id
-"""
 KINDS = (*integrations.KINDS, *keys.KINDS, *calls.KINDS, *server.KINDS)
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")
@@ -56,8 +46,9 @@ def view_sql(state_sql: str, end_sql: str, native_sql: str) -> str:
     kinds = " UNION ALL ".join(
         f"""
         SELECT found.record_id * {ID_STEP} + {kind.number} AS id, '{kind.code}'::varchar AS code,
-               '{kind.severity}'::varchar AS severity, {SEVERITIES.index(kind.severity)} AS
-               severity_rank, found.integration_id, found.key_id, found.user_id,
+               ({kind.severity_sql()})::varchar AS severity, array_position(
+                   ARRAY{list(SEVERITIES)}, {kind.severity_sql()}) - 1 AS severity_rank,
+               found.integration_id, found.key_id, found.user_id,
                found.since::timestamp AS since, ({kind.cause})::varchar AS cause,
                ({kind.folded})::boolean AS folded,
                EXISTS (

@@ -1,6 +1,7 @@
 """Findings about calls: those that fail, those that did not come, and guesses."""
 
 from ...incident import conditions
+from ...key.key_policy import END_CODES
 from .kind import (
     HAS_NO_KEY,
     LOST_ITS_KEY,
@@ -11,6 +12,20 @@ from .kind import (
     Kind,
     _lt,
 )
+
+# The incidents of calls that fail, but for those that the job has still to close.
+FAILING_INCIDENTS = f"""
+    SELECT n.id, n.integration_id, n.key_id, n.opened_at AS since, n.cause
+    FROM (
+        SELECT o.*, COALESCE(o.remote_addr, '') AS address
+        FROM auth_integration_incident o
+        WHERE o.state = 'open' AND o.kind = 'failing'
+    ) n
+    WHERE {conditions.recovered_at("n", NOW)} IS NULL
+"""
+ENDED = conditions.sql_list(sorted(END_CODES))
+# Of a row ``found``: the finding about its key says more.
+OF_ENDED_KEY = f"(found.cause IN {ENDED} AND found.key_id IS NOT NULL)"
 
 KINDS = (
     Kind(
@@ -29,25 +44,23 @@ KINDS = (
                    i.id AS record_id, i.id AS integration_id, failing.key_id, i.user_id,
                    failing.since, failing.cause
             FROM (
-                SELECT n.integration_id, n.key_id, n.opened_at AS since, n.cause
+                SELECT found.*, {OF_ENDED_KEY} AS of_ended_key
                 FROM (
-                    SELECT o.*, COALESCE(o.remote_addr, '') AS address
-                    FROM auth_integration_incident o
-                    WHERE o.state = 'open' AND o.kind = 'failing'
-                ) n
-                WHERE {conditions.recovered_at("n", NOW)} IS NULL
-                UNION ALL
-                SELECT f.integration_id, f.key_id, f.opened_at, f.cause
-                FROM ({conditions.failing_sources(UNSEEN, NOW, "3")}) f
+                    SELECT n.integration_id, n.key_id, n.since, n.cause
+                    FROM ({FAILING_INCIDENTS}) n
+                    UNION ALL
+                    SELECT f.integration_id, f.key_id, f.opened_at, f.cause
+                    FROM ({conditions.failing_sources(UNSEEN, NOW, "3")}) f
+                ) found
             ) failing
             JOIN auth_integration i ON i.id = failing.integration_id AND i.active
-            ORDER BY i.id, failing.since DESC
+            ORDER BY i.id, failing.of_ended_key, failing.since DESC
         """,
         cause="found.cause",
         folded=f"""(
             found.cause = 'user_archived' AND {USER_ARCHIVED}
-            OR found.cause IN ('key_expired', 'key_superseded', 'key_revoked')
-               AND ({LOST_ITS_KEY} OR found.key_id IS NOT NULL))""",
+            OR found.cause IN {ENDED} AND {LOST_ITS_KEY}
+            OR {OF_ENDED_KEY})""",
     ),
     Kind(
         code="silent",

@@ -12,12 +12,15 @@ from .kind import (
     key_sql,
 )
 
-# Where the same program has succeeded since, from the same address, it was put right.
+# Where the same program has succeeded since, from the same address, it was put right. The last
+# call of the others is the attempt.
 ENDED_KEYS_CALLED = f"""
-    SELECT called.key_id, max(called.since) AS since
+    SELECT called.key_id, max(called.since) AS since,
+           (array_agg(called.attempt_id ORDER BY called.since DESC))[1] AS attempt_id
     FROM (
         SELECT a.key_id, a.integration_id, a.remote_addr, a.user_agent,
-               max(a.last_seen) AS since
+               max(a.last_seen) AS since,
+               (array_agg(a.id ORDER BY a.last_seen DESC, a.id DESC))[1] AS attempt_id
         FROM auth_attempt a
         WHERE a.cause IN ('key_expired', 'key_superseded', 'key_revoked')
           AND a.key_id IS NOT NULL AND {CALLED}
@@ -78,6 +81,12 @@ KINDS = (
               AND expired.ended_at IS NULL AND NOT EXISTS (
                   SELECT FROM auth_integration_key newer
                   WHERE newer.integration_id = i.id AND newer.issued_at > expired.issued_at)))""",
+        # The integration works, and one of its hosts has still to get the new key.
+        minor=f"""EXISTS (
+            SELECT FROM auth_integration_key ended JOIN present_key newer
+                ON newer.integration_id = ended.integration_id
+            WHERE ended.id = found.key_id AND newer.issued_at > ended.issued_at
+              AND newer.state IN {LIVE} AND newer.last_used_at > {NOW} - interval '7 days')""",
     ),
     Kind(
         code="key_expiring",

@@ -41,6 +41,7 @@ class Kind:
     :ivar number: stable number below :data:`ID_STEP`, part of the ids that acceptances refer to
     :ivar severity: ``critical`` (something fails or is about to be abused), ``warning`` (it will)
         or ``info``
+    :ivar minor: SQL of whether it is only a warning, of a row ``found``: most still works
     :ivar message: what is wrong, with the placeholders ``integration``, ``prefix``, ``login``,
         ``since`` and ``expires`` (of the key)
     :ivar remedy: what to do
@@ -63,6 +64,12 @@ class Kind:
     status: str = ""
     cause: str = "NULL"
     folded: str = "FALSE"
+    minor: str = ""
+
+    def severity_sql(self) -> str:
+        if not self.minor:
+            return f"'{self.severity}'"
+        return f"CASE WHEN {self.minor} THEN 'warning' ELSE '{self.severity}' END"
 
 
 KEY = "SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, {since} AS since"
