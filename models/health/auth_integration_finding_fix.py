@@ -92,7 +92,7 @@ class AuthIntegrationFinding(models.Model):
             return False
         if rotation.sudo()._is_to_claim():
             return self.env._(
-                "Claim the new key and install it in the external system. The current key keeps"
+                "Claim the new key and install it in the external system. The old key keeps"
                 " working until the new one is in use."
             )
         if rotation.state == "delivered":

@@ -168,7 +168,7 @@ class AuthIntegrationRotation(models.Model):
         summary = self.env._("Claim the new API key for %s")
         note = self.env._(
             "Open the integration and click Claim New Key. You will only see the key once. Install"
-            " it in the external system. The current key keeps working for some days after the new"
+            " it in the external system. The old key keeps working for some days after the new"
             " key is first used."
         )
         activities.create(

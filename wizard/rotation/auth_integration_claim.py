@@ -16,17 +16,15 @@ class AuthIntegrationClaim(models.TransientModel):
     # With the rights of who asks: anybody may name any rotation in a dialogue of his own.
     integration_id = fields.Many2one(related="rotation_id.integration_id", related_sudo=False)
     old_prefix = fields.Char(
-        "Replaces Key", related="rotation_id.old_key_id.prefix", related_sudo=False
+        "Old Key", related="rotation_id.old_key_id.prefix", related_sudo=False
     )
     old_expires_at = fields.Datetime(
-        "Current Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
+        "Old Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
     )
     access_summary = fields.Char(
         "Access", related="rotation_id.old_key_id.access_summary", related_sudo=False
     )
-    overlap_days = fields.Integer(
-        related="rotation_id.integration_id.policy_id.overlap_days", related_sudo=False
-    )
+    old_key_text = fields.Char(related="rotation_id.old_key_text", related_sudo=False)
     is_sent = fields.Boolean(related="rotation_id.is_sent", related_sudo=False)
     claimed_before = fields.Boolean(compute="_compute_claimed_before")
 
