@@ -157,6 +157,19 @@ class TestKeyDialogs(IntegrationCommon):
         dialogs = dialogs.with_context(active_ids=keys.ids, tz="UTC")
         return dialogs.create({"reason": "x"}).alternative
 
+    def test_one_key_is_revoked_by_its_name(self):
+        _secret, key = self._issue(self.integration)
+        _secret, other = self._issue(self.integration)
+        dialogs = self.env["auth.integration.revoke"].with_user(self.owner)
+        for keys, names in ((key, ["Revoke Key"]), (key + other, ["Revoke Keys"])):
+            dialog = dialogs.create({"key_ids": keys.ids, "reason": "x"})
+            arch = etree.fromstring(dialog.get_view(view_type="form")["arch"])
+            buttons = [
+                button.get("string") for button in arch.iterfind(".//button[@name='action_revoke']")
+                if not safe_eval(button.get("invisible"), {"key_count": dialog.key_count})
+            ]
+            self.assertEqual(buttons, names)
+
     def test_a_key_that_is_being_replaced_is_not_to_be_rotated(self):
         _secret, key = self._issue(self.integration)
         self.assertIn("rotate it instead", self._alternative(key))
