@@ -67,7 +67,10 @@ class AuthIntegrationRotation(models.Model):
             text = self.env._(
                 "%(user)s claimed the API key %(new)s…, which replaces %(old)s…", **values
             )
-        rotation._notify(text, integration.owner_ids if again else None)
+        if again:
+            rotation._notify(text, integration.owner_ids)
+        else:
+            rotation._note_by(self.env.user, text)
         rotation.invalidate_recordset()
         return secret, new_key.with_env(self.env)
 

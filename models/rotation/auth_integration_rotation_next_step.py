@@ -135,7 +135,7 @@ class AuthIntegrationRotation(models.Model):
     def action_revoke_old_key(self):
         """Ask why the old key is revoked before its overlap is over."""
         self.ensure_one()
-        return self.old_key_id.action_revoke()
+        return self.old_key_id.action_revoke() | {"name": self.env._("Revoke Old Key")}
 
     def action_view_late_calls(self):
         """Show the calls with the old key."""
