@@ -73,8 +73,9 @@ class AuthIntegration(models.Model):
             return False
         return "issue_key"
 
-    @api.depends("key_ids")
+    @api.depends("key_ids", "main_finding_ids")
     def _compute_claimed_rotation_id(self):
+        """The most urgent one that no issue on the form already speaks of."""
         rotations = self.env["auth.integration.rotation"].search(
             [
                 ("integration_id", "in", self.ids),
@@ -85,6 +86,10 @@ class AuthIntegration(models.Model):
         ).grouped("integration_id")
         for integration in self:
             of_one = rotations.get(integration._origin, self.env["auth.integration.rotation"])
+            said = integration.main_finding_ids.filtered(
+                lambda finding: finding.code in ("key_expiring", "rotation_overdue")
+            ).key_id
+            of_one = of_one.filtered(lambda r, said=said: r.old_key_id not in said)
             integration.claimed_rotation_id = of_one.sorted(
                 lambda rotation: rotation.deadline or fields.Datetime.now().max
             )[:1]
