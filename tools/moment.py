@@ -31,13 +31,12 @@ def day_text(env, moment, zone=None):
 
 
 def minute_text(env, moment, zone=None):
-    """Return a time (naive UTC) to the minute, as a form shows it, by the reader's clock.
+    """Return a time (naive UTC) to the minute by the reader's clock, and which clock that is.
 
-    :param zone: another one than the reader's, which the text then names
+    :param zone: another one than the reader's
     """
-    clock = format_time(env, moment, zone or _zone(env), "short")
-    text = f"{day_text(env, moment, zone)}, {clock}"
-    return f"{text} ({zone})" if zone else text
+    zone = zone or _zone(env)
+    return f'{day_text(env, moment, zone)}, {format_time(env, moment, zone, "short")} ({zone})'
 
 
 def _zone(env):

@@ -60,7 +60,7 @@ class AuthIntegrationKey(models.Model):
         first call with that one, and no longer than its own date.
 
         :param policy: of the integration of the new key
-        :param zone: the clock of the text, which names it then; else that of the reader
+        :param zone: the clock of the text; else that of the reader
         """
         self.ensure_one()
         end, days = self.effective_end, policy.overlap_days

@@ -51,6 +51,10 @@ class TestKeyDialogs(IntegrationCommon):
         )
         self.assertEqual(dialog.old_key_text, shown["old_key_text"])
         self.assertEqual(rotation.old_key_text, shown["old_key_text"])
+        foreign = self.env["auth.integration.claim"].with_user(self.stranger).create(
+            {"rotation_id": rotation.id}
+        )
+        self.assertFalse(foreign.old_key_text)
 
     def test_a_key_that_stops_before_the_overlap_is_over(self):
         _secret, key = self._issue(self.integration)
@@ -61,7 +65,7 @@ class TestKeyDialogs(IntegrationCommon):
         self.assertIn(f"at the latest until {day}.", text)
         with freeze_time(end - timedelta(days=policy.overlap_days)):
             text = key.with_context(tz="Africa/Lagos")._replacement_text(policy)
-            self.assertRegex(text, rf"{key.prefix}… stops on {day}, 1:00\sAM\.")
+            self.assertRegex(text, rf"{key.prefix}… stops on {day}, 1:00\sAM \(Africa/Lagos\)")
             text = key._replacement_text(policy, "UTC")
             self.assertRegex(text, rf"stops on {day}, 12:00\sAM \(UTC\)")
 
