@@ -18,9 +18,8 @@ class ResUsersApikeysShow(models.AbstractModel):
     )
     replace_by = fields.Datetime(compute="_compute_about_key")
     works_until = fields.Datetime(compute="_compute_about_key")
-    overlap_days = fields.Integer(
-        compute="_compute_about_key",
-        help="How long the replaced key works after the first use of this one.",
+    old_key_text = fields.Char(
+        compute="_compute_about_key", help="Until when the key works that this one replaces."
     )
     networks = fields.Char(compute="_compute_about_key")
 
@@ -48,7 +47,9 @@ class ResUsersApikeysShow(models.AbstractModel):
             dialog.login = integration.login
             dialog.replaced_login = old.login if old.login != integration.login else False
             dialog.replace_by, dialog.works_until = key.replace_by, key.effective_end
-            dialog.overlap_days = bool(old) and integration.sudo().policy_id.overlap_days
+            dialog.old_key_text = old.is_live and old._replacement_text(
+                integration.sudo().policy_id
+            )
             dialog.networks = networks.one_line(
                 key.allowed_networks or integration.allowed_networks
             )

@@ -1,6 +1,6 @@
 """Times as people read them in texts, with the zone of the clock."""
 
-from odoo.tools import format_datetime
+from odoo.tools import format_date, format_datetime, format_time
 
 
 def utc_text(env, moment):
@@ -16,6 +16,28 @@ def moment_text(env, moment, zone=None):
 
     :param zone: another one than the reader's
     """
-    zone = zone or env.context.get("tz") or env.user.tz or "UTC"
+    zone = zone or _zone(env)
     text = format_datetime(env, moment, zone, "d MMM yyyy HH:mm:ss")
     return f"{text} ({zone})"
+
+
+def day_text(env, moment, zone=None):
+    """Return the day of a time (naive UTC), as a form shows it, by the reader's clock.
+
+    :param zone: another one than the reader's
+    """
+    local = format_datetime(env, moment, zone or _zone(env), "yyyy-MM-dd", lang_code="en_US")
+    return format_date(env, local, date_format="medium")
+
+
+def minute_text(env, moment, zone=None):
+    """Return a time (naive UTC) to the minute by the reader's clock, and which clock that is.
+
+    :param zone: another one than the reader's
+    """
+    zone = zone or _zone(env)
+    return f'{day_text(env, moment, zone)}, {format_time(env, moment, zone, "short")} ({zone})'
+
+
+def _zone(env):
+    return env.context.get("tz") or env.user.tz or "UTC"

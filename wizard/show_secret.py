@@ -36,5 +36,6 @@ def show_secret_action(env, view, title, secret, field="key"):
         "name": title,
         "views": [(env.ref(f"auth_integration.auth_integration_{view}_view_form").id, "form")],
         "target": "new",
-        "context": {f"default_{field}": secret},
+        # The size too: the dialog of an identity check, which may open it, is a narrow one.
+        "context": {f"default_{field}": secret, "dialog_size": "large"},
     }

@@ -136,14 +136,14 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         }
         if again:
             text = self.env._(
-                "The current key %(old)s… fetched another new key, %(new)s…, from %(address)s."
+                "The old key %(old)s… fetched another new key, %(new)s…, from %(address)s."
                 " An earlier new key has not been used. Its response may have been lost."
                 " Otherwise, two systems have this key: revoke it and check its addresses.",
                 **values,
             )
         else:
             text = self.env._(
-                "With the current key %(old)s…, the external system fetched the new key %(new)s…"
+                "With the old key %(old)s…, the external system fetched the new key %(new)s…"
                 " from %(address)s.",
                 **values,
             )

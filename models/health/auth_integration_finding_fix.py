@@ -148,11 +148,16 @@ class AuthIntegrationFinding(models.Model):
 
     def _case_remedy(self):
         """What to do in this very case, where that is more exact than what its kind says."""
+        if self.code == "rpc_sunset" and not self.integration_id:
+            return self.env._(
+                "Change the external system to JSON-2 before you upgrade to Odoo 22. The developer"
+                " guide has examples."
+            )
         if FIX_OF_CODE.get(self.code) != "rotate" or not (rotation := self._open_rotation()):
             return False
         if rotation.sudo()._is_to_claim():
             return self.env._(
-                "Claim the new key and install it in the external system. The current key keeps"
+                "Claim the new key and install it in the external system. The old key keeps"
                 " working until the new one is in use."
             )
         if rotation.state == "delivered":

@@ -43,6 +43,14 @@ class AuthIntegrationAlert(models.Model):
         readonly=True,
         default="pending",
     )
+    status = fields.Selection(
+        [
+            ("pending", "Pending"), ("retrying", "Retrying"), ("sent", "Sent"),
+            ("failed", "Failed"),
+        ],
+        compute="_compute_status",
+        help="Retrying: it could not be sent, and Odoo tries again.",
+    )
     mail_id = fields.Many2one("mail.mail", ondelete="set null", readonly=True)
     tries = fields.Integer(readonly=True)
     next_try_at = fields.Datetime(readonly=True)
@@ -57,6 +65,12 @@ class AuthIntegrationAlert(models.Model):
 
     _week_uniq = models.UniqueIndex("(recipient, week) WHERE week IS NOT NULL")
     _pending_idx = models.Index("(next_try_at) WHERE state = 'pending'")
+
+    @api.depends("state", "error")
+    def _compute_status(self):
+        for alert in self:
+            retries = alert.state == "pending" and alert.error
+            alert.status = "retrying" if retries else alert.state
 
     @api.depends("line_ids")
     def _compute_listed_line_ids(self):
@@ -237,11 +251,36 @@ class AuthIntegrationAlertLine(models.Model):
         "(incident_id, recipient, event, alert_round)", "Each incident is reported once."
     )
 
+    def _first_sent_at(self, event):
+        alerts = self.filtered(lambda line: line.event == event).alert_id
+        return min(filter(None, alerts.mapped("sent_at")), default=False)
+
 
 class AuthIntegrationIncident(models.Model):
-    """What is asked of people ends with the incident."""
+    """What became of its alerts; what is asked of people ends with the incident."""
 
     _inherit = "auth.integration.incident"
+
+    alert_line_ids = fields.One2many("auth.integration.alert.line", "incident_id", readonly=True)
+    alert_sent_at = fields.Datetime(
+        "Alert Sent", compute="_compute_alerts_sent", compute_sudo=True
+    )
+    recovery_alert_sent_at = fields.Datetime(
+        "Recovery Alert Sent", compute="_compute_alerts_sent", compute_sudo=True
+    )
+    alert_error = fields.Char(
+        "Alert Not Sent", compute="_compute_alerts_sent", compute_sudo=True,
+        help="Why the latest alert that could not be sent was not.",
+    )
+
+    @api.depends("alert_line_ids.alert_id.state", "alert_line_ids.alert_id.error")
+    def _compute_alerts_sent(self):
+        for incident in self:
+            lines = incident.alert_line_ids
+            incident.alert_sent_at = lines._first_sent_at("opened")
+            incident.recovery_alert_sent_at = lines._first_sent_at("recovered")
+            unsent = lines.alert_id.filtered(lambda alert: alert.state != "sent" and alert.error)
+            incident.alert_error = unsent.sorted("id")[-1:].error
 
     @api.model
     def _close_activities(self):

@@ -25,6 +25,7 @@ class AuthIntegrationIncident(models.Model):
     kind = fields.Selection("_selection_kind", readonly=True, required=True)
     state = fields.Selection(
         [("open", "Open"), ("recovered", "Recovered"), ("dismissed", "Dismissed")],
+        "Status",
         required=True,
         readonly=True,
         default="open",
@@ -71,8 +72,8 @@ class AuthIntegrationIncident(models.Model):
     reopened_at = fields.Datetime(readonly=True)
     # Raised when a reopened incident goes on: only then is anything sent again.
     alert_round = fields.Integer(readonly=True, default=0)
-    notified_at = fields.Datetime("Alert Sent", readonly=True)
-    recovery_notified_at = fields.Datetime("Recovery Alert Sent", readonly=True)
+    notified_at = fields.Datetime("Alert Created", readonly=True)
+    recovery_notified_at = fields.Datetime("Recovery Alert Created", readonly=True)
     dismissed_by = fields.Many2one("res.users", ondelete="set null", readonly=True)
 
     title = fields.Char(compute="_compute_texts")

@@ -104,13 +104,13 @@ class AuthIntegration(models.Model):
     def _note_conversion(self, old, new):
         text = self.env._(
             "%(user)s created the API key %(new)s… of %(integration)s. It replaces the personal key"
-            " %(old)s… of %(login)s, which expires %(days)s days after the new key is first used.",
+            " %(old)s… of %(login)s. %(until)s",
             user=self.env.user.name,
             new=new.prefix,
             integration=self.name,
             old=old.prefix,
             login=old.login,
-            days=self.sudo().policy_id.overlap_days,
+            until=old._replacement_text(self.sudo().policy_id, "UTC"),
         )
         new._note_in_history(text)
         old._add_to_history(text)

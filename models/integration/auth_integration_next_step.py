@@ -26,6 +26,15 @@ class AuthIntegration(models.Model):
     box_fix = fields.Char(
         compute="_compute_box_fix", help="The next step, where the issue on the form offers it."
     )
+    claimed_rotation_id = fields.Many2one(
+        "auth.integration.rotation", compute="_compute_claimed_rotation_id", compute_sudo=True,
+        help="The rotation whose new key was claimed and has not been used yet.",
+    )
+    claimed_prefix = fields.Char(related="claimed_rotation_id.new_key_id.prefix")
+    old_key_text = fields.Char(
+        compute="_compute_old_key_text", compute_sudo=True,
+        help="Until when the key works that an unused key of this integration replaces.",
+    )
     networks_warning = fields.Char(compute="_compute_networks_warning", compute_sudo=True)
 
     @api.depends("key_ids", "user_id.active", "active")
@@ -73,6 +82,44 @@ class AuthIntegration(models.Model):
         if self.is_setting_up or self.usable_key_count:
             return False
         return "issue_key"
+
+    @api.depends("key_ids", "main_finding_ids")
+    def _compute_claimed_rotation_id(self):
+        """The most urgent one that no issue on the form already speaks of."""
+        rotations = self.env["auth.integration.rotation"].search(
+            [
+                ("integration_id", "in", self.ids),
+                ("claimed_by", "!=", False),
+                ("cancelled_at", "=", False),
+                ("state", "=", "delivered"),
+            ]
+        ).grouped("integration_id")
+        for integration in self:
+            of_one = rotations.get(integration._origin, self.env["auth.integration.rotation"])
+            said = integration.main_finding_ids.filtered(
+                lambda finding: finding.code in ("key_expiring", "rotation_overdue")
+            ).key_id
+            of_one = of_one.filtered(lambda r, said=said: r.old_key_id not in said)
+            integration.claimed_rotation_id = of_one.sorted(
+                lambda rotation: rotation.deadline or fields.Datetime.now().max
+            )[:1]
+
+    @api.depends("key_ids", "policy_id")
+    @api.depends_context("lang", "tz")
+    def _compute_old_key_text(self):
+        for integration in self:
+            unused = integration.key_ids.filtered(
+                lambda key: key.is_live and not key.first_used_at
+            )
+            old = unused.replaces_id.filtered("is_live").sorted(
+                lambda key: key.effective_end or fields.Datetime.now().max
+            )[:1]
+            integration.old_key_text = bool(old) and old._replacement_text(integration.policy_id)
+
+    def action_view_claimed_rotation(self):
+        """Open the rotation whose new key is to be installed."""
+        self.ensure_one()
+        return self.claimed_rotation_id._get_records_action()
 
     @api.depends("allowed_networks")
     @api.depends_context("lang")

@@ -71,7 +71,7 @@ class AuthIntegrationDigestLine(models.Model):
             )
         if rotation.delivery == "claim":
             return self.env._(
-                "Claim the new key and install it. The current key keeps working until then."
+                "Claim the new key and install it. The old key keeps working until then."
             )
         if rotation.last_error:
             return self.env._(

@@ -1,6 +1,9 @@
-from odoo import models
+from datetime import timedelta
+
+from odoo import fields, models
 from odoo.exceptions import UserError
 
+from ...tools.moment import day_text, minute_text
 from ..mixins.fresh_identity import fresh_identity
 
 
@@ -51,3 +54,31 @@ class AuthIntegrationKey(models.Model):
             [("old_key_id", "=", self.id), ("cancelled_at", "=", False)], limit=1
         )
         return rotation._get_records_action()
+
+    def _replacement_text(self, policy, zone=None):
+        """Say until when this key works once a new one is to replace it: for an overlap after the
+        first call with that one, and no longer than its own date.
+
+        :param policy: of the integration of the new key
+        :param zone: the clock of the text; else that of the reader
+        """
+        self.ensure_one()
+        end, days = self.effective_end, policy.overlap_days
+        if end and end <= fields.Datetime.now() + timedelta(days=days):
+            return self.env._(
+                "The old key %(prefix)s… stops on %(end)s. Install the new key before then.",
+                prefix=self.prefix,
+                end=minute_text(self.env, end, zone),
+            )
+        if not days:
+            return self.env._("The old key works until the first call with the new key.")
+        if end:
+            return self.env._(
+                "The old key works until %(days)s days after the first call with the new key, at"
+                " the latest until %(end)s.",
+                days=days,
+                end=day_text(self.env, end, zone),
+            )
+        return self.env._(
+            "The old key works until %s days after the first call with the new key.", days
+        )

@@ -24,7 +24,7 @@ class AuthIntegrationRotation(models.Model):
     _order = "opened_at desc, id desc"
     _rec_name = "old_key_id"
     _allow_sudo_commands = False
-    _sql_computed = {"state": "_state_sql"}
+    _sql_computed = {"state": "_state_sql", "old_key_works_until": "_old_key_works_until_sql"}
 
     old_key_id = fields.Many2one(
         "auth.integration.key",
@@ -62,6 +62,7 @@ class AuthIntegrationRotation(models.Model):
             ("done", "Old Key Replaced"),
             ("cancelled", "Canceled"),
         ],
+        "Status",
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_state",
@@ -89,6 +90,11 @@ class AuthIntegrationRotation(models.Model):
     )
     replace_by = fields.Datetime(related="old_key_id.replace_by")
     deadline = fields.Datetime("Old Key Expires", related="old_key_id.effective_end")
+    old_key_works_until = fields.Datetime(
+        compute="_compute_from_sql", compute_sudo=True,
+        help="When the old key expires, while the rotation is open and the key still works: what"
+             " the list is sorted by.",
+    )
     next_try_at = fields.Datetime("Next Try Not Before", readonly=True)
     postponed_until = fields.Datetime(readonly=True)
     postponed_by = fields.Many2one("res.users", readonly=True, ondelete="set null")
@@ -125,6 +131,17 @@ class AuthIntegrationRotation(models.Model):
             keys=self._states_of_keys_sql(
                 "old_key", self.env["auth.integration.key"]._state_sql("old_key")
             ),
+        )
+
+    @api.model
+    def _old_key_works_until_sql(self, alias):
+        keys = self.env["auth.integration.key"]
+        return SQL(
+            """(SELECT %(end)s FROM auth_integration_key old_key
+                WHERE old_key.id = %(r)s.old_key_id AND %(r)s.cancelled_at IS NULL AND %(live)s)""",
+            r=SQL.identifier(alias),
+            end=keys._effective_end_sql("old_key"),
+            live=keys._is_live_sql("old_key"),
         )
 
     @api.model
@@ -216,17 +233,25 @@ class AuthIntegrationRotation(models.Model):
 
     # Notifying -------------------------------------------------------------------------------
 
+    def _note_by(self, user, text):
+        """Note in the integration's history what somebody did, as theirs.
+
+        Where they have no address to write from, as an integration user, it is the system's.
+        """
+        for rotation in self:
+            author = user.partner_id if user.email and not user._integration_users() else None
+            self._notify_about(rotation.integration_id, text, author=author)
+
     def _notify(self, text, users=None):
         """Note something in the integration's history, and send it to some people.
 
-        In the name of the system: an integration user has no address to write from. A copy of the
-        database sends nothing.
+        In the name of the system. A copy of the database sends nothing.
         """
         for rotation in self:
             self._notify_about(rotation.integration_id, text, users)
 
     @api.model
-    def _notify_about(self, integration, text, users=None):
+    def _notify_about(self, integration, text, users=None, author=None):
         if not integration:
             return
         if users and self.env["auth.integration.database"]._is_copy():
@@ -236,7 +261,7 @@ class AuthIntegrationRotation(models.Model):
             body=text,
             subject=self.env._("API key of %s", integration.name),
             partner_ids=partners.ids,
-            author_id=self.env.ref("base.partner_root").id,
+            author_id=(author or self.env.ref("base.partner_root")).id,
             message_type="notification",
             subtype_xmlid="mail.mt_note",
         )

@@ -31,7 +31,8 @@ class AuthIntegrationRotation(models.Model):
                 {"cancelled_at": fields.Datetime.now(), "cancelled_by": self.env.uid}
             )
             rotation._close_activities(self.env._("Canceled by %s", self.env.user.name))
-            rotation._notify(
+            rotation._note_by(
+                self.env.user,
                 self.env._(
                     "%(user)s canceled the rotation of %(old)s…",
                     user=self.env.user.name,

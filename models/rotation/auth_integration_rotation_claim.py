@@ -67,7 +67,10 @@ class AuthIntegrationRotation(models.Model):
             text = self.env._(
                 "%(user)s claimed the API key %(new)s…, which replaces %(old)s…", **values
             )
-        rotation._notify(text, integration.owner_ids if again else None)
+        if again:
+            rotation._notify(text, integration.owner_ids)
+        else:
+            rotation._note_by(self.env.user, text)
         rotation.invalidate_recordset()
         return secret, new_key.with_env(self.env)
 
@@ -168,7 +171,7 @@ class AuthIntegrationRotation(models.Model):
         summary = self.env._("Claim the new API key for %s")
         note = self.env._(
             "Open the integration and click Claim New Key. You will only see the key once. Install"
-            " it in the external system. The current key keeps working for some days after the new"
+            " it in the external system. The old key keeps working for some days after the new"
             " key is first used."
         )
         activities.create(

@@ -226,7 +226,7 @@ class AuthIntegrationRotation(models.Model):
             self._notify(
                 self.env._(
                     "The new API key could not be delivered: %(reason)s Odoo will try again. The"
-                    " current key %(old)s… keeps working.",
+                    " old key %(old)s… keeps working.",
                     reason=reason,
                     old=self.old_key_id.prefix,
                 ),

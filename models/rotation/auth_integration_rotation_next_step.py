@@ -27,6 +27,9 @@ class AuthIntegrationRotation(models.Model):
         compute="_compute_next_step",
         help="The next thing that you can do about this rotation.",
     )
+    old_key_text = fields.Char(
+        compute="_compute_old_key_text", compute_sudo=True, help="Until when the old key works."
+    )
     blocked_reason = fields.Char(
         compute="_compute_blocked_reason", compute_sudo=True,
         help="Why the new key cannot be sent.",
@@ -44,6 +47,15 @@ class AuthIntegrationRotation(models.Model):
                 rotation.state in WAITING
                 and rotation.is_sent
                 and methods[rotation.delivery]._blocking_reason(rotation.integration_id)
+            )
+
+    @api.depends("old_key_id")
+    @api.depends_context("lang", "tz")
+    def _compute_old_key_text(self):
+        for rotation in self:
+            old = rotation.old_key_id
+            rotation.old_key_text = old.is_live and old._replacement_text(
+                rotation.integration_id.policy_id
             )
 
     # Next step -------------------------------------------------------------------------------
@@ -119,6 +131,11 @@ class AuthIntegrationRotation(models.Model):
         """Open what whoever installs the new key needs."""
         self.ensure_one()
         return self.integration_id.action_connection_sheet()
+
+    def action_revoke_old_key(self):
+        """Ask why the old key is revoked before its overlap is over."""
+        self.ensure_one()
+        return self.old_key_id.action_revoke() | {"name": self.env._("Revoke Old Key")}
 
     def action_view_late_calls(self):
         """Show the calls with the old key."""

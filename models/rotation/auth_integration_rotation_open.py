@@ -97,7 +97,8 @@ class AuthIntegrationRotation(models.Model):
             self._open_all(key, user)
             rotation = self._open_of(key)
             if user:
-                rotation._notify(
+                rotation._note_by(
+                    user,
                     self.env._(
                         "%(user)s started the rotation of the API key %(old)s…",
                         user=user.name,

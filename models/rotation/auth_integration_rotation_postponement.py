@@ -55,7 +55,8 @@ class AuthIntegrationRotation(models.Model):
             rotation._close_activities(self.env._("Postponed: %s", reason))
             if rotation.is_sent:
                 rotation._trigger_next_try()
-            rotation._notify(
+            rotation._note_by(
+                self.env.user,
                 self.env._(
                     "%(user)s postponed the rotation of %(old)s… until %(until)s UTC: %(reason)s",
                     user=self.env.user.name,

@@ -94,6 +94,7 @@ class TestFindingAccess(IntegrationCommon):
         finding = self._found(code="rpc_sunset", user_id=person.id)
         self.assertFalse(finding.integration_id)
         self.assertTrue(finding.message.startswith("person still uses"))
+        self.assertNotIn("connection sheet", finding.remedy, "that has an integration only")
         self.assertFalse(self._found(self.owner, code="rpc_sunset", user_id=person.id))
         person.active = False
         self.assertFalse(self._found(code="rpc_sunset", user_id=person.id))

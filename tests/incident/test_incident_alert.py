@@ -28,6 +28,7 @@ class TestIncidentAlert(IncidentCommon):
         for text in ("What to do:", "203.0.113.7", "ABCDE-12345", "Production", "UTC"):
             self.assertIn(text, mail.body_html)
         self.assertEqual(self._open().notified_at, self.now)
+        self.assertEqual(self._open().alert_sent_at, self._alerts_to().sent_at)
         self.assertEqual(self._alerts_to().user_id, self.owner)
         for _again in range(5):
             self._fail("key_expired")
@@ -274,13 +275,19 @@ class TestIncidentAlert(IncidentCommon):
             mail.write({"state": "exception", "failure_reason": "Connection refused"})
 
         self.patch(mails, "send", refuse)
+        self._run()
+        to_owner, incident = self._alerts_to(self.owner), self._open().with_user(self.owner)
+        self.assertEqual(to_owner.status, "retrying")
+        self.assertEqual(incident.alert_error, "Connection refused")
         for _run in range(100):
             self._run()
             self._pass(minutes=10)
         to_owner = self._alerts_to(self.owner)
         self.assertRecordValues(
-            to_owner, [{"state": "failed", "error": "Connection refused", "tries": 5}]
+            to_owner,
+            [{"state": "failed", "status": "failed", "error": "Connection refused", "tries": 5}],
         )
+        self.assertFalse(incident.alert_sent_at, "it was not")
         own = [sent for sent in tried if sent == to_owner.mail_id.message_id]
         self.assertEqual(len(own), 5)
         self.assertEqual(len(to_owner.mail_id), 1)

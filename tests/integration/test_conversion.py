@@ -176,10 +176,15 @@ class TestConvertKeys(ConversionCase):
         new = integration.key_ids
         self.assertEqual(new.replaces_id, key)
         self.assertEqual((key.state, new.prefix), ("pending", new_secret[:8]))
+        until = "The old key works until 7 days after the first call with the new key."
+        self.assertEqual(integration.old_key_text, until)
+        self.assertIn(until, key.history)
         self._use(new)
         self.assertEqual((key.state, key.replaced_by_id), ("retiring", new))
         days = (key.effective_end - fields.Datetime.now()).total_seconds() / 86400
         self.assertAlmostEqual(days, integration.policy_id.overlap_days, 1)
+        self.env.invalidate_all()
+        self.assertFalse(integration.old_key_text)
         self.assertTrue(self._native(key)[0], "natively too")
 
     def test_revoking_the_new_key_gives_the_old_one_back(self):
@@ -217,11 +222,14 @@ class TestConvertKeys(ConversionCase):
         answer, integration = self._convert(key)
         self._assert_leads_to(answer, integration)
         shown = self.env["res.users.apikeys.show"].with_context(**answer["context"]).onchange(
-            {}, [], {name: {} for name in ("login", "replaced_login", "overlap_days")}
+            {}, [], {name: {} for name in ("login", "replaced_login", "old_key_text")}
         )["value"]
         self.assertEqual((shown["login"], shown["replaced_login"]),
                          ("label_printer", self.person.login))
-        self.assertEqual(shown["overlap_days"], integration.policy_id.overlap_days)
+        stops = f"The old key {key.prefix}… stops on"
+        self.assertIn(stops, shown["old_key_text"])
+        self.assertIn(stops, integration.old_key_text)
+        self.assertIn(stops, key.history)
         self.assertEqual(key.pending_replacement_id, integration.key_ids)
         self.assertEqual(key.pending_replacement_integration_id, integration)
 
@@ -310,7 +318,7 @@ class TestConvertRights(ConversionCase):
     def test_says_when_the_old_key_expires_before_the_overlap_is_over(self):
         self._call(self.key, ("ir.config_parameter", "search_read"))
         self._move(self.key, expires_at=fields.Datetime.now() + timedelta(days=1))
-        self.assertIn("The old key expires on", self._open(self.key).line_ids.note)
+        self.assertIn("stops on", self._open(self.key).line_ids.note)
 
     def test_proposes_nothing_without_calls(self):
         line = self._open(self.key).line_ids

@@ -38,11 +38,33 @@ class TestRotationNextStep(RotationCommon):
         self.assertEqual((rotation.state, self._step(rotation)), ("delivered", "install"))
         self.assertEqual(self._primary(rotation), ["Connection Sheet"])
         self._use(new_key)
+        action = rotation.with_user(self.owner).action_revoke_old_key()
+        self.assertEqual(action["context"]["default_key_ids"], self.key.ids)
         self.assertEqual(rotation.state, "overlap")
         self.assertEqual(self._primary(rotation), [])
         self._pass_days(self.key, 8)
         rotation.invalidate_recordset()
         self.assertEqual((rotation.state, self._primary(rotation)), ("done", []))
+
+    def test_the_integration_names_a_claimed_key_that_is_not_installed(self):
+        """Unless an issue on its form does already."""
+        self.key.with_user(self.owner).action_rotate_now()
+        rotation = self._rotation()
+        _secret, new_key = self._claim(rotation)
+        integration = self.integration.with_user(self.owner)
+        self.env.invalidate_all()
+        self.assertEqual(integration.claimed_prefix, new_key.prefix)
+        self.assertEqual(integration.old_key_text, rotation.old_key_text)
+        action = integration.action_view_claimed_rotation()
+        self.assertEqual(action["res_id"], rotation.id)
+        self._set_due_in(self.key, 5)
+        self.env.invalidate_all()
+        self.assertEqual(integration.main_finding_ids.code, "key_expiring")
+        self.assertFalse(integration.claimed_rotation_id)
+        self._set_due_in(self.key, 80)
+        self._use(new_key)
+        self.env.invalidate_all()
+        self.assertFalse(integration.claimed_rotation_id or integration.old_key_text)
 
     def test_old_key_still_in_use(self):
         rotation = self._due()

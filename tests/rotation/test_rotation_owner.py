@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from lxml import etree
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, tagged
@@ -52,7 +53,13 @@ class TestRotationOwner(RotationCommon):
         self.assertEqual(rotation.claimed_by, self.owner)
         self.assertFalse(self._activities())
         self.assertIn(new.prefix, str(self.integration.message_ids.mapped("body")))
+        self.assertIn(new.prefix, self._noted_by(self.owner))
         self._assert_nowhere(secret)
+
+    def _noted_by(self, user):
+        """The newest note in the history of the integration, if it is somebody's."""
+        note = self.integration.message_ids[:1]
+        return note.author_id == user.partner_id and note.body or ""
 
     def _assert_nowhere(self, secret):
         """The secret is in no text column of any table of this transaction."""
@@ -107,6 +114,29 @@ class TestRotationOwner(RotationCommon):
         self.assertIn(self.owner.partner_id, alert.notified_partner_ids)
         self.assertIn(second.prefix, alert[0].body)
 
+    def test_who_has_no_address_starts_a_rotation_all_the_same(self):
+        self.manager.email = False
+        self.key.with_user(self.manager).action_rotate_now()
+        self.assertIn("started the rotation", self._noted_by(self.env.ref("base.user_root")))
+
+    def test_the_most_urgent_is_listed_first(self):
+        first = self._due(days=20)
+        _secret, later = self._issue(self.integration)
+        later.with_user(self.owner).action_rotate_now()
+        over = self._issue(self.integration)[1]
+        over.with_user(self.owner).action_rotate_now()
+        self._rotation(over).with_user(self.owner).action_cancel()
+        rotations = self.rotations.with_user(self.owner)
+        listed = etree.fromstring(rotations.get_view(view_type="list")["arch"])
+        found = rotations.search(
+            [("integration_id", "=", self.integration.id)], order=listed.get("default_order")
+        )
+        self.assertEqual(
+            found.ids, [first.id, self._rotation(later).id, self._rotation(over).id]
+        )
+        self.assertEqual(found[0].old_key_works_until, self.key.effective_end)
+        self.assertFalse(found[2].old_key_works_until)
+
     # Putting off and giving up ---------------------------------------------------------------
 
     def test_cancel_ends_unused_keys_and_the_next_notice_opens_again(self):
@@ -115,6 +145,7 @@ class TestRotationOwner(RotationCommon):
         rotation.with_user(self.owner).action_cancel()
         self.assertEqual((rotation.state, new.state), ("cancelled", "revoked"))
         self.assertEqual(rotation.cancelled_by, self.owner)
+        self.assertIn("canceled the rotation", self._noted_by(self.owner))
         self._run()
         self.assertEqual(len(self._rotation()), 1)
         self.assertFalse(self._activities())

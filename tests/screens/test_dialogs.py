@@ -3,6 +3,7 @@ from datetime import timedelta
 from unittest.mock import patch
 
 from cryptography.fernet import Fernet
+from lxml import etree
 from odoo.exceptions import AccessError
 from odoo.fields import Command, Datetime
 from odoo.tests import tagged
@@ -30,6 +31,22 @@ class TestDialogs(IntegrationCommon):
                         model._name, operation
                     )
                     self.assertIn("create_uid", str(domain))
+
+    def test_a_question_has_the_name_of_its_button(self):
+        """Not “Confirmation” and “Ok”, by which nobody knows what is done."""
+        ours = self.env["ir.model.data"].search(
+            [("module", "=", "auth_integration"), ("model", "=", "ir.ui.view")]
+        )
+        seen = 0
+        for view in self.env["ir.ui.view"].browse(ours.mapped("res_id")):
+            arch = etree.fromstring(view.arch_db)
+            for button in arch.iterfind(".//button[@confirm]"):
+                seen += 1
+                with self.subTest(view=view.xml_id, button=button.get("name")):
+                    self.assertTrue(button.get("confirm-label"))
+                    # Core's schema of lists does not allow a title.
+                    self.assertTrue(arch.tag == "list" or button.get("confirm-title"))
+        self.assertGreater(seen, 10)
 
     def test_nobody_turns_a_dialog_against_its_user(self):
         """The owner of one integration cannot have a manager revoke the keys of another one."""

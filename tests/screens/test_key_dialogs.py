@@ -1,7 +1,8 @@
 """What the dialogs that create and show a key say beside it."""
 
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 
+from freezegun import freeze_time
 from lxml import etree
 from odoo import fields
 from odoo.tests import tagged
@@ -10,7 +11,7 @@ from odoo.tools.safe_eval import safe_eval
 from ..common import IntegrationCommon
 
 SHOWN = (
-    "login", "replaced_login", "replace_by", "works_until", "overlap_days", "networks",
+    "login", "replaced_login", "replace_by", "works_until", "old_key_text", "networks",
 )
 
 
@@ -32,7 +33,7 @@ class TestKeyDialogs(IntegrationCommon):
         secret, key = self._issue(self.integration)
         shown = self._shown(secret)
         self.assertEqual(shown["login"], "shop")
-        self.assertFalse(shown["replaced_login"] or shown["overlap_days"] or shown["networks"])
+        self.assertFalse(shown["replaced_login"] or shown["old_key_text"] or shown["networks"])
         self.assertEqual(shown["replace_by"], key.replace_by)
         self.assertEqual(shown["works_until"], key.effective_end)
         self.assertFalse(self._shown(secret, self.stranger)["login"])
@@ -43,8 +44,30 @@ class TestKeyDialogs(IntegrationCommon):
         rotation = self.env["auth.integration.rotation"].search([("old_key_id", "=", key.id)])
         secret, _new = rotation.with_user(self.owner)._claim()
         shown = self._shown(secret)
-        self.assertEqual(shown["overlap_days"], self.integration.policy_id.overlap_days)
+        self.assertRegex(shown["old_key_text"], r"until 7 days after .*, at the latest until \w")
         self.assertFalse(shown["replaced_login"])
+        dialog = self.env["auth.integration.claim"].with_user(self.owner).create(
+            {"rotation_id": rotation.id}
+        )
+        self.assertEqual(dialog.old_key_text, shown["old_key_text"])
+        self.assertEqual(rotation.old_key_text, shown["old_key_text"])
+        foreign = self.env["auth.integration.claim"].with_user(self.stranger).create(
+            {"rotation_id": rotation.id}
+        )
+        self.assertFalse(foreign.old_key_text)
+
+    def test_a_key_that_stops_before_the_overlap_is_over(self):
+        _secret, key = self._issue(self.integration)
+        end = datetime.combine(fields.Date.today() + timedelta(days=30), time.min)
+        self._move(key, replace_by=end, expires_at=end)
+        policy, day = self.integration.policy_id, f"{end:%b} {end.day}, {end.year}"
+        text = key.with_context(tz="UTC")._replacement_text(policy)
+        self.assertIn(f"at the latest until {day}.", text)
+        with freeze_time(end - timedelta(days=policy.overlap_days)):
+            text = key.with_context(tz="Africa/Lagos")._replacement_text(policy)
+            self.assertRegex(text, rf"{key.prefix}… stops on {day}, 1:00\sAM \(Africa/Lagos\)")
+            text = key._replacement_text(policy, "UTC")
+            self.assertRegex(text, rf"stops on {day}, 12:00\sAM \(UTC\)")
 
     def test_the_networks_that_a_test_must_come_from(self):
         secret, key = self._issue(self.integration)
@@ -137,6 +160,19 @@ class TestKeyDialogs(IntegrationCommon):
         dialogs = self.env["auth.integration.revoke"].with_user(self.owner)
         dialogs = dialogs.with_context(active_ids=keys.ids, tz="UTC")
         return dialogs.create({"reason": "x"}).alternative
+
+    def test_one_key_is_revoked_by_its_name(self):
+        _secret, key = self._issue(self.integration)
+        _secret, other = self._issue(self.integration)
+        dialogs = self.env["auth.integration.revoke"].with_user(self.owner)
+        for keys, names in ((key, ["Revoke Key"]), (key + other, ["Revoke Keys"])):
+            dialog = dialogs.create({"key_ids": keys.ids, "reason": "x"})
+            arch = etree.fromstring(dialog.get_view(view_type="form")["arch"])
+            buttons = [
+                button.get("string") for button in arch.iterfind(".//button[@name='action_revoke']")
+                if not safe_eval(button.get("invisible"), {"key_count": dialog.key_count})
+            ]
+            self.assertEqual(buttons, names)
 
     def test_a_key_that_is_being_replaced_is_not_to_be_rotated(self):
         _secret, key = self._issue(self.integration)

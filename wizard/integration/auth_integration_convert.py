@@ -2,7 +2,6 @@ from datetime import timedelta
 
 from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
-from odoo.tools import format_date
 
 from ...models.mixins.fresh_identity import fresh_identity
 from ..show_secret import open_after, show_key_action, show_secret_action
@@ -225,10 +224,9 @@ class AuthIntegrationConvertLine(models.TransientModel):
             texts.append(
                 self.env._("Its calls need no access rights beyond those of every internal user.")
             )
-        if end := self._end_within_overlap(keys):
-            texts.append(
-                self.env._("The old key expires on %(day)s.", day=format_date(self.env, end))
-            )
+        if soonest := self._ends_within_overlap(keys):
+            policy = self.env["auth.integration"].sudo()._default_policy()
+            texts.append(soonest._replacement_text(policy))
         return texts
 
     def _note_on_uncounted(self, keys):
@@ -240,12 +238,14 @@ class AuthIntegrationConvertLine(models.TransientModel):
             )
         return self.env._("It has not been used yet. Choose the access rights it needs.")
 
-    def _end_within_overlap(self, keys):
-        """When the first of these keys expires, if that is before an overlap would be over."""
-        ends = [end for end in keys.filtered("is_live").mapped("effective_end") if end]
+    def _ends_within_overlap(self, keys):
+        """The first of these keys to expire, if it does before an overlap would be over."""
         days = self.env["auth.integration"].sudo()._default_policy().overlap_days
         latest = fields.Datetime.now() + timedelta(days=days)
-        return min((end for end in ends if end < latest), default=None)
+        ending = keys.filtered(
+            lambda key: key.is_live and key.effective_end and key.effective_end < latest
+        )
+        return ending.sorted("effective_end")[:1]
 
     def _convert(self):
         """Do what this line says.

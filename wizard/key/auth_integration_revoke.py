@@ -8,7 +8,7 @@ class AuthIntegrationRevoke(models.TransientModel):
     """Ask why keys are revoked: the reason stays on their tombstones."""
 
     _name = "auth.integration.revoke"
-    _description = "Revoke Keys"
+    _description = "Revoke Key"
     _inherit = ["auth.integration.dialog.mixin", "auth.integration.free.text.mixin"]
     _free_texts = {"reason": 500}
 
@@ -25,7 +25,13 @@ class AuthIntegrationRevoke(models.TransientModel):
         help="The key is marked as compromised. You cannot undo this revocation.",
     )
 
+    key_count = fields.Integer(compute="_compute_key_count")
     alternative = fields.Char(compute="_compute_alternative")
+
+    @api.depends("key_ids")
+    def _compute_key_count(self):
+        for dialog in self:
+            dialog.key_count = len(dialog.key_ids)
 
     @api.depends("key_ids")
     @api.depends_context("lang", "tz")

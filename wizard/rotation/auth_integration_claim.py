@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.addons.base.models.res_users import check_identity
 
 from ..show_secret import show_key_action
@@ -16,19 +16,24 @@ class AuthIntegrationClaim(models.TransientModel):
     )
     integration_id = fields.Many2one(related="rotation_id.integration_id", related_sudo=False)
     old_prefix = fields.Char(
-        "Replaces Key", related="rotation_id.old_key_id.prefix", related_sudo=False
+        "Old Key", related="rotation_id.old_key_id.prefix", related_sudo=False
     )
     old_expires_at = fields.Datetime(
-        "Current Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
+        "Old Key Expires", related="rotation_id.old_key_id.effective_end", related_sudo=False
     )
     access_summary = fields.Char(
         "Access", related="rotation_id.old_key_id.access_summary", related_sudo=False
     )
-    overlap_days = fields.Integer(
-        related="rotation_id.integration_id.policy_id.overlap_days", related_sudo=False
-    )
+    old_key_text = fields.Char(compute="_compute_old_key_text", compute_sudo=False)
     is_sent = fields.Boolean(related="rotation_id.is_sent", related_sudo=False)
     claimed_before = fields.Boolean(compute="_compute_claimed_before")
+
+    @api.depends("rotation_id")
+    def _compute_old_key_text(self):
+        """Only to who may read the rotation: it computes this for anybody."""
+        for wizard in self:
+            rotation = wizard.rotation_id
+            wizard.old_key_text = rotation.has_access("read") and rotation.old_key_text
 
     def _compute_claimed_before(self):
         for wizard in self:

@@ -39,13 +39,30 @@ function storeTheKey() {
                 run,
             },
             {
-                trigger: ".modal:contains(Have you copied it?) button:contains(Keep Open)",
+                trigger: ".modal:contains(Have you copied the key?) button:contains(Keep Open)",
                 run: "click",
             },
         ]),
         {
             content: "The button to copy it has a name",
             trigger: ".modal [name=key] button[aria-label]",
+        },
+        {
+            content: "Nor does the button while nothing was copied",
+            trigger: ".modal:has([name=key]) button:contains(Done)",
+            run: "click",
+        },
+        {
+            trigger: ".modal:contains(Have you copied the key?) button:contains(Keep Open)",
+            run: "click",
+        },
+        {
+            content: "Who selects the key has copied it",
+            trigger: ".modal [name=key] span:contains(/^[0-9a-f]{40}$/)",
+            async run() {
+                document.getSelection().selectAllChildren(this.anchor);
+                await new Promise((resolve) => setTimeout(resolve)); // the browser says so then
+            },
         },
         {
             trigger: ".modal button:contains(Done)",
@@ -217,7 +234,7 @@ tours.add("auth_integration_claim", {
         },
         {
             content: "The dialog says what happens to the old key",
-            trigger: ".modal .alert:contains(The current key keeps working)",
+            trigger: ".modal .alert:contains(The old key works until)",
         },
         {
             trigger: ".modal button[name=action_claim]",

@@ -105,7 +105,8 @@ def onchange(model, values, *fields):
 
 READS = {
     "dialogue to claim, unsaved": onchange(
-        "claim", {"rotation_id": "$rotation"}, "old_prefix", "old_expires_at", "integration_id"
+        "claim", {"rotation_id": "$rotation"}, "old_prefix", "old_expires_at", "integration_id",
+        "old_key_text",
     ),
     "dialogue to put off, unsaved": onchange("postpone", {"rotation_id": "$rotation"}, "deadline"),
     "dialog to extend, unsaved": onchange("extend", {"key_id": "$key"}, "current_end", "latest"),

@@ -99,7 +99,7 @@ KINDS = (
             " %(expires)s."
         ),
         remedy=_lt(
-            "Rotate the key, or continue its rotation. The current key keeps working until the new"
+            "Rotate the key, or continue its rotation. The old key keeps working until the new"
             " one is in use."
         ),
         sql=key_sql(

@@ -104,7 +104,7 @@ KINDS = (
         title=_lt("Alerts cannot be sent"),
         message=_lt("An alert about incidents could not be sent."),
         remedy=_lt(
-            "Open Sent Alerts in Settings ▸ General Settings, tab Integrations, and read the error."
+            "Open Alerts in Settings ▸ General Settings, tab Integrations, and read the error."
             " Correct the email server, the sender address (alias domain) or the webhook, then use"
             " Send Test Alert."
         ),

@@ -30,7 +30,7 @@ export class CallSparklineField extends Component {
                 <line x1="0" t-att-x2="length" t-att-y1="axis + 0.5" t-att-y2="axis + 0.5"/>
             </svg>
             <div class="d-flex flex-wrap column-gap-3 small" aria-hidden="true">
-                <span><i class="fa fa-arrow-up me-1 text-success"/><t t-out="accepted"/></span>
+                <span><i class="fa fa-arrow-up me-1" t-att-class="total('accepted') ? 'text-success' : 'text-muted'"/><t t-out="accepted"/></span>
                 <span><i class="fa fa-arrow-down me-1" t-att-class="total('rejected') ? 'text-danger' : 'text-muted'"/><t t-out="rejected"/></span>
                 <span t-out="period"/>
             </div>
