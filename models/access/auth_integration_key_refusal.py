@@ -5,6 +5,7 @@ from odoo.tools import SQL
 from ...tools import hook_queries
 from ...tools.access import access_rules
 from ...tools.access.access_rules import ANY_METHOD, READ_ONLY
+from ...tools.access.other_code import RUNS_OTHER_CODE
 from ...tools.attempt import caller, request_state
 
 # Asked once a call of a key that has a list.
@@ -12,36 +13,6 @@ _IS_LISTED = """
     SELECT FROM auth_integration_key_operation
     WHERE key_id = %(key)s AND model = %(model)s AND method = ANY(%(methods)s) AND allowed
 """
-# Methods that run code which their caller chooses, or any other that is stored: * does not cover
-# them, nor where another model inherits them.
-RUNS_OTHER_CODE = {
-    "run": {"ir.actions.server"},
-    "method_direct_trigger": {"ir.cron"},
-    "run_check": {"res.users.identitycheck"},
-    "execute_import": {"base_import.import"},
-    "execute": {"res.config", "res.config.settings"},
-    "action_next": {"res.config"},
-    "button_immediate_install": {"ir.module.module"},
-    "button_immediate_install_app": {"ir.module.module"},
-    "button_immediate_upgrade": {"ir.module.module"},
-    "button_immediate_uninstall": {"ir.module.module"},
-    "upgrade_module": {"base.module.upgrade"},
-    "action_uninstall": {"base.module.uninstall"},
-    "action_install_module": {"base.module.install.review"},
-    "import_module": {"base.import.module"},
-    "install_l10n_modules": {"res.company"},
-    "install_demo": {"ir.demo"},
-    "action_manual_trigger": {"base.automation"},
-    # It evaluates what records have that are not stored, such as a template, in any dialog.
-    "onchange": {"base"},
-    "send_mail": {"mail.template"},
-    "send_mail_batch": {"mail.template"},
-    "action_send_mail": {"mail.compose.message"},
-    "action_send_sms": {"sms.composer"},
-    "action_send_sms_mass_now": {"sms.composer"},
-    "message_process": {"mail.thread"},
-    "action_launch": {"ir.actions.todo"},
-}
 MAX_NAMED_OPERATIONS = 10
 
 
@@ -105,6 +76,14 @@ class AuthIntegrationKey(models.Model):
         :rtype: AccessError
         """
         name = access_rules.operation_name(operation)
+        if key.access == READ_ONLY and self._runs_other_code(*operation):
+            return AccessError(
+                self.env._(
+                    "This API key can only read data. %(operation)s was rejected because it can"
+                    " run other code.",
+                    operation=name,
+                )
+            )
         if key.access == READ_ONLY:
             return AccessError(
                 self.env._(

@@ -86,7 +86,7 @@ class AuthIntegrationKey(models.Model):
         :rtype: KeyAccess | None
         """
         self.check_access("read")
-        return suggestion.suggest(self.sudo()._recent_uses())
+        return suggestion.suggest(self.sudo()._recent_uses(), self._runs_other_code)
 
     def _effect_text(self, access):
         """Say what an access would have rejected of what this key did lately."""

@@ -37,6 +37,7 @@ class AuthIntegrationIncident(models.Model):
             ("recovered", "Recovered"),
             ("dismissed", "Dismissed"),
         ],
+        "Current Status",
         compute="_compute_status",
         help="Waiting for next call: the reason for rejected calls has been fixed.",
     )

@@ -71,9 +71,8 @@ def hold(env) -> None:
     key = request_state.current().authenticated_key
     if key.access not in (READ_ONLY, LISTED):
         raise KeyRulesUnreadable()
-    if key.access == LISTED:
-        _require_listed(env)
-    elif is_enforced(key):
+    check_lookup(env)
+    if key.access == READ_ONLY and is_enforced(key):
         make_read_only(env.cr)
 
 
@@ -108,19 +107,23 @@ def check_lookup(env) -> None:
 
     :raise AccessError: the key may not call it
     """
-    if request_state.current().authenticated_key.access == LISTED:
-        _require_listed(env)
-
-
-def _require_listed(env):
     state = request_state.current()
     if state.operation is None or state.operation in OWN_OPERATIONS:
         return
-    if _is_listed(env, state.authenticated_key, state.operation):
+    if _is_covered(env, state.authenticated_key, state.operation):
         return
     state.is_operation_excessive = True
     if is_enforced(state.authenticated_key):
         _refuse(env)
+
+
+def _is_covered(env, key, operation):
+    """Whether a key may call an operation; whether that writes is seen later."""
+    if key.access == LISTED:
+        return _is_listed(env, key, operation)
+    if key.access == READ_ONLY:
+        return not env["auth.integration.key"]._runs_other_code(*operation)
+    return True
 
 
 def _is_listed(env, key, operation):

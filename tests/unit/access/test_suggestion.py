@@ -19,6 +19,15 @@ def test_writes():
     assert suggest(uses) == KeyAccess(LISTED, operations=frozenset({SEARCH, CREATE}))
 
 
+def test_what_runs_other_code_is_no_reading():
+    uses = [Use(SEARCH, 3, 0), Use(("res.partner", "onchange"), 2, 0)]
+    operations = frozenset(use.operation for use in uses)
+    found = suggest(uses, lambda _model, method: method == "onchange")
+    assert found == KeyAccess(LISTED, operations=operations)
+    would_be = rejected(uses, KeyAccess(READ_ONLY), lambda _model, method: method == "onchange")
+    assert would_be == [Use(("res.partner", "onchange"), 2, 0)]
+
+
 def test_nothing_to_go_by():
     assert suggest([]) is None
     assert suggest([Use(SEARCH, 0, 0)]) is None

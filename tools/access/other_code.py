@@ -1,0 +1,44 @@
+"""Methods that run code which their caller chooses, or any other that is stored.
+
+The method ``*`` of a list does not cover them, and a key that only reads cannot call them: what
+such code does in the memory of the server, or signs, no database holds back.
+"""
+
+# By the model that defines them; they are meant where another model inherits them, too.
+RUNS_OTHER_CODE = {
+    "run": {"ir.actions.server"},
+    "method_direct_trigger": {"ir.cron"},
+    "run_check": {"res.users.identitycheck"},
+    "execute_import": {"base_import.import"},
+    "execute": {"res.config", "res.config.settings"},
+    **dict.fromkeys(("action_next", "action_skip", "action_cancel", "start"), {"res.config"}),
+    "button_immediate_install": {"ir.module.module"},
+    "button_immediate_install_app": {"ir.module.module"},
+    "button_immediate_upgrade": {"ir.module.module"},
+    "button_immediate_uninstall": {"ir.module.module"},
+    "upgrade_module": {"base.module.upgrade"},
+    "action_uninstall": {"base.module.uninstall"},
+    "action_install_module": {"base.module.install.review"},
+    "import_module": {"base.import.module"},
+    "install_l10n_modules": {"res.company"},
+    "install_demo": {"ir.demo"},
+    "action_manual_trigger": {"base.automation"},
+    # It evaluates what records have that are not stored, such as a template, in any dialog.
+    "onchange": {"base"},
+    # They render what they are about to store, or a text that is an argument.
+    **dict.fromkeys(
+        ("create", "write", "copy", "load", "name_create", "web_save", "web_save_multi"),
+        {"mail.template", "sms.template"},
+    ),
+    "message_mail_with_source": {"mail.thread"},
+    "message_post_with_source": {"mail.thread"},
+    "activity_send_mail": {"mail.activity.mixin"},
+    "create_mail_template": {"mail.compose.message"},
+    "send_mail": {"mail.template"},
+    "send_mail_batch": {"mail.template"},
+    "action_send_mail": {"mail.compose.message"},
+    "action_send_sms": {"sms.composer"},
+    "action_send_sms_mass_now": {"sms.composer"},
+    "message_process": {"mail.thread"},
+    "action_launch": {"ir.actions.todo"},
+}
