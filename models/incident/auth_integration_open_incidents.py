@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 
 from .auth_integration_alert import ACTIVITY
 
@@ -35,6 +35,9 @@ class AuthIntegration(models.Model):
         """Show the incidents of this integration."""
         return self._action_view("auth_integration_incident_action")
 
+    @api.depends(
+        "activity_ids.activity_type_id.decoration_type", "activity_ids.activity_type_id.icon"
+    )
     def _compute_activity_exception_type(self):
         """Extend ``_compute_activity_exception_type``: none about what has been fixed."""
         result = super()._compute_activity_exception_type()

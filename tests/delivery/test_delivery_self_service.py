@@ -410,7 +410,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
         integration = self.integration.with_user(self.owner)
         for missing in ("", "no Fernet key"):
             with self._with_secret_key(missing), self.assertRaisesRegex(
-                UserError, r"set it on every Odoo server: secret_key in .* odoo\.conf"
+                UserError, r"sets it on every Odoo server: secret_key in .* odoo\.conf"
             ):
                 integration.action_new_webhook_secret()
         with self._with_secret_key():

@@ -5,6 +5,7 @@ from datetime import datetime, time, timedelta
 from freezegun import freeze_time
 from lxml import etree
 from odoo import fields
+from odoo.exceptions import AccessError
 from odoo.tests import tagged
 from odoo.tools.safe_eval import safe_eval
 
@@ -51,10 +52,10 @@ class TestKeyDialogs(IntegrationCommon):
         )
         self.assertEqual(dialog.old_key_text, shown["old_key_text"])
         self.assertEqual(rotation.old_key_text, shown["old_key_text"])
-        foreign = self.env["auth.integration.claim"].with_user(self.stranger).create(
-            {"rotation_id": rotation.id}
-        )
-        self.assertFalse(foreign.old_key_text)
+        with self.assertRaises(AccessError):
+            self.env["auth.integration.claim"].with_user(self.stranger).create(
+                {"rotation_id": rotation.id}
+            )
 
     def test_a_key_that_stops_before_the_overlap_is_over(self):
         _secret, key = self._issue(self.integration)

@@ -132,9 +132,10 @@ class TestNextStep(ExplanationCase):
         self._refresh()
         self.assertEqual(self.integration.activity_exception_decoration, "danger")
         self._issue(self.integration)
+        self.assertFalse(self.integration.activity_ids, "what it asked for is done")
+        self.integration.activity_schedule(kind, user_id=self.owner.id)
         self._refresh()
         self.assertFalse(self.integration.activity_exception_decoration)
-        self.assertTrue(self.integration.activity_ids)
 
     def test_incidents_are_looked_up_together(self):
         """Their states, in as many queries for ten as for one."""
