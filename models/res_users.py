@@ -8,10 +8,10 @@ from odoo.tools import SQL
 
 from ..tools import hook_queries
 from ..tools.access import enforcement
-from ..tools.attempt import request_state
+from ..tools.attempt import caller, request_state
 from ..tools.attempt.redaction import can_be_password, is_key_shaped
 from ..tools.fallback import core_fallback, limited_by, observed_by, observing
-from ..tools.key.identity_cache import IdentityCache, PasswordMemo
+from ..tools.key.identity_cache import IdentityCache, PasswordMemo, Place
 from ..tools.throttle import guess as guesses
 from ..tools.throttle.counters import login_text
 from .integration.auth_integration import FOLLOWING, Following
@@ -127,7 +127,7 @@ class ResUsers(models.Model):
                 try:
                     with core_fallback():
                         user, login, state = self._rpc_user(attempt, uid)
-                        if _password_memo.get(self.env.cr.dbname, uid, passwd, state):
+                        if _password_memo.get(self._memo_place(uid), passwd, state):
                             return None
                     if user is None:
                         user, login, state = self._rpc_user_of_core(uid)
@@ -135,12 +135,12 @@ class ResUsers(models.Model):
                     with limited_by(self._limit_user_id, attempt, uid, passwd):
                         raise
                 credential = {"login": login, "password": passwd, "type": "password"}
-                with limited_by(self._limit_user_id, attempt, uid, passwd):
+                with limited_by(self._limit_user_id, attempt, uid, passwd) as guess:
                     auth_info = user._check_credentials(credential, {"interactive": False})
                     with core_fallback():
                         self._require_api_key(attempt, user)
                 with core_fallback():
-                    self._remember_acceptance(attempt, uid, passwd, state, auth_info)
+                    self._remember_acceptance(attempt, uid, passwd, state, auth_info, guess)
 
     def _check_credentials(self, credential, env):
         """Extend :meth:`res.users._check_credentials`: hold integration users to their key, and
@@ -438,7 +438,8 @@ class ResUsers(models.Model):
         That is what logs his sessions out when it changes (:meth:`_get_session_token_fields`),
         and the caches' present life: core forgets an accepted password when they are cleared.
 
-        :return: the user with his own rights, his login, and an opaque text
+        :return: the user with his own rights, his login, and an opaque text; None instead of it
+            while guesses of his password from this address are refused, the right one too
         :raise AccessDenied: unknown or archived
         """
         user = self.with_user(uid).env.user
@@ -447,13 +448,14 @@ class ResUsers(models.Model):
             attempt.note("user_unknown")
             raise AccessDenied()
         attempt.user_id = uid
-        attempt.known_login, active, integration_id = row[:3]
+        attempt.known_login, active, integration_id, is_full = row[:4]
         attempt.integration_user = uid, integration_id
         attempt.attribute(integration_id, "login")
         if not active:
             attempt.note("user_archived")
             raise AccessDenied()
-        return user, attempt.known_login, f"{self._acceptance_epoch()}:{row}"
+        state = None if is_full else f"{self._acceptance_epoch()}:{row}"
+        return user, attempt.known_login, state
 
     def _rpc_user_of_core(self, uid):
         """As :meth:`_rpc_user` by core's means, for when ours fail; nothing is remembered then."""
@@ -463,19 +465,25 @@ class ResUsers(models.Model):
         return user, user.login, None
 
     def _session_state(self, user):
-        """A user's login, whether he is active, the id of his integration, and then the values of
-        his session token; or None.
+        """A user's login, whether he is active, the id of his integration, whether guesses of a
+        password remembered from this address are refused, and then the values of his session token;
+        or None.
 
         Mirrors :meth:`res.users._session_token_get_values`, which clears the caches of all
         workers for an unknown user.
         """
+        pair = _password_memo.counter(self._memo_place(user.id))
+        lock, is_full = self.env["auth.throttle"]._is_full(pair)
         rows = hook_queries.query(
             self.env,
             SQL(
-                "SELECT res_users.login, res_users.active,"
-                " (SELECT id FROM auth_integration WHERE user_id = %(uid)s), %(select)s"
+                "%(lock)s SELECT res_users.login, res_users.active,"
+                " (SELECT id FROM auth_integration WHERE user_id = %(uid)s),"
+                " %(is_full)s, %(select)s"
                 " FROM %(from)s %(joins)s WHERE %(where)s GROUP BY %(group_by)s",
                 uid=user.id,
+                lock=lock,
+                is_full=is_full,
                 **user._get_session_token_query_params(),
             ),
         )
@@ -486,17 +494,19 @@ class ResUsers(models.Model):
         """A value that is another one whenever core would have forgotten accepted passwords."""
         return secrets.token_hex(8)
 
-    def _remember_acceptance(self, attempt, uid, secret, state, auth_info):
+    def _memo_place(self, uid):
+        return Place(self.env.cr.dbname, uid, caller.current().remote_addr)
+
+    def _remember_acceptance(self, attempt, uid, secret, state, auth_info, guess):
         """Remember that every module's :meth:`_check_credentials` has accepted a secret."""
         if attempt is not request_state.attempt():
             return  # see :meth:`_require_api_key`: what nobody has decided is decided anew
-        dbname = self.env.cr.dbname
         if attempt.accepted_key_of:
             if attempt.key_shaped:
                 digest = IdentityCache.digest(secret)
-                _accepted_keys.set(dbname, digest, uid, self._acceptance_epoch())
-        elif state and isinstance(secret, str) and auth_info["auth_method"] != "apikey":
-            _password_memo.set(dbname, uid, secret, state)
+                _accepted_keys.set(self.env.cr.dbname, digest, uid, self._acceptance_epoch())
+        elif state and guess and isinstance(secret, str) and auth_info["auth_method"] != "apikey":
+            _password_memo.set(self._memo_place(uid), secret, state, guess.counters.pair.key)
 
     def _is_accepted_key(self, uid, secret):
         """Whether every module's :meth:`_check_credentials` has accepted this key of this user."""

@@ -26,7 +26,8 @@ OUT_OF_ORDER = (DiskFull, OutOfMemory)
 # leaves four: removing more than it makes, no flood lets the table grow for longer than a window.
 BATCH = 2000
 IN_PASSING = 100
-_SCALE = 1_000_000 * 1024
+# As the numbers of tries count time.
+_LONGEST = 2 * counters_sql.PENDING_SECONDS * 1_000_000 * 1024
 
 
 class AuthThrottle(models.AbstractModel):
@@ -149,11 +150,23 @@ class AuthThrottle(models.AbstractModel):
             "pair": guess.counters.pair.key,
             "login": guess.counters.login.key,
             "window": self._window(),
-            "longest": 2 * counters_sql.PENDING_SECONDS * _SCALE,
+            "longest": _LONGEST,
         }
 
     def _reserved_params(self, guess):
         return {"keys": guess.keys, "number": guess.number, **self._params(guess)}
+
+    @api.model
+    def _is_full(self, pair):
+        """Whether a login may not be tried at an address, for now at least.
+
+        :param pair: key of their counter; None when there is none
+        :return: SQL that goes before a query, and SQL for a column of it
+        """
+        if pair is None:
+            return SQL(), SQL("FALSE")
+        is_full = SQL(counters_sql.IS_FULL, pair=pair, window=self._window(), longest=_LONGEST)
+        return SQL(counters_sql.DO_NOT_WAIT), is_full
 
     # Unlocking -------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ import hashlib
 import hmac
 import os
 import re
+import threading
+from typing import NamedTuple
 
 from odoo.tools.lru import LRU
 
@@ -80,72 +82,103 @@ class IdentityCache:
         _drop_database(self._entries, dbname)
 
 
+class Place(NamedTuple):
+    """Whose password it is, and from where it came.
+
+    :ivar address: the caller's
+    """
+
+    dbname: str
+    uid: int
+    address: str | None
+
+
+class _Accepted(NamedTuple):
+    tag: bytes
+    counter: bytes
+
+
 class PasswordMemo:
-    """Thread-safe bounded memory of the last password that each user authenticated with by RPC.
+    """Thread-safe bounded memory of the last password that each user authenticated with by RPC from
+    an address.
 
-    Per database and user it keeps one HMAC-SHA256, under a random key of this process, of database,
-    user, password and the stored hash that the password matched. An entry holds only while that
-    stored hash does: after a change of password it matches nothing.
+    Per database, user and address it keeps one HMAC-SHA256, under a random key of this process, of
+    these, the password and the stored hash that the password matched. An entry holds only while
+    that stored hash does: after a change of password it matches nothing.
 
-    A core dump reveals database names, user ids, these digests and the process's key. It does not
+    Nobody may guess by it: another password ends the entry, and the next right one is checked
+    where guesses are counted. Beforehand the caller looks whether that counter is full.
+
+    A core dump reveals database names, user ids, addresses, these digests and the key. It does not
     hold a password, but with key and digest a guess costs one SHA-256 instead of the 600,000
     rounds of the stored hash, so a weak password could then be found. Without the dump nothing can
     be tested. (Stock Odoo keeps the password itself in its cache at this place.)
 
-    :param max_entries: users kept; beyond it the longest unused one is forgotten
+    :param max_entries: users and addresses kept; beyond it the longest unused one is forgotten
     """
 
     def __init__(self, max_entries: int = 4096) -> None:
         self._key = os.urandom(32)
-        self._entries: LRU[tuple[str, int], bytes] = LRU(max_entries)
+        self._lock = threading.Lock()  # two passwords must not be compared with one entry
+        self._entries: LRU[Place, _Accepted] = LRU(max_entries)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} entries>"
 
     def __len__(self) -> int:
-        """Number of users remembered."""
+        """Number of users and addresses remembered."""
         return len(self._entries)
 
-    def set(self, dbname: str, uid: int, password: str, stored_hash: str) -> None:
-        """Remember that a password was verified against a stored hash. Replaces the user's last.
+    def set(self, place: Place, password: str, stored_hash: str, counter: bytes) -> None:
+        """Remember that a password was verified against a stored hash. Replaces the place's last.
 
+        :param counter: what the counter of guesses from this place is found by
         :raise ValueError: when the password or the stored hash is empty or no text
         """
-        tag = self._tag(dbname, uid, password, stored_hash)
+        tag = self._tag(place, password, stored_hash)
         if tag is None:
             raise ValueError("a password and the hash it matched are needed")
-        self._entries[dbname, uid] = tag
+        self._entries[place] = _Accepted(tag, counter)
 
-    def get(self, dbname: str, uid: int, password: object, stored_hash: object) -> bool:
+    def counter(self, place: Place) -> bytes | None:
+        """Return what the counter of guesses from a place is found by, None when not known."""
+        known = self._entries.get(place)
+        return known and known.counter
+
+    def get(self, place: Place, password: object, stored_hash: object) -> bool:
         """Tell whether this very password was verified against this very stored hash before.
 
-        Compares in constant time.
+        Another one ends the entry. Compares in constant time.
 
         :param password: as sent, of any type
         :param stored_hash: the user's present one, just read from the database
         :return: False also for an empty password or hash
         """
-        tag = self._tag(dbname, uid, password, stored_hash)
+        tag = self._tag(place, password, stored_hash)
         if tag is None:
             return False
-        known = self._entries.get((dbname, uid))
-        return known is not None and hmac.compare_digest(known, tag)
+        with self._lock:
+            known = self._entries.get(place)
+            if known and hmac.compare_digest(known.tag, tag):
+                return True
+            self.discard(place)
+            return False
 
-    def discard(self, dbname: str, uid: int) -> None:
-        """Forget one user, known or not."""
-        self._entries.pop((dbname, uid), None)
+    def discard(self, place: Place) -> None:
+        """Forget one user at one address, known or not."""
+        self._entries.pop(place, None)
 
     def clear(self, dbname: str | None = None) -> None:
         """Forget all users of a database, or of all databases."""
         _drop_database(self._entries, dbname)
 
-    def _tag(self, dbname: str, uid: int, password: object, stored_hash: object) -> bytes | None:
+    def _tag(self, place: Place, password: object, stored_hash: object) -> bytes | None:
         if not (isinstance(password, str) and password):
             return None
         if not (isinstance(stored_hash, str) and stored_hash):
             return None
         mac = hmac.new(self._key, digestmod=hashlib.sha256)
-        for part in (dbname, str(uid), password, stored_hash):
+        for part in (*map(str, place), password, stored_hash):
             data = part.encode("utf-8", "surrogatepass")
             mac.update(b"%d:%b" % (len(data), data))
         return mac.digest()

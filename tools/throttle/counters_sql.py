@@ -105,6 +105,16 @@ RESERVE = f"""
            (SELECT count(*) FROM reserved) = (SELECT count(*) FROM applied),
            ARRAY(SELECT key FROM reserved)
 """
+# Whether the counter of a login and address takes no further try, for now at least. Asked in a
+# call's own transaction, which must not wait for whoever has the table locked.
+DO_NOT_WAIT = "LOCK TABLE auth_throttle IN ACCESS SHARE MODE NOWAIT;"
+IS_FULL = f"""
+    EXISTS (
+        WITH {_MOMENT}
+        SELECT FROM auth_throttle t, moment
+        WHERE t.key = %(pair)s AND {_FAILED} + cardinality({_PENDING}) >= t.maximum
+    )
+"""
 # The row may be gone meanwhile: somebody has unlocked the login.
 FAIL = f"""
     WITH {_MOMENT}

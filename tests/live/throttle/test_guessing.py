@@ -76,6 +76,43 @@ def test_every_channel_counts_for_one_limit(world):
     assert not world.signs_in(" Alice")  # directories would take it for the same
 
 
+def test_a_remembered_password_is_limited_like_any_other(world):
+    """An accepted object call is remembered by its worker, for the address that it came from."""
+    own, other = "127.0.0.70", "127.0.0.71"
+    world.prime("alice", own)
+    for number in range(FAILURES):
+        assert not world.calls("alice", f"wrong {number}", other)
+    assert not any(world.calls("alice", address=other) for _each_worker in range(8))
+    assert all(world.calls("alice", address=own) for _each_worker in range(8))
+    for number in range(FAILURES):
+        assert not world.calls("alice", f"wrong {number}", own)
+    assert not any(world.calls("alice", address=own) for _each_worker in range(8))
+    assert world.causes() == {"password_wrong": 2 * FAILURES, "throttled": 16}
+
+
+def test_a_remembered_password_counts_for_the_limit_of_every_channel(world):
+    world.prime("alice", "127.0.0.72")
+    world.guess("alice", FAILURES, "127.0.0.72", server=1)
+    assert not any(world.calls("alice", address="127.0.0.72") for _each_worker in range(8))
+
+
+def test_a_remembered_password_among_many_at_once(world):
+    """Those that are looked at are no more for it, in whichever order they come."""
+    world.prime("alice", "127.0.0.73")
+    secrets = [f"wrong {number}" for number in range(20)] + [PASSWORD] * 4
+    world.guess("alice", FAILURES - 1, "127.0.0.73")
+    at_once(24, lambda number: world.calls("alice", secrets[number], "127.0.0.73"))
+    assert not any(world.calls("alice", address="127.0.0.73") for _each_worker in range(8))
+    assert world.causes()["password_wrong"] == FAILURES
+
+
+def test_a_remembered_password_is_not_hashed(world):
+    world.prime("alice", "127.0.0.74")
+    world.server.sql("DELETE FROM auth_throttle")
+    assert all(world.calls("alice", address="127.0.0.74") for _each_worker in range(8))
+    assert world.server.sql("SELECT key FROM auth_throttle") == []
+
+
 def test_unknown_and_archived_logins_count_like_any_other(world):
     for login in ("nobody", "gone"):
         world.guess(login, FAILURES + 2, address="127.0.0.5")
@@ -284,6 +321,21 @@ def test_busy_counter_refuses(world):
         holder.rollback()
     assert world.signs_in("alice")
     assert world.causes() == {"password_wrong": 1, "throttled": 1}
+
+
+def test_locked_counters_refuse_a_remembered_password(world):
+    """Nobody waits for long, and core decides no guess alone."""
+    world.server.expect_log("Tables of the add-on are locked")
+    world.prime("alice", "127.0.0.75")
+    with contextlib.closing(postgres.connect(world.server.db)) as holder:
+        holder.autocommit = False
+        cursor = holder.cursor()
+        cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+        cursor.execute("LOCK TABLE auth_throttle IN ACCESS EXCLUSIVE MODE")
+        assert not world.calls("alice", address="127.0.0.75")
+        assert holder.closed == 0 and cursor.execute("SELECT 1") is None
+        holder.rollback()
+    assert world.calls("alice", address="127.0.0.75")
 
 
 def test_missing_counter_leaves_the_decision_to_core(world):

@@ -80,6 +80,11 @@ class World:
         except Refused:
             return False
 
+    def prime(self, login, address):
+        """Have object calls accepted until every worker remembers the password."""
+        for _turn in range(30):
+            assert self.calls(login, address=address)
+
     def guess(self, login, count, address="127.0.0.1", **options):
         """Try wrong passwords, one after the other."""
         for number in range(count):

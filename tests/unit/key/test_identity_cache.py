@@ -4,13 +4,21 @@ import hashlib
 import pickle
 import sys
 import threading
+import time
 
 import pytest
 
-from odoo.addons.auth_integration.tools.key.identity_cache import IdentityCache, PasswordMemo
+from odoo.addons.auth_integration.tools.key import identity_cache
+from odoo.addons.auth_integration.tools.key.identity_cache import (
+    IdentityCache,
+    PasswordMemo,
+    Place,
+)
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 PASSWORD = "correct horse battery"
+PLACE = Place("db", 7, "192.0.2.1")
+COUNTER = b"a counter"
 STORED = "$pbkdf2-sha512$600000$salt$hash"
 
 
@@ -134,41 +142,43 @@ class TestIdentityCache:
 class TestPasswordMemo:
     def test_the_same_password_and_hash_are_recalled(self):
         memo = PasswordMemo()
-        assert memo.get("db", 7, PASSWORD, STORED) is False
-        memo.set("db", 7, PASSWORD, STORED)
-        assert memo.get("db", 7, PASSWORD, STORED) is True
+        assert memo.get(PLACE, PASSWORD, STORED) is False
+        memo.set(PLACE, PASSWORD, STORED, COUNTER)
+        assert memo.get(PLACE, PASSWORD, STORED) is True
         assert len(memo) == 1
 
     @pytest.mark.parametrize(
-        ("dbname", "uid", "password", "stored"),
+        ("place", "password", "stored"),
         [
-            ("other", 7, PASSWORD, STORED),
-            ("db", 8, PASSWORD, STORED),
-            ("db", 7, PASSWORD + "x", STORED),
-            ("db", 7, PASSWORD.upper(), STORED),
-            ("db", 7, PASSWORD, STORED + "x"),
-            ("db", 7, PASSWORD + STORED[0], STORED[1:]),
-            ("db", 7, PASSWORD, None),
-            ("db", 7, PASSWORD, ""),
-            ("db", 7, "", STORED),
-            ("db", 7, None, STORED),
-            ("db", 7, PASSWORD.encode(), STORED),
-            ("db", 7, [PASSWORD], STORED),
-            ("db", 7, "\ud800", STORED),
+            (PLACE._replace(dbname="other"), PASSWORD, STORED),
+            (PLACE._replace(uid=8), PASSWORD, STORED),
+            (PLACE._replace(address="192.0.2.2"), PASSWORD, STORED),
+            (PLACE._replace(address=None), PASSWORD, STORED),
+            (PLACE, PASSWORD + "x", STORED),
+            (PLACE, PASSWORD.upper(), STORED),
+            (PLACE, PASSWORD, STORED + "x"),
+            (PLACE, PASSWORD + STORED[0], STORED[1:]),
+            (PLACE, PASSWORD, None),
+            (PLACE, PASSWORD, ""),
+            (PLACE, "", STORED),
+            (PLACE, None, STORED),
+            (PLACE, PASSWORD.encode(), STORED),
+            (PLACE, [PASSWORD], STORED),
+            (PLACE, "\ud800", STORED),
         ],
     )
-    def test_anything_else_is_not(self, dbname, uid, password, stored):
+    def test_anything_else_is_not(self, place, password, stored):
         memo = PasswordMemo()
-        memo.set("db", 7, PASSWORD, STORED)
-        assert memo.get(dbname, uid, password, stored) is False
+        memo.set(PLACE, PASSWORD, STORED, COUNTER)
+        assert memo.get(place, password, stored) is False
 
     def test_a_changed_password_replaces_the_old_one(self):
         memo = PasswordMemo()
-        memo.set("db", 7, PASSWORD, STORED)
-        memo.set("db", 7, "another", STORED + "2")
-        assert memo.get("db", 7, "another", STORED + "2")
-        assert not memo.get("db", 7, PASSWORD, STORED)
+        memo.set(PLACE, PASSWORD, STORED, COUNTER)
+        memo.set(PLACE, "another", STORED + "2", COUNTER)
         assert len(memo) == 1
+        assert memo.get(PLACE, "another", STORED + "2")
+        assert not memo.get(PLACE, PASSWORD, STORED)
 
     @pytest.mark.parametrize(
         ("password", "stored"), [("", STORED), (None, STORED), (PASSWORD, ""), (PASSWORD, False)]
@@ -176,41 +186,87 @@ class TestPasswordMemo:
     def test_nothing_cannot_be_remembered(self, password, stored):
         memo = PasswordMemo()
         with pytest.raises(ValueError):
-            memo.set("db", 7, password, stored)
+            memo.set(PLACE, password, stored, COUNTER)
         assert len(memo) == 0
 
     def test_the_key_is_of_the_process(self):
         one, two = PasswordMemo(), PasswordMemo()
-        one.set("db", 7, PASSWORD, STORED)
+        one.set(PLACE, PASSWORD, STORED, COUNTER)
         two._entries.update(one._entries)
-        assert not two.get("db", 7, PASSWORD, STORED)
+        assert not two.get(PLACE, PASSWORD, STORED)
+
+    def test_another_password_ends_it_where_it_was_tried(self):
+        memo = PasswordMemo()
+        here, elsewhere = PLACE, PLACE._replace(address="192.0.2.2")
+        for place in (here, elsewhere):
+            memo.set(place, PASSWORD, STORED, COUNTER)
+        assert not memo.get(here, "wrong", STORED)
+        assert not memo.get(here, PASSWORD, STORED)
+        assert memo.get(elsewhere, PASSWORD, STORED)
+
+    @pytest.mark.parametrize("impossible", [None, "", b"bytes", ["list"]])
+    def test_what_is_no_password_ends_nothing(self, impossible):
+        memo = PasswordMemo()
+        memo.set(PLACE, PASSWORD, STORED, COUNTER)
+        assert not memo.get(PLACE, impossible, STORED)
+        assert not memo.get(PLACE, PASSWORD, None)
+        assert memo.get(PLACE, PASSWORD, STORED)
+
+    def test_of_many_at_once_one_is_compared(self, monkeypatch):
+        memo, compared = PasswordMemo(), []
+        memo.set(PLACE, PASSWORD, STORED, COUNTER)
+
+        def compare_slowly(*tags):
+            compared.append(tags)
+            time.sleep(0.05)
+            return False
+
+        monkeypatch.setattr(identity_cache.hmac, "compare_digest", compare_slowly)
+        workers = [
+            threading.Thread(target=memo.get, args=(PLACE, f"wrong {number}", STORED))
+            for number in range(8)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert len(compared) == 1
+
+    def test_the_counter_is_that_of_the_place(self):
+        memo = PasswordMemo()
+        assert memo.counter(PLACE) is None
+        memo.set(PLACE, PASSWORD, STORED, COUNTER)
+        assert memo.counter(PLACE) == COUNTER
+        assert memo.counter(PLACE._replace(address="192.0.2.2")) is None
 
     def test_users_and_databases_are_forgotten(self):
         memo = PasswordMemo()
-        for dbname, uid in (("db", 7), ("db", 8), ("other", 7)):
-            memo.set(dbname, uid, PASSWORD, STORED)
-        memo.discard("db", 7)
-        memo.discard("db", 9)
-        assert not memo.get("db", 7, PASSWORD, STORED)
-        assert memo.get("db", 8, PASSWORD, STORED)
+        neighbor, other = PLACE._replace(uid=8), PLACE._replace(dbname="other")
+        for place in (PLACE, neighbor, other):
+            memo.set(place, PASSWORD, STORED, COUNTER)
+        memo.discard(PLACE)
+        memo.discard(PLACE._replace(uid=9))
+        assert not memo.get(PLACE, PASSWORD, STORED)
+        assert memo.get(neighbor, PASSWORD, STORED)
         memo.clear("db")
-        assert not memo.get("db", 8, PASSWORD, STORED)
-        assert memo.get("other", 7, PASSWORD, STORED)
+        assert not memo.get(neighbor, PASSWORD, STORED)
+        assert memo.get(other, PASSWORD, STORED)
         memo.clear()
         assert len(memo) == 0
 
-    def test_the_longest_unused_user_goes_first(self):
+    def test_the_longest_unused_place_goes_first(self):
         memo = PasswordMemo(max_entries=2)
-        memo.set("db", 1, PASSWORD, STORED)
-        memo.set("db", 2, PASSWORD, STORED)
-        assert memo.get("db", 1, PASSWORD, STORED)
-        memo.set("db", 3, PASSWORD, STORED)
-        assert not memo.get("db", 2, PASSWORD, STORED)
-        assert memo.get("db", 1, PASSWORD, STORED)
+        one, two, three = (PLACE._replace(address=f"192.0.2.{number}") for number in (1, 2, 3))
+        memo.set(one, PASSWORD, STORED, COUNTER)
+        memo.set(two, PASSWORD, STORED, COUNTER)
+        assert memo.get(one, PASSWORD, STORED)
+        memo.set(three, PASSWORD, STORED, COUNTER)
+        assert not memo.get(two, PASSWORD, STORED)
+        assert memo.get(one, PASSWORD, STORED)
 
     def test_it_holds_no_password_and_shows_nothing(self):
         memo = PasswordMemo()
-        memo.set("db", 7, PASSWORD, STORED)
+        memo.set(PLACE, PASSWORD, STORED, COUNTER)
         held = everything_in(memo).values()
         assert not [value for value in map(str, held) if PASSWORD in value or STORED in value]
         assert repr(memo) == str(memo) == "<PasswordMemo of 1 entries>"
