@@ -142,7 +142,8 @@ class AuthIntegrationDiagnosis(models.Model):
             meaning=self.env._("This key should be replaced now."),
             remedy=self.env._("Open its rotation to see the next step.") if rotation
             else self.env._(
-                "Rotate the key. The current key keeps working until the new one is in use."
+                "Rotate the key. The old key keeps working for some days after the first call with"
+                " the new key."
             ),
             fix=None if rotation else "rotate",
         )

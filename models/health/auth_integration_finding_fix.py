@@ -153,12 +153,17 @@ class AuthIntegrationFinding(models.Model):
                 "Change the external system to JSON-2 before you upgrade to Odoo 22. The developer"
                 " guide has examples."
             )
+        if self.code == "no_valid_key" and self.may_undo_revocation:
+            return self.env._(
+                "If the key was revoked by mistake, undo the revocation: the external system needs"
+                " no change. Otherwise, create a key and install it."
+            )
         if FIX_OF_CODE.get(self.code) != "rotate" or not (rotation := self._open_rotation()):
             return False
         if rotation.sudo()._is_to_claim():
             return self.env._(
                 "Claim the new key and install it in the external system. The old key keeps"
-                " working until the new one is in use."
+                " working for some days after the first call with the new key."
             )
         if rotation.state == "delivered":
             return self.env._(

@@ -4,6 +4,7 @@ from odoo.exceptions import AccessError
 from ...tools.attempt import causes
 from ...tools.health import guide
 from ...tools.incident import kinds
+from ...tools.key.key_policy import END_CODES
 
 MANAGER = "auth_integration.auth_integration_group_manager"
 
@@ -176,6 +177,16 @@ class AuthIntegrationIncident(models.Model):
     def _resolution(self):
         """Extend :meth:`auth.integration.rejection.mixin._resolution`: of what is open."""
         return self.kind == "failing" and self.state == "open" and super()._resolution()
+
+    def _key_to_install(self):
+        """Extend :meth:`auth.integration.rejection.mixin._key_to_install`: a key that others use
+        already, too, while the rejected host has not called since it was created."""
+        if (key := super()._key_to_install()) or not self._calling_host():
+            return key
+        if self.cause not in END_CODES:
+            return key
+        later = self._later_keys(self._rejected_integration())
+        return later.filtered(lambda key: key.issued_at > self._last_rejected_at())[:1]
 
     @api.depends("state", "is_solved")
     def _compute_status(self):

@@ -71,6 +71,7 @@ class AuthIntegrationKey(models.Model):
         if key.first_used_at:
             # What it had replaced is in its overlap again: for all of it, from now on.
             key._confirm_first_use(fields.Datetime.now())
+        key.integration_id._close_activities_of_fixed()
 
     def _undo_blocking_reason(self):
         """Why this key cannot come back, or False."""

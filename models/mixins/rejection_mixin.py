@@ -119,6 +119,9 @@ class RejectionMixin(models.AbstractModel):
                 key=key.display_name,
                 login=key.login,
             )
+        later = self._later_keys(integration)
+        if later and self._has_succeeded():
+            return self.env._("The external system has called successfully since.")
         if waiting := self._key_to_install():
             if address := self._calling_host():
                 return self.env._(
@@ -131,9 +134,7 @@ class RejectionMixin(models.AbstractModel):
                 "The key %(key)s has been created. Install it in the external system.",
                 key=waiting.display_name,
             )
-        return bool(self._later_keys(integration)) and self._has_succeeded() and self.env._(
-            "The external system has called successfully since."
-        )
+        return False
 
     def _key_to_install(self):
         """The key that was created instead of the rejected one and has never been used."""

@@ -135,7 +135,10 @@ class AuthIntegrationRotation(models.Model):
     def action_revoke_old_key(self):
         """Ask why the old key is revoked before its overlap is over."""
         self.ensure_one()
-        return self.old_key_id.action_revoke() | {"name": self.env._("Revoke Old Key")}
+        action = self.old_key_id.action_revoke()
+        reason = self.env._("Replaced by %(key)s", key=self.new_key_id.display_name)
+        context = action["context"] | {"default_reason": reason}
+        return action | {"name": self.env._("Revoke Old Key"), "context": context}
 
     def action_view_late_calls(self):
         """Show the calls with the old key."""

@@ -111,7 +111,11 @@ class TestNextStep(ExplanationCase):
         self.assertFalse(self.integration.with_user(self.owner).box_fix)
         self._move(new, first_used_at=self.now, last_used_at=self.now)
         self._refresh()
-        self.assertFalse(attempt.is_solved, "it is in use, and the old one is called elsewhere")
+        self.assertTrue(incident.is_solved, "others use it; that host has not called since")
+        self._move(new, issued_at=self.now - timedelta(days=3))
+        self._refresh()
+        self.assertFalse(incident.is_solved, "it has called since, with the old one")
+        self.assertFalse(attempt.is_solved)
         what = f"Install the key {new.display_name} in the external system at {ADDRESS}"
         self.assertIn(what, attempt.cause_remedy)
         self.assertIn(what, incident.remedy)

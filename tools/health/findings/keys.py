@@ -68,7 +68,10 @@ KINDS = (
             "An external system still uses the key %(prefix)s… of %(login)s, which no longer"
             " works. Last call: %(since)s."
         ),
-        remedy=_lt("Install the current key of the integration in the external system."),
+        remedy=_lt(
+            "Install the current key of the integration in the external system. The issue closes"
+            " when that host calls with it."
+        ),
         sql=f"""
             SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, used.since
             FROM ({ENDED_KEYS_CALLED}) used
@@ -99,8 +102,8 @@ KINDS = (
             " %(expires)s."
         ),
         remedy=_lt(
-            "Rotate the key, or continue its rotation. The old key keeps working until the new"
-            " one is in use."
+            "Rotate the key, or continue its rotation. The old key keeps working for some days"
+            " after the first call with the new key."
         ),
         sql=key_sql(
             "k.replace_by",
