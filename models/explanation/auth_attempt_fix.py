@@ -8,7 +8,7 @@ from ..mixins.fresh_identity import fresh_identity
 # One button of the form for each: its field ``fix_*``, its condition ``_can_*`` and its method
 # ``action_fix_*``. Which of them help against a cause is in the registry of causes.
 FIXES = (
-    "restore_user", "issue_key", "revoke", "rotate", "view_rotation", "add_network",
+    "restore_user", "issue_key", "revoke", "view_rotation", "add_network",
     "allow_operation", "change_access", "undo_revocation", "unlock", "open",
 )
 # What helps after a diagnostic request; the rest is on the integration's own form.
@@ -23,7 +23,6 @@ class AuthAttempt(models.Model):
     fix_restore_user = fields.Boolean(compute="_compute_fixes")
     fix_issue_key = fields.Boolean(compute="_compute_fixes")
     fix_revoke = fields.Boolean(compute="_compute_fixes")
-    fix_rotate = fields.Boolean(compute="_compute_fixes")
     fix_view_rotation = fields.Boolean(compute="_compute_fixes")
     fix_add_network = fields.Boolean(compute="_compute_fixes")
     fix_allow_operation = fields.Boolean(compute="_compute_fixes")
@@ -72,13 +71,6 @@ class AuthAttempt(models.Model):
         return (
             key and key.integration_id == self._known_integration() and key.is_live
             and self._may_operate()
-        )
-
-    def _can_rotate(self):
-        key = self._known_key()
-        return (
-            key and key.integration_id == self._known_integration()
-            and key.state in ("pending", "active") and self._may_operate()
         )
 
     def _can_view_rotation(self):
@@ -188,21 +180,6 @@ class AuthAttempt(models.Model):
         """Ask why the key is revoked that was used from a place where it has no business."""
         self._check_fix("revoke")
         return self._known_key().sudo(self.env.su).action_revoke()
-
-    @fresh_identity
-    def action_fix_rotate(self):
-        """Rotate the key that was used for what it has no business to do."""
-        self._check_fix("rotate")
-        key = self._known_key().sudo(self.env.su)
-        action = key.action_rotate()
-        self._note_fix(
-            self.env._(
-                "%(user)s started the rotation of the key %(prefix)s…",
-                user=self.env.user.name,
-                prefix=key.prefix,
-            )
-        )
-        return action
 
     def action_fix_view_rotation(self):
         """Show the rotation that retired the key which was refused."""

@@ -34,7 +34,7 @@ class TestOperationNotAllowed(IntegrationCommon):
     def test_the_owner_allows_it(self):
         attempt = self._rejected(reader=self.owner)
         self.assertEqual(
-            self._fixes(attempt), {"allow_operation", "change_access", "open", "rotate"}
+            self._fixes(attempt), {"allow_operation", "change_access", "open", "revoke"}
         )
         attempt.action_fix_allow_operation()
         self.assertEqual(self._allowed(), {READ, ("res.partner", "create")})

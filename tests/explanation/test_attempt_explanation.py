@@ -347,14 +347,12 @@ class TestAttemptExplanation(ExplanationCase):
             remedy = self._attempt(cause, reader=self.manager).cause_remedy
             self.assertNotIn("ask an administrator", remedy)
 
-    def test_rotate_the_key_that_somebody_else_has(self):
+    def test_revoke_the_key_that_somebody_else_has(self):
         attempt = self._attempt("operation_not_allowed", key_id=self.key.id, reader=self.owner)
         self.key._set_access("read_only", reason="x")
-        action = attempt.action_fix_rotate()
-        rotation = self.env["auth.integration.rotation"].browse(action["res_id"])
-        self.assertEqual(rotation.old_key_id, self.key)
-        started = f"Olivia Owner started the rotation of the key {self.key.prefix}"
-        self.assertIn(started, self._history())
+        self.assertTrue(attempt.fix_revoke)
+        action = attempt.action_fix_revoke()
+        self.assertEqual(action["context"], {"default_key_ids": self.key.ids})
 
     def test_superseded_leads_to_its_rotation(self):
         self.key.with_user(self.owner).action_rotate_now()
@@ -365,7 +363,7 @@ class TestAttemptExplanation(ExplanationCase):
 
     def test_a_stranger_can_neither_read_nor_fix(self):
         attempt = self._attempt("key_unknown", reader=self.stranger)
-        for action in ("issue_key", "restore_user", "revoke", "rotate", "add_network", "open"):
+        for action in ("issue_key", "restore_user", "revoke", "add_network", "open"):
             with self.assertRaises(AccessError, msg=action):
                 getattr(attempt, f"action_fix_{action}")()
         with self.assertRaises(AccessError):

@@ -438,10 +438,10 @@ _KEY = (
         ),
         remedy=_lt(
             "If the external system needs this call, an owner or administrator can allow it with "
-            "Change Access. If not, correct the external system. Rotate the key if someone else "
+            "Change Access. If not, correct the external system. Revoke the key if someone else "
             "may have it."
         ),
-        fixes=("allow_operation", "change_access", "rotate"),
+        fixes=("allow_operation", "change_access", "revoke"),
     ),
 )
 
