@@ -202,7 +202,8 @@ class AuthIntegrationAlert(models.Model):
                 {
                     "activity_type_id": kind.id,
                     "summary": incident.title,
-                    "note": Markup("<p>%s</p>") % incident.remedy,  # it may name a key
+                    # What the reader may do; it may name a key.
+                    "note": Markup("<p>%s</p>") % incident.with_user(self.user_id).remedy,
                     "automated": True,
                     "date_deadline": fields.Date.context_today(self.with_user(self.user_id)),
                     "res_model_id": self.env["ir.model"]._get_id("auth.integration"),

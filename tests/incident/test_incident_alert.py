@@ -441,6 +441,11 @@ class TestIncidentAlert(IncidentCommon):
         self.assertFalse(self.alerts.search([("state", "=", "pending")]))
         self.assertFalse(self.env.ref("auth_integration.ir_cron_incidents").active)
 
+    def test_an_activity_says_what_its_reader_can_do(self):
+        self._fail("address_not_allowed", count=3)
+        self._run()
+        self.assertIn("ask an administrator", self.integration.activity_ids.note)
+
     # The week --------------------------------------------------------------------------------
 
     def _weekly(self, user):
