@@ -155,7 +155,7 @@ LIMITING_PLACES = (
     "tools.access.enforcement:check_lookup",
     "tools.access.enforcement:make_read_only",
     "tools.access.enforcement:error_for_rejected_write",
-    "tools.access.enforcement:_require_listed",
+    "tools.access.enforcement:_is_covered",
     "tools.access.enforcement:_refuse",
     "tools.access.enforcement:_is_write_rejected",
     "models.access.auth_integration_key_refusal:AuthIntegrationKey._is_listed",
