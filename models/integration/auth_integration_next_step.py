@@ -30,7 +30,7 @@ class AuthIntegration(models.Model):
         "auth.integration.rotation", compute="_compute_claimed_rotation_id", compute_sudo=True,
         help="The rotation whose new key was claimed and has not been used yet.",
     )
-    claimed_prefix = fields.Char(related="claimed_rotation_id.new_key_id.prefix")
+    claimed_prefix = fields.Char(compute="_compute_claimed_rotation_id", compute_sudo=True)
     old_key_text = fields.Char(
         compute="_compute_old_key_text", compute_sudo=True,
         help="Until when the key works that an unused key of this integration replaces.",
@@ -103,6 +103,7 @@ class AuthIntegration(models.Model):
             integration.claimed_rotation_id = of_one.sorted(
                 lambda rotation: rotation.deadline or fields.Datetime.now().max
             )[:1]
+            integration.claimed_prefix = integration.claimed_rotation_id.new_key_id.prefix
 
     @api.depends("key_ids", "policy_id")
     @api.depends_context("lang", "tz")

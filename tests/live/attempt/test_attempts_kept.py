@@ -625,6 +625,12 @@ def test_hostile_secret(world, name):
             assert row["cause"] != "internal_error"
 
 
+def test_secret_that_begins_like_a_key_and_is_too_long_to_be_hashed(world, calls):
+    """It is no key, and nobody is told more."""
+    secret = world.keys["good"][:8] + "0" * 5000
+    assert calls.json2(secret).status == 401
+    calls.execute_json(world.uid("worker"), secret)
+    assert {row["cause"] for row in calls.rows()} == {"header_malformed", "malformed_request"}
 
 
 @pytest.mark.parametrize("name", ["300 characters", "percent", "control characters", "60 kB"])

@@ -849,3 +849,19 @@ def raw_answers(server, uid, login, secret):
         params = {"db": server.db, "login": login, "password": secret}
         answers["session"] = raw_jsonrpc(server, "/web/session/authenticate", params)
     return answers
+
+
+@pytest.mark.parametrize("name", NO_TEXTS)
+def test_a_secret_that_is_no_text(world, stock_server, name):
+    """The answer is stock's to a wrong password, and shows nothing of this add-on, to people and
+    integrations. Stock's own to this, an error, tells that there is such a user."""
+    for server in (stock_server, world.server):  # Odoo's own limit would answer instead
+        server.shell("env['ir.config_parameter'].set_param('base.login_cooldown_after', '0')")
+    theirs = raw_answers(stock_server, 2, "admin", "wrong")
+    for uid, login in ((2, "admin"), (world.people["shop"][0], "shop")):
+        ours = raw_answers(world.server, uid, login, NO_TEXTS[name])
+        assert "/addons/auth_integration/" not in json.dumps(ours)
+        if login == "admin":
+            for call, (status, lines) in ours.items():
+                assert status == theirs[call][0]
+                assert set(lines) <= set(theirs[call][1]), call
