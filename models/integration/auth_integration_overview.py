@@ -128,16 +128,17 @@ class AuthIntegration(models.Model):
 
     def _fixed(self):
         """All integrations whose calls were rejected for what has been fixed since."""
-        issues = dict(
-            self.env.execute_query(
-                SQL(
-                    "SELECT f.integration_id, array_agg(%s) FROM auth_integration_finding f"
-                    " WHERE f.code IN %s AND f.integration_id IS NOT NULL AND %s"
-                    " GROUP BY f.integration_id",
-                    REJECTED_KEY, findings.ABOUT_CALLS, IS_FAILING,
-                )
+        # As a filter of the aggregate: among the conditions, PostgreSQL would look up the severity
+        # within each finding, and expect to find none.
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT f.integration_id, array_agg(%s) FILTER (WHERE %s)"
+                " FROM auth_integration_finding f"
+                " WHERE f.code IN %s AND f.integration_id IS NOT NULL GROUP BY f.integration_id",
+                REJECTED_KEY, IS_FAILING, findings.ABOUT_CALLS,
             )
         )
+        issues = {integration_id: keys for integration_id, keys in rows if keys}
         solved = self.sudo().browse(issues)._resolutions_of_calls()
         return self.browse(
             id_ for id_, keys in issues.items() if all((id_, key) in solved for key in keys)
