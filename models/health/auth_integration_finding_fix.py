@@ -5,6 +5,7 @@ from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.health.findings import ABOUT_CALLS, SEVERITIES
 from ...tools.key.key_policy import END_CODES
 from ...tools.moment import moment_text
+from ..integration.auth_integration_rejections import rejected_key
 
 WAITING = ("due", "delivering", "delivered")
 # Of what only waits for the next call.
@@ -58,7 +59,7 @@ class AuthIntegrationFinding(models.Model):
             finding.is_solved = bool(found)
 
     def _rejected_issue(self):
-        """The key of ``_resolutions_of_calls``; see ``REJECTED_KEY``."""
+        """The key of ``_resolutions_of_calls``; see ``rejected_key``."""
         record = self.sudo()
         of_key = record.code == "key_expired_still_used" or record.cause in END_CODES
         return record.integration_id.id, of_key and record.key_id.id or 0
@@ -88,20 +89,20 @@ class AuthIntegrationFinding(models.Model):
         column = super()._field_to_sql(alias, field_expr, query)
         if query is None or field_expr not in OF_FIXED:
             return column
-        fixed = SQL.identifier(self._join_fixed(alias, query), "id")
+        fixed = SQL.identifier(self._join_fixed(alias, query), "integration_id")
         return SQL("CASE WHEN %s IS NULL THEN %s ELSE %s END", fixed, column, OF_FIXED[field_expr])
 
     def _join_fixed(self, alias, query):
-        """Join the integrations that only wait for their next call: looked up once a query."""
+        """Join the issues that only wait for the next call: looked up once a query."""
         fixed = query.make_alias(alias, "fixed")
         if fixed not in query._joins:
-            ids = self.env["auth.integration"].sudo()._fixed().ids
             condition = SQL(
-                "%s = %s AND %s IN %s",
-                SQL.identifier(fixed, "id"), SQL.identifier(alias, "integration_id"),
+                "%s = %s AND %s = %s AND %s IN %s",
+                SQL.identifier(fixed, "integration_id"), SQL.identifier(alias, "integration_id"),
+                SQL.identifier(fixed, "key_id"), rejected_key(alias),
                 SQL.identifier(alias, "code"), ABOUT_CALLS,
             )
-            table = SQL("(SELECT unnest(%s::int[]) AS id)", ids)
+            table = SQL("(SELECT * FROM %s)", self.env["auth.integration"]._fixed_issues_sql())
             query.add_join("LEFT JOIN", fixed, table, condition)
         return fixed
 

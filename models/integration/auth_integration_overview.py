@@ -6,7 +6,7 @@ from odoo.tools import SQL
 
 from ...tools.health import findings
 from ...tools.key.key_state import JOIN_NATIVE_SQL, JOINED_END_SQL, LIVE_SQL
-from .auth_integration_rejections import REJECTED_KEY
+from .auth_integration_rejections import rejected_key
 from .auth_integration_status import IS_OPEN
 
 HISTORY_DAYS = 7
@@ -87,7 +87,7 @@ class AuthIntegration(models.Model):
             """(
                 SELECT jsonb_object_agg(found.integration_id, found.status) AS by_id FROM (
                     SELECT f.integration_id, CASE
-                        WHEN f.integration_id = ANY(%(fixed)s) AND %(only_calls)s THEN 'waiting'
+                        WHEN %(only_calls)s AND %(all_fixed)s THEN 'waiting'
                         ELSE %(status)s END AS status
                     FROM auth_integration_finding f
                     WHERE f.code IN %(codes)s AND f.integration_id IS NOT NULL
@@ -96,8 +96,11 @@ class AuthIntegration(models.Model):
                     SELECT FROM auth_integration i
                     WHERE i.id = found.integration_id AND %(never_called)s)
             )""",
-            fixed=self._fixed().ids,
             only_calls=self._only_calls_fail_sql(),
+            all_fixed=SQL(
+                "bool_and((f.integration_id, %s) IN (SELECT * FROM %s)) FILTER (WHERE %s)",
+                rejected_key("f"), self._fixed_issues_sql(), IS_FAILING,
+            ),
             status=self._status_of_findings_sql(),
             codes=findings.codes_of("failing") + findings.codes_of("expiring"),
             never_called=self._never_called_sql("i"),
@@ -124,24 +127,6 @@ class AuthIntegration(models.Model):
         """SQL of whether an integration fails by its calls only, by its findings ``f``."""
         return SQL(
             "bool_and(f.code IN %s) FILTER (WHERE %s)", findings.ABOUT_CALLS, IS_FAILING
-        )
-
-    def _fixed(self):
-        """All integrations whose calls were rejected for what has been fixed since."""
-        # As a filter of the aggregate: among the conditions, PostgreSQL would look up the severity
-        # within each finding, and expect to find none.
-        rows = self.env.execute_query(
-            SQL(
-                "SELECT f.integration_id, array_agg(%s) FILTER (WHERE %s)"
-                " FROM auth_integration_finding f"
-                " WHERE f.code IN %s AND f.integration_id IS NOT NULL GROUP BY f.integration_id",
-                REJECTED_KEY, IS_FAILING, findings.ABOUT_CALLS,
-            )
-        )
-        issues = {integration_id: keys for integration_id, keys in rows if keys}
-        solved = self.sudo().browse(issues)._resolutions_of_calls()
-        return self.browse(
-            id_ for id_, keys in issues.items() if all((id_, key) in solved for key in keys)
         )
 
     def _status_by_findings(self, status):

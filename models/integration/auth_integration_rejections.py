@@ -7,12 +7,6 @@ from ...tools.health.findings.keys import ENDED_KEYS_CALLED
 from ...tools.incident import conditions
 from ...tools.key.key_policy import END_CODES
 
-# The issue that a finding ``f`` about calls is of: of one ended key, or 0 for all other calls.
-REJECTED_KEY = SQL(
-    "CASE WHEN f.code = 'key_expired_still_used' OR f.cause IN %s THEN COALESCE(f.key_id, 0)"
-    " ELSE 0 END",
-    tuple(sorted(END_CODES)),
-)
 # The last call of each caller since the incidents were last derived, unless it succeeded since.
 _UNSEEN_REJECTIONS = f"""
     SELECT series.attempt_id FROM (
@@ -32,6 +26,21 @@ _ENDED_KEYS = f"""
 _INCIDENTS = f"SELECT n.id FROM ({FAILING_INCIDENTS}) n WHERE n.integration_id IN %(ids)s"
 
 
+def rejected_key(alias):
+    """SQL of the key that a finding about calls is about, if that has ended; of all others 0.
+
+    With its integration it tells one issue about calls from another.
+    """
+    return SQL(
+        "CASE WHEN %(code)s = 'key_expired_still_used' OR %(cause)s IN %(ended)s"
+        " THEN COALESCE(%(key)s, 0) ELSE 0 END",
+        code=SQL.identifier(alias, "code"),
+        cause=SQL.identifier(alias, "cause"),
+        ended=tuple(sorted(END_CODES)),
+        key=SQL.identifier(alias, "key_id"),
+    )
+
+
 class AuthIntegration(models.Model):
     """Which rejected calls have had their reason fixed since: of the same caller, no other."""
 
@@ -40,7 +49,7 @@ class AuthIntegration(models.Model):
     def _resolutions_of_calls(self):
         """Say what was fixed, for each issue about calls that only waits for the next one.
 
-        :return: the texts by id of the integration and :data:`REJECTED_KEY`
+        :return: the texts by id of the integration and :func:`rejected_key`
         """
         if not self.ids:
             return {}
@@ -51,6 +60,17 @@ class AuthIntegration(models.Model):
             # Another program of that host has succeeded: this one still has the old key.
             and not (key_id and rejected[0].has_succeeded_since)
         }
+
+    def _fixed_issues_sql(self):
+        """SQL of a table of the issues that have been fixed, of all integrations: the columns
+        ``integration_id`` and ``key_id`` (:func:`rejected_key`)."""
+        everyone = self.sudo().search([("active", "in", (True, False))], order="id")
+        issues = everyone._resolutions_of_calls()
+        return SQL(
+            "unnest(%s::int[], %s::int[]) AS fixed(integration_id, key_id)",
+            [integration_id for integration_id, _key_id in issues],
+            [key_id for _integration_id, key_id in issues],
+        )
 
     def _rejected_calls(self):
         """Incidents and attempts that no success of the same caller has followed, by issue."""

@@ -8,7 +8,7 @@ from odoo.tools import SQL
 from ...tools.attempt import causes
 from ...tools.health import probe
 from ...tools.health.findings import BY_CODE
-from .auth_integration_rejections import REJECTED_KEY
+from .auth_integration_rejections import rejected_key
 
 # Of a finding with the alias ``f``.
 IS_OPEN = SQL("NOT f.accepted AND NOT f.folded")
@@ -235,7 +235,7 @@ class AuthIntegration(models.Model):
                     health=self._health_of_findings_sql(),
                     status=self._status_of_findings_sql(),
                     only_calls=self._only_calls_fail_sql(),
-                    rejected_key=REJECTED_KEY,
+                    rejected_key=rejected_key("f"),
                     is_open=IS_OPEN,
                     ids=tuple(self.ids),
                 )

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from odoo import fields
 
+from ...tools.incident import conditions
 from ..common import IntegrationCommon
 
 NOW = datetime(2030, 5, 14, 12, 0, 0)  # a Tuesday, at noon in UTC
@@ -75,7 +76,26 @@ class IncidentCommon(IntegrationCommon):
         self.now += timedelta(**time)
 
     def _detect(self):
+        self._check_lasting()
         self.env["auth.integration.incident"]._detect()
+        self._check_lasting()
+
+    def _check_lasting(self):
+        """That both ways to say whether an incident lasts agree, with the clock of the tests."""
+        self.env.flush_all()
+        now = "%(now)s::timestamp"
+        rows = self.incidents._run_sql(
+            f"""
+            SELECT n.id, {conditions.is_lasting("n", now)}, {conditions.recovered_at("n", now)}
+            FROM (
+                SELECT o.*, COALESCE(o.remote_addr, '') AS address
+                FROM auth_integration_incident o WHERE o.kind = 'failing' AND o.state = 'open'
+            ) n
+            """,
+            now=self.now,
+        )
+        for id_, lasts, recovered_at in rows:
+            self.assertEqual(lasts, recovered_at is None, self.incidents.browse(id_).display_name)
 
     def _run(self):
         """Run the job, without the commits that a test cannot have."""

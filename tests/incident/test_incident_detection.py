@@ -75,6 +75,13 @@ class TestIncidentDetection(IncidentCommon):
         )
         self.assertEqual(self.incidents.search([]).duration, "10 min")
 
+    def test_it_closes_with_a_success_of_the_same_second(self):
+        self._fail(count=3)
+        self._detect()
+        self._succeed()
+        self._detect()
+        self.assertFalse(self._open())
+
     def test_it_closes_with_a_success_of_the_replacement(self):
         self._fail(count=3)
         self._detect()

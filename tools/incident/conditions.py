@@ -237,27 +237,51 @@ def recovered_at(incident: str, now: str) -> str:
 
     :param incident: alias of a row of ``auth_integration_incident`` with ``address``
     """
-    after = f"GREATEST({incident}.opened_at - interval '1 minute', {now} - {QUIET})"
+    # OFFSET 0: the last success is looked up once for each series, not wherever it is mentioned.
     return f"""(
-        SELECT CASE WHEN count(*) = 0 THEN COALESCE((
-                   SELECT s.last_seen FROM auth_attempt s
-                   WHERE s.integration_id = {incident}.integration_id AND s.outcome = 'success'
-                     AND s.last_seen > {incident}.last_failure_at
-                   ORDER BY s.last_seen DESC LIMIT 1
-               ), (
-                   SELECT s.last_seen FROM auth_attempt s
-                   WHERE {incident}.integration_id IS NULL AND s.user_id = {incident}.user_id
-                     AND s.outcome = 'success' AND s.last_seen > {incident}.last_failure_at
-                   ORDER BY s.last_seen DESC LIMIT 1
-               ))
+        SELECT CASE WHEN count(*) = 0 THEN {_any_success(incident)}
                WHEN bool_and(COALESCE(series.last_success_at >= series.last_seen, FALSE))
                    THEN max(series.last_success_at) END
         FROM (
             SELECT series.*, {last_success("series", now)} AS last_success_at
-            FROM (
-                SELECT {SERIES}, max(a.last_seen) AS last_seen
-                FROM ({refusals(incident, after)}) a
-                GROUP BY 1, 2, 3, 4, 5, 6
-            ) series
+            FROM ({_refused_series(incident, now)}) series OFFSET 0
         ) series
     )"""
+
+
+def is_lasting(incident: str, now: str) -> str:
+    """SQL of whether :func:`recovered_at` is NULL, which the first series that fails settles."""
+    return f"""(
+        CASE WHEN EXISTS ({refusals(incident, _refused_after(incident, now))}) THEN EXISTS (
+            SELECT FROM ({_refused_series(incident, now)}) series
+            WHERE COALESCE({last_success("series", now)} < series.last_seen, TRUE)
+        ) ELSE {_any_success(incident)} IS NULL END
+    )"""
+
+
+def _refused_after(incident: str, now: str) -> str:
+    return f"GREATEST({incident}.opened_at - interval '1 minute', {now} - {QUIET})"
+
+
+def _refused_series(incident: str, now: str) -> str:
+    """A SELECT of the series of an incident that were refused lately, with their last refusal."""
+    return f"""
+        SELECT {SERIES}, max(a.last_seen) AS last_seen
+        FROM ({refusals(incident, _refused_after(incident, now))}) a
+        GROUP BY 1, 2, 3, 4, 5, 6
+    """
+
+
+def _any_success(incident: str) -> str:
+    """SQL of the last success since the last refusal of an incident, whichever host had it."""
+    return f"""COALESCE((
+        SELECT s.last_seen FROM auth_attempt s
+        WHERE s.integration_id = {incident}.integration_id AND s.outcome = 'success'
+          AND s.last_seen > {incident}.last_failure_at
+        ORDER BY s.last_seen DESC LIMIT 1
+    ), (
+        SELECT s.last_seen FROM auth_attempt s
+        WHERE {incident}.integration_id IS NULL AND s.user_id = {incident}.user_id
+          AND s.outcome = 'success' AND s.last_seen > {incident}.last_failure_at
+        ORDER BY s.last_seen DESC LIMIT 1
+    ))"""

@@ -21,7 +21,7 @@ FAILING_INCIDENTS = f"""
         FROM auth_integration_incident o
         WHERE o.state = 'open' AND o.kind = 'failing'
     ) n
-    WHERE {conditions.recovered_at("n", NOW)} IS NULL
+    WHERE {conditions.is_lasting("n", NOW)}
 """
 ENDED = conditions.sql_list(sorted(END_CODES))
 # Of a row ``found``: the finding about its key says more.

@@ -12,29 +12,27 @@ from .kind import (
     key_sql,
 )
 
-# Where the same program has succeeded since, from the same address, it was put right. The last
-# call of the others is the attempt.
+_CALL_OF_ENDED_KEY = f"""
+    a.cause IN ('key_expired', 'key_superseded', 'key_revoked') AND a.key_id IS NOT NULL
+    AND {CALLED} AND a.last_seen > {NOW} - interval '7 days'
+"""
+# Where the same program has succeeded since, from the same address, it was put right. The attempt
+# is the last call of the others; it is looked for from the latest on, which mostly is it.
 ENDED_KEYS_CALLED = f"""
-    SELECT called.key_id, max(called.since) AS since,
-           (array_agg(called.attempt_id ORDER BY called.since DESC))[1] AS attempt_id
-    FROM (
-        SELECT a.key_id, a.integration_id, a.remote_addr, a.user_agent,
-               max(a.last_seen) AS since,
-               (array_agg(a.id ORDER BY a.last_seen DESC, a.id DESC))[1] AS attempt_id
-        FROM auth_attempt a
-        WHERE a.cause IN ('key_expired', 'key_superseded', 'key_revoked')
-          AND a.key_id IS NOT NULL AND {CALLED}
-          AND a.last_seen > {NOW} - interval '7 days'
-        GROUP BY a.key_id, a.integration_id, a.remote_addr, a.user_agent
-    ) called
-    WHERE NOT EXISTS (
-        SELECT FROM auth_attempt s
-        WHERE s.integration_id = called.integration_id AND s.outcome = 'success'
-          AND s.remote_addr = called.remote_addr AND s.last_seen > called.since
-          AND s.remote_addr <> '{COLLAPSED}'
-          AND s.user_agent IS DISTINCT FROM '{COLLAPSED}'
-          AND s.user_agent IS NOT DISTINCT FROM called.user_agent)
-    GROUP BY called.key_id
+    SELECT called.key_id, last.since, last.attempt_id
+    FROM (SELECT DISTINCT a.key_id FROM auth_attempt a WHERE {_CALL_OF_ENDED_KEY}) called
+    CROSS JOIN LATERAL (
+        SELECT a.last_seen AS since, a.id AS attempt_id FROM auth_attempt a
+        WHERE a.key_id = called.key_id AND a.outcome = 'failure' AND {_CALL_OF_ENDED_KEY}
+          AND NOT EXISTS (
+            SELECT FROM auth_attempt s
+            WHERE s.integration_id = a.integration_id AND s.outcome = 'success'
+              AND s.remote_addr = a.remote_addr AND s.last_seen > a.last_seen
+              AND s.remote_addr <> '{COLLAPSED}'
+              AND s.user_agent IS DISTINCT FROM '{COLLAPSED}'
+              AND s.user_agent IS NOT DISTINCT FROM a.user_agent)
+        ORDER BY a.last_seen DESC, a.id DESC LIMIT 1
+    ) last
 """
 
 KINDS = (
