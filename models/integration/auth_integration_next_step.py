@@ -30,7 +30,9 @@ class AuthIntegration(models.Model):
         "auth.integration.rotation", compute="_compute_claimed_rotation_id", compute_sudo=True,
         help="The rotation whose new key was claimed and has not been used yet.",
     )
-    claimed_prefix = fields.Char("Prefix", compute="_compute_claimed_rotation_id", compute_sudo=True)
+    claimed_prefix = fields.Char(
+        "Prefix", compute="_compute_claimed_rotation_id", compute_sudo=True
+    )
     old_key_text = fields.Char(
         compute="_compute_old_key_text", compute_sudo=True,
         help="Until when the key works that an unused key of this integration replaces.",

@@ -16,8 +16,8 @@ _CALL_OF_ENDED_KEY = f"""
     a.cause IN ('key_expired', 'key_superseded', 'key_revoked') AND a.key_id IS NOT NULL
     AND {CALLED} AND a.last_seen > {NOW} - interval '7 days'
 """
-# Where the same program has succeeded since, from the same address, it was put right. The attempt
-# is the last call of the others; it is looked for from the latest on, which mostly is it.
+# The last rejected call with each ended key. A call counts as fixed once the same program succeeds
+# from the same address. Read backwards from the latest call, which usually is the one wanted.
 ENDED_KEYS_CALLED = f"""
     SELECT called.key_id, last.since, last.attempt_id
     FROM (SELECT DISTINCT a.key_id FROM auth_attempt a WHERE {_CALL_OF_ENDED_KEY}) called
