@@ -5,6 +5,7 @@ from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.health.findings import ABOUT_CALLS, SEVERITIES
 from ...tools.key.key_policy import END_CODES
 from ...tools.moment import moment_text
+from ..integration.auth_integration_rejections import rejected_key_sql
 
 WAITING = ("due", "delivering", "delivered")
 # Of what only waits for the next call.
@@ -92,16 +93,21 @@ class AuthIntegrationFinding(models.Model):
         return SQL("CASE WHEN %s IS NULL THEN %s ELSE %s END", fixed, column, OF_FIXED[field_expr])
 
     def _join_fixed(self, alias, query):
-        """Join the integrations that only wait for their next call: looked up once a query."""
+        """Join the issues that only wait for the next call: looked up once a query."""
         fixed = query.make_alias(alias, "fixed")
         if fixed not in query._joins:
-            ids = self.env["auth.integration"].sudo()._fixed().ids
+            issues = self.env["auth.integration"].sudo()._fixed_issues()
             condition = SQL(
-                "%s = %s AND %s IN %s",
+                "%s = %s AND %s = %s AND %s IN %s",
                 SQL.identifier(fixed, "id"), SQL.identifier(alias, "integration_id"),
+                SQL.identifier(fixed, "key_id"), rejected_key_sql(alias),
                 SQL.identifier(alias, "code"), ABOUT_CALLS,
             )
-            table = SQL("(SELECT unnest(%s::int[]) AS id)", ids)
+            table = SQL(
+                "(SELECT * FROM unnest(%s::int[], %s::int[]) AS issue(id, key_id))",
+                [integration_id for integration_id, _key in issues],
+                [key_id for _integration, key_id in issues],
+            )
             query.add_join("LEFT JOIN", fixed, table, condition)
         return fixed
 

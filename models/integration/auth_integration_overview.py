@@ -126,6 +126,19 @@ class AuthIntegration(models.Model):
             "bool_and(f.code IN %s) FILTER (WHERE %s)", findings.ABOUT_CALLS, IS_FAILING
         )
 
+    def _fixed_issues(self):
+        """All issues about calls that were rejected for what has been fixed since.
+
+        :return: ids of integrations, each with the ended key or 0; see ``REJECTED_KEY``
+        """
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT DISTINCT f.integration_id FROM auth_integration_finding f"
+                " WHERE f.code IN %s AND f.integration_id IS NOT NULL", findings.ABOUT_CALLS,
+            )
+        )
+        return list(self.sudo().browse(id_ for [id_] in rows)._resolutions_of_calls())
+
     def _fixed(self):
         """All integrations whose calls were rejected for what has been fixed since."""
         # As a filter of the aggregate: among the conditions, PostgreSQL would look up the severity

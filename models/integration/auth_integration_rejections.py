@@ -7,12 +7,18 @@ from ...tools.health.findings.keys import ENDED_KEYS_CALLED
 from ...tools.incident import conditions
 from ...tools.key.key_policy import END_CODES
 
-# The issue that a finding ``f`` about calls is of: of one ended key, or 0 for all other calls.
-REJECTED_KEY = SQL(
-    "CASE WHEN f.code = 'key_expired_still_used' OR f.cause IN %s THEN COALESCE(f.key_id, 0)"
-    " ELSE 0 END",
-    tuple(sorted(END_CODES)),
-)
+
+def rejected_key_sql(alias):
+    """The issue that a finding about calls is of: of one ended key, or 0 for all other calls."""
+    return SQL(
+        "CASE WHEN %(f)s.code = 'key_expired_still_used' OR %(f)s.cause IN %(ended)s"
+        " THEN COALESCE(%(f)s.key_id, 0) ELSE 0 END",
+        f=SQL.identifier(alias),
+        ended=tuple(sorted(END_CODES)),
+    )
+
+
+REJECTED_KEY = rejected_key_sql("f")
 # The last call of each caller since the incidents were last derived, unless it succeeded since.
 _UNSEEN_REJECTIONS = f"""
     SELECT series.attempt_id FROM (

@@ -283,6 +283,11 @@ class TestNextStep(ExplanationCase):
         self._set_back(rejected, minutes=5)
         self._assert_status("failing")
         box = self._box()
+        severities = {code: finding.severity for code, finding in self._findings().items()}
+        self.assertEqual(
+            severities, {"failing_now": "critical", "key_expired_still_used": "info"},
+            "each says itself whether it is fixed"
+        )
         self.assertIn("Address not allowed", box.message, "not the one that is fixed")
         self.assertEqual(self.integration.main_issue, "Address not allowed", "card and form agree")
         rejected.action_fix_add_network()
@@ -290,6 +295,7 @@ class TestNextStep(ExplanationCase):
         found = self._findings()
         self.assertIn("203.0.113.9 is now allowed", found["failing_now"].remedy)
         self.assertIn(new.display_name, found["key_expired_still_used"].remedy)
+        self.assertEqual({finding.severity for finding in found.values()}, {"info"})
         self._attempt(
             None, outcome="success", reference=None, key_id=new.id, remote_addr="203.0.113.9"
         )
