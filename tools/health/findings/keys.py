@@ -12,8 +12,8 @@ from .kind import (
     key_sql,
 )
 
-# Where the same program has succeeded since, from the same address, it was put right. The last
-# call of the others is the attempt.
+# Where the same program has succeeded since, from the same address, it was put right. What came
+# before somebody dismissed it is over. The last call of the others is the attempt.
 ENDED_KEYS_CALLED = f"""
     SELECT called.key_id, max(called.since) AS since,
            (array_agg(called.attempt_id ORDER BY called.since DESC))[1] AS attempt_id
@@ -34,6 +34,9 @@ ENDED_KEYS_CALLED = f"""
           AND s.remote_addr <> '{COLLAPSED}'
           AND s.user_agent IS DISTINCT FROM '{COLLAPSED}'
           AND s.user_agent IS NOT DISTINCT FROM called.user_agent)
+      AND NOT EXISTS (
+        SELECT FROM auth_integration_key dismissed
+        WHERE dismissed.id = called.key_id AND dismissed.calls_dismissed_at >= called.since)
     GROUP BY called.key_id
 """
 
