@@ -2,6 +2,7 @@ from . import auth_integration_database
 from . import auth_integration_finding_acceptance
 from . import auth_integration_finding
 from . import auth_integration_finding_fix
+from . import auth_integration_finding_calls
 from . import auth_integration_finding_guessing
 from . import auth_integration_finding_access
 from . import auth_integration_finding_rpc_sunset

@@ -55,6 +55,7 @@ class AuthIntegrationFinding(models.Model):
         return [(kind.code, self.env._(kind.title)) for kind in findings.KINDS]
 
     @api.depends("code", "key_id", "user_id", "integration_id", "since", "resolution")
+    @api.depends_context("uid", "lang", "tz")
     def _compute_texts(self):
         database = self.env["auth.integration.database"].sudo()._identity()
         for finding in self:
@@ -78,6 +79,9 @@ class AuthIntegrationFinding(models.Model):
             if finding.is_solved:
                 finding.message = self.env._("Fixed, waiting for the next call.")
                 finding.remedy = finding.resolution
+            if finding.may_dismiss:
+                dismiss = self.env._("If that system is no longer in use, dismiss the issue.")
+                finding.remedy = f"{finding.remedy} {dismiss}"
 
     @api.depends("integration_id", "folded")
     @api.depends_context("lang")

@@ -69,7 +69,10 @@ class AuthIntegrationFinding(models.Model):
     def _compute_fix(self):
         for finding in self:
             finding.fix = finding._fix()
-            finding.is_next_step = finding.fix and finding.fix == finding.integration_id.next_step
+            next_step = finding.integration_id.next_step
+            finding.is_next_step = finding.fix and (
+                finding.fix == next_step or finding.code == "failing_now" and not next_step
+            )
             finding.may_undo_revocation = (
                 finding.code == "no_valid_key" and finding.key_id._offers_undo_revocation()
             )

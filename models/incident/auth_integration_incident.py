@@ -247,13 +247,17 @@ class AuthIntegrationIncident(models.Model):
                 raise AccessError(
                     self.env._("Only an administrator of integrations can dismiss this incident.")
                 )
-        self.sudo().filtered(lambda incident: incident.state == "open").write(
+        dismissed = self.sudo().filtered(lambda incident: incident.state == "open")
+        dismissed.write(
             {
                 "state": "dismissed",
                 "closed_at": fields.Datetime.now(),
                 "dismissed_by": self.env.uid,
             }
         )
+        dismissed.filtered(lambda incident: incident.cause in END_CODES).key_id._dismiss_calls()
+        for incident in dismissed.filtered("integration_id"):
+            incident.integration_id._note_dismissal(incident.title)
         self._close_activities()
         return True
 

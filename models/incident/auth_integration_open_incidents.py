@@ -35,6 +35,14 @@ class AuthIntegration(models.Model):
         """Show the incidents of this integration."""
         return self._action_view("auth_integration_incident_action")
 
+    def _note_dismissal(self, what):
+        """Leave a line in the history: who dismissed an incident or an issue."""
+        self.ensure_one()
+        self.sudo().message_post(
+            body=self.env._("%(user)s dismissed: %(what)s", user=self.env.user.name, what=what),
+            author_id=self.env.user.partner_id.id,
+        )
+
     @api.depends(
         "activity_ids.activity_type_id.decoration_type", "activity_ids.activity_type_id.icon"
     )

@@ -259,7 +259,7 @@ class AuthIntegration(models.Model):
             integration.status = integration._status_by_findings(status)
             integration.finding_ids = findings.browse(row.id for row in rows)
             integration.main_finding_ids = findings.browse(row.id for row in main)
-            integration.main_issue = main and self._issue_title(*main)
+            integration.main_issue = bool(main) and self._issue_title(*main)
             integration.finding_count = len(integration.finding_ids)
             shown = integration.main_finding_ids
             integration.more_finding_count = len(integration.finding_ids - shown) if shown else 0

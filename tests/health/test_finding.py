@@ -455,6 +455,75 @@ class TestFinding(IntegrationCommon):
             self._codes(integration_id=self.integration.id, accepted=False), {"password_set"}
         )
 
+    # A host that is gone
+
+    def _retire_host(self):
+        """The key has expired, a new one is used elsewhere, and the old host called before."""
+        self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
+        _secret, new = self._issue(self.integration)
+        self._move(new, first_used_at=self.now, last_used_at=self.now)
+        self._attempt(cause="key_expired", key_id=self.key.id, remote_addr="192.0.2.7",
+                      integration_id=self.integration.id, when=self._days(-0.01))
+        return self._finding("key_expired_still_used", self.owner)
+
+    def test_an_owner_dismisses_a_host_that_is_retired(self):
+        finding = self._retire_host()
+        self.assertTrue(finding.may_dismiss)
+        self.assertIn("dismiss the issue", finding.remedy)
+        incident = self.env["auth.integration.incident"].sudo().create(
+            {"kind": "failing", "source": f"key:{self.key.id}", "cause": "key_expired",
+             "key_id": self.key.id, "integration_id": self.integration.id, "opened_at": self.now}
+        )
+        finding.action_dismiss()
+        self.assertEqual((incident.state, incident.dismissed_by), ("dismissed", self.owner))
+        self.assertEqual(self._codes(), set())
+        self.assertEqual(self._history().count("Olivia Owner dismissed: Expired key"), 1)
+        with self.assertRaises(AccessError):
+            self.key.with_user(self.owner).calls_dismissed_at = self._days(7)
+        # It was not retired.
+        self._attempt(cause="key_expired", key_id=self.key.id, remote_addr="192.0.2.7",
+                      integration_id=self.integration.id, when=self._days(0.01))
+        self.assertIn("key_expired_still_used", self._codes())
+        seen = self._finding("key_expired_still_used", self.manager)
+        self.assertFalse(seen.accepted, "nothing is hidden from administrators")
+
+    def test_a_dismissed_host_opens_no_incident(self):
+        """Neither while the job has not looked at the log, nor when it does."""
+        finding = self._retire_host()
+        finding.action_dismiss()
+        self.assertIn("Olivia Owner dismissed: An external system still uses", self._history())
+        self.env["auth.integration.incident"].sudo()._detect()
+        self.assertFalse(self.integration.open_incident_count)
+        self.assertEqual(self._codes(), set())
+
+    def test_to_dismiss_the_incident_is_to_dismiss_the_issue(self):
+        self._retire_host()
+        self.env["auth.integration.incident"].sudo()._detect()
+        self.assertTrue(self.integration.open_incident_id)
+        self.integration.open_incident_id.with_user(self.owner).action_dismiss()
+        self.assertEqual(self._codes(), set())
+
+    def test_nobody_else_dismisses(self):
+        finding = self._retire_host()
+        for user in (self.stranger, self.integration.user_id):
+            with self.subTest(user=user.login), self.assertRaises(AccessError):
+                finding.with_user(user).action_dismiss()
+        system = self.env.ref("base.group_system")
+        self.integration.user_id.group_ids = [Command.link(system.id)]
+        for user in (self.owner, self.manager):
+            with self.subTest(user=user.login), self.assertRaises(AccessError):
+                finding.with_user(user).action_dismiss()
+        self.assertIn("key_expired_still_used", self._codes())
+        finding.with_user(self.system).action_dismiss()
+        self.assertNotIn("key_expired_still_used", self._codes())
+
+    def test_no_other_issue_is_dismissed(self):
+        self.integration.user_id.password = "a password"
+        finding = self._finding("password_set", self.owner)
+        self.assertFalse(finding.may_dismiss)
+        with self.assertRaises(UserError):
+            finding.action_dismiss()
+
     # Fixes
 
     def _finding(self, code, user):

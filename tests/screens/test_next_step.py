@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from lxml import etree
 from odoo import fields
+from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command
 from odoo.tests import tagged
 
@@ -283,6 +284,11 @@ class TestNextStep(ExplanationCase):
         self._set_back(rejected, minutes=5)
         self._assert_status("failing")
         box = self._box()
+        severities = {code: finding.severity for code, finding in self._findings().items()}
+        self.assertEqual(
+            severities, {"failing_now": "critical", "key_expired_still_used": "info"},
+            "each says itself whether it is fixed"
+        )
         self.assertIn("Address not allowed", box.message, "not the one that is fixed")
         self.assertEqual(self.integration.main_issue, "Address not allowed", "card and form agree")
         rejected.action_fix_add_network()
@@ -290,6 +296,7 @@ class TestNextStep(ExplanationCase):
         found = self._findings()
         self.assertIn("203.0.113.9 is now allowed", found["failing_now"].remedy)
         self.assertIn(new.display_name, found["key_expired_still_used"].remedy)
+        self.assertEqual({finding.severity for finding in found.values()}, {"info"})
         self._attempt(
             None, outcome="success", reference=None, key_id=new.id, remote_addr="203.0.113.9"
         )
@@ -357,6 +364,60 @@ class TestNextStep(ExplanationCase):
         self.integration.allowed_networks = False
         self._refresh()
         self.assertFalse(incident.can_ask or incident.was_asked or incident.may_revoke)
+
+    def test_the_box_has_what_the_attempt_offers(self):
+        """Allow the address, or ask who may; once asked, it says so."""
+        self.integration.allowed_networks = "10.0.0.0/8"
+        attempt, _incident = self._rejected("address_not_allowed")
+        self.assertEqual((self._box().fix, self._box().is_next_step), ("add_network", True))
+        self.assertEqual(self._box().remedy, attempt.cause_remedy)
+        self.assertEqual(self._box().action_ask_add_network(), attempt.action_ask_add_network())
+        box = self._box().with_user(self.owner)
+        self.assertEqual((box.fix, box.was_asked), ("ask_administrator", False))
+        self.assertIn("ask an administrator", box.remedy)
+        with self.assertRaises(UserError):
+            box.action_ask_add_network()
+        with self.assertRaises(AccessError):
+            box.with_user(self.stranger).action_ask_administrator()
+        box.action_ask_administrator()
+        self.assertEqual((box.fix, box.was_asked), ("view_attempts", True))
+        attempt.action_fix_add_network()
+        box = self._box().with_user(self.owner)
+        self.assertEqual((box.fix, box.was_asked), ("view_attempts", False))
+
+    def test_the_box_offers_a_new_key_beside_one_that_works(self):
+        _attempt, incident = self._rejected("key_unknown", key_id=None)
+        box = self._box().with_user(self.owner)
+        self.assertEqual((box.fix, box.is_next_step), ("issue_key", True))
+        self.assertTrue(box.has_incident)
+        self.assertEqual(box.action_open_incident()["res_id"], incident.id)
+        self.assertFalse(self.integration.with_user(self.owner).next_step)
+        self.assertEqual(box.action_issue_key()["res_model"], "auth.integration.issue")
+        self._issue(self.integration)
+        self.assertNotEqual(self._box().with_user(self.owner).fix, "issue_key")
+
+    def test_what_is_fixed_and_what_helps_is_looked_up_together(self):
+        """Severity and last attempt of many issues, in as many queries as of one."""
+        for number in range(10):
+            self.integration = self._create_integration(f"shop_{number}", self.owner)
+            self.key = self._issue(self.integration)[1]
+            self._move(self.key, issued_at=self.now - timedelta(days=1))
+            self._rejected("key_unknown", key_id=None)
+        found = self.env["auth.integration.finding"].with_user(self.manager).search(
+            [("code", "=", "failing_now"), ("integration_id.code", "like", "shop_")]
+        )
+        self.assertEqual(len(found), 10)
+
+        def queries(records):
+            self._refresh()
+            records.mapped("is_solved")
+            before = self.cr.sql_log_count
+            self.assertEqual(set(records.mapped("severity")), {"critical"})
+            self.assertTrue(all(record.attempt_id for record in records))
+            return self.cr.sql_log_count - before
+
+        queries(found)
+        self.assertEqual(queries(found), queries(found[:1].with_prefetch()))
 
     def test_only_who_may_open_a_user_gets_a_link_to_it(self):
         for model in ("auth.integration.incident", "auth.integration.finding"):

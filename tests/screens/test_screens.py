@@ -185,9 +185,18 @@ class TestScreens(IntegrationCommon):
         self.assertFalse(self._shown(restore, next_step="restore_user", box_fix="restore_user"))
         boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
         primary = etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]")
-        self.assertEqual(len(primary), 3)
+        self.assertEqual(len(primary), 5)
         for button in primary:
             self.assertIn("not is_next_step", button.get("invisible"))
+
+    def test_what_fixes_an_attempt_is_its_first_button(self):
+        """Whatever the reader may do: nothing of less use comes before it in the row."""
+        arch = self.env["auth.attempt"].with_user(self.owner).get_view(view_type="form")["arch"]
+        alert = "//div[hasclass('alert-warning')]//div[hasclass('d-flex')]/button"
+        kinds = ["btn-primary" in b.get("class") for b in etree.fromstring(arch).xpath(alert)]
+        self.assertEqual(kinds, sorted(kinds, reverse=True))
+        self.assertTrue(etree.fromstring(arch).xpath(
+            "//widget[@name='auth_integration_form_focus']"), "the keyboard begins at them")
 
     def test_the_card_says_that_keys_are_refused(self):
         arch = self.env["auth.integration"].get_view(view_type="kanban")["arch"]

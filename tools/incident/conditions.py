@@ -183,6 +183,9 @@ def failing_sources(since: str, now: str, threshold: str) -> str:
             SELECT FROM auth_integration_incident known
             WHERE known.source = f.source AND known.state = 'dismissed'
               AND known.closed_at > COALESCE(f.last_success_at, '-infinity'))
+          AND NOT EXISTS (
+            SELECT FROM auth_integration_key dismissed
+            WHERE dismissed.id = f.key_id AND dismissed.calls_dismissed_at >= f.last_failure_at)
         GROUP BY f.source, f.integration_id, f.key_id
     """
 

@@ -3,8 +3,9 @@ import { registry } from "@web/core/registry";
 import { standardWidgetProps } from "@web/views/widgets/standard_widget_props";
 
 /**
- * Has the keyboard begin at the buttons of a form that was opened, not at the menus of the page:
- * what is to be done is then a few keys away. Whoever is at another place already stays there.
+ * Has the keyboard begin at the buttons of a form that was opened, or at the box that has them, not
+ * at the menus of the page: what is to be done is then a few keys away. Whoever is at another place
+ * already stays there.
  */
 class FormFocus extends Component {
     static template = xml`<span class="d-none"/>`;
@@ -12,9 +13,12 @@ class FormFocus extends Component {
 
     setup() {
         onMounted(() => {
-            const bar = document.querySelector(".o_action_manager .o_form_statusbar");
+            const bar = document.querySelector(
+                ".o_action_manager .o_form_statusbar, .o_action_manager .o_form_sheet .alert"
+            );
             if (bar && this.props.record.resId && document.activeElement === document.body) {
                 bar.setAttribute("tabindex", "-1");
+                bar.style.outline = "none"; // the ring is for what can be pressed
                 bar.focus({ preventScroll: true });
             }
         });

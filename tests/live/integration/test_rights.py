@@ -360,6 +360,43 @@ def test_a_password_is_removed_by_managers_only(world):
     assert world.by_key("owner", *call) == []
 
 
+RETIRED = """
+    from datetime import datetime
+    record = env["auth.integration"].browse(integration)
+    prefixes = [record.issue_key()["prefix"] for _number in range(2)]
+    key = env["auth.integration.key"].search([("prefix", "=", prefixes[0])])
+    key._revoke("retired")
+    now = datetime.now().replace(microsecond=0)
+    row = dict.fromkeys(("auth_type", "login", "user_id", "attribution", "user_agent", "reference"))
+    env["auth.attempt"]._upsert(row | {
+        "outcome": "failure", "cause": "key_revoked", "channel": "json2", "key_id": key.id,
+        "database": env.cr.dbname, "integration_id": integration, "remote_addr": "192.0.2.9",
+    }, 1, now, now)
+    result = key.id
+"""
+
+
+def test_a_retired_host_is_dismissed_by_owners_and_managers_only(world):
+    """Neither by an owner of another integration, nor for an integration of Settings."""
+    model = "auth.integration.finding"
+    for name, refused, allowed in (
+        ("rotating", ("portal", "employee", "second", "third", "access_rights", "open"), "owner"),
+        ("privileged", ("second", "owner", "manager"), "settings"),
+    ):
+        key = world.server.shell(RETIRED, integration=world.ids[name])
+        domain = [("code", "=", "key_expired_still_used"), ("key_id", "=", key)]
+        [finding] = world.by_key("settings", model, "search", domain)
+        for who in refused:
+            answer = answer_of(world.by_key, who, model, "action_dismiss", [finding])
+            assert isinstance(answer, RuntimeError), (name, who, answer)
+            answer = answer_of(
+                world.by_key, who, KEY, "write", [key], {"calls_dismissed_at": "2099-01-01"})
+            assert isinstance(answer, RuntimeError), (name, who, answer)
+        assert world.by_key("settings", model, "search", domain) == [finding]
+        assert world.by_key(allowed, model, "action_dismiss", [finding]) is True
+        assert world.by_key("settings", model, "search", domain) == []
+
+
 def test_nobody_writes_what_is_maintained(world):
     before = world.state()
     for field, value in (

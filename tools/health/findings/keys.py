@@ -17,7 +17,8 @@ _CALL_OF_ENDED_KEY = f"""
     AND {CALLED} AND a.last_seen > {NOW} - interval '7 days'
 """
 # The last rejected call with each ended key. A call counts as fixed once the same program succeeds
-# from the same address. Read backwards from the latest call, which usually is the one wanted.
+# from the same address, or somebody dismisses it. Read backwards from the latest call, which
+# usually is the one wanted.
 ENDED_KEYS_CALLED = f"""
     SELECT called.key_id, last.since, last.attempt_id
     FROM (SELECT DISTINCT a.key_id FROM auth_attempt a WHERE {_CALL_OF_ENDED_KEY}) called
@@ -33,6 +34,9 @@ ENDED_KEYS_CALLED = f"""
               AND s.user_agent IS NOT DISTINCT FROM a.user_agent)
         ORDER BY a.last_seen DESC, a.id DESC LIMIT 1
     ) last
+    WHERE NOT EXISTS (
+        SELECT FROM auth_integration_key dismissed
+        WHERE dismissed.id = called.key_id AND dismissed.calls_dismissed_at >= last.since)
 """
 
 KINDS = (

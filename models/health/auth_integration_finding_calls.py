@@ -1,0 +1,134 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+from ...tools.health import probe
+
+# What the form of an attempt offers, of which a finding has the buttons too.
+FIXES_OF_CALLS = ("restore_user", "issue_key", "view_rotation", "add_network", "unlock")
+
+
+class AuthIntegrationFinding(models.Model):
+    """Rejected calls: what fixes them, as on the form of the last attempt; and no more of them."""
+
+    _inherit = "auth.integration.finding"
+
+    attempt_id = fields.Many2one(
+        "auth.attempt", compute="_compute_attempt_id",
+        help="The last rejected attempt, which decides what helps.",
+    )
+    was_asked = fields.Boolean(compute="_compute_was_asked")
+    may_dismiss = fields.Boolean(compute="_compute_may_dismiss")
+    has_incident = fields.Boolean(compute="_compute_has_incident")
+
+    @api.depends("code", "cause", "integration_id", "is_solved")
+    def _compute_attempt_id(self):
+        """Look the attempts up together; none where this is not about one, or is fixed."""
+        failing = self.filtered(lambda one: one.code == "failing_now" and not one.is_solved)
+        found = dict(
+            self.env.execute_query(
+                SQL(
+                    f"""
+                    SELECT wanted.id, (
+                        SELECT a.id FROM auth_attempt a
+                        WHERE a.integration_id = wanted.integration_id AND a.outcome = 'failure'
+                          AND a.cause = wanted.cause AND NOT {probe.IS_DIAGNOSTIC}
+                        ORDER BY a.last_seen DESC LIMIT 1)
+                    FROM unnest(%s::int[], %s::int[], %s::text[])
+                        AS wanted(id, integration_id, cause)
+                    """,
+                    failing.ids,
+                    [one.integration_id.id for one in failing],
+                    failing.mapped("cause"),
+                )
+            )
+        ) if failing else {}
+        for finding in self:
+            finding.attempt_id = found.get(finding.id)
+
+    @api.depends("attempt_id")
+    @api.depends_context("uid")
+    def _compute_was_asked(self):
+        for finding in self:
+            finding.was_asked = finding.attempt_id.was_asked
+
+    def _fix(self):
+        """Extend ``_fix``: what helps against the cause of rejected calls, to those who may."""
+        fix = super()._fix()
+        attempt = self.attempt_id
+        if attempt.can_ask:
+            return "ask_administrator"
+        if attempt.primary_fix in FIXES_OF_CALLS and not attempt.was_asked:
+            return attempt.primary_fix
+        return fix
+
+    def _case_remedy(self):
+        """Extend ``_case_remedy``: as the attempt says it to this reader."""
+        return super()._case_remedy() or self.attempt_id.cause_remedy
+
+    def action_ask_add_network(self):
+        """Ask whether the address of the last rejected call is to be allowed."""
+        self.ensure_one()
+        return self.attempt_id.action_ask_add_network()
+
+    def action_ask_administrator(self):
+        """Ask those who can put this right."""
+        self.ensure_one()
+        self.attempt_id.action_ask_administrator()
+        self.invalidate_recordset()
+        return True
+
+    @api.depends("code", "integration_id")
+    @api.depends_context("uid")
+    def _compute_has_incident(self):
+        for finding in self:
+            finding.has_incident = (
+                finding.code == "failing_now" and bool(finding.integration_id.open_incident_id)
+            )
+
+    def action_open_incident(self):
+        """Open what says how it ends, and where it is dismissed: the incident, or a list."""
+        self.ensure_one()
+        return self.env["auth.integration.incident"].search(
+            [
+                ("integration_id", "=", self.integration_id.id),
+                ("kind", "=", "failing"),
+                ("state", "=", "open"),
+            ]
+        )._get_records_action()
+
+    # A host that is gone ---------------------------------------------------------------------
+
+    @api.depends("code", "integration_id")
+    def _compute_may_dismiss(self):
+        for finding in self:
+            finding.may_dismiss = (
+                finding.code == "key_expired_still_used" and bool(finding.integration_id)
+            )
+
+    def action_dismiss(self):
+        """Close the issue about a host that calls no more; it reopens if that calls again.
+
+        :raise AccessError: neither owner of the integration nor manager
+        :raise UserError: it is no such issue
+        """
+        self.ensure_one()
+        self.check_access("read")
+        if not self.may_dismiss:
+            raise UserError(
+                self.env._(
+                    "This action is no longer available. Reload the page to see the current status."
+                )
+            )
+        self.integration_id._check_may_operate()
+        key = self.sudo().key_id
+        # Which note it themselves.
+        incidents = self.env["auth.integration.incident"].search(
+            [("key_id", "=", key.id), ("kind", "=", "failing"), ("state", "=", "open")]
+        )
+        if incidents:
+            incidents.action_dismiss()
+        else:
+            self.integration_id._note_dismissal(self.message)
+        key._dismiss_calls()
+        return True
