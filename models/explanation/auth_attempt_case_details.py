@@ -118,13 +118,13 @@ class AuthAttempt(models.Model):
         integration = self._known_integration()
         if not integration:
             return []
-        rules = networks.parse(integration.allowed_networks)
         lines = [
             self.env._(
                 "The call came from %(address)s. %(name)s allows: %(rules)s.",
                 address=self.remote_addr,
                 name=integration.name,
-                rules=", ".join(map(str, rules)) or self.env._("any address"),
+                rules=networks.one_line(integration.allowed_networks)
+                or self.env._("any address"),
             )
         ]
         if self.env["auth.integration.server"]._is_behind_unknown_proxy():
