@@ -29,7 +29,7 @@ class AuthAttempt(models.Model):
     @api.depends(
         "cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen", "operation"
     )
-    @api.depends_context("uid")
+    @api.depends_context("uid", "lang", "tz")
     def _compute_case_explanation(self):
         for row in self:
             row.case_explanation = "\n".join(row._case_lines()) or False

@@ -1,4 +1,4 @@
-from odoo import api, fields, models, tools
+from odoo import api, fields, models
 from odoo.exceptions import AccessError
 
 from ...tools.attempt import causes
@@ -226,13 +226,6 @@ class AuthIntegrationIncident(models.Model):
         if fix == "issue_key" and not self._needs_new_key():
             fix = "view_attempts"
         return fix if fix in ("restore_user", "issue_key", "view_attempts") else "open"
-
-    @api.depends_context("lang")
-    def _format_time(self, moment, user=None):
-        """A moment for a reader, with the name of the time zone."""
-        zone = (user or self.env.user).tz or "UTC"
-        text = tools.format_datetime(self.env, moment, tz=zone, dt_format="d MMM yyyy HH:mm")
-        return f"{text} ({zone})"
 
     # Actions ---------------------------------------------------------------------------------
 
