@@ -36,7 +36,7 @@ class ResUsersApikeysShow(models.AbstractModel):
                 integration and dialog.key and integration._first_call_command(dialog.key)
             )
 
-    @api.depends_context("auth_integration_id", "default_key")
+    @api.depends_context("auth_integration_id", "default_key", "lang", "tz")
     def _compute_about_key(self):
         """What the external system needs beside the key, and what the key's first use starts."""
         integration = self._integration_shown()

@@ -29,7 +29,7 @@ class AuthAttempt(models.Model):
     @api.depends(
         "cause", "key_id", "user_id", "integration_id", "remote_addr", "last_seen", "operation"
     )
-    @api.depends_context("uid")
+    @api.depends_context("uid", "lang", "tz")
     def _compute_case_explanation(self):
         for row in self:
             row.case_explanation = "\n".join(row._case_lines()) or False
@@ -118,13 +118,13 @@ class AuthAttempt(models.Model):
         integration = self._known_integration()
         if not integration:
             return []
-        rules = networks.parse(integration.allowed_networks)
         lines = [
             self.env._(
                 "The call came from %(address)s. %(name)s allows: %(rules)s.",
                 address=self.remote_addr,
                 name=integration.name,
-                rules=", ".join(map(str, rules)) or self.env._("any address"),
+                rules=networks.one_line(integration.allowed_networks)
+                or self.env._("any address"),
             )
         ]
         if self.env["auth.integration.server"]._is_behind_unknown_proxy():

@@ -3,7 +3,6 @@ import secrets
 from datetime import timedelta
 
 from odoo import api, fields, models
-from odoo.tools import format_datetime
 
 from ...tools.attempt import causes
 from ...tools.moment import moment_text
@@ -63,9 +62,7 @@ class AuthIntegrationDiagnosis(models.Model):
             if not diagnosis.requested_at:
                 diagnosis.display_name = self.env._("New Diagnosis")
                 continue
-            when = format_datetime(
-                self.env, diagnosis.requested_at, self.env.context.get("tz"), "d MMM yyyy HH:mm"
-            )
+            when = moment_text(self.env, diagnosis.requested_at)
             diagnosis.display_name = self.env._("Diagnosis on %(when)s", when=when)
 
     @api.depends("line_ids.result", "line_ids.folded")

@@ -5,6 +5,7 @@ from odoo.tools import SQL
 from ...tools.attempt import causes
 from ...tools.health import findings, guide
 from ...tools.key.key_state import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
+from ...tools.moment import day_text
 from ..mixins.fresh_identity import fresh_identity
 
 # What symptoms fold under.
@@ -84,7 +85,7 @@ class AuthIntegrationFinding(models.Model):
                 finding.remedy = f"{finding.remedy} {dismiss}"
 
     @api.depends("integration_id", "folded")
-    @api.depends_context("lang")
+    @api.depends_context("lang", "tz")
     def _compute_evidence(self):
         """Gather the symptoms under the root cause; a symptom itself has none."""
         symptoms = self.sudo().search(
@@ -100,9 +101,7 @@ class AuthIntegrationFinding(models.Model):
 
     def _format_day(self, moment):
         """A moment as its day in the reader's time zone."""
-        return moment and tools.format_date(
-            self.env, fields.Datetime.context_timestamp(self, moment), date_format="long"
-        )
+        return moment and day_text(self.env, moment)
 
     def _guide_anchor(self):
         """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`.

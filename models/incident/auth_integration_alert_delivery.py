@@ -7,6 +7,7 @@ from odoo.exceptions import UserError
 from ...tools import settings
 from ...tools.delivery import https_client, signatures
 from ...tools.incident import chat_text, notice_sql, retries
+from ...tools.moment import moment_text
 
 _logger = logging.getLogger(__name__)
 
@@ -260,10 +261,10 @@ class AuthIntegrationAlertLine(models.Model):
         environments = dict(
             incident._fields["environment"].get_description(self.env, ["selection"])["selection"]
         )
-        reader = self.alert_id.user_id
+        reader = self.alert_id.user_id or incident.integration_id.owner_ids[:1]
         facts = [
             environments.get(incident.environment),
-            self.env._("since %s", incident._format_time(incident.opened_at, reader)),
+            self.env._("since %s", moment_text(self.env, incident.opened_at, reader.tz or "UTC")),
             incident.remote_addr and self.env._("address %s", incident.remote_addr),
             incident.reference and self.env._("reference %s", incident.reference),
         ]

@@ -1,10 +1,11 @@
 from datetime import timedelta
 
 from markupsafe import Markup
-from odoo import api, fields, models, tools
+from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ...tools.incident import quiet_hours
+from ...tools.moment import day_text
 
 MANAGER = "auth_integration.auth_integration_group_manager"
 MAIL_PARAMETER = "auth_integration.weekly_summary_mail"
@@ -36,7 +37,7 @@ class AuthIntegrationAlert(models.Model):
         recipient = f"user:{user.id}"
         if self.search_count([("recipient", "=", recipient), ("week", "=", monday)], limit=1):
             return
-        text = self.with_context(lang=user.lang)._weekly_text()
+        text = self.with_context(lang=user.lang, tz=user.tz)._weekly_text()
         alert = self.create(
             {
                 "recipient": recipient,
@@ -116,7 +117,7 @@ class AuthIntegrationAlert(models.Model):
                     "%(integration)s: %(key)s expires on %(day)s",
                     integration=key.integration_id.name,
                     key=key.display_name,
-                    day=tools.format_date(self.env, key.effective_end, date_format="d MMM yyyy"),
+                    day=day_text(self.env, key.effective_end),
                 )
                 for key in keys.sorted("effective_end")
             ]

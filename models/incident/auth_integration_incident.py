@@ -1,4 +1,4 @@
-from odoo import api, fields, models, tools
+from odoo import api, fields, models
 from odoo.exceptions import AccessError
 
 from ...tools.attempt import causes
@@ -31,6 +31,8 @@ class AuthIntegrationIncident(models.Model):
         readonly=True,
         default="open",
     )
+    # As long as no success has ended it: the job may have yet to close it for one.
+    is_open = fields.Boolean("Open", compute="_compute_is_open", search="_search_is_open")
     status = fields.Selection(
         [
             ("open", "Open"),
@@ -176,7 +178,7 @@ class AuthIntegrationIncident(models.Model):
 
     def _resolution(self):
         """Extend :meth:`auth.integration.rejection.mixin._resolution`: of what is open."""
-        return self.kind == "failing" and self.state == "open" and super()._resolution()
+        return self.kind == "failing" and self.is_open and super()._resolution()
 
     def _key_to_install(self):
         """Extend :meth:`auth.integration.rejection.mixin._key_to_install`: a key that others use
@@ -188,10 +190,13 @@ class AuthIntegrationIncident(models.Model):
         later = self._later_keys(self._rejected_integration())
         return later.filtered(lambda key: key.issued_at > self._last_rejected_at())[:1]
 
-    @api.depends("state", "is_solved")
+    @api.depends("state", "is_open", "is_solved")
     def _compute_status(self):
         for incident in self:
-            incident.status = "waiting" if incident.is_solved else incident.state
+            if incident.state == "open" and not incident.is_open:
+                incident.status = "recovered"
+            else:
+                incident.status = "waiting" if incident.is_solved else incident.state
 
     @api.depends("cause", "key_id", "remote_addr")
     @api.depends_context("lang")
@@ -222,13 +227,6 @@ class AuthIntegrationIncident(models.Model):
             fix = "view_attempts"
         return fix if fix in ("restore_user", "issue_key", "view_attempts") else "open"
 
-    @api.depends_context("lang")
-    def _format_time(self, moment, user=None):
-        """A moment for a reader, with the name of the time zone."""
-        zone = (user or self.env.user).tz or "UTC"
-        text = tools.format_datetime(self.env, moment, tz=zone, dt_format="d MMM yyyy HH:mm")
-        return f"{text} ({zone})"
-
     # Actions ---------------------------------------------------------------------------------
 
     def _get_url(self):
@@ -247,7 +245,7 @@ class AuthIntegrationIncident(models.Model):
                 raise AccessError(
                     self.env._("Only an administrator of integrations can dismiss this incident.")
                 )
-        dismissed = self.sudo().filtered(lambda incident: incident.state == "open")
+        dismissed = self.sudo().filtered("is_open")
         dismissed.write(
             {
                 "state": "dismissed",

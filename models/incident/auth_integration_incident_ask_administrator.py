@@ -16,7 +16,7 @@ class AuthIntegrationIncident(models.Model):
     was_asked = fields.Boolean(compute="_compute_help")
     may_revoke = fields.Boolean(compute="_compute_help")
 
-    @api.depends("kind", "state", "cause", "key_id")
+    @api.depends("kind", "is_open", "cause", "key_id")
     @api.depends_context("uid")
     def _compute_help(self):
         for incident in self:
@@ -28,14 +28,14 @@ class AuthIntegrationIncident(models.Model):
     def _last_rejected_attempt(self):
         """The attempt that has the cause of this incident; none once that is fixed or over."""
         attempts = self.env["auth.attempt"]
-        if self.kind != "failing" or self.state != "open" or self.is_solved:
+        if self.kind != "failing" or not self.is_open or self.is_solved:
             return attempts
         domain = [*self._domain_of_attempts(), ("cause", "=", self.cause)]
         return attempts.search(domain, limit=1)
 
     def _may_revoke_used_key(self):
         """Whether it is about a key that works, and may be in wrong hands."""
-        if not kinds.KINDS[self.kind].is_event or self.state != "open" or not self.key_id.is_live:
+        if not kinds.KINDS[self.kind].is_event or not self.is_open or not self.key_id.is_live:
             return False
         try:
             self.integration_id._check_may_operate()

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 from odoo import api, fields, models
+from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ...tools import settings
@@ -150,11 +151,7 @@ class AuthIntegrationIncident(models.Model):
                 SELECT o.id, counted.*,
                        GREATEST(o.settled_to, date_trunc('minute', {NOW} - interval '2 minutes'))
                            AS settled_to
-                FROM (
-                    SELECT o.*, COALESCE(o.remote_addr, '') AS address
-                    FROM auth_integration_incident o
-                    WHERE o.state = 'open' AND o.kind = 'failing'
-                ) o
+                FROM ({conditions.OPEN_FAILING}) o
                 CROSS JOIN LATERAL (
                     SELECT COALESCE(sum(a.count), 0) AS total,
                            COALESCE(sum(a.count) FILTER (WHERE a.first_seen < date_trunc('minute',
@@ -174,19 +171,11 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _close_recovered(self, now):
-        """Close what has succeeded since; see :func:`conditions.recovered_at`."""
+        """Close what has succeeded since."""
         self._run_sql(
             f"""
-            UPDATE auth_integration_incident n SET state = 'recovered', closed_at = recovered.at
-            FROM (
-                SELECT o.id, {conditions.recovered_at("o", NOW)} AS at
-                FROM (
-                    SELECT o.*, COALESCE(o.remote_addr, '') AS address
-                    FROM auth_integration_incident o
-                    WHERE o.state = 'open' AND o.kind = 'failing'
-                ) o
-            ) recovered
-            WHERE recovered.id = n.id AND recovered.at IS NOT NULL
+            UPDATE auth_integration_incident n SET state = 'recovered', closed_at = ended.at
+            FROM ({conditions.ended_by_success(NOW)}) ended WHERE ended.id = n.id
             """,
             now=now,
         )
@@ -204,31 +193,49 @@ class AuthIntegrationIncident(models.Model):
             now=now,
         )
 
+    @api.depends("state")
+    def _compute_is_open(self):
+        open_ones = self.filtered(lambda incident: incident.state == "open")
+        ended = open_ones._ended_by_success()
+        for incident in self:
+            incident.is_open = incident in open_ones and incident._origin.id not in ended
+
+    def _ended_by_success(self):
+        """Those of these incidents that the job is about to close: their ids, in one query."""
+        if not self.ids:
+            return set()
+        self.env.flush_all()
+        rows = self._run_sql(
+            f"SELECT ended.id FROM ({conditions.ended_by_success(NOW)}) ended"
+            " WHERE ended.id = ANY(%(ids)s)",
+            now=fields.Datetime.now(),
+            ids=list(self.ids),
+        )
+        return {id_ for [id_] in rows}
+
+    def _search_is_open(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        ended = SQL(conditions.ended_by_success(NOW), now=fields.Datetime.now())
+        return Domain("state", "=", "open") & Domain(
+            "id", "not in", SQL("(SELECT ended.id FROM (%s) ended)", ended)
+        )
+
     # Silence ---------------------------------------------------------------------------------
 
     @api.model
     def _detect_silence(self, now):
         """Open and close incidents of integrations whose expected calls did not come."""
-        self._close_silent(now)
+        self._close_no_longer_expected(now)
         self._open_silent(now)
 
-    def _close_silent(self, now):
-        """Close what was silent and has called, or is expected to call no more."""
+    def _close_no_longer_expected(self, now):
         self._run_sql(
             f"""
-            UPDATE auth_integration_incident n SET
-                state = CASE WHEN called.at IS NULL THEN 'dismissed' ELSE 'recovered' END,
-                closed_at = COALESCE(called.at, {NOW})
-            FROM (
-                SELECT o.id, i.active AND i.expected_every_hours > 0 AS expected, (
-                    SELECT s.last_seen FROM auth_attempt s
-                    WHERE s.integration_id = i.id AND s.outcome = 'success'
-                      AND s.last_seen > o.opened_at
-                    ORDER BY s.last_seen DESC LIMIT 1) AS at
-                FROM auth_integration_incident o JOIN auth_integration i ON i.id = o.integration_id
-                WHERE o.state = 'open' AND o.kind = 'silent'
-            ) called
-            WHERE called.id = n.id AND (called.at IS NOT NULL OR NOT called.expected)
+            UPDATE auth_integration_incident n SET state = 'dismissed', closed_at = {NOW}
+            FROM auth_integration i
+            WHERE i.id = n.integration_id AND n.state = 'open' AND n.kind = 'silent'
+              AND (i.expected_every_hours > 0) IS NOT TRUE
             """,
             now=now,
         )

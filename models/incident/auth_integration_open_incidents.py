@@ -17,14 +17,13 @@ class AuthIntegration(models.Model):
     )
 
     def _compute_open_incident_count(self):
-        found = {
-            integration: incidents
-            for integration, incidents in self.env["auth.integration.incident"]._read_group(
-                [("integration_id", "in", self.ids), ("state", "=", "open")],
+        found = dict(
+            self.env["auth.integration.incident"]._read_group(
+                [("integration_id", "in", self.ids), ("is_open", "=", True)],
                 ["integration_id"],
                 ["id:recordset"],
             )
-        }
+        )
         empty = self.env["auth.integration.incident"]
         for integration in self:
             incidents = found.get(integration._origin, empty)

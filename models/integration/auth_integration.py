@@ -148,6 +148,7 @@ class AuthIntegration(models.Model):
         ) or self.env["auth.integration.policy"].search([], limit=1)
 
     @api.depends("key_ids", "user_id")
+    @api.depends_context("lang", "tz")
     def _compute_archive_warning(self):
         for integration in self:
             integration.archive_warning = integration.key_ids._impact_warning()

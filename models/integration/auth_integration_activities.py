@@ -15,9 +15,9 @@ class AuthIntegration(models.Model):
         self.env.flush_all()
         self.invalidate_recordset(["key_ids"])
         incidents = self.env["auth.integration.incident"].sudo().search(
-            [("integration_id", "in", self.ids), ("state", "=", "open")]
+            [("integration_id", "in", self.ids), ("is_open", "=", True)]
         )
-        incidents.invalidate_recordset(["is_solved", "resolution"])
+        incidents.invalidate_recordset(["is_open", "is_solved", "resolution"])
         unsolved = incidents.filtered(lambda incident: not incident.is_solved).integration_id
         (incidents.integration_id - unsolved)._close_activities_once(
             ["auth_integration.mail_activity_type_incident"],

@@ -110,7 +110,9 @@ class AuthIntegration(models.Model):
             integration=self.name,
             old=old.prefix,
             login=old.login,
-            until=old._replacement_text(self.sudo().policy_id, "UTC"),
+            until=old._replacement_text(
+                self.sudo().policy_id, self.env.user.tz or "UTC"
+            ),
         )
         new._note_in_history(text)
         old._add_to_history(text)

@@ -6,6 +6,7 @@ from odoo.tools import SQL
 from ...tools.key import key_state
 from ...tools.key.identity_cache import IdentityCache
 from ...tools.key.key_state import NOW_SQL, STATEMENT_NOW_SQL
+from ...tools.moment import moment_text
 
 _logger = logging.getLogger(__name__)
 
@@ -255,11 +256,10 @@ class AuthIntegrationKey(models.Model):
         lines = [self.env._("Calls with these API keys will be rejected immediately:")]
         for key in live:
             if key.last_used_at:
-                used_at = fields.Datetime.context_timestamp(key, key.last_used_at)
                 text = self.env._(
                     "%(key)s, last used %(when)s from %(address)s",
                     key=key.display_name,
-                    when=used_at.strftime("%Y-%m-%d %H:%M"),
+                    when=moment_text(self.env, key.last_used_at),
                     address=key.last_used_address or self.env._("an unknown address"),
                 )
             else:

@@ -5,7 +5,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
 from ...tools.key import key_state
-from ...tools.moment import moment_text, utc_text
+from ...tools.moment import moment_text, shared_moment_text
 from ...tools.row_locks import wait_and_lock
 from .auth_integration_key import UTC_NOW
 
@@ -37,8 +37,12 @@ class AuthIntegrationKey(models.Model):
             self.integration_id.message_post(body=text)
 
     def _add_to_history(self, text):
-        line = f"{fields.Datetime.to_string(fields.Datetime.now())} UTC: {text}"
+        line = f"{self._shared_moment_text(fields.Datetime.now())}: {text}"
         self.history = "\n".join(filter(None, (self.history, line)))
+
+    def _shared_moment_text(self, moment):
+        """A moment for what the owners read of this key, in its history and the integration's."""
+        return shared_moment_text(self.env, moment, self.integration_id.owner_ids or self.user_id)
 
     # The native row --------------------------------------------------------------------------
 
@@ -160,11 +164,11 @@ class AuthIntegrationKey(models.Model):
             key._note_in_history(
                 self.env._(
                     "The policy %(policy)s was applied. Replace the API key %(prefix)s… by"
-                    " %(replace_by)s UTC. It expires on %(end)s UTC.",
+                    " %(replace_by)s. It expires on %(end)s.",
                     policy=key.integration_id.policy_id.name,
                     prefix=key.prefix,
-                    replace_by=utc_text(self.env, key.replace_by),
-                    end=utc_text(self.env, key.effective_end),
+                    replace_by=key._shared_moment_text(key.replace_by),
+                    end=key._shared_moment_text(key.effective_end),
                 )
             )
 
@@ -251,10 +255,10 @@ class AuthIntegrationKey(models.Model):
         key._prolong_native_row()
         key._note_in_history(
             self.env._(
-                "%(user)s extended the API key %(prefix)s… until %(end)s UTC: %(reason)s",
+                "%(user)s extended the API key %(prefix)s… until %(end)s: %(reason)s",
                 user=self.env.user.name,
                 prefix=key.prefix,
-                end=utc_text(self.env, end),
+                end=key._shared_moment_text(end),
                 reason=reason,
             )
         )
@@ -289,8 +293,8 @@ class AuthIntegrationKey(models.Model):
         self._note_in_history(
             self.env._(
                 "The replacement of the API key %(prefix)s… was revoked, and there is no other"
-                " working key. %(prefix)s… works until %(end)s UTC. Replace it.",
+                " working key. %(prefix)s… works until %(end)s. Replace it.",
                 prefix=self.prefix,
-                end=utc_text(self.env, self.effective_end),
+                end=self._shared_moment_text(self.effective_end),
             )
         )

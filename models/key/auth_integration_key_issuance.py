@@ -8,7 +8,7 @@ from odoo.tools import SQL
 from ...tools.key import key_state
 from ...tools.key.identity_cache import IdentityCache
 from ...tools.key.key_state import Dates
-from ...tools.moment import moment_text, utc_text
+from ...tools.moment import moment_text
 from ..mixins.fresh_identity import fresh_identity, require_unlimited_key
 from .auth_integration_key import UTC_NOW
 
@@ -91,13 +91,13 @@ class AuthIntegration(models.Model):
         )
         self.sudo().message_post(
             body=self.env._(
-                "%(user)s created the API key %(prefix)s…, to be replaced by %(replace_by)s UTC. It"
-                " expires on %(end)s UTC. Access: %(access)s.",
+                "%(user)s created the API key %(prefix)s…, to be replaced by %(replace_by)s. It"
+                " expires on %(end)s. Access: %(access)s.",
                 access=key._access_text(),
                 user=self.env.user.name,
                 prefix=key.prefix,
-                replace_by=utc_text(self.env, key.replace_by),
-                end=utc_text(self.env, key.expires_at),
+                replace_by=key._shared_moment_text(key.replace_by),
+                end=key._shared_moment_text(key.expires_at),
             )
         )
         self._close_activities_of_fixed()

@@ -3,7 +3,6 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ...tools.moment import utc_text
 from .auth_integration_key import STATEMENT_NOW
 from .auth_integration_key_dates import MANAGER
 
@@ -91,20 +90,20 @@ class AuthIntegrationKey(models.Model):
     def _reuse_text(self, rows, suspicious):
         values = {
             "prefix": self.prefix,
-            "end": utc_text(self.env, self.ended_at),
+            "end": self._shared_moment_text(self.ended_at),
             "count": sum(row[1] for row in rows),
             "addresses": ", ".join(row[0] or "?" for row in rows[:5]),
         }
         if suspicious:
             return self.env._(
                 "Suspicious use of the replaced API key %(prefix)s…, which stopped working on"
-                " %(end)s UTC. It was used %(count)s times from %(addresses)s, an unknown address,"
+                " %(end)s. It was used %(count)s times from %(addresses)s, an unknown address,"
                 " or long after it stopped working. These calls were rejected. Find out who has"
                 " it: they may have used it before. The current key is not affected.",
                 **values,
             )
         return self.env._(
-            "The replaced API key %(prefix)s… is still used. It stopped working on %(end)s UTC. It"
+            "The replaced API key %(prefix)s… is still used. It stopped working on %(end)s. It"
             " was used %(count)s times from %(addresses)s, a known address. Install the new key"
             " there.",
             **values,

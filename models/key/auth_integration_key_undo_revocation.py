@@ -5,7 +5,6 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
 from ...tools.key import key_state
-from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 
 UNDO_PERIOD = timedelta(hours=1)
@@ -58,11 +57,11 @@ class AuthIntegrationKey(models.Model):
         key._restore_native_key()
         text = self.env._(
             "%(user)s undid the revocation of the API key %(prefix)s…: %(reason)s. The key works"
-            " again until %(end)s UTC.",
+            " again until %(end)s.",
             user=self.env.user.name,
             prefix=key.prefix,
             reason=reason,
-            end=utc_text(self.env, key.effective_end) or "-",
+            end=key._shared_moment_text(key.effective_end) or "-",
         )
         key._add_to_history(text)
         self.env["auth.integration.rotation"].sudo()._notify_about(

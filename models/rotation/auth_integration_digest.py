@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ...tools.key import key_state
+from ...tools.moment import moment_text
 from ..key.auth_integration_key import STATEMENT_NOW
 
 KEPT_DAYS = 400
@@ -53,6 +54,10 @@ class AuthIntegrationDigest(models.Model):
         )["path"]
         for digest in self:
             digest.keys_url = f"{digest.get_base_url()}/odoo/{path}"
+
+    def _moment_text(self, moment):
+        """A moment for the e-mail, which names the clock."""
+        return moment_text(self.env, moment, self.user_id.tz or "UTC")
 
     @api.model
     def _pending(self, users=None):

@@ -3,7 +3,7 @@ from datetime import timedelta
 from odoo import fields, models
 from odoo.exceptions import UserError
 
-from ...tools.moment import day_text, minute_text
+from ...tools.moment import day_text, moment_text
 from ..mixins.fresh_identity import fresh_identity
 
 
@@ -60,7 +60,7 @@ class AuthIntegrationKey(models.Model):
         first call with that one, and no longer than its own date.
 
         :param policy: of the integration of the new key
-        :param zone: the clock of the text; else that of the reader
+        :param zone: another clock than the reader's
         """
         self.ensure_one()
         end, days = self.effective_end, policy.overlap_days
@@ -68,7 +68,7 @@ class AuthIntegrationKey(models.Model):
             return self.env._(
                 "The old key %(prefix)s… stops on %(end)s. Install the new key before then.",
                 prefix=self.prefix,
-                end=minute_text(self.env, end, zone),
+                end=moment_text(self.env, end, zone),
             )
         if not days:
             return self.env._("The old key works until the first call with the new key.")

@@ -3,7 +3,6 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ...tools.moment import utc_text
 from ...tools.row_locks import wait_and_lock
 from ..key.auth_integration_key import STATEMENT_NOW
 
@@ -55,13 +54,13 @@ class AuthIntegrationRotation(models.Model):
         for rotation in rotations:
             rotation._notify(
                 self.env._(
-                    "The new API key %(new)s… was first used on %(first)s UTC from %(address)s."
-                    " The old key %(old)s… expires on %(end)s UTC.",
+                    "The new API key %(new)s… was first used on %(first)s from %(address)s."
+                    " The old key %(old)s… expires on %(end)s.",
                     new=rotation.new_key_id.prefix,
-                    first=utc_text(self.env, rotation.confirmed_at),
+                    first=rotation.old_key_id._shared_moment_text(rotation.confirmed_at),
                     address=rotation.new_key_id.address_ids.sorted("first_seen")[:1].address or "?",
                     old=rotation.old_key_id.prefix,
-                    end=utc_text(self.env, rotation.deadline),
+                    end=rotation.old_key_id._shared_moment_text(rotation.deadline),
                 )
             )
         rotations.announced_at = fields.Datetime.now()
@@ -128,12 +127,12 @@ class AuthIntegrationRotation(models.Model):
             rotation._notify(
                 self.env._(
                     "The API key %(old)s… has been replaced but is still used from %(addresses)s."
-                    " Calls with it are rejected after %(end)s UTC. Install the new key %(new)s…"
+                    " Calls with it are rejected after %(end)s. Install the new key %(new)s…"
                     " there.",
                     old=rotation.old_key_id.prefix,
                     new=rotation.new_key_id.prefix,
                     addresses=rotation.late_callers,
-                    end=utc_text(self.env, rotation.deadline),
+                    end=rotation.old_key_id._shared_moment_text(rotation.deadline),
                 ),
                 rotation.integration_id.owner_ids,
             )

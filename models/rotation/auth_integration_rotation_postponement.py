@@ -1,7 +1,7 @@
 from odoo import fields, models
 from odoo.exceptions import UserError
 
-from ...tools.moment import utc_text
+from ...tools.moment import moment_text
 from ...tools.row_locks import wait_and_lock
 
 
@@ -41,8 +41,8 @@ class AuthIntegrationRotation(models.Model):
             if not until or not fields.Datetime.now() < until or (end and until > end):
                 raise UserError(
                     self.env._(
-                        "Choose a date between now and %(end)s UTC, when the old key expires.",
-                        end=utc_text(self.env, end),
+                        "Choose a date between now and %(end)s, when the old key expires.",
+                        end=moment_text(self.env, end),
                     )
                 )
             rotation.write(
@@ -58,10 +58,10 @@ class AuthIntegrationRotation(models.Model):
             rotation._note_by(
                 self.env.user,
                 self.env._(
-                    "%(user)s postponed the rotation of %(old)s… until %(until)s UTC: %(reason)s",
+                    "%(user)s postponed the rotation of %(old)s… until %(until)s: %(reason)s",
                     user=self.env.user.name,
                     old=rotation.old_key_id.prefix,
-                    until=utc_text(self.env, until),
+                    until=rotation.old_key_id._shared_moment_text(until),
                     reason=reason,
                 )
             )

@@ -113,6 +113,7 @@ class ResUsers(models.Model):
         return wanted if operator == "in" else ~wanted
 
     @api.depends("api_key_record_ids")
+    @api.depends_context("lang", "tz")
     def _compute_archive_warning(self):
         for user in self:
             user.archive_warning = user.api_key_record_ids._impact_warning()

@@ -89,7 +89,7 @@ class TestAttemptExplanation(ExplanationCase):
         self._move(self.key, expires_at="2026-01-02 03:04:05")
         text = self._attempt("key_expired", key_id=self.key.id).case_explanation
         self.assertIn(f"{self.key.prefix}", text)
-        self.assertIn("2 Jan 2026 03:04:05", text)
+        self.assertIn("Jan 2, 2026, 3:04", text)
         self.assertIn(other.prefix, text)
 
     def test_a_key_works_again(self):
@@ -145,7 +145,7 @@ class TestAttemptExplanation(ExplanationCase):
         )
         self.assertTrue(self.env.cr.fetchone(), "the change was written down")
         attempt.invalidate_recordset()
-        self.assertIn("paula was last changed on 3 Feb 2026", attempt.case_explanation)
+        self.assertIn("paula was last changed on Feb 3, 2026", attempt.case_explanation)
 
     def test_nearest_login_is_named_with_its_integration(self):
         nobody = self.env["auth.integration"]
@@ -167,7 +167,7 @@ class TestAttemptExplanation(ExplanationCase):
     def test_network_rules_are_named(self):
         self.integration.allowed_networks = "10.0.0.0/8\n192.0.2.7"
         attempt = self._attempt("address_not_allowed", key_id=self.key.id)
-        for part in ("198.51.100.7", "10.0.0.0/8", "192.0.2.7/32"):
+        for part in ("198.51.100.7", "10.0.0.0/8", " 192.0.2.7."):
             self.assertIn(part, attempt.case_explanation)
 
     def test_proxy_is_suspected_when_proxy_mode_is_off(self):
@@ -211,7 +211,7 @@ class TestAttemptExplanation(ExplanationCase):
             self.key, last_used_at="2026-05-06 07:08:09", last_used_address="192.0.2.44"
         )
         text = self._attempt("key_unknown").case_explanation
-        self.assertIn("successful call of Shop was on 6 May 2026", text)
+        self.assertIn("successful call of Shop was on May 6, 2026", text)
         self.assertIn("192.0.2.44", text)
 
     def test_questions_of_the_doctor_are_no_failures(self):

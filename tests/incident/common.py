@@ -87,10 +87,7 @@ class IncidentCommon(IntegrationCommon):
         rows = self.incidents._run_sql(
             f"""
             SELECT n.id, {conditions.is_lasting("n", now)}, {conditions.recovered_at("n", now)}
-            FROM (
-                SELECT o.*, COALESCE(o.remote_addr, '') AS address
-                FROM auth_integration_incident o WHERE o.kind = 'failing' AND o.state = 'open'
-            ) n
+            FROM ({conditions.OPEN_FAILING}) n
             """,
             now=self.now,
         )

@@ -530,3 +530,36 @@ class TestDemoFindings(IntegrationCommon):
             [("integration_id", "=", pos.id), ("folded", "=", False)]
         )
         self.assertEqual(shown, root)
+
+    def test_the_log_says_the_same_as_the_keys(self):
+        """When each was used last, and that none was used outside of its time."""
+        names = ("shop", "pos", "warehouse", "payment")
+        refs = [f"auth_integration.auth_integration_demo_{name}" for name in names]
+        stories = [self.env.ref(ref, raise_if_not_found=False) for ref in refs]
+        if not all(stories):
+            self.skipTest("a database without demo data")
+        keys = self.env["auth.integration"].union(*stories).key_ids
+        self.assertEqual(len(keys), 6)
+        for key in keys:
+            calls = self.env["auth.attempt"].search([("key_id", "=", key.id)])
+            accepted = calls.filtered(lambda call: call.outcome == "success")
+            rejected = calls - accepted
+            with self.subTest(key=key.display_name):
+                self.assertEqual(max(accepted.mapped("last_seen")), key.last_used_at)
+                self.assertEqual(key.address_ids.mapped("last_seen"), [key.last_used_at])
+                self.assertLessEqual(key.issued_at, key.first_used_at)
+                used = key.operation_ids.mapped("first_used_at")
+                self.assertLessEqual(key.first_used_at, min(used, default=key.last_used_at))
+                if key.state == "expired":
+                    self.assertLess(key.last_used_at, key.effective_end)
+                    self.assertLess(key.effective_end, min(rejected.mapped("first_seen")))
+        self._assert_archived_between_calls(stories[2])
+        [old] = stories[3].key_ids.filtered("replaced_by_id")
+        self.assertLess(old.last_used_at, old.replaced_by_id.first_used_at)
+
+    def _assert_archived_between_calls(self, warehouse):
+        archived_at = warehouse.user_id.write_date
+        self.assertLess(warehouse.key_ids.last_used_at, archived_at)
+        rejected = self.env["auth.attempt"].search([("integration_id", "=", warehouse.id),
+                                                    ("cause", "=", "user_archived")])
+        self.assertLess(archived_at, min(rejected.mapped("first_seen")))

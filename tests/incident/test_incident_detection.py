@@ -82,6 +82,61 @@ class TestIncidentDetection(IncidentCommon):
         self._detect()
         self.assertFalse(self._open())
 
+    def test_it_is_recovered_before_the_job_has_run(self):
+        """On screen it is over with the success, by the condition on which the job closes it."""
+        _secret, newer = self._issue(self.integration)
+        self._fail("key_superseded")
+        self._detect()
+        self._pass(minutes=1)
+        self._succeed(key=newer, remote_addr=ELSEWHERE)
+        self._assert_still_open("waiting")
+        self._succeed(key=newer, remote_addr=HOME)
+        self._assert_recovered()
+
+    def test_silence_is_over_before_the_job_has_run(self):
+        self.integration.expected_every_hours = 1
+        self._pass(hours=3)
+        self._detect()
+        self._assert_still_open("open")
+        self._succeed()
+        self._assert_recovered()
+
+    def _assert_still_open(self, status):
+        self.env.invalidate_all()
+        incident = self._open()
+        self.assertEqual(incident.status, status)
+        self.assertEqual(self.incidents.search([("is_open", "=", True)]), incident)
+        self.assertEqual(self.integration.open_incident_count, 1)
+        self.assertEqual(self.integration.open_incident_id, incident)
+
+    def _assert_recovered(self):
+        self.env.invalidate_all()
+        incident = self._open()
+        self.assertRecordValues(
+            incident, [{"state": "open", "status": "recovered", "is_open": False}]
+        )
+        self.assertFalse(incident.can_ask or incident.may_revoke or incident.is_solved)
+        self.assertFalse(self.incidents.search([("is_open", "=", True)]))
+        self.assertFalse(self.integration.open_incident_count)
+        self.assertFalse(self.integration.open_incident_id)
+        incident.with_user(self.manager).action_dismiss()
+        self.assertEqual(incident.state, "open", "the job closes it, and says that it works again")
+        self._detect()
+        self.assertEqual(incident.state, "recovered")
+
+    def test_a_list_looks_for_recoveries_once(self):
+        """However many are open."""
+        for address in (HOME, ELSEWHERE):
+            self._fail("key_unknown", 3, key=None, attribution="address", remote_addr=address)
+        self._detect()
+        incidents = self._open()
+        self.assertEqual(len(incidents), 2)
+        self.env.invalidate_all()
+        self.env.flush_all()
+        incidents.mapped("state")
+        with self.assertQueryCount(1):
+            self.assertEqual(incidents.mapped("is_open"), [True, True])
+
     def test_it_closes_with_a_success_of_the_replacement(self):
         self._fail(count=3)
         self._detect()

@@ -48,7 +48,10 @@ class TestRotationDeadline(RotationCommon):
         end = self.key.replace_by + timedelta(hours=9)
         mail = self._mails(self.owner)
         self.assertIn(self.integration.name, mail.subject)
-        self.assertIn(f"{end:%-d %b %Y %H:%M}</strong> (Asia/Tokyo)", mail.body_html)
+        day, minutes = f"{end:%b} {end.day}, {end.year}", f"{end.hour % 12 or 12}:{end:%M}"
+        self.assertRegex(
+            mail.body_html, rf"{day}, {minutes}\s[AP]M \(Asia/Tokyo\)</strong>"
+        )
         self.assertIn(self.key.name, mail.body_html)
         self.assertIn(f"model=auth.integration&amp;res_id={self.integration.id}", mail.body_html)
 

@@ -2,7 +2,6 @@ from datetime import timedelta
 
 from odoo.tests import tagged
 
-from ...tools.moment import utc_text
 from .common import RotationCommon
 
 UPDATED, FORGOTTEN = "192.0.2.7", "198.51.100.9"
@@ -42,7 +41,7 @@ class TestRotationNotices(RotationCommon):
         message = self._told()
         self.assertIn(FORGOTTEN, message.body)
         self.assertNotIn(UPDATED, message.body)
-        self.assertIn(utc_text(self.env, self.key.retire_at), message.body)
+        self.assertIn(self.key._shared_moment_text(self.key.retire_at), message.body)
         self.assertEqual(message.notified_partner_ids, self.owner.partner_id)
         self._use(self.key, "198.51.100.10")
         self.rotations._notify_of_late_callers(self.rotation.ids)  # another run was faster

@@ -66,16 +66,16 @@ class TestKeyDialogs(IntegrationCommon):
         self.assertIn(f"at the latest until {day}.", text)
         with freeze_time(end - timedelta(days=policy.overlap_days)):
             text = key.with_context(tz="Africa/Lagos")._replacement_text(policy)
-            self.assertRegex(text, rf"{key.prefix}… stops on {day}, 1:00\sAM \(Africa/Lagos\)")
+            self.assertRegex(text, rf"{key.prefix}… stops on {day}, 1:00\sAM\. Install")
             text = key._replacement_text(policy, "UTC")
             self.assertRegex(text, rf"stops on {day}, 12:00\sAM \(UTC\)")
 
     def test_the_networks_that_a_test_must_come_from(self):
         secret, key = self._issue(self.integration)
         self.integration.allowed_networks = "203.0.113.0/24\n192.0.2.7"
-        self.assertEqual(self._shown(secret)["networks"], "203.0.113.0/24, 192.0.2.7/32")
+        self.assertEqual(self._shown(secret)["networks"], "203.0.113.0/24, 192.0.2.7")
         self._move(key, allowed_networks="203.0.113.8")
-        self.assertEqual(self._shown(secret)["networks"], "203.0.113.8/32")
+        self.assertEqual(self._shown(secret)["networks"], "203.0.113.8")
 
     def test_dates_are_known_before(self):
         wizard = self._wizard()
@@ -181,8 +181,8 @@ class TestKeyDialogs(IntegrationCommon):
         _secret, other = self._issue(self.integration)
         for one, end in ((key, "2040-03-04 05:06:07"), (other, "2041-03-04 05:06:07")):
             self._move(one, retire_at=end, expires_at="2042-01-01", first_used_at="2026-01-01")
-        self.assertIn("by itself on 4 Mar 2040 05:06:07 (UTC)", self._alternative(key))
-        self.assertIn("by itself on 4 Mar 2041 05:06:07 (UTC)", self._alternative(key + other))
+        self.assertRegex(self._alternative(key), r"by itself on Mar 4, 2040, 5:06\sAM\.")
+        self.assertRegex(self._alternative(key + other), r"by itself on Mar 4, 2041, 5:06\sAM\.")
         _secret, third = self._issue(self.integration)
         self.assertIn("rotate it instead", self._alternative(key + third))
         third.revoke("gone")

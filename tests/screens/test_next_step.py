@@ -428,13 +428,12 @@ class TestNextStep(ExplanationCase):
                     self.assertEqual("no_open" not in node.get("options", ""), has_link)
 
     def test_an_issue_says_since_when_and_from_where(self):
-        """By the reader's clock, with its zone."""
+        """By the reader's clock."""
         self.integration.allowed_networks = "10.0.0.0/8"
         attempt, _incident = self._rejected("address_not_allowed")
         zone = {"tz": "Asia/Tokyo"}
         box = self._box().with_context(**zone)
         since = moment_text(box.env, attempt.last_seen)
-        self.assertIn("(Asia/Tokyo)", since)
         self.assertIn(f"from {self.integration.name} ({ADDRESS}) has been rejected since {since}",
                       box.message)
         self.key.revoke("gone")

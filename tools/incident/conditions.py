@@ -42,6 +42,11 @@ _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}"
 # NULL before the first run, and when somebody has written something else there.
 SEEN_TO = f"""(SELECT p.value::timestamp FROM ir_config_parameter p
     WHERE p.key = '{SEEN_PARAMETER}' AND p.value ~ '^{_TIME}$')"""
+# The open incidents of calls that fail, as the functions below read an incident.
+OPEN_FAILING = """
+    SELECT o.*, COALESCE(o.remote_addr, '') AS address FROM auth_integration_incident o
+    WHERE o.state = 'open' AND o.kind = 'failing'
+"""
 # Seconds for which a success may wait in memory before it is in the log (usage_writer).
 SUCCESS_LAG = 45
 
@@ -260,6 +265,24 @@ def is_lasting(incident: str, now: str) -> str:
             WHERE COALESCE({last_success("series", now)} < series.last_seen, TRUE)
         ) ELSE {_any_success(incident)} IS NULL END
     )"""
+
+
+def ended_by_success(now: str) -> str:
+    """A SELECT of the open incidents that a success has ended: their ``id``, and ``at``."""
+    return f"""
+        SELECT ended.id, ended.at FROM (
+            SELECT o.id,
+                   CASE WHEN NOT {is_lasting("o", now)} THEN {recovered_at("o", now)} END AS at
+            FROM ({OPEN_FAILING}) o
+            UNION ALL
+            SELECT o.id, (
+                SELECT s.last_seen FROM auth_attempt s
+                WHERE s.integration_id = o.integration_id AND s.outcome = 'success'
+                  AND s.last_seen > o.opened_at
+                ORDER BY s.last_seen DESC LIMIT 1) AS at
+            FROM auth_integration_incident o WHERE o.state = 'open' AND o.kind = 'silent'
+        ) ended WHERE ended.at IS NOT NULL
+    """
 
 
 def _refused_after(incident: str, now: str) -> str:

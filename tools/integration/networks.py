@@ -87,8 +87,14 @@ def contains(networks: tuple[Network, ...], address: str | None) -> bool:
 
 
 def one_line(text: str | None) -> str:
-    """Return a list as text in one line, as it is read; '' where any address is allowed."""
-    return ", ".join(map(str, parse(text)))
+    """Return a list as text in one line, as it is read; '' where any address is allowed.
+
+    A network of one address is written as that address.
+    """
+    return ", ".join(
+        str(network.network_address if network.num_addresses == 1 else network)
+        for network in parse(text)
+    )
 
 
 def is_within(inner: tuple[Network, ...], outer: tuple[Network, ...]) -> bool:

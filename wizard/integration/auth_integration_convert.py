@@ -4,6 +4,7 @@ from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 
 from ...models.mixins.fresh_identity import fresh_identity
+from ...tools.moment import day_text
 from ..show_secret import open_after, show_key_action, show_secret_action
 
 KEEP, REPLACE = "keep", "replace"
@@ -179,6 +180,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
             line.may_keep = user and not user._conversion_blocking_reason()
 
     @api.depends("key_ids", "method")
+    @api.depends_context("lang", "tz")
     def _compute_note(self):
         for line in self:
             texts = []
@@ -207,7 +209,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
                 self.env._(
                     "An external system signed in with the password on %(day)s. It will be"
                     " rejected.",
-                    day=fields.Date.to_string(fields.Datetime.context_timestamp(self, last)),
+                    day=day_text(self.env, last),
                 )
             )
         return texts

@@ -20,6 +20,7 @@ class AuthIntegrationRevokeAll(models.TransientModel):
     )
 
     @api.depends("integration_id")
+    @api.depends_context("lang", "tz")
     def _compute_warning(self):
         for wizard in self:
             wizard.warning = wizard.integration_id.key_ids._impact_warning()

@@ -465,7 +465,7 @@ PROOF = {
     ),
     "password changed a minute ago": Case(
         log_in("pat", "the old one"), cause="password_wrong", change=CHANGE_PASSWORD,
-        told="last changed on 4 Mar 2026 05:06:07",
+        told="last changed on Mar 4, 2026, 5:06",
         settings={"login": "pat", "secret": "the old one"}, remedy="may have changed",
         certain=False,
     ),

@@ -122,6 +122,11 @@ def test_contains(text, address, inside):
     assert networks.contains(networks.parse(text), address) is inside
 
 
+def test_in_one_line_a_single_host_is_an_address():
+    text = "10.0.0.0/8  # here\n192.0.2.7/32, 2001:db8::1/128\n::ffff:192.0.2.8"
+    assert networks.one_line(text) == "10.0.0.0/8, 192.0.2.7, 2001:db8::1, 192.0.2.8"
+
+
 @pytest.mark.parametrize("address", ["192.0.2.1", "::1", "n/a", "", None])
 def test_an_empty_list_lets_any_address_through(address):
     assert networks.contains((), address) is True

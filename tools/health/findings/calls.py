@@ -16,11 +16,7 @@ from .kind import (
 # The incidents of calls that fail, but for those that the job has still to close.
 FAILING_INCIDENTS = f"""
     SELECT n.id, n.integration_id, n.key_id, n.opened_at AS since, n.cause
-    FROM (
-        SELECT o.*, COALESCE(o.remote_addr, '') AS address
-        FROM auth_integration_incident o
-        WHERE o.state = 'open' AND o.kind = 'failing'
-    ) n
+    FROM ({conditions.OPEN_FAILING}) n
     WHERE {conditions.is_lasting("n", NOW)}
 """
 ENDED = conditions.sql_list(sorted(END_CODES))
