@@ -16,7 +16,7 @@ class AuthIntegrationKey(models.Model):
     _inherit = "auth.integration.key"
 
     open_rotation_id = fields.Many2one(
-        "auth.integration.rotation", "Open Rotation", compute="_compute_open_rotation_id"
+        "auth.integration.rotation", compute="_compute_open_rotation_id"
     )
 
     @api.depends("state")

@@ -575,9 +575,7 @@ class TestDemoFindings(IntegrationCommon):
     """One root cause is one issue."""
 
     def test_the_demo_has_one_issue_for_the_expired_key(self):
-        pos = self.env.ref("auth_integration.auth_integration_demo_pos", raise_if_not_found=False)
-        if not pos:
-            self.skipTest("a database without demo data")
+        pos = self.env.ref("auth_integration.auth_integration_demo_pos")
         self.assertEqual(pos.finding_ids.mapped("code"), ["no_valid_key"])
         [root] = pos.finding_ids
         self.assertIn("expired on", root.message)
