@@ -222,6 +222,7 @@ def _copy(source, path, quiet):
 
 
 def _wait_until_it_answers(server, port, log):
+    """Wait for the first answer, for which the database is loaded: two minutes at most."""
     say("starting the server")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

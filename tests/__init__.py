@@ -38,6 +38,7 @@ from .key import test_key_status
 from .key import test_verify
 from .monitoring import test_attempt_counter
 from .monitoring import test_metrics
+from .rotation import test_replacement_status
 from .rotation import test_rotation_after
 from .rotation import test_rotation_copy
 from .rotation import test_rotation_deadline

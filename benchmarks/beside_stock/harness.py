@@ -54,6 +54,7 @@ def durable_postgres():
 
 
 def _wait_for_settings(wanted):
+    """Wait until PostgreSQL has read its configuration again: 5 seconds at most."""
     query = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
     for _attempt in range(100):
         with contextlib.closing(postgres.connect()) as connection, connection.cursor() as cursor:

@@ -171,7 +171,7 @@ class Side:
 
     def queries_since(self, mark, calls):
         """Return the number of SQL queries of each of the last calls, from the access lines."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 10  # a line is written after its answer was sent
         while True:
             lines = ACCESS_LINE.findall(self.server.log_since(mark))
             if len(lines) >= calls:

@@ -47,6 +47,7 @@ def _measure(side, calls, wait=None):
     guessers = context.Process(target=_guess, args=(*target, made, stop), daemon=True)
     guessers.start()
     try:
+        # Until each may have guessed once, and the limit on guesses has set in.
         while made.value < GUESSERS or (wait and not wait(side)):
             time.sleep(0.2)
         say(f"measuring beside {GUESSERS} guessers")

@@ -174,6 +174,7 @@ def _all_due(server):
 
 
 def _seconds_until(server, started, longest, query, *values):
+    """Seconds after which the scheduled job was done; it is waited for no longer than so many."""
     while not server.sql(query, values)[0]["done"]:
         if time.perf_counter() - started > longest:
             break

@@ -157,7 +157,7 @@ class _Run:
             phase = "telling" if self._is_done() else "rotating"
             self._memory[phase].append(_resident_mb(self.server.pid))
             self._cpu.append(self._side.cpu_seconds())
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
         if not self.running:
             self._thread.join()
 

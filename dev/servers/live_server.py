@@ -228,6 +228,7 @@ class LiveServer(LiveLog):
         )
 
     def _wait_until_it_answers(self, mark, timeout):
+        """Wait until the database is loaded and every worker is there."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

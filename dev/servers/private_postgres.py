@@ -105,7 +105,7 @@ class PrivateServer:
         # A server whose socket was swept away is alive and unreachable: stop it first.
         self._control("stop", "-m", "fast", check=False)
         started = self._control("start", "-l", str(self.log), check=False)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 30  # it may have to recover first
         while started == 0 and time.monotonic() < deadline:
             if self._answers():
                 return

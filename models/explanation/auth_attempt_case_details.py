@@ -7,7 +7,6 @@ from odoo.exceptions import MissingError
 from ...tools.attempt import causes
 from ...tools.health import guide
 from ...tools.integration import networks
-from ...tools.moment import moment_text
 
 # How far back a call without a user id is linked to the failed authenticate before it.
 SKIPPED_WITHIN = timedelta(minutes=10)
@@ -216,10 +215,6 @@ class AuthAttempt(models.Model):
 
     # What it reads ---------------------------------------------------------------------------
 
-    def _may_see(self, record):
-        """Whether the reader of this form may read a record that was looked up for him."""
-        return record.sudo(self.env.su).has_access("read")
-
     def _known_key(self):
         """The key of this attempt, unless its record is gone: the log has no foreign keys."""
         return self._unless_gone(self.sudo().key_id)
@@ -259,6 +254,3 @@ class AuthAttempt(models.Model):
         return near and integrations.sudo().search([("login", "=", near[0])], limit=1).filtered(
             self._may_see
         )
-
-    def _moment(self, moment):
-        return moment_text(self.env, moment)

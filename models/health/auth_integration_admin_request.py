@@ -10,6 +10,7 @@ from ..integration.auth_integration_setup import ACCESS_RIGHTS
 MANAGER = "auth_integration.auth_integration_group_manager"
 SETTINGS = "base.group_system"
 ACTIVITY = "auth_integration.mail_activity_type_request"
+ALERT_ACTIVITY = "auth_integration.mail_activity_type_incident"
 KEEP_DAYS = 30
 # Of one person a day: more tell nobody anything.
 MAX_REQUESTS = 20
@@ -87,6 +88,35 @@ class AuthIntegrationAdminRequest(models.Model):
                 }
             )
         request.activity_ids = activities
+        self._replace_alerts(integration, cause, activities.user_id)
+
+    @api.model
+    def _replace_alerts(self, integration, cause, users):
+        """Remove what an alert asked these people to do about the same: one activity is enough.
+
+        One that also stands for other incidents stays.
+        """
+        incidents = self.env["auth.integration.incident"].sudo().search(
+            [("integration_id", "=", integration.id), ("state", "=", "open")]
+        )
+        if set(incidents.mapped("cause")) == {cause}:
+            alerts = integration.sudo().activity_search([ALERT_ACTIVITY])
+            alerts.filtered(lambda activity: activity.user_id in users).unlink()
+
+    @api.model
+    def _open_causes(self, integrations, user):
+        """What this person has been asked to fix and has not.
+
+        :return: pairs of an integration's id and a cause
+        :rtype: set
+        """
+        requests = self.search(
+            [
+                ("integration_id", "in", integrations.ids),
+                ("activity_ids.user_id", "=", user.id),
+            ]
+        )
+        return {(request.integration_id.id, request.cause) for request in requests}
 
     def _note(self, integration, cause, attempt):
         """Write the request down; two at once are one.

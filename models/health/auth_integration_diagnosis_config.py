@@ -124,14 +124,12 @@ class AuthIntegrationDiagnosis(models.Model):
 
     def _check_key(self, key):
         """Write down until when a key works; one that is being replaced needs nothing."""
-        replaceable = key.state in ("pending", "active")
-        due = replaceable and key.rotate_after and key.rotate_after <= fields.Datetime.now()
         seen = self.env._(
             "%(key)s: status “%(state)s”, expires on %(end)s", key=key.display_name,
             state=key._state_label(),
             end=moment_text(self.env, key.effective_end) if key.effective_end else "-",
         )
-        if not due:
+        if key.replacement_status not in ("due", "overdue"):
             self._line("ok", self.env._("Key"), seen, record=key)
             return
         rotation = self.env["auth.integration.rotation"]._open_of(key)

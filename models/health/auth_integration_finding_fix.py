@@ -7,7 +7,6 @@ from ...tools.key.key_policy import END_CODES
 from ...tools.moment import moment_text
 from ..integration.auth_integration_rejections import rejected_key
 
-WAITING = ("due", "delivering", "delivered")
 # Of what only waits for the next call.
 OF_FIXED = {"severity": "info", "severity_rank": SEVERITIES.index("info")}
 # What most likely puts a finding right; of the others, opening the record does.
@@ -111,15 +110,7 @@ class AuthIntegrationFinding(models.Model):
 
     def _open_rotation(self):
         """The rotation of the key of this finding that has still something to hand over."""
-        return self.env["auth.integration.rotation"].search(
-            [
-                ("old_key_id", "=", self.key_id.id),
-                ("old_key_id", "!=", False),
-                ("cancelled_at", "=", False),
-                ("state", "in", WAITING),
-            ],
-            limit=1,
-        )
+        return self.key_id._open_rotations()
 
     def _case_message(self, values):
         """What is wrong in this very case, where its kind would say one date twice."""

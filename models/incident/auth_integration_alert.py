@@ -179,7 +179,10 @@ class AuthIntegrationAlert(models.Model):
     # Activities ------------------------------------------------------------------------------
 
     def _schedule_activities(self):
-        """Ask the reader to look after each integration, once while it fails."""
+        """Ask the reader to look after each integration, once while it fails.
+
+        Not of what an owner has asked them to fix: that is an activity of theirs already.
+        """
         self.ensure_one()
         opened = self.line_ids.filtered(lambda line: line.event == "opened").incident_id
         incidents = opened.filtered("integration_id")
@@ -196,7 +199,13 @@ class AuthIntegrationAlert(models.Model):
                 ("user_id", "=", self.user_id.id),
             ]
         )
-        reader = incidents.with_context(lang=self.user_id.lang)
+        requested = self.env["auth.integration.admin.request"]._open_causes(
+            integrations, self.user_id
+        )
+        reader = incidents.with_context(lang=self.user_id.lang).filtered(
+            lambda incident: incident.integration_id.id not in asked.mapped("res_id")
+            and (incident.integration_id.id, incident.cause) not in requested
+        )
         activities.create(
             [
                 {
@@ -210,11 +219,7 @@ class AuthIntegrationAlert(models.Model):
                     "res_id": incident.integration_id.id,
                     "user_id": self.user_id.id,
                 }
-                for incident in reader
-                if incident.integration_id.id not in asked.mapped("res_id")
-                and incident == reader.filtered(
-                    lambda n, this=incident: n.integration_id == this.integration_id
-                )[0]
+                for [incident, *_others] in reader.grouped("integration_id").values()
             ]
         )
 

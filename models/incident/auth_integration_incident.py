@@ -7,6 +7,8 @@ from ...tools.incident import kinds
 from ...tools.key.key_policy import END_CODES
 
 MANAGER = "auth_integration.auth_integration_group_manager"
+# Events that are about a key that is inactive.
+OF_INACTIVE_KEYS = ("key_reused", "key_leaked")
 
 
 class AuthIntegrationIncident(models.Model):
@@ -84,6 +86,7 @@ class AuthIntegrationIncident(models.Model):
     subject = fields.Char("Affected", compute="_compute_texts")
     explanation = fields.Text("Why", compute="_compute_texts")
     remedy = fields.Text("What to do", compute="_compute_texts")
+    case_explanation = fields.Text("Details", compute="_compute_case_explanation")
     closing = fields.Char(compute="_compute_closing", help="Which call closes it.")
     duration = fields.Char(compute="_compute_duration")
     fix = fields.Char(compute="_compute_fix", help="The action that the form offers first.")
@@ -128,6 +131,17 @@ class AuthIntegrationIncident(models.Model):
                     else incident._remedy_for_reader(cause.code)
                 )
             )
+
+    @api.depends("kind", "cause", "key_id")
+    @api.depends_context("lang", "tz", "uid")
+    def _compute_case_explanation(self):
+        """Say of a key that is inactive what the form of a rejected attempt says of it."""
+        for incident in self:
+            of_key = incident.sudo().key_id and (
+                incident.kind in OF_INACTIVE_KEYS
+                or incident.kind == "failing" and incident.cause in END_CODES
+            )
+            incident.case_explanation = of_key and "\n".join(incident._explain_key_end())
 
     def _guide_anchor(self):
         """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`."""

@@ -1,7 +1,10 @@
 from odoo import api, fields, models
 from odoo.fields import Domain
 
-from ...tools.key import native_scope
+from ...tools.key import key_state, native_scope
+
+# States of a key whose replacement is not in use yet.
+REPLACEABLE = ("pending", "active", "expired")
 
 
 class AuthIntegrationKey(models.Model):
@@ -19,6 +22,8 @@ class AuthIntegrationKey(models.Model):
         help="Blocked: the key is neither expired nor revoked, but every call with it is rejected.",
     )
     blocked_reason = fields.Char(compute="_compute_status")
+    replacement_status = fields.Char(compute="_compute_replacement_status")
+    shows_replace_by = fields.Boolean(compute="_compute_replacement_status")
     pending_replacement_id = fields.Many2one(
         "auth.integration.key", "Waiting Replacement", compute="_compute_pending_replacement",
         help="The key that replaces this one once it is used.",
@@ -34,6 +39,31 @@ class AuthIntegrationKey(models.Model):
             reason = key.is_live and key.sudo()._blocked_reason()
             key.blocked_reason = reason
             key.status = "blocked" if reason else key.state
+
+    @api.depends("state", "replace_by", "rotate_after", "effective_end", "replaced_by_id")
+    def _compute_replacement_status(self):
+        """Say how urgent it is to replace a key: ``later``, ``due`` or ``overdue``.
+
+        ``due`` from its ``rotate_after`` on, when rotation starts and an issue says so;
+        ``overdue`` once its ``replace_by`` or its end has passed; False for a key that is not
+        rotated, has ended for good, or whose replacement is in use. Screens show ``replace_by``
+        while it is still ahead of its end.
+        """
+        now = fields.Datetime.now()
+        for key in self:
+            status = key._replacement_status(now)
+            end = key.effective_end
+            key.replacement_status = status
+            key.shows_replace_by = bool(status) and key.is_live and (
+                not end or key.replace_by <= end
+            )
+
+    def _replacement_status(self, now):
+        if not self.replace_by or self.replaced_by_id or self.state not in REPLACEABLE:
+            return False
+        if key_state.earliest(self.replace_by, self.effective_end) <= now:
+            return "overdue"
+        return "due" if self.rotate_after and self.rotate_after <= now else "later"
 
     @api.depends("state")
     def _compute_pending_replacement(self):

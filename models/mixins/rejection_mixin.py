@@ -123,16 +123,13 @@ class RejectionMixin(models.AbstractModel):
         if later and self._has_succeeded():
             return self.env._("The external system has called successfully since.")
         if waiting := self._key_to_install():
-            if address := self._calling_host():
-                return self.env._(
+            return self._install_text(
+                waiting,
+                self.env._("The key %(key)s has been created. Install it in the external system."),
+                self.env._(
                     "The key %(key)s has been created. Install it in the external system at"
-                    " %(address)s.",
-                    key=waiting.display_name,
-                    address=address,
-                )
-            return self.env._(
-                "The key %(key)s has been created. Install it in the external system.",
-                key=waiting.display_name,
+                    " %(address)s."
+                ),
             )
         return False
 
@@ -178,14 +175,15 @@ class RejectionMixin(models.AbstractModel):
         """What to do in this very case, where that is more exact than what its cause says."""
         if self.cause in END_CODES and (integration := self._rejected_integration()):
             if key := self._later_keys(integration)[:1]:
-                if address := self._calling_host():
-                    return self.env._(
-                        "Install the key %(key)s in the external system at %(address)s.",
-                        key=key.display_name,
-                        address=address,
-                    )
-                return self.env._(
-                    "Install the key %(key)s wherever the rejected key is still used.",
-                    key=key.display_name,
+                return self._install_text(
+                    key,
+                    self.env._("Install the key %(key)s wherever the rejected key is still used."),
+                    self.env._("Install the key %(key)s in the external system at %(address)s."),
                 )
         return False
+
+    def _install_text(self, key, anywhere, at_host):
+        """Fill in one of two texts: the second where one host has to call successfully."""
+        address = self._calling_host()
+        text = at_host if address else anywhere
+        return text % {"key": key.display_name, "address": address}

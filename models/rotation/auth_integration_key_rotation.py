@@ -1,16 +1,45 @@
 from datetime import timedelta
 
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from ...tools.moment import day_text, moment_text
 from ..mixins.fresh_identity import fresh_identity
 
+# States of a rotation whose new key is not in use yet.
+UNCONFIRMED = ("due", "delivering", "delivered")
+
 
 class AuthIntegrationKey(models.Model):
-    """A rotation that a person begins, from the key."""
+    """The open rotation of a key, and one that a person begins from the key."""
 
     _inherit = "auth.integration.key"
+
+    open_rotation_id = fields.Many2one(
+        "auth.integration.rotation", compute="_compute_open_rotation_id"
+    )
+
+    @api.depends("state")
+    @api.depends_context("uid")
+    def _compute_open_rotation_id(self):
+        rotations = self._open_rotations().grouped("old_key_id")
+        for key in self:
+            key.open_rotation_id = rotations.get(key._origin)
+
+    def _open_rotations(self):
+        """The rotations of these keys whose new key is not in use yet."""
+        return self.env["auth.integration.rotation"].search(
+            [
+                ("old_key_id", "in", self.ids),
+                ("cancelled_at", "=", False),
+                ("state", "in", UNCONFIRMED),
+            ]
+        )
+
+    def action_view_rotation(self):
+        """Show the open rotation of this key."""
+        self.ensure_one()
+        return self.open_rotation_id._get_records_action()
 
     @fresh_identity
     def action_rotate_now(self):

@@ -89,6 +89,8 @@ class AuthIntegrationRotation(models.Model):
         readonly=True, help="When the first use of the new key was posted on the integration."
     )
     replace_by = fields.Datetime(related="old_key_id.replace_by")
+    shows_replace_by = fields.Boolean(related="old_key_id.shows_replace_by")
+    replacement_status = fields.Char(related="old_key_id.replacement_status")
     deadline = fields.Datetime("Old Key Expires", related="old_key_id.effective_end")
     old_key_works_until = fields.Datetime(
         compute="_compute_from_sql", compute_sudo=True,

@@ -7,7 +7,6 @@ import threading
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from unittest import skipIf
 from unittest.mock import patch
 
 from cryptography import x509
@@ -125,7 +124,6 @@ class WebhookCommon(RotationCommon):
         return self.keys.search([("replaces_id", "=", self.key.id)], order="id")
 
 
-@skipIf(signatures.Webhook is None, "the optional library standardwebhooks is not installed")
 @tagged("post_install", "-at_install")
 class TestRotationWebhook(WebhookCommon):
     def test_delivers_a_signed_message(self):

@@ -1,6 +1,5 @@
 import json
 from datetime import timedelta
-from unittest import skipIf
 from unittest.mock import patch
 
 from odoo import fields
@@ -8,11 +7,9 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import RecordCapturer, tagged
 
 from ...models.rotation import auth_integration_rotation_delivery as rotation_send
-from ...tools.delivery import signatures
 from .test_delivery_webhook import WebhookCommon
 
 
-@skipIf(signatures.Webhook is None, "the optional library standardwebhooks is not installed")
 @tagged("post_install", "-at_install")
 class TestKeyDelivery(WebhookCommon):
     """What was sent to the endpoint of an integration, and what came back."""

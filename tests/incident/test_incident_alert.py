@@ -91,6 +91,63 @@ class TestIncidentAlert(IncidentCommon):
         self.assertFalse(self.integration.activity_ids)
         self.assertIn("waiting for the next call", self.integration.message_ids[0].body)
 
+    def _activities_of(self, user):
+        self.env.invalidate_all()
+        activities = self.integration.activity_ids.filtered(lambda a: a.user_id == user)
+        return activities.mapped("summary")
+
+    def _ask(self, cause):
+        """The owner asks administrators to fix what their calls are rejected for."""
+        owned = self.integration.with_user(self.owner)
+        self.env["auth.integration.admin.request"].with_user(self.owner)._make(
+            owned, cause, ["x"], owned
+        )
+
+    def test_who_was_alerted_and_is_asked_has_one_activity(self):
+        """An administrator who owns the integration too: of a colleague's request, and of what
+        else fails."""
+        self.integration.owner_ids |= self.manager
+        self._fail("address_not_allowed", count=3)
+        self._run()
+        self.assertEqual(self._activities_of(self.manager), ["Address not allowed"])
+        self._ask("address_not_allowed")
+        self.assertEqual(self._activities_of(self.manager), ["Olivia Owner asks for your help"])
+        self.assertEqual(self._activities_of(self.owner), ["Address not allowed"])
+        self._run()
+        self.assertEqual(len(self._activities_of(self.manager)), 1)
+        self._pass(minutes=5)
+        self._fail("user_archived", key=None)
+        self._run()
+        self.assertEqual(len(self._activities_of(self.manager)), 2)
+
+    def test_an_activity_about_more_than_was_asked_stays(self):
+        self.integration.owner_ids |= self.manager
+        self._fail("address_not_allowed", count=3)
+        self._fail("user_archived", key=None)
+        self._run()
+        self.assertEqual(len(self._open()), 2)
+        self.assertEqual(len(self._activities_of(self.manager)), 1)
+        self._ask("address_not_allowed")
+        self.assertEqual(len(self._activities_of(self.manager)), 2)
+
+    def test_who_is_asked_already_gets_no_activity_of_the_alert(self):
+        """While the request is open; the mail is sent all the same."""
+        self.integration.owner_ids |= self.manager
+        self._ask("address_not_allowed")
+        self._fail("address_not_allowed", count=3)
+        self._run()
+        self.assertEqual(self._activities_of(self.manager), ["Olivia Owner asks for your help"])
+        self.assertEqual(self._activities_of(self.owner), ["Address not allowed"])
+        self.assertTrue(self._mails(self.manager))
+
+    def test_a_request_that_was_dealt_with_keeps_no_alert_back(self):
+        self.integration.owner_ids |= self.manager
+        self._ask("address_not_allowed")
+        self.integration.activity_ids.action_feedback()
+        self._fail("address_not_allowed", count=3)
+        self._run()
+        self.assertEqual(self._activities_of(self.manager), ["Address not allowed"])
+
     def test_a_dismissed_incident_asks_for_nothing(self):
         self._fail("key_expired")
         self._run()
@@ -518,9 +575,7 @@ class TestDemoFindings(IntegrationCommon):
     """One root cause is one issue."""
 
     def test_the_demo_has_one_issue_for_the_expired_key(self):
-        pos = self.env.ref("auth_integration.auth_integration_demo_pos", raise_if_not_found=False)
-        if not pos:
-            self.skipTest("a database without demo data")
+        pos = self.env.ref("auth_integration.auth_integration_demo_pos")
         self.assertEqual(pos.finding_ids.mapped("code"), ["no_valid_key"])
         [root] = pos.finding_ids
         self.assertIn("expired on", root.message)

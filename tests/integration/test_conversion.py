@@ -431,8 +431,6 @@ class TestIntegrationUserOnScreen(ConversionCase):
         return [node.get("invisible") or "" for node in nodes]
 
     def test_no_invitation(self):
-        if "state" not in self.env["res.users"]._fields:
-            self.skipTest("auth_signup is not installed")
         for path in ("//button[@name='action_reset_password']", "//header/field[@name='state']"):
             for modifier in self._modifiers("form", path):
                 self.assertTrue(modifier.startswith("is_integration_user"), modifier)

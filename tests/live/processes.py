@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,22 @@ from dev.servers import odoo_command, postgres
 
 # How each test of the fixture ``server`` is run: the number of workers.
 MODES = {"threaded": 0, "workers2": 2}
+
+# In short tries, for at most half a minute: all who read the table wait behind one who waits to
+# change it, also a call that holds it with one of its connections and reads it with another.
+DROP_TRIGGER = """
+    DO $$ BEGIN
+        FOR _try IN 1..300 LOOP
+            BEGIN
+                SET LOCAL lock_timeout = '50ms';
+                DROP TRIGGER wait_for_test ON %s;
+                EXIT;
+            EXCEPTION WHEN lock_not_available THEN
+                PERFORM pg_sleep(0.05);
+            END;
+        END LOOP;
+    END $$
+"""
 
 
 @contextlib.contextmanager
@@ -34,9 +51,9 @@ def _stop_between_transactions(server, pid):
         "SELECT pid FROM pg_stat_activity WHERE application_name = ANY(%s) AND datname = %s"
         " AND state <> 'idle' AND wait_event_type IS DISTINCT FROM 'Lock'"
     )
-    while True:
+    while True:  # until a stop meets it between two statements: it writes for milliseconds
         os.kill(pid, signal.SIGSTOP)
-        while not _is_stopped(pid):
+        while not _is_stopped(pid):  # in a moment: each of its threads gets the signal
             pass
         if not server.sql(in_transaction, [names, server.db]):
             return
@@ -81,18 +98,31 @@ def halted_at_commit(server, table, change, on="UPDATE OR DELETE"):
         holder.cursor().execute("SELECT pg_advisory_lock(4711)")
         running = pool.submit(change)
         try:
-            while not waiting_for_locks(server):
-                if running.done():
-                    running.result()
-                    raise AssertionError(f"it changed no row of {table}")
+            if not wait_for_locks(server, 1, running):
+                running.result()
+                raise AssertionError(f"it changed no row of {table}")
             yield
         finally:
             holder.cursor().execute("SELECT pg_advisory_unlock(4711)")
             running.result()
-            server.sql(f"DROP TRIGGER wait_for_test ON {table}")
+            server.sql(DROP_TRIGGER % table)
 
 
-def waiting_for_locks(server):
+def wait_for_locks(server, count, *running):
+    """Wait until so many transactions wait for a lock, for at most a minute.
+
+    :param running: what is to wait there, as futures
+    :return: False if all of these have ended before
+    """
+    deadline = time.monotonic() + 60
+    while _waiting_for_locks(server) < count:
+        if all(future.done() for future in running):
+            return False
+        assert time.monotonic() < deadline, f"fewer than {count} wait for a lock"
+    return True
+
+
+def _waiting_for_locks(server):
     """Return how many transactions in the server's database wait for a lock."""
     [row] = server.sql(
         "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"

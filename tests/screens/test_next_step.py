@@ -491,6 +491,28 @@ class TestNextStep(ExplanationCase):
         self.assertIn("Fixed, waiting for the next call. The address", line.remedy)
         self.assertEqual((line.result, line.fix), ("warning", "open"))
 
+    # The key of an incident
+
+    def _details(self, incident, reader):
+        self._refresh()
+        return incident.with_user(reader).case_explanation
+
+    def test_an_incident_says_who_revoked_its_key(self):
+        """As the attempt does, to those who may read the key."""
+        self.key.with_user(self.manager).revoke("laptop stolen")
+        attempt, incident = self._rejected("key_revoked")
+        text = self._details(incident, self.owner)
+        for part in (self.key.prefix, "revoked on", "by Mona Manager", "laptop stolen"):
+            self.assertIn(part, text)
+        self.assertIn(text, attempt.with_user(self.owner).case_explanation)
+        incident.sudo().key_id = self._issue(self.foreign)[1]
+        text = self._details(incident, self.owner)
+        self.assertEqual(text, "You do not have access to this key.")
+
+    def test_an_incident_about_a_working_key_says_nothing_of_its_end(self):
+        _attempt, incident = self._rejected("address_not_allowed")
+        self.assertFalse(self._details(incident, self.owner))
+
     # The form of the integration
 
     def test_a_rotation_goes_on_from_the_box(self):

@@ -24,7 +24,7 @@ from dev.common import ROOT, TEST_ADDONS
 from dev.environment import debian_archive, debian_programs
 from dev.servers import postgres, private_postgres
 from evidence.secret_search import encodings, found
-from processes import each_worker, only_worker, waiting_for_locks
+from processes import each_worker, only_worker, wait_for_locks
 from worlds.attempt import TOTP_SECRET, WRONG_KEY, World, totals
 
 PASSWORD = "a person's password"
@@ -779,8 +779,7 @@ def test_two_workers_that_meet_at_a_row_both_count(world):
         [row] = calls.rows()
         with ThreadPoolExecutor(1) as pool, counting(world, row):
             second = pool.submit(calls.json2, world.keys["expired"])
-            while not (met := waiting_for_locks(world.server)) and not second.done():
-                pass
+            met = wait_for_locks(world.server, 1, second)
         if met:
             break
     assert totals(calls.rows()) == [("json2", "key_expired", 3)]

@@ -57,7 +57,7 @@ class Traffic:
             except (*BROKEN, json.JSONDecodeError):
                 if self._stop.is_set():
                     return None
-                time.sleep(0.05)
+                time.sleep(0.05)  # the server is being started: until it answers or the test ends
 
     def _run(self, way):
         while not self._stop.is_set():

@@ -38,7 +38,7 @@ class Traffic:
             thread.start()
 
     def wait_for(self, number):
-        """Until so many more calls were answered."""
+        """Wait until so many more calls were answered, or no caller is left."""
         wanted = sum(self.answered.values()) + number
         while sum(self.answered.values()) < wanted and any(t.is_alive() for t in self._threads):
             time.sleep(0.001)

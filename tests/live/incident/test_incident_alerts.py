@@ -325,7 +325,7 @@ def test_killed_at_any_step(server, mailbox, crash_file, step):
     crash_file.write_text(step)
     system.fail()
     mailbox.wait_for(system.owner)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60  # for the step, which removes the file and is killed
     while crash_file.exists():
         assert time.monotonic() < deadline, "the step was never reached"
         time.sleep(0.1)
@@ -392,7 +392,7 @@ def test_an_smtp_server_that_refuses(server, mailbox):
     mailbox.refuses = True
     try:
         system.fail()
-        deadline = time.monotonic() + PROMISE
+        deadline = time.monotonic() + PROMISE  # for the first try
         while not (rows := alerts_of(server, system)) or not rows[0]["tries"]:
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -417,6 +417,7 @@ def alerts_of(server, system):
 
 
 def wait_until_sent(server, system, timeout=90):
+    """Wait until the scheduled job has sent it, for at most so many seconds."""
     deadline = time.monotonic() + timeout
     while not (rows := alerts_of(server, system)) or any(r["state"] != "sent" for r in rows):
         assert time.monotonic() < deadline, rows

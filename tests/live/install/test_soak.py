@@ -46,7 +46,7 @@ def test_nothing_grows(world):
     traffic = Traffic(world, random.Random(), callers=8, outlasts=True)
     traffic.wait_for(200)  # whatever is loaded once is loaded
     began, before, most = time.monotonic(), memory_mb(server), connections(server)
-    while time.monotonic() - began < SECONDS:
+    while time.monotonic() - began < SECONDS:  # what leaks, leaks with time
         traffic.wait_for(100)
         most = max(most, connections(server))
     after = memory_mb(server)

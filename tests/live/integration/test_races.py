@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from callers.clients import Json2, Refused, administrator
-from processes import halted_at_commit, waiting_for_locks
+from processes import halted_at_commit, wait_for_locks
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,7 @@ def test_a_key_issued_while_all_are_revoked(server):
             revoked = pool.submit(
                 admin.call, "auth.integration", "revoke_all_keys", [integration], "in a hurry"
             )
-            while not revoked.done() and waiting_for_locks(server) < 2:
-                pass
+            wait_for_locks(server, 2, revoked)
         assert revoked.result() is True
     with pytest.raises(Refused):
         Json2(server, issued[0]).call("res.users", "context_get")
@@ -81,8 +80,7 @@ def test_nobody_becomes_owner_and_integration_user_at_once(server, first):
             late = pool.submit(
                 accepted_or_refused, admin, acts[second][0], acts[second][1]
             )
-            while not late.done() and waiting_for_locks(server) < 2:
-                pass
+            wait_for_locks(server, 2, late)
         late.result()
     rows = server.sql(
         "SELECT i.id FROM auth_integration i JOIN auth_integration_owner_rel o"

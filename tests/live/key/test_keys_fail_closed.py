@@ -11,7 +11,7 @@ import pytest
 from callers.clients import Authenticate, Json2, Line, accepted, administrator, ways
 from dev.common import CHECKOUT_ID
 from dev.servers import postgres
-from processes import each_worker, halted_at_commit, waiting_for_locks
+from processes import each_worker, halted_at_commit, wait_for_locks
 
 ELSEWHERE = {"source": "127.0.0.2"}
 HERE_ONLY = {"allowed_networks": "127.0.0.1"}
@@ -100,8 +100,7 @@ def test_rules_are_written_while_a_key_is_verified(server):
         holder.cursor().execute("BEGIN; LOCK TABLE auth_integration IN ACCESS EXCLUSIVE MODE")
         calls = ways(server, uid, "waits", key, **ELSEWHERE)
         running = [pool.submit(let_in, calls[way]) for way in ("json2", "xmlrpc")]
-        while waiting_for_locks(server) < 2:
-            assert not any(call.done() for call in running)
+        assert wait_for_locks(server, 2, *running)
         holder.cursor().execute(
             "UPDATE auth_integration SET allowed_networks = '127.0.0.1' WHERE id = %s; COMMIT",
             [integration],
@@ -127,8 +126,7 @@ def test_a_key_issued_while_rules_are_written_has_them(server):
             issued = pool.submit(
                 other.call, "auth.integration", "issue_key", ids=[integration], name="raced"
             )
-            while waiting_for_locks(server) < 2:
-                assert not issued.done()
+            assert wait_for_locks(server, 2, issued), issued.result()
         assert issued.result()["key"]
     assert native_scopes(server, "raced") == ["auth_integration", "auth_integration"]
     admin.call("auth.integration", "write", [integration], {"allowed_networks": False})

@@ -17,7 +17,7 @@ from dev.common import CHECKOUT_ID
 from dev.servers import postgres
 from evidence import stock_comparison
 from evidence.stock_comparison import WAYS, Key
-from processes import each_worker, waiting_for_locks
+from processes import each_worker, wait_for_locks
 
 # IPv6 and IPv4 on one socket: an IPv4 caller is seen by its mapped address, ::ffff:127.0.0.1.
 SERVER = {"config": {"http_interface": "::"}}
@@ -394,8 +394,7 @@ def test_workers_adopt_a_key_at_the_same_time(server, integration, kind):
         cursor = holder.cursor()
         cursor.execute("BEGIN; LOCK TABLE auth_integration_key IN SHARE MODE")
         running = [pool.submit(accepted, calls[way]) for way in ("json2", "xmlrpc")]
-        while waiting_for_locks(server) < 2:
-            assert not any(call.done() for call in running)
+        assert wait_for_locks(server, 2, *running)
         cursor.execute("ROLLBACK")
         assert [call.result() for call in running] == [True, True]
     assert len(records_of(server, key)) == 1
@@ -416,8 +415,7 @@ def test_scheduled_job_and_a_call_adopt_a_key_at_the_same_time(server):
             pool.submit(accepted, call),
             pool.submit(admin.call, "ir.cron", "method_direct_trigger", [job]),
         ]
-        while waiting_for_locks(server) < 2:
-            assert not any(call.done() for call in running)
+        assert wait_for_locks(server, 2, *running)
         cursor.execute("ROLLBACK")
         assert running[0].result() is True
         running[1].result()  # raises when the job has failed

@@ -12,7 +12,7 @@ import pytest
 
 from callers.clients import Json2, Jsonrpc, Refused, Xmlrpc
 from dev.servers import postgres
-from processes import each_worker, halted_at_commit, waiting_for_locks
+from processes import each_worker, halted_at_commit, wait_for_locks
 
 numbers = itertools.count(1)
 CHANGES = {
@@ -87,8 +87,7 @@ def test_a_call_that_odoo_tries_again(server, protocol):
         other.autocommit = False
         other.cursor().execute("UPDATE res_partner SET ref = 'x' WHERE id = %s", [partner])
         running = pool.submit(rename)
-        while not waiting_for_locks(server):
-            assert not running.done(), running.result()
+        assert wait_for_locks(server, 1, running), running.result()
         server.shell(
             "env['auth.integration.key'].search([('prefix', '=', prefix)])"
             "._end('revoked', 'leaked', env.user)",

@@ -24,6 +24,7 @@ def server(live_server, request):
 
 
 def _wait_for_evented_port(server):
+    """Wait until the evented server answers, at most a minute: it starts after the others."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(urllib.error.URLError):

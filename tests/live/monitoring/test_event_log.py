@@ -186,7 +186,7 @@ def test_the_scheduled_action_of_a_server_writes_and_survives_kills(live_server,
         server.kill9()
         server.start()
     server.shell("env.ref(job)._trigger()", job=JOB)
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 90  # for the scheduled job, which begins within a minute
     while not all(len(follower.of(caller)) >= 2 for caller in callers):
         assert time.monotonic() < deadline
         time.sleep(0.2)

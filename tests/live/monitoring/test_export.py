@@ -243,7 +243,7 @@ def test_traffic_while_somebody_exports(world):
     threads = [threading.Thread(target=work, args=[caller]) for caller in callers]
     for thread in threads:
         thread.start()
-    while any(thread.is_alive() for thread in threads):
+    while any(thread.is_alive() for thread in threads):  # each makes 50 calls
         puller.pull(limit=7)
     puller.pull()
     mine = {row["uid"]: row["count"] for caller in callers for row in world.server.sql(

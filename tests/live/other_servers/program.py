@@ -5,7 +5,9 @@ import time
 
 
 def started(command, folder, answers, env=None):
-    """Start a program and return its process once it answers; its errors are in ``stderr.log``.
+    """Start a program and return its process once it answers, within 30 seconds.
+
+    Its errors are in ``stderr.log``.
 
     :param folder: where that file is written
     :param answers: a function that tells whether it does

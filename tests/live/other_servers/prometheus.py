@@ -47,7 +47,7 @@ def ask(url, path, **parameters):
 
 
 def wait_for(url, query, timeout=60):
-    """Wait until a query has a result, and return it."""
+    """Wait until a query has a result, for at most so many seconds, and return it."""
     deadline = time.monotonic() + timeout
     while True:
         with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ from callers.clients import Json2, Session, administrator
 from callers.rotating_system import ANSWER, CHANNELS, HOME, System
 from dev.common import TEST_ADDONS
 from dev.servers import postgres, server_log
-from processes import halted_at_commit, waiting_for_locks
+from processes import halted_at_commit, wait_for_locks
 
 CALLS = 6
 SERVER = {
@@ -90,8 +90,7 @@ def test_second_call_while_the_first_is_about_to_commit(server, opened, first, s
 
         with halted_at_commit(server, "auth_integration_rotation", rotate):
             other = pool.submit(system.rotate, second, source=HOME)
-            while waiting_for_locks(server) < 2:
-                assert not other.done(), other.result()
+            assert wait_for_locks(server, 2, other), other.result()
         answers.append(other.result())
     assert [set(answer) for answer in answers] == [ANSWER, ANSWER]
     assert [(row["tries"], row["delivered"]) for row in rotations(system)] == [(2, True)]
@@ -163,8 +162,7 @@ def test_two_runs_of_the_schedule_at_once(server, key_file):
     with quiet_log(server), ThreadPoolExecutor(1) as pool:
         with halted_at_commit(server, "auth_integration_rotation", run):
             other = pool.submit(run)
-            while waiting_for_locks(server) < 2:
-                assert not other.done(), other.result()
+            assert wait_for_locks(server, 2, other), other.result()
         other.result()
     run()  # what collided is left to the next one
     rows = rotations(system)
@@ -180,8 +178,7 @@ def halted_with_another(server, table, change, other):
     with quiet_log(server), ThreadPoolExecutor(1) as pool:
         with halted_at_commit(server, table, change, on="INSERT"):
             running = pool.submit(other)
-            while waiting_for_locks(server) < 2:
-                assert not running.done(), running.result()
+            assert wait_for_locks(server, 2, running), running.result()
         running.result()
 
 
@@ -242,8 +239,7 @@ def test_locks_are_taken_in_the_order_of_a_first_use(server, also):
             " FOR NO KEY UPDATE", [system.id],
         )
         running = pool.submit(admin.call, "auth.integration.key", "revoke", [key], "leaked")
-        while waiting_for_locks(server) < 1:
-            assert not running.done(), running.result()
+        assert wait_for_locks(server, 1, running), running.result()
         first_use.execute(
             "SELECT id FROM auth_integration_key WHERE prefix = %s"
             " FOR NO KEY UPDATE NOWAIT", [system.key[:8]],
@@ -312,8 +308,7 @@ def test_one_code_presented_with_two_keys_at_once(server):
     with quiet_log(server, "used before"), ThreadPoolExecutor(2) as pool:
         with halted_at_commit(server, "auth_integration", lambda: attempt(system.key)):
             late = pool.submit(attempt, other)
-            while waiting_for_locks(server) < 2:
-                assert not late.done(), late.result()
+            assert wait_for_locks(server, 2, late), late.result()
         assert late.result() is None
     assert len(system.keys()) == 3
 
@@ -339,8 +334,7 @@ def test_wrong_codes_at_once(server):
         cursor.execute("BEGIN")
         cursor.execute("SELECT FROM auth_integration WHERE id = %s FOR UPDATE", [system.id])
         attempts = [pool.submit(attempt, channel) for channel in CHANNELS[:2]]
-        while waiting_for_locks(server) < 2:
-            assert not all(found.done() for found in attempts)
+        assert wait_for_locks(server, 2, *attempts)
         cursor.execute("ROLLBACK")
         assert sorted(found.result() for found in attempts) == [False, True]
 

@@ -194,7 +194,7 @@ class Drive:
     def _switch(self, traffic, key):
         switching = threading.Thread(target=traffic.switch_to, args=(key,), daemon=True)
         switching.start()
-        while switching.is_alive():
+        while switching.is_alive():  # until a call with the new key succeeds
             switching.join(0.1)
             self.revive()
 

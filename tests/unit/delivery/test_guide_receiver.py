@@ -39,7 +39,7 @@ def receiver(tmp_path):
 
 
 def post(url, body, headers):
-    """Post a message once the receiver is up; return the status."""
+    """Post a message once the receiver is up, within 30 seconds; return the status."""
     request = urllib.request.Request(url, body.encode(), headers)
     deadline = time.monotonic() + 30
     while True:

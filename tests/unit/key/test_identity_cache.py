@@ -4,7 +4,6 @@ import hashlib
 import pickle
 import sys
 import threading
-import time
 
 import pytest
 
@@ -215,13 +214,22 @@ class TestPasswordMemo:
     def test_of_many_at_once_one_is_compared(self, monkeypatch):
         memo, compared = PasswordMemo(), []
         memo.set(PLACE, PASSWORD, STORED, COUNTER)
+        arrived, all_arrived, tag = [], threading.Event(), memo._tag
 
-        def compare_slowly(*tags):
+        def arrive(*args):
+            found = tag(*args)
+            arrived.append(args)
+            if len(arrived) == 8:
+                all_arrived.set()
+            return found
+
+        def compare(*tags):
             compared.append(tags)
-            time.sleep(0.05)
+            assert all_arrived.wait(10)  # until the others, too, have come as far as they can
             return False
 
-        monkeypatch.setattr(identity_cache.hmac, "compare_digest", compare_slowly)
+        monkeypatch.setattr(memo, "_tag", arrive)
+        monkeypatch.setattr(identity_cache.hmac, "compare_digest", compare)
         workers = [
             threading.Thread(target=memo.get, args=(PLACE, f"wrong {number}", STORED))
             for number in range(8)

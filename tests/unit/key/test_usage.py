@@ -153,7 +153,6 @@ def test_counts_are_exact_under_threads():
     assert sum(counter.total() for counter in written) + rest == threads * adds
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_does_not_count_its_parents_successes_again():
     buffer = UsageBuffer()
     buffer.add("k", HOUR)
