@@ -16,8 +16,8 @@ _CALL_OF_ENDED_KEY = f"""
     a.cause IN ('key_expired', 'key_superseded', 'key_revoked') AND a.key_id IS NOT NULL
     AND {CALLED} AND a.last_seen > {NOW} - interval '7 days'
 """
-# Where the same program has succeeded since, from the same address, it was put right. The attempt
-# is the last call of the others; it is looked for from the latest on, which mostly is it.
+# Calls are ignored if the same program has succeeded since from the same address: it was fixed.
+# The attempt is the last one that remains. The search begins with the latest, usually the result.
 ENDED_KEYS_CALLED = f"""
     SELECT called.key_id, last.since, last.attempt_id
     FROM (SELECT DISTINCT a.key_id FROM auth_attempt a WHERE {_CALL_OF_ENDED_KEY}) called
@@ -82,7 +82,7 @@ KINDS = (
               AND expired.ended_at IS NULL AND NOT EXISTS (
                   SELECT FROM auth_integration_key newer
                   WHERE newer.integration_id = i.id AND newer.issued_at > expired.issued_at)))""",
-        # The integration works, and one of its hosts has still to get the new key.
+        # The integration works, but one of its hosts does not have the new key yet.
         minor=f"""EXISTS (
             SELECT FROM auth_integration_key ended JOIN present_key newer
                 ON newer.integration_id = ended.integration_id
