@@ -78,8 +78,8 @@ def hold(env) -> None:
 def may_be_held(env) -> bool:
     """Whether a key that is about to be accepted will be held to its access.
 
-    A route that verifies keys itself does not hold it: what the route does next is unknown. There,
-    a limited key needs the route on its list.
+    A route that verifies keys itself does not hold them to it, as it may do anything afterwards.
+    There, a limited key needs the route on its list.
 
     :raise KeyRulesUnreadable: the access of the key is not known
     """

@@ -16,7 +16,7 @@ from psycopg2.sql import Composable
 
 from ..attempt import request_state
 
-# Names by which evaluated code reaches a cursor, its own SQL, or what a context manager yields.
+# Names by which evaluated code reaches a cursor, runs SQL, or gets a context manager's value.
 _NAMES = frozenset(
     "cr _cr cursor registry pool transaction connection _cnx _obj gen"
     " execute_query execute_query_dict".split()
