@@ -12,7 +12,7 @@ from .redaction import escape, is_short_number
 
 # The fail2ban filter (data/fail2ban) relies on this name.
 _logger = logging.getLogger("odoo.addons.auth_integration.models.auth_attempt")
-# Characters.
+# In characters.
 MAX_AGENT_LENGTH = 128
 # The text that the fail2ban filter matches, and the loggers that write it.
 _REFUSAL = "Authentication refused:"
@@ -46,7 +46,7 @@ def disarm_forged_refusals(record):
 
     A filter for log handlers. Other modules log caller input including its line breaks, and
     tracebacks quote it, so a caller can forge any line. The text is replaced wherever it occurs,
-    because it depends on the program that reads the log what it takes for the end of a line.
+    because programs that read the log differ in what they accept as a line break.
     """
     with suppress(Exception):  # wrong arguments: the handler reports them
         message = record.getMessage()

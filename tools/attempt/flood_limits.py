@@ -132,7 +132,7 @@ class RateLimit:
         self._counts: LRU[str, tuple[int, int]] = LRU(max_callers)
 
     def admits(self, caller: str) -> bool:
-        """Count one request of a caller and tell whether it is within the limit."""
+        """Count one request of a caller and return whether it is within the limit."""
         minute = int(self._clock() // 60)
         with self._lock:
             known_minute, count = self._counts.get(caller, (minute, 0))

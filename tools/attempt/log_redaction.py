@@ -1,4 +1,4 @@
-"""Keep caller input out of core's log lines, and learn what is only found in a log line.
+"""Keep caller input out of core's log lines, and note errors that core only logs.
 
 Core logs the login as typed, whole and with its line breaks, so a password typed into the wrong
 field stays in the server log, and any line can be forged.  The access log has the query string.

@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 _reference_key = secrets.token_bytes(32)
 _SEEMING = {"database_unknown", "endpoint_unknown", "malformed_request", "webhook_unknown"}
 _LOGIN_METHODS = ("login", "authenticate")
-_CALL_METHODS = {"execute": (5, None), "execute_kw": (6, 7)}  # numbers of parameters
+_CALL_METHODS = {"execute": (5, None), "execute_kw": (6, 7)}  # least and most parameters
 _UNAUTHENTICATED_METHODS = ("version", "about", "set_loglevel")
 
 
