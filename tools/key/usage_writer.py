@@ -113,8 +113,8 @@ class UsageBuffer:
         """Count one success.
 
         :param now: time of the success, in seconds since the epoch
-        :return: a batch to be written at once when this is the identity's first success in its
-            minute: this one and all that waited in the same hour; else None, and it waits
+        :return: a batch to be written at once if this is the identity's first success in its
+            minute: this success and all that waited in the same hour; otherwise None, and it waits
         """
         minute = int(now // 60)
         with self._lock:
@@ -222,7 +222,7 @@ class UsageWriter:
                 locked.add(place)
 
     def _is_gone(self, registry):
-        """Whether uses of this database can never be written: it or the add-on is gone."""
+        """Whether uses of this database can never be written: it or its add-on is gone."""
         if registry is None:
             return self._is_ending
         return registry.ready and "auth.attempt" not in registry
