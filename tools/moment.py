@@ -1,20 +1,20 @@
-"""Times as people read them in texts, with the zone of the clock."""
+"""Times as text for people, with the time zone."""
 
 from odoo.tools import format_date, format_datetime, format_time
 
 
 def utc_text(env, moment):
-    """Return a time (naive UTC) to the minute; the text around it says that it is UTC.
+    """Return a time (naive UTC) to the minute; the surrounding text must say that it is UTC.
 
-    For what people with different clocks read, such as the history of an integration.
+    For texts read by people in different time zones, such as the history of an integration.
     """
     return format_datetime(env, moment, "UTC", "d MMM yyyy HH:mm")
 
 
 def moment_text(env, moment, zone=None):
-    """Return a time (naive UTC) by the reader's clock, and which clock that is.
+    """Return a time (naive UTC) in the reader's time zone, and the name of the zone.
 
-    :param zone: another one than the reader's
+    :param zone: another zone than the reader's
     """
     zone = zone or _zone(env)
     text = format_datetime(env, moment, zone, "d MMM yyyy HH:mm:ss")
@@ -22,18 +22,18 @@ def moment_text(env, moment, zone=None):
 
 
 def day_text(env, moment, zone=None):
-    """Return the day of a time (naive UTC), as a form shows it, by the reader's clock.
+    """Return the day of a time (naive UTC) as a form shows it, in the reader's time zone.
 
-    :param zone: another one than the reader's
+    :param zone: another zone than the reader's
     """
     local = format_datetime(env, moment, zone or _zone(env), "yyyy-MM-dd", lang_code="en_US")
     return format_date(env, local, date_format="medium")
 
 
 def minute_text(env, moment, zone=None):
-    """Return a time (naive UTC) to the minute by the reader's clock, and which clock that is.
+    """Return a time (naive UTC) to the minute in the reader's time zone, and the name of the zone.
 
-    :param zone: another one than the reader's
+    :param zone: another zone than the reader's
     """
     zone = zone or _zone(env)
     return f'{day_text(env, moment, zone)}, {format_time(env, moment, zone, "short")} ({zone})'
