@@ -146,7 +146,7 @@ def _wsgi_headers(original):
 
 
 def _forget_database_name():
-    """Remove the database name that the caller sent, which core puts into every log line."""
+    """Keep a database name sent by the caller out of later log lines, unless it is loaded."""
     thread = threading.current_thread()
     if not rpc_failures.is_loaded(getattr(thread, "dbname", None)):
         thread.dbname = None
