@@ -1,9 +1,11 @@
-"""What installation and removal of the add-on do besides loading its files."""
+"""What installing and uninstalling the add-on do besides loading its files."""
 
 
 def post_init_hook(env):
-    """Give every API key that is there already its record (see ``auth.integration.key``), and show
-    the administrator who has installed the add-on those that can be converted."""
+    """Record every existing API key (see ``auth.integration.key``).
+
+    If some can be converted, show them to the administrator who has installed the add-on.
+    """
     keys = env["auth.integration.key"]
     keys._reconcile()
     if keys.search_count([("is_live", "=", True), ("integration_id", "=", False)], limit=1):
@@ -11,12 +13,13 @@ def post_init_hook(env):
 
 
 def uninstall_hook(env):
-    """Remove what the ORM does not know of: hand-made tables, parameters and views.
+    """Remove what the ORM does not know: hand-made tables, parameters and views.
 
-    Integration users and native API keys stay: integrations go on working without the add-on, but
-    for those whose keys have rules, which nobody could hold them to.  Their native scope says so.
+    Integration users and native API keys stay. Integrations continue to work without the add-on,
+    except those whose keys have rules, because nothing could enforce the rules any more. The native
+    scope of these keys makes stock Odoo reject them.
     """
-    # It reads one of these tables.
+    # The view reads one of these tables.
     env.cr.execute("DROP VIEW IF EXISTS auth_integration_finding")
     env.cr.execute(
         "DROP TABLE IF EXISTS auth_attempt_budget, auth_attempt_daily_key, auth_attempt_late,"
@@ -30,8 +33,8 @@ def uninstall_hook(env):
     env.cr.execute(
         "ALTER TABLE auth_integration DROP CONSTRAINT IF EXISTS auth_integration_policy_id_fkey"
     )
-    # What our models have from mail's mixins goes without the external ids that mail, sms and
-    # others gave it.
+    # Selections and inheritance records that our models have from mail's mixins also have external
+    # IDs of mail, sms and other modules, which are not removed with the models.
     env.cr.execute(
         "DELETE FROM ir_model_data WHERE module <> 'auth_integration'"
         " AND model IN ('ir.model.fields.selection', 'ir.model.inherit')"

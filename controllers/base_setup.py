@@ -11,9 +11,9 @@ class BaseSetupController(BaseSetup):
 
     @http.route()
     def base_setup_data(self, **kw):
-        """Extend the data of the settings page: integration users never log in, nor were invited.
+        """Extend the data of the settings page: integration users are not pending invitations.
 
-        Core takes whoever has never logged in for a pending invitation.
+        Core counts every user who has never logged in as a pending invitation.
         """
         data = super().base_setup_data(**kw)
         rows = request.env.execute_query(

@@ -12,7 +12,7 @@ class ChallengeController(http.Controller):
         save_session=False,
     )
     def challenge(self, nonce="", **_ignored):
-        """Answer a nonce that a diagnosis running here has made.
+        """Respond to a nonce that a diagnosis running in this database has created.
 
         :raise NotFound: no diagnosis is waiting for this nonce
         """

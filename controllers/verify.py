@@ -10,9 +10,9 @@ _limit = RateLimit(per_minute=30)
 
 
 class VerifyController(http.Controller):
-    """Tell the holder of an API key what state it is in, also when it has ended."""
+    """Tell the holder of an API key the state of the key, even if it has ended."""
 
-    # auth='public': auth='bearer' would refuse the very keys that have something to learn here.
+    # auth='public', because auth='bearer' would reject ended keys, which this route is for.
     @http.route(
         "/auth_integration/verify",
         type="http",
@@ -22,11 +22,11 @@ class VerifyController(http.Controller):
         save_session=False,
     )
     def verify(self, **_ignored):
-        """Answer with the state of the key in the ``Authorization: Bearer`` header.
+        """Return the state of the key in the ``Authorization: Bearer`` header.
 
         :return: 200 and JSON ``{valid, cause, state, prefix, integration, expires_at, reference}``
             for the right secret of any key, live or ended
-        :raise Unauthorized: no such key: the answer an unknown key gets everywhere
+        :raise Unauthorized: no such key; the response is the usual one for an unknown key
         :raise TooManyRequests: more than 30 requests from this address in a minute
         """
         if not _limit.admits(caller.current().remote_addr or ""):

@@ -1,9 +1,9 @@
-"""The request of the one call during which the add-on is imported.
+"""Find the request of the one call during which the add-on is imported.
 
-It is the first into a database that this process has not loaded, and an RPC call: by then Odoo has
-taken the request from its stack, before anything of ours could see it.  Nothing in Odoo refers to
-it any more but the functions that serve it, so it is found in these.  A server that lists the
-add-on in ``--load`` has no such call.
+It is the first call into a database that this process has not loaded, and an RPC call: Odoo has
+removed the request from its stack before any code of ours could see it.  Only the functions that
+serve the request still refer to it, so it is found in their frames.  On a server that lists the
+add-on in ``--load`` there is no such call.
 """
 
 import sys
@@ -12,7 +12,7 @@ from odoo.http import Request
 
 
 def request():
-    """The request being served that does not pass through our wrapper, or None."""
+    """Return the request being served that does not pass through our wrapper, or None."""
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name in ("_serve_nodb", "_serve_db"):

@@ -1,32 +1,33 @@
-"""The only process-wide patches of Odoo: what happens where no model of ours can be reached.
+"""The only process-wide patches of Odoo, for places that no model of ours can reach.
 
 A patch is applied once per process, whichever database loads the add-on first, and does nothing
-for databases that do not have it: only the registry of such a database is marked ready
+for databases without the add-on: only the registry of a database that has it is marked ready
 (:meth:`auth.attempt._register_hook`).
 
 ========================================  ====================================================
 patched                                   why
 ========================================  ====================================================
-``odoo.http.borrow_request``              to know the caller of an RPC call; Odoo hides it
-``odoo.http.Application.__call__``        to start and end every request without a trace of the
-                                          one before, to see refusals that show in the answer
-                                          only, and to put the reference on any answer
+``odoo.http.borrow_request``              to know the caller of an RPC call, which Odoo hides
+``odoo.http.Application.__call__``        to give every request a new state, to see rejections
+                                          that show only in the response, and to add the
+                                          reference to any response
 ``werkzeug.wrappers.Response              for the one call that does not pass there: the add-on
 .get_wsgi_headers``                       is imported while it runs
-``odoo.service.common.dispatch``,         to see the calls that end before any model is asked
+``odoo.service.common.dispatch``,         to see calls that end before any model is reached
 ``odoo.service.model.dispatch``,
 ``odoo.service.db.dispatch``
-``res.users.apikeys._check_credentials``  to have a key with rules verified where a module between
-(stock's own)                             it and us verifies keys too, see :mod:`native_scope`
-``odoo.service.model                      to hold a key to the operations it may call; everywhere
-.get_public_method``                      it was imported by name
-``odoo.service.model.retrying``           to say why a call of a key that may only read has failed
-``odoo.sql_db.Connection.cursor``         to have what such a call opens be read-only, too
-``odoo.tools.safe_eval                    to have no code that such a call evaluates get at the
+``res.users.apikeys._check_credentials``  to verify keys with rules even if a module between
+(stock's own)                             stock and us verifies keys too, see
+                                          :mod:`native_scope`
+``odoo.service.model                      to hold a key to the operations it may call; also
+.get_public_method``                      wherever it was imported by name
+``odoo.service.model.retrying``           to explain why a call of a read-only key has failed
+``odoo.sql_db.Connection.cursor``         to make cursors of such a call read-only, too
+``odoo.tools.safe_eval                    to keep code that such a call evaluates away from the
 .assert_no_dunder_name``                  connection, see :mod:`read_only_code`
-``_check_apikey_credentials`` of          to see the keys that are verified past every model; newer
-``base.models.res_users``                 builds only, in every module that holds it by name
-log filters                               core logs what callers type, see :mod:`log_redaction`
+``_check_apikey_credentials`` of          to see keys that are verified without any model; newer
+``base.models.res_users``                 builds only, in every module that imported it by name
+log filters                               core logs caller input, see :mod:`log_redaction`
 ========================================  ====================================================
 """
 
@@ -81,7 +82,7 @@ def _patch(owner, name, make):
 
 
 def _borrow_request(original):
-    """Mirror :func:`odoo.http.borrow_request` and let :mod:`caller` read what it hides."""
+    """Wrap :func:`odoo.http.borrow_request` so that :mod:`caller` can read what it hides."""
 
     def borrow_request():
         return _BorrowedRequest(original())
@@ -90,7 +91,7 @@ def _borrow_request(original):
 
 
 class _BorrowedRequest:
-    """Core's context manager, around which the caller is known and errors lose our frames.
+    """Wraps core's context manager to record the request and to remove our frames from errors.
 
     A generator could not do the latter: :mod:`contextlib` restores the traceback.
     """
@@ -114,7 +115,7 @@ class _BorrowedRequest:
 
 
 def _application_call(original):
-    """Mirror :meth:`odoo.http.Application.__call__` between a clean start and a clean end."""
+    """Wrap :meth:`odoo.http.Application.__call__` to start and end with a clean state."""
 
     def __call__(self, environ, start_response):
         def start_response_with_reference(status, headers, *exc_info):
@@ -132,7 +133,7 @@ def _application_call(original):
 
 
 def _wsgi_headers(original):
-    """Mirror :meth:`werkzeug.wrappers.Response.get_wsgi_headers`, through which any answer goes."""
+    """Wrap :meth:`werkzeug.wrappers.Response.get_wsgi_headers`, which every response passes."""
 
     def get_wsgi_headers(self, environ):
         headers = original(self, environ)
@@ -145,14 +146,14 @@ def _wsgi_headers(original):
 
 
 def _forget_database_name():
-    """Core puts what the caller named as the database into every line of the server log."""
+    """Keep a database name sent by the caller out of later log lines, unless it is loaded."""
     thread = threading.current_thread()
     if not rpc_failures.is_loaded(getattr(thread, "dbname", None)):
         thread.dbname = None
 
 
 def _dispatch(service, original):
-    """Mirror ``dispatch(method, params)`` of an RPC service and report what it refuses early."""
+    """Wrap ``dispatch(method, params)`` of an RPC service and report early rejections."""
 
     def dispatch(method, params):
         with (
@@ -171,8 +172,10 @@ def _dispatch(service, original):
 
 
 def _stock_verification(original):
-    """Mirror stock's ``_check_credentials``, which refuses each key with rules: not one of which
-    we know, this very moment, that they allow the call."""
+    """Wrap stock's ``_check_credentials``, which rejects every key with rules.
+
+    A key that we have just accepted for this call is verified by its native scope instead.
+    """
 
     def _check_credentials(self, *, scope, key):
         with request_state.verifying_by_model():
@@ -185,9 +188,9 @@ def _stock_verification(original):
 
 
 def _patch_by_name(owner, name, make):
-    """Patch a function of a module, if there is one, wherever it was imported by name.
+    """Patch a function of a module, if it exists, wherever it was imported by name.
 
-    Whoever imports it later finds the patched one.
+    Later imports find the patched function.
     """
     original = getattr(owner, name, None)
     if original is None or getattr(original, _MARK, False):
@@ -201,12 +204,12 @@ def _patch_by_name(owner, name, make):
 
 
 def _patch_key_function():
-    """Patch the function that newer builds verify keys with."""
+    """Patch the function with which newer builds verify keys."""
     _patch_by_name(base_users, cursor_verification.FUNCTION, _key_function)
 
 
 def _key_function(original):
-    """Mirror ``_check_apikey_credentials(cr, *, scope, key, ...)`` and decide as the model does."""
+    """Wrap ``_check_apikey_credentials(cr, *, scope, key, ...)`` and decide as the model does."""
     signature = inspect.signature(original)
 
     def _check_apikey_credentials(*args, **kwargs):
@@ -223,7 +226,7 @@ def _key_function(original):
 
 
 def _public_method(original):
-    """Mirror :func:`odoo.service.model.get_public_method`: a remote caller asks for a method."""
+    """Wrap :func:`odoo.service.model.get_public_method`, which looks up the method of a call."""
 
     def get_public_method(model, name):
         method = original(model, name)
@@ -240,7 +243,7 @@ def _public_method(original):
 
 
 def _retrying(original):
-    """Mirror :func:`odoo.service.model.retrying`, which ends with the commit of a call."""
+    """Wrap :func:`odoo.service.model.retrying`, which ends with the commit of a call."""
 
     def retrying(func, env):
         try:
@@ -263,7 +266,7 @@ def _retrying(original):
 
 
 def _count_operation():
-    """Have the operation of a call be counted, once: it has ended, whichever way."""
+    """Count the operation of a call once, when the call has ended, successfully or not."""
     state = request_state.current()
     if state.authenticated_key is None or state.operation is None or state.is_operation_noted:
         return
@@ -272,7 +275,7 @@ def _count_operation():
 
 
 def _cursor(original):
-    """Mirror ``cursor()`` of :class:`odoo.sql_db.Connection`, which opens every cursor."""
+    """Wrap ``cursor()`` of :class:`odoo.sql_db.Connection`, which opens every cursor."""
 
     def cursor(self):
         cr = original(self)
@@ -284,8 +287,10 @@ def _cursor(original):
 
 
 def _evaluated_code(original):
-    """Mirror :func:`odoo.tools.safe_eval.assert_no_dunder_name`, which checks the names in all code
-    that is about to be evaluated, of expressions and of QWeb."""
+    """Wrap :func:`odoo.tools.safe_eval.assert_no_dunder_name`.
+
+    It checks the names in all code that is about to be evaluated, of expressions and of QWeb.
+    """
 
     def assert_no_dunder_name(code_obj, expr):
         original(code_obj, expr)

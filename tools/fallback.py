@@ -1,17 +1,17 @@
-"""What of ours stands around core's own code: it observes or it decides, and core outlives both.
+"""How our code wraps core's: it observes or decides, and core continues when it fails.
 
-This code stands in the way of everybody who logs in.  A hook calls core once, outside of every
-block of ours: so an error of core's is never taken for ours, and an error of ours neither keeps
-anybody out nor lets anybody in.  It reads from top to bottom::
+Everybody who logs in passes through this code.  A hook calls core once, outside of our blocks, so
+an error of core is never mistaken for ours, and an error of ours neither locks anybody out nor lets
+anybody in.  It reads from top to bottom::
 
     def _check_credentials(self, credential, env):
         with observed_by(self.env["auth.attempt"]._open, uid=self.env.uid) as attempt:
-            with core_fallback():            # decides: it may return, or refuse
+            with core_fallback():            # decides: it may return, or reject
                 self._require_a_key(credential)
             try:
                 return super()._check_credentials(credential, env)
             except AccessDenied:
-                with observing():            # only looks on
+                with observing():            # only observes
                     attempt.note("password_wrong")
                 raise
 """
@@ -30,7 +30,7 @@ from .key.native_scope import KeyRulesUnreadable
 _logger = logging.getLogger(__name__)
 _failures = LogLimit(per_minute=60)
 
-# No errors of a part that decides: what it refuses, and what makes Odoo serve the request again.
+# Not failures when raised by a deciding block: rejections, and what makes Odoo retry the request.
 _DECISIONS = (
     AccessDenied,
     KeyRulesUnreadable,
@@ -40,7 +40,7 @@ _DECISIONS = (
 
 
 class _Block:
-    """A block of ours whose failures are logged and go no further."""
+    """A block of our code whose failures are logged and not passed on."""
 
     __slots__ = ("_passed_on",)
 
@@ -61,9 +61,9 @@ _deciding, _observing = _Block(_DECISIONS), _Block()
 
 
 def core_fallback():
-    """Decide in the block; when that fails, what follows it decides: core.
+    """Decide in the block; if it fails, core decides alone.
 
-    It may return, refuse by ``AccessDenied``, or have Odoo try the whole request again.
+    The block may return, reject with ``AccessDenied``, or make Odoo retry the whole request.
     """
     return _deciding
 
@@ -76,14 +76,14 @@ def observing():
 class observed_by:
     """Run core in the block, observed by a context manager of ours.
 
-    Whatever becomes of that, it raises nothing and changes no outcome.
+    The observer never raises and changes no outcome, whatever happens to it.
 
     :param make: returns the context manager
     """
 
     __slots__ = ("_arguments", "_keywords", "_make", "_observer")
 
-    # What its entering may raise, and what the block is given when ours fails.
+    # How errors on entering are handled, and the value for the block if entering fails.
     _entering, _stand_in = _observing, staticmethod(lambda: Attempt(channel="http", database=""))
 
     def __init__(self, make, *arguments, **keywords):
@@ -108,7 +108,8 @@ class observed_by:
 class limited_by(observed_by):
     """Run core in the block, unless a context manager of ours refuses to enter it.
 
-    When that fails, core decides alone; after core has decided, it changes no outcome.
+    If that context manager fails, core decides alone. After core has decided, it changes no
+    outcome.
     """
 
     _entering, _stand_in = _deciding, staticmethod(lambda: None)
@@ -117,7 +118,7 @@ class limited_by(observed_by):
 def _log_failure(error):
     if (suppressed := _failures.admit()) is None:
         return
-    if isinstance(error, TableLockedError):  # by an update, most likely: no bug to be traced
+    if isinstance(error, TableLockedError):  # most likely by an update, so no bug to trace
         _logger.warning(
             "Tables of the add-on are locked; core decides alone (%s more not shown): %s",
             suppressed,

@@ -1,8 +1,8 @@
-"""Queries that the hooks make on every call: up to date, and in nobody's way.
+"""Queries that the hooks make on every call, on current data and without delaying anybody.
 
-They run on the call's own cursor.  What its transaction has begun, an error of ours must not end;
-and nobody who logs in waits long for a lock on a table of ours: when the short timeout has passed,
-the query fails, and stock Odoo decides.
+They run on the call's own cursor.  An error of ours must not abort the transaction that the call
+has begun.  Nobody who logs in waits long for a lock on our tables: after a short timeout the query
+fails, and stock Odoo decides.
 """
 
 from __future__ import annotations
@@ -13,29 +13,30 @@ from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 
 LOCK_TIMEOUT_MS = 500
-# Sent along with a query, it costs no round trip, and no timeout has to be set and taken back.
+# It is sent together with a query, so it costs no round trip, and no timeout has to be set and
+# reset.
 _DO_NOT_WAIT = "LOCK TABLE auth_integration, auth_integration_key IN ACCESS SHARE MODE NOWAIT"
 _WAIT_SHORTLY = f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'"
 _SAVE = "SAVEPOINT auth_integration"
-# It was only read: going back loses nothing, and brings back the caller's own timeout.
+# The query only reads, so a rollback loses nothing, and it restores the caller's own timeout.
 _GO_BACK = "ROLLBACK TO SAVEPOINT auth_integration; RELEASE SAVEPOINT auth_integration"
 
 
 class TableLockedError(Exception):
-    """Somebody has a table of ours locked: no reason for Odoo to try the whole call again."""
+    """One of our tables is locked, which is no reason for Odoo to retry the whole call."""
 
 
 def query(env, statement: str | SQL, params: dict | None = None) -> list[tuple]:
-    """Run a query that only reads on the primary: a replica may not know yet that a key has ended.
+    """Run a read-only query on the primary, as a replica may not know yet that a key has ended.
 
     :param env: the caller's environment
-    :param statement: SQL with ``%(name)s`` for each parameter, or an ``SQL`` that has its own
+    :param statement: SQL with ``%(name)s`` for each parameter, or an ``SQL`` with its own
     :raise TableLockedError: the short lock timeout has passed
-    :raise psycopg2.Error: the caller's transaction is as it was
+    :raise psycopg2.Error: the query failed; the caller's transaction is unchanged
     """
     if isinstance(statement, SQL):
         statement, params = statement.code, statement.params
-    # In a test all that there is is in its one transaction.
+    # In a test, all data is in the test's own transaction.
     if env.cr.readonly and not odoo.modules.module.current_test:
         with env.registry.cursor() as primary:
             return _query_on(primary, statement, params)
@@ -52,7 +53,7 @@ def _query_on(cr, statement, params):
 
 
 def _query_locked(cr, statement, params):
-    """Run a query for which a table is locked: for a moment it can wait."""
+    """Run a query again after a table was locked, with a short wait for the lock."""
     try:
         return _query_within(cr, f"{_WAIT_SHORTLY}; {statement}", params)
     except LockNotAvailable as error:
@@ -60,7 +61,7 @@ def _query_locked(cr, statement, params):
 
 
 def _query_first(cr, code, params):
-    """Run a query as the first of a transaction: should it fail, nothing is lost with it."""
+    """Run a query as the first of its transaction: if it fails, the rollback loses nothing."""
     try:
         return _fetch(cr, code, params)
     except Exception:
@@ -69,11 +70,11 @@ def _query_first(cr, code, params):
 
 
 def _query_within(cr, code, params):
-    """Run a query in the middle of a transaction; its savepoint is sent along with it."""
+    """Run a query in the middle of a transaction; its savepoint is sent together with it."""
     try:
         rows = _fetch(cr, f"{_SAVE}; {code}", params)
     except Exception:
-        # What could not even be sent has set no savepoint, and done no harm.
+        # A query that could not be sent has set no savepoint and aborted nothing.
         if cr._cnx.get_transaction_status() == TRANSACTION_STATUS_INERROR:
             cr.execute(_GO_BACK)
         raise

@@ -1,4 +1,4 @@
-"""Moments and days as people read them in texts: in their language, by their clock."""
+"""Times and days as text for people: in their language and time zone."""
 
 import pytz
 from odoo.http import request
@@ -6,20 +6,20 @@ from odoo.tools import format_date, format_datetime, format_time
 
 
 def day_text(env, moment, zone=None):
-    """Return the day of a time (naive UTC), as a form shows it, by the reader's clock.
+    """Return the day of a time (naive UTC) as a form shows it, in the reader's time zone.
 
-    :param zone: another one than the reader's
+    :param zone: another zone than the reader's
     """
     local = format_datetime(env, moment, zone or _zone(env), "yyyy-MM-dd", lang_code="en_US")
     return format_date(env, local, date_format="medium")
 
 
 def moment_text(env, moment, zone=None):
-    """Return a time (naive UTC) to the minute, as a form shows it, by the reader's clock.
+    """Return a time (naive UTC) to the minute as a form shows it, in the reader's time zone.
 
-    Where no form beside it has the same clock, in a mail or for a program, its name is added.
+    Mails and programs have no form beside the text to show the zone: there, its name is added.
 
-    :param zone: another clock than the reader's, which is named
+    :param zone: another zone than the reader's; its name is added
     """
     if not moment:
         return ""
@@ -30,9 +30,9 @@ def moment_text(env, moment, zone=None):
 
 
 def shared_moment_text(env, moment, readers):
-    """Return a time for a text that is kept and that several read, such as a history.
+    """Return a time (naive UTC) for a stored text with several readers, such as a chatter message.
 
-    By the clock of the person who writes it, or of the first reader when a job does.
+    It is in the time zone of the author, or of the first reader if a scheduled job is the author.
     """
     zone = env.context.get("tz") or env.user.tz or readers[:1].sudo().tz
     return moment_text(env, moment, zone or "UTC")

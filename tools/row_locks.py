@@ -1,30 +1,29 @@
-"""Locks on rows, and the one order in which whatever is ours takes them.
+"""Row locks, and the one order in which all our code takes them.
 
 1. the integration
-2. keys and rotations, the newest first: a key, the rotation by which it came, the key that it
-   replaces; siblings, which came by the same rotation, in the order of their ids
+2. keys and rotations, the newest first: a key, the rotation that created it, the key that it
+   replaces; siblings, which were created by the same rotation, in the order of their IDs
 3. native keys (``res_users_apikeys``)
 4. an address of a key, one bucket of the log, its budgets in the order of their names
 5. the old protocols of a user (``auth_integration_rpc_use``)
 6. operations of a key, in the order of their names
 
-Each refusal and each batch of uses is a transaction of its own: workers wait for one another no
-longer than one of these takes, and in no circle.  What a first use finds locked of the siblings it
-leaves to the next run of the schedule.
+Each rejection and each batch of uses is a transaction of its own, so workers wait for one another
+no longer than one of these takes, and never in a circle.  If a first use finds siblings locked, it
+leaves them to the next run of the schedule.
 """
 
 from odoo.tools import SQL
 
 
 def wait_and_lock(records):
-    """Keep others from changing some records until this transaction ends; wait for them first.
+    """Lock records until this transaction ends, waiting for other transactions first.
 
-    ``lock_for_update`` of the ORM gives up at once.  Records can still be referred to meanwhile.
-    Where somebody has changed one since this transaction began, what it has read is no longer so,
-    and it has to begin again: Odoo does that by itself for calls. Core is kept from logging it as
-    an error.
+    ``lock_for_update`` of the ORM does not wait.  Locked records can still be referenced.
+    If another transaction has changed a record since this one began, this one has outdated data and
+    must begin again, which Odoo does automatically for calls. Core does not log this as an error.
 
-    :raise SerializationFailure: (of psycopg2.errors) one was changed or deleted meanwhile
+    :raise SerializationFailure: (of psycopg2.errors) a record was changed or deleted meanwhile
     """
     if records:
         _lock(records)
@@ -32,13 +31,13 @@ def wait_and_lock(records):
 
 
 def lock_free_ones(records):
-    """Keep others from changing those of some records that no one is changing now.
+    """Lock those of some records that no other transaction has locked.
 
-    ``try_lock_for_update`` of the ORM does the same, and core logs as an error when somebody has
-    changed one in the very moment: where two runs work side by side that is usual.
+    ``try_lock_for_update`` of the ORM does the same, but core logs an error if a record was changed
+    at the same moment, which is usual where two runs work in parallel.
 
     :return: the locked ones
-    :raise SerializationFailure: (of psycopg2.errors) one was changed or deleted meanwhile
+    :raise SerializationFailure: (of psycopg2.errors) a record was changed or deleted meanwhile
     """
     if not records:
         return records
@@ -46,7 +45,7 @@ def lock_free_ones(records):
 
 
 def _lock(records, otherwise=None):
-    """Lock rows in the order of their ids and return these."""
+    """Lock rows in the order of their IDs and return the IDs."""
     cr = records.env.cr
     cr.execute(
         SQL(

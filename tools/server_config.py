@@ -1,4 +1,4 @@
-"""Options of this server: a section of its own in Odoo's configuration file.
+"""Options of this server, in their own section of Odoo's configuration file.
 
 ::
 
@@ -14,8 +14,8 @@ SECTION = "auth_integration"
 
 
 def option(name: str) -> str:
-    """Return an option as it is now; empty where the file does not set it."""
-    # Read here: Odoo keeps only its own section, and warns of options there that it does not know.
+    """Return the current value of an option; empty if the file does not set it."""
+    # The file is read here: Odoo reads only its own section, and warns of unknown options in it.
     path = config["config"]
     parser = configparser.RawConfigParser()
     if path:

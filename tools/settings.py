@@ -1,8 +1,8 @@
-"""Settings kept as system parameters: their names and defaults, and how they are read."""
+"""Settings stored as system parameters: their names, their defaults, and how they are read."""
 
 from .integration import networks
 
-# Each is a number, and a field of *Settings ▸ Integrations* writes it.
+# All are numbers, each written by a field of *Settings ▸ Integrations*.
 DEFAULTS = {
     "attempt_keep_failures_days": 365,
     "attempt_keep_successes_days": 90,
@@ -15,25 +15,25 @@ DEFAULTS = {
     "incident_threshold": 3,
     "escalation_hours": 4,
 }
-# Smallest and largest value of those where anything else would be a mistake.
+# Smallest and largest value, where values outside would be a mistake.
 BOUNDS = {
     "throttle_failures": (3, 1000),
     "throttle_minutes": (5, 1440),
 }
-# Networks inside, which webhooks may reach all the same.
+# Internal networks that webhooks may reach nevertheless.
 WEBHOOK_NETWORKS = "auth_integration.webhook_allowed_networks"
 
 
 def webhook_networks(env) -> tuple:
-    """Return the networks inside that webhooks may reach.
+    """Return the internal networks that webhooks may reach.
 
-    :raise ValueError: what is entered there is none
+    :raise ValueError: the parameter is not a list of networks
     """
     return networks.parse(env["ir.config_parameter"].sudo().get_param(WEBHOOK_NETWORKS) or "")
 
 
 def number(env, name: str) -> int:
-    """Return a setting: a positive number within its bounds, the default when it is anything else.
+    """Return a setting: a positive number within its bounds, or the default if it is invalid.
 
     :param name: one of :data:`DEFAULTS`
     """

@@ -1,17 +1,17 @@
-"""From 19.0.1.0: what an update leaves as it is, because administrators may have changed it."""
+"""From 19.0.1.0: change data that an update keeps, as administrators may have changed it."""
 
 from odoo import SUPERUSER_ID, api
 from odoo.tools import SQL
 
 
 def migrate(cr, version):
-    """Bring the scheduled job and the followers to where a new installation has them."""
+    """Give the scheduled job, notices and followers the values of a new installation."""
     env = api.Environment(cr, SUPERUSER_ID, {})
     job = env.ref("auth_integration.ir_cron_reconcile", raise_if_not_found=False)
     if job and job.code.strip() == "model._reconcile()":
-        # In a transaction that waits for calls, and with its progress noted.
+        # It works in separate transactions, which wait for calls, and records its progress.
         job.code = "model._cron_reconcile()"
-    # What was accepted as a number of days, and ended every query for the notices of all policies.
+    # Texts that were accepted as days although they made every query of notices fail.
     cr.execute(
         SQL(
             """
@@ -22,7 +22,7 @@ def migrate(cr, version):
             """
         )
     )
-    # Technical users followed their integrations: a stolen key could read what people write there.
+    # Integration users followed their integrations: a stolen key could read messages there.
     cr.execute(
         SQL(
             """

@@ -1,4 +1,4 @@
-"""From 19.0.1.2: give every key the two dates that are fixed from now on when one is issued."""
+"""From 19.0.1.2: give every key the two dates that are now set when a key is issued."""
 
 from odoo import SUPERUSER_ID, api
 from odoo.tools import SQL, convert
@@ -8,7 +8,7 @@ DIGEST_TEMPLATE = "mail_template_digest"
 
 
 def migrate(cr, version):
-    """Date the keys, flag what the old jobs kept alive, and keep the notices that were given."""
+    """Date the keys, flag those that the old jobs extended, and keep the notices that were sent."""
     if column_exists(cr, "auth_integration_key", "original_expires_at"):  # not updated before
         _date_keys(cr, _dates_sql())
         _prolong_native_rows(cr)
@@ -21,11 +21,11 @@ def migrate(cr, version):
 
 
 def _dates_sql():
-    """What is known of each key that works, with the end that it was issued with.
+    """Return SQL of the data of each live key, with the end that it was issued with.
 
-    Made by the policy is an end that lies the policy's lifetime after the issue, a day more or
-    less, or after the key came under the policy, less the hours by which imported keys were
-    spread.  All other ends were chosen by somebody, here or in Odoo's own table.
+    An end counts as set by the policy if it is the policy's lifetime after the issue, a day more or
+    less, or if it is the lifetime after the key came under the policy, minus the hours by which
+    imported keys were spread.  All other ends were chosen by somebody, here or in Odoo's own table.
     """
     spread = """make_interval(hours => (k.id::bigint * 37 % GREATEST(1, 24 * LEAST(
         p.max_age_days / 3, p.max_age_days - p.rotation_lead_days - 1)))::integer)"""
@@ -57,8 +57,11 @@ def _dates_sql():
 
 
 def _date_keys(cr, dates):
-    """A key of the policy gets its extension now. A chosen end stays; where the old jobs had moved
-    it, the key works to the end that they had announced, no longer, and is flagged."""
+    """Set the two dates of each key, and flag keys that work past their chosen end.
+
+    A key of the policy gets its extension now. A chosen end stays; if the old jobs had moved it,
+    the key works until the end that they announced, no longer, and is flagged.
+    """
     cr.execute(
         f"""
         UPDATE auth_integration_key k
@@ -106,7 +109,7 @@ def _flag_revived_keys(cr):
 
 
 def _renew_digest_template(cr):
-    """Load the text of the digest anew, unless an administrator has changed it."""
+    """Reload the text of the digest, unless an administrator has changed it."""
     cr.execute(
         SQL(
             """

@@ -1,8 +1,8 @@
-"""From 19.0.1.2: rules that administrators may have changed, and who was archived with whom."""
+"""From 19.0.1.2: narrow rules that are unchanged, and note users archived with integrations."""
 
 from odoo import SUPERUSER_ID, api
 
-# External id: the domain it had.
+# External ID: the domain before and after.
 NARROWED_RULES = {
     "auth_integration_key_rule_user": (
         "[('user_id', '=', user.id)]",
@@ -21,7 +21,7 @@ def migrate(cr, version):
         rule = env.ref(f"auth_integration.{name}", raise_if_not_found=False)
         if rule and rule.domain_force == before:
             rule.domain_force = after
-    # A manager could restore both until now; whoever archived the user is not known.
+    # Until now a manager could restore both; who archived the user is unknown.
     cr.execute(
         "UPDATE auth_integration i SET user_archived_along = TRUE FROM res_users u"
         " WHERE u.id = i.user_id AND NOT i.active AND NOT u.active"

@@ -1,4 +1,4 @@
-"""From 19.0.1.2.0: who still calls over XML-RPC and JSON-RPC, read from the log once."""
+"""From 19.0.1.2.0: read once from the log who still calls over XML-RPC and JSON-RPC."""
 
 
 def migrate(cr, version):

@@ -8,7 +8,7 @@ RENAMED = (
 
 
 def migrate(cr, version):
-    """Rename columns as their fields are called now."""
+    """Rename columns to the current names of their fields."""
     for table, old, new in RENAMED:
         if column_exists(cr, table, old) and not column_exists(cr, table, new):
             rename_column(cr, table, old, new)

@@ -1,4 +1,4 @@
-"""What an API key may do, as plain rules: what it is, and whether another one is wider."""
+"""Access of an API key as plain rules: what it allows, and whether another access is wider."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Operation = tuple[str, str]
 
 
 class OperationError(ValueError):
-    """An entry of a list of operations that cannot be one.
+    """An invalid entry in a list of operations.
 
     :ivar entry: as given, shortened
     """
@@ -42,7 +42,7 @@ class OperationError(ValueError):
 class KeyAccess(NamedTuple):
     """What a key may do, and from where.
 
-    :ivar operations: the allowed ones; they count for ``listed`` only
+    :ivar operations: the allowed ones; only used for ``listed``
     :ivar networks: text of its own networks; empty means those of its integration
     """
 
@@ -53,9 +53,9 @@ class KeyAccess(NamedTuple):
 
 
 def parse_operations(given: Iterable) -> frozenset[Operation]:
-    """Read a list of operations as a caller gives it: pairs of a model and a method.
+    """Read a list of operations from a caller: pairs of a model and a method.
 
-    :raise OperationError: at the first entry that is none, or when there are too many
+    :raise OperationError: at the first invalid entry, or when there are too many
     """
     if not isinstance(given, (list, tuple, set, frozenset)):
         raise OperationError(given)
@@ -83,10 +83,10 @@ def operation_name(operation: Operation) -> str:
 
 
 def is_wider(new: KeyAccess, old: KeyAccess) -> bool:
-    """Tell whether a key would be allowed anything that it is not allowed now.
+    """Whether a new access would allow a key anything that it is not allowed now.
 
-    Reading everything and doing what is on a list cannot be compared: each is wider than the
-    other one.  So is choosing to report only.
+    ``read_only`` and ``listed`` cannot be compared: each is wider than the other.  Switching to
+    report mode is wider, too.
     """
     if new.mode == REPORT and old.mode != REPORT:
         return True

@@ -1,12 +1,12 @@
 """Hold a call to what its API key may do.
 
-A key that may only read gets a read-only connection: the database itself rejects every change,
-over commits, rollbacks, released savepoints and retries, until the connection is borrowed again.
-Cursors that are opened during the call are read-only too, but for those on which we write the log,
-uses and new keys (:func:`request_state.unrestricted`).  What SQL and evaluated code could do about
-that is in :mod:`read_only_code`.
+A read-only key gets a read-only connection: the database itself rejects every change, across
+commits, rollbacks, released savepoints and retries, until the connection is borrowed again.
+Cursors that are opened during the call are read-only too, except those that write the log, uses
+and new keys (:func:`request_state.unrestricted`).  :mod:`read_only_code` prevents SQL and evaluated
+code from undoing this.
 
-What fails here lets nobody in: a key whose access cannot be read or enforced is rejected.
+Errors here fail closed: a key whose access cannot be read or enforced is rejected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _logger = logging.getLogger(__name__)
 
 
 def is_enforced(key) -> bool:
-    """Whether a key, if any, may do less than its user, and is held to that: not in report mode.
+    """Whether there is a key that may do less than its user, outside of report mode.
 
     :param key: :class:`~.key.authenticated_key.AuthenticatedKey`
     """
@@ -44,9 +44,9 @@ def is_enforced(key) -> bool:
 
 @contextmanager
 def failing_closed():
-    """Run a part of ours: should it fail, a limited key is rejected; any other call goes on.
+    """Run our code in the block; if it fails, reject a limited key but let any other call go on.
 
-    :raise KeyRulesUnreadable: it has failed, and the key of this call is limited
+    :raise KeyRulesUnreadable: it failed, and the key of this call is limited
     """
     try:
         yield
@@ -62,11 +62,10 @@ def failing_closed():
 
 
 def hold(env) -> None:
-    """Hold the rest of this call to what its key may do, where that is not everything; called once
-    it is authenticated.
+    """Hold the rest of this call to the access of its key; called after authentication.
 
     :raise AccessError: its operation is known already, and not allowed
-    :raise KeyRulesUnreadable: what the key may do is not known
+    :raise KeyRulesUnreadable: the access of the key is not known
     """
     key = request_state.current().authenticated_key
     if key.access not in (READ_ONLY, LISTED):
@@ -79,10 +78,10 @@ def hold(env) -> None:
 def may_be_held(env) -> bool:
     """Whether a key that is about to be accepted will be held to its access.
 
-    Not by a route that verifies keys itself: nobody knows what it does next. There a key needs the
-    route on its list.
+    A route that verifies keys itself does not hold them to it, as it may do anything afterwards.
+    There, a limited key needs the route on its list.
 
-    :raise KeyRulesUnreadable: what the key may do is not known
+    :raise KeyRulesUnreadable: the access of the key is not known
     """
     state = request_state.current()
     key = state.authenticated_key
@@ -102,8 +101,7 @@ def may_be_held(env) -> bool:
 
 
 def check_lookup(env) -> None:
-    """Check the method that was looked up for a remote caller, see
-    :func:`request_state.note_operation`.
+    """Check the method that a remote caller asked for, see :func:`request_state.note_operation`.
 
     :raise AccessError: the key may not call it
     """
@@ -118,7 +116,7 @@ def check_lookup(env) -> None:
 
 
 def _is_covered(env, key, operation):
-    """Whether a key may call an operation; whether that writes is seen later."""
+    """Whether a key may call an operation; whether the operation writes is checked later."""
     if key.access == LISTED:
         return _is_listed(env, key, operation)
     if key.access == READ_ONLY:
@@ -135,7 +133,7 @@ def _is_listed(env, key, operation):
 
 
 def _refuse(env):
-    """Reject the operation of this call: written down first, then told.
+    """Reject the operation of this call: record it first, then raise.
 
     :raise AccessError: always
     """
@@ -148,17 +146,17 @@ def _refuse(env):
 
 
 def is_limited_call(env, *, but_key=None, keys_of=None) -> bool:
-    """Whether a key made this call that may do less than its user: it hands out no other key, and
-    changes no rules.
+    """Whether this call was made with a limited key, which may not issue keys or change rules.
 
-    A key with networks of its own gets its user no key that is valid elsewhere.
+    A key with networks of its own counts as limited for the keys of its own user: it must not get
+    this user a key that is valid elsewhere.
 
-    :param but_key: the id of a key of which this is not true
-    :param keys_of: the id of the user whose keys become more, or may do more
+    :param but_key: the ID of a key for which this returns False
+    :param keys_of: the ID of the user who gets more keys, or whose keys may do more
     """
     state = request_state.current()
     key = state.authenticated_key
-    if state.operation is None or key is None:  # or a shell has verified a key for itself
+    if state.operation is None or key is None:  # no operation: a shell has verified a key
         return False
     if not is_enforced(key) and not (key.has_networks and key.uid == keys_of):
         return False
@@ -169,17 +167,17 @@ def is_limited_call(env, *, but_key=None, keys_of=None) -> bool:
 
 
 def make_read_only(cr) -> None:
-    """Have a cursor, and those opened during this call, change nothing any more."""
+    """Make a cursor, and those opened later in this call, read-only."""
     request_state.current().read_only_database = cr.dbname
     read_only_code.guard(cr)
     if cr.readonly:
-        return  # of a replica
-    cr.rollback()  # it can be set between transactions only
+        return  # connected to a replica
+    cr.rollback()  # the mode can only be set between transactions
     cr.connection.set_session(readonly=True)
 
 
 def open_cursor(cr):
-    """Have a cursor that was just opened be read-only, where the call is.
+    """Make a cursor that was just opened read-only if the call is.
 
     :return: the cursor
     """
@@ -195,15 +193,15 @@ def open_cursor(cr):
 
 
 def error_for_rejected_write(error: Exception, env) -> Exception | None:
-    """What a caller is told whose key may only read, when that made the call fail.
+    """Return the error for the caller if the call failed because its key may only read.
 
-    :return: None when it did not
+    :return: None when it failed for another reason
     """
     state = request_state.current()
     if state.read_only_database is None or not _is_write_rejected(error):
         return None
     env.cr.rollback()
-    env.registry.reset_changes()  # else the next call of this thread would signal them
+    env.registry.reset_changes()  # otherwise the next call of this thread would signal them
     _logger.info("A call of an API key that may only read has failed: %s", error)
     try:
         _refuse(env)

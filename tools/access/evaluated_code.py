@@ -1,17 +1,17 @@
-"""Whether code that Odoo evaluates has called us: an expression, a template, a server action."""
+"""Whether code that Odoo evaluates is calling: an expression, a template, a server action."""
 
 import os
 import sys
 
-# Frames of Python's own, and of a library that makes wrappers, that no file has either.
+# Frames of Python itself and of the library decorator, which have no file either.
 _OF_NO_FILE = ("<frozen ", "<decorator-gen")
 
 
 def is_running() -> bool:
-    """Whether evaluated code is among the callers, however far away.
+    """Whether evaluated code is anywhere in the call stack.
 
-    Code of a module is compiled from its file.  What :func:`odoo.tools.safe_eval.safe_eval` and
-    QWeb compile has a name that is the path of none.
+    Code of a module is compiled from a file with an absolute path.  The file names of code compiled
+    by :func:`odoo.tools.safe_eval.safe_eval` and QWeb are not absolute paths.
     """
     frame = sys._getframe(1)
     while frame is not None:

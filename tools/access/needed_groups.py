@@ -1,4 +1,4 @@
-"""Which of its user's groups give the rights that a key uses: those with the least rights."""
+"""Which groups of a user give the rights that a key uses, with as few other rights as possible."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METHODS_OF_RIGHTS = {
 
 
 def used_rights(uses: Iterable[Use]) -> set[Right]:
-    """Return the rights that calls have used, as far as their names and their writes show."""
+    """Return the rights that calls have used, as far as method names and writes show."""
     rights = set()
     for use in uses:
         model, method = use.operation
@@ -36,14 +36,14 @@ def used_rights(uses: Iterable[Use]) -> set[Right]:
 def least_groups(
     needed: Iterable[Right], given: set[Right], offered: Mapping[int, set[Right]]
 ) -> list[int]:
-    """Choose groups that give the needed rights, and as few others as can be found quickly.
+    """Choose groups that give the needed rights, with as few other rights as a quick search finds.
 
-    In each step it takes the group that adds the fewest rights for each needed one. Groups that
-    later ones made superfluous are left out again.
+    Each step takes the group that adds the fewest rights for each needed one. Groups that later
+    ones made superfluous are removed again.
 
     :param given: what the user has without any of these groups
     :param offered: all rights that each group gives
-    :return: ids of groups, sorted; needed rights that none of them gives are left out
+    :return: IDs of groups, sorted; needed rights that none of them gives are ignored
     """
     has, chosen = set(given), []
     needed = missing = set(needed) - has

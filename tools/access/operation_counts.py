@@ -1,7 +1,8 @@
-"""What keys call, counted in memory: how often, how often it wrote, how often it was not allowed.
+"""Operations called with keys, counted in memory: how often called, written and not allowed.
 
-It has no clock, starts no thread and touches no database.  What the counts are of is bounded: names
-of models and methods that exist, never what a caller typed, and per key not too many of them.
+It has no clock, starts no thread and accesses no database.  The number of counted operations is
+bounded: only names of models and methods that exist, never caller input, and at most
+``MAX_OPERATIONS`` and ``OTHER`` for each key.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ OTHER = ("*", "(other)")
 
 
 class Place(NamedTuple):
-    """Whose operations they are."""
+    """The key, in its database, that operations are counted for."""
 
     dbname: str
     key_id: int
@@ -53,9 +54,9 @@ class Counts(NamedTuple):
 
 
 class OperationBuffer:
-    """Thread-safe counts by key and operation, until somebody writes them.
+    """Thread-safe counts by key and operation, until they are written.
 
-    A forked child starts empty, since the parent still has what waits there.
+    A forked child starts empty, since the parent still has the waiting counts.
     """
 
     def __init__(self) -> None:
@@ -83,13 +84,13 @@ class OperationBuffer:
             self._merge(place, operation, counts)
 
     def take(self) -> dict[Place, dict[tuple[str, str], Counts]]:
-        """Hand out all that waits."""
+        """Hand out everything that waits."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
             return waiting
 
     def put_back(self, place: Place, operations: dict[tuple[str, str], Counts]) -> None:
-        """Take back what could not be written; the next :meth:`take` has it again."""
+        """Take back what could not be written; the next :meth:`take` returns it again."""
         with self._lock:
             for operation, counts in operations.items():
                 self._merge(place, operation, counts)
@@ -102,5 +103,5 @@ class OperationBuffer:
 
 
 def admitted(operation: tuple[str, str], known) -> tuple[str, str]:
-    """Return what an operation is counted as, where others of its key are known already."""
+    """Return the operation to count a call under, given the known operations of its key."""
     return operation if operation in known or len(known) < MAX_OPERATIONS else OTHER

@@ -6,9 +6,9 @@ from .access_rules import HTTP, Operation
 
 
 def split_operation(text: str | None) -> Operation | None:
-    """Return model and method of an operation as it is shown.
+    """Return model and method of an operation from its text.
 
-    :return: None when it is none, or stands for many
+    :return: None when it is not an operation
     """
     text = (text or "").strip()
     if text.startswith("/"):
@@ -20,7 +20,7 @@ def split_operation(text: str | None) -> Operation | None:
 def read_operations(text: str | None) -> list[Operation]:
     """Read one operation per line.
 
-    :raise ValueError: a line is none; the text of the error is that line
+    :raise ValueError: a line is not an operation; the error message is that line
     """
     found = []
     for line in filter(None, map(str.strip, (text or "").splitlines())):

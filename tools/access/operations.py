@@ -1,7 +1,7 @@
-"""The operation that the call being served carries out, counted when the call ends.
+"""The operation of the call being served, counted when the call ends.
 
-A call with a key calls one operation: the public method that is looked up first, or a route.  From
-then on it is watched (:func:`watch`): whether it writes, and whether it is refused (:func:`note`).
+A call with a key has one operation: the public method that is looked up first, or a route.  From
+then on it is watched (:func:`watch`): whether it writes, and whether it is rejected (:func:`note`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .write_detection import is_write
 
 
 class OperationCall:
-    """One call of an operation with a key, and what becomes of it.
+    """One call of an operation with a key, and its outcome.
 
-    It is a ``query_hook`` of its thread, as core's profiler has them: called after each statement.
+    It is a ``query_hook`` of its thread, as used by core's profiler: called after each statement.
     """
 
     __slots__ = ("is_refused", "is_written", "key", "operation")
@@ -35,13 +35,13 @@ class OperationCall:
                 self.is_written = is_write(cursor._obj.statusmessage, query)
 
     def end(self) -> None:
-        """Count the call: it has ended, whichever way."""
+        """Count the call, which has ended, successfully or not."""
         _hooks().remove(self)
         place = Place(self.key.dbname, self.key.key_id)
         usage_writer.count(place, self.operation, self.counts(time.time()))
 
     def counts(self, now: float) -> Counts:
-        """What this call adds to the counts of its operation."""
+        """Return what this call adds to the counts of its operation."""
         is_report = self.key.access_mode == "report"
         is_refused = self.is_refused or (
             is_report and self.key.access == "read_only" and self.is_written
@@ -53,7 +53,7 @@ class OperationCall:
 
 
 def watch() -> None:
-    """Have the operation of this call, which is known now, be counted when the call ends."""
+    """Count the operation of this call, which is known now, when the call ends."""
     with observing():
         state = request_state.current()
         if state.operation_call or not (state.authenticated_key and state.operation):
@@ -64,7 +64,7 @@ def watch() -> None:
 
 
 def note(refused: bool) -> None:
-    """Say of the operation of this call whether its key's access does not cover it."""
+    """Record whether the operation of this call is outside its key's access."""
     with observing():
         watch()
         if call := request_state.current().operation_call:

@@ -1,10 +1,10 @@
-"""Methods that run code which their caller chooses, or any other that is stored.
+"""Methods that run code that the caller chooses, or other stored code.
 
-The method ``*`` of a list does not cover them, and a key that only reads cannot call them: what
-such code does in the memory of the server, or signs, no database holds back.
+The method ``*`` of a list does not cover them, and a read-only key cannot call them: the database
+cannot prevent what such code does in the server's memory, or what it signs.
 """
 
-# By the model that defines them; they are meant where another model inherits them, too.
+# By method: the models that define it. Models that inherit from these are included.
 RUNS_OTHER_CODE = {
     "run": {"ir.actions.server"},
     "method_direct_trigger": {"ir.cron"},
@@ -23,9 +23,9 @@ RUNS_OTHER_CODE = {
     "install_l10n_modules": {"res.company"},
     "install_demo": {"ir.demo"},
     "action_manual_trigger": {"base.automation"},
-    # It evaluates what records have that are not stored, such as a template, in any dialog.
+    # It evaluates values of records that are not stored, such as a template, in any dialog.
     "onchange": {"base"},
-    # They render what they are about to store, or a text that is an argument.
+    # They render what they are about to store, or a text passed as an argument.
     **dict.fromkeys(
         ("create", "write", "copy", "load", "name_create", "web_save", "web_save_multi"),
         {"mail.template", "sms.template"},

@@ -1,4 +1,4 @@
-"""What a key that may only read cannot do to have its connection write after all.
+"""Prevent the call of a read-only key from making its connection writable again.
 
 The connection begins every transaction read-only.  SQL could begin another one, and Python that
 Odoo evaluates could reach the connection itself.  Both can come from the caller: a template that is
@@ -16,14 +16,13 @@ from psycopg2.sql import Composable
 
 from ..attempt import request_state
 
-# By these names evaluated code gets at a cursor, at SQL of its own, or at what a context manager
-# yields.
+# Names by which evaluated code reaches a cursor, runs SQL, or gets a context manager's value.
 _NAMES = frozenset(
     "cr _cr cursor registry pool transaction connection _cnx _obj gen"
     " execute_query execute_query_dict".split()
 )
 _START = r"(?:^|;)\s*"
-# A setting of another name is none of a transaction.
+# SET of an ordinary setting, which does not concern the transaction.
 _HARMLESS = r"set\s+(?:(?:local|session)\s+)?(?!session\b)(?!\w*transaction)[a-z_.]+\s*(?:=|\bto\b)"
 _CONTROL = re.compile(
     rf"{_START}(?:(?:commit|end|abort|begin|start|reset|discard)\b|prepare\s+transaction\b"
@@ -35,10 +34,10 @@ _LEADING_COMMENTS = re.compile(r"(?:\s|--[^\r\n]*(?:[\r\n]|$)|/\*(?:(?!/\*|\*/).
 
 
 def check_code(code) -> None:
-    """Check code that is about to be evaluated, in the call of a key that may only read.
+    """Check code that is about to be evaluated in the call of a read-only key.
 
-    :param code: the compiled code; what is nested in it is checked by itself
-    :raise ReadOnlySqlTransaction: it gets at the database past the records
+    :param code: the compiled code; code nested in it is checked separately
+    :raise ReadOnlySqlTransaction: it uses a name that reaches the database past the ORM
     """
     if request_state.current().read_only_database is None:
         return
@@ -47,7 +46,7 @@ def check_code(code) -> None:
 
 
 def guard(cr) -> None:
-    """Have a cursor that only reads run no SQL that ends its transaction or changes its mode."""
+    """Make a read-only cursor reject SQL that ends its transaction or changes its mode."""
     if "execute" not in vars(cr):
         cr.execute = functools.partial(_execute, cr, cr.execute)
 
@@ -62,7 +61,7 @@ def _execute(cr, original, query, *args, **kwargs):
 
 
 def is_transaction_control(text: str) -> bool:
-    """Tell whether any of the statements begins or ends a transaction, or sets how it is.
+    """Whether any of the statements begins or ends a transaction, or sets its mode.
 
     Text in quotes counts too, and so do several statements with a comment that could hide one.
     """

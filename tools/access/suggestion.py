@@ -1,4 +1,4 @@
-"""What a key could be limited to, by what it has called, and what a limit would have rejected."""
+"""Suggest a limit for a key from its past calls, and find the calls a limit would have rejected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUGGEST_DAYS = 90
 
 
 class Use(NamedTuple):
-    """What a key has done with one operation.
+    """How a key has used one operation.
 
     :ivar uses: calls that were let through
     :ivar writes: those of them that wrote
@@ -27,11 +27,10 @@ class Use(NamedTuple):
 def suggest(
     uses: Iterable[Use], runs_other_code: Callable[..., bool] = lambda *_: False
 ) -> KeyAccess | None:
-    """Return the narrowest access that would have rejected none of these.
+    """Return the narrowest access that would not have rejected any of these uses.
 
-    :param runs_other_code: tells of a model and a method whether it may run any code, see
-        :mod:`other_code`
-    :return: None when there is nothing to go by, or too much: not all the operations are known
+    :param runs_other_code: whether a model's method may run other code, see :mod:`other_code`
+    :return: None when there are no uses, or when not all operations are known
     """
     used = [use for use in uses if use.uses]
     if not used:
@@ -45,9 +44,9 @@ def suggest(
 def rejected(
     uses: Iterable[Use], access: KeyAccess, runs_other_code: Callable[..., bool] = lambda *_: False
 ) -> list[Use]:
-    """Return what an access would have rejected of these, the most used first.
+    """Return the uses that an access would have rejected, the most frequent first.
 
-    Of an operation that sometimes wrote, a read-only access would have rejected those calls.
+    For an operation that only sometimes wrote, a read-only access would have rejected those calls.
 
     :param runs_other_code: as for :func:`suggest`
     """

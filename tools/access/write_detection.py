@@ -1,13 +1,13 @@
-"""Whether a call writes: whether the database would have refused it in a read-only transaction.
+"""Whether a call writes: whether the database would have rejected it in a read-only transaction.
 
-Asked of each statement that core's cursor has run, by the tag that PostgreSQL answers with and, of
-a query, by its text.  It costs no round trip.  Not seen are: a function that writes (``setval``,
-functions of other modules), ``COPY``, SQL in small letters within a query, and what another
-thread or server does.  Seen is also what a savepoint has undone, and a change of no row: both
-would have been refused.
+Each statement that core's cursor has run is checked by the tag of PostgreSQL's response and, for a
+query, by its text.  This costs no round trip.  Not detected: a function that writes (``setval``,
+functions of other modules), ``COPY``, SQL in lower case within a query, and what another thread or
+server does.  Statements that a savepoint has undone and changes of no row are detected too: both
+would have been rejected.
 """
 
-# What a read-only transaction lets pass. LOCK: in the modes that stand in nobody's way.
+# The commands that a read-only transaction allows.
 _READING = frozenset(
     "FETCH MOVE DECLARE CLOSE SAVEPOINT RELEASE ROLLBACK BEGIN START COMMIT SET RESET SHOW LOCK"
     " EXPLAIN PREPARE DEALLOCATE LISTEN UNLISTEN NOTIFY DISCARD VALUES DO".split()
@@ -19,10 +19,10 @@ _WRITING_WITHIN_A_QUERY = (
 
 
 def is_write(status: str | None, query: object) -> bool:
-    """Tell whether a statement was one that a read-only transaction refuses.
+    """Whether a read-only transaction would reject a statement.
 
-    :param status: psycopg2's ``statusmessage``, such as ``"UPDATE 3"``; of several statements, of
-        the last
+    :param status: psycopg2's ``statusmessage``, such as ``"UPDATE 3"``; the last one if there are
+        several statements
     :param query: the text, with placeholders
     """
     tag = (status or "").partition(" ")[0]

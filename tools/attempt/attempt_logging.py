@@ -1,4 +1,4 @@
-"""What the server log says of a refused attempt, and of one that could not be written down."""
+"""Lines in the server log for rejected attempts and for attempts that could not be stored."""
 
 import json
 import logging
@@ -10,11 +10,11 @@ from . import user_agent as user_agents
 from .flood_limits import LogLimit
 from .redaction import escape, is_short_number
 
-# A filter of fail2ban (data/fail2ban) knows this name.
+# The fail2ban filter (data/fail2ban) relies on this name.
 _logger = logging.getLogger("odoo.addons.auth_integration.models.auth_attempt")
-# Characters.
+# In characters.
 MAX_AGENT_LENGTH = 128
-# What that filter looks for, and the loggers that write it.
+# The text that the fail2ban filter matches, and the loggers that write it.
 _REFUSAL = "Authentication refused:"
 _REFUSAL_LOGGERS = (_logger.name, "odoo.addons.auth_integration.tools.attempt.rpc_failures")
 _exceptions = logging.Formatter()
@@ -22,7 +22,10 @@ _write_failures = LogLimit(per_minute=60)
 
 
 def log_refusal(attempt):
-    """One line per failure: address and cause first, then what the caller has chosen."""
+    """Log one line per rejected attempt.
+
+    Address and cause come first, before any value that the caller has chosen.
+    """
     _logger.info(
         "Authentication refused: address=%s cause=%s channel=%s reference=%s database=%s user=%s"
         ' integration=%s%s agent="%s"',
@@ -39,12 +42,13 @@ def log_refusal(attempt):
 
 
 def disarm_forged_refusals(record):
-    """Change the words of a refusal wherever others than we write them; a filter of log handlers.
+    """Change the text of a rejection in log records that this add-on did not write.
 
-    Other modules write what callers typed with its line ends, and tracebacks quote it, so any line
-    can be forged. The words are looked for anywhere: what ends a line, its reader decides.
+    A filter for log handlers. Other modules log caller input including its line breaks, and
+    tracebacks quote it, so a caller can forge any line. The text is replaced wherever it occurs,
+    because programs that read the log differ in what they accept as a line break.
     """
-    with suppress(Exception):  # wrong arguments: the handler says so
+    with suppress(Exception):  # wrong arguments: the handler reports them
         message = record.getMessage()
         is_ours = record.name in _REFUSAL_LOGGERS and str(record.msg).startswith(_REFUSAL)
         if _REFUSAL in message and not is_ours:
@@ -53,7 +57,7 @@ def disarm_forged_refusals(record):
             record.exc_text = _exceptions.formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = _disarmed(record.exc_text)
-        record.dbname = _disarmed(str(getattr(record, "dbname", None)))  # a caller may name it
+        record.dbname = _disarmed(str(getattr(record, "dbname", None)))  # the caller may choose it
     return True
 
 
@@ -62,12 +66,12 @@ def _disarmed(text):
 
 
 def log_unwritten(attempt, error):
-    """The row could not be written: keep the whole attempt in the server log, one JSON line."""
+    """Log the whole attempt as one JSON line because its row could not be written."""
     _log_whole(logging.ERROR, "Attempt not written: %s", attempt, error)
 
 
 def log_waiting(attempt, error):
-    """The row is written later, unless the process is killed meanwhile: keep it here, too."""
+    """Log the whole attempt: its row is written later, unless the process is killed first."""
     _log_whole(logging.WARNING, "Attempt waits to be written: %s", attempt, error)
 
 

@@ -1,7 +1,7 @@
-"""Which attempts share one row of the log: equal in every column, and in the same bucket of time.
+"""Which attempts share one log row: those with equal columns in the same time bucket.
 
-PostgreSQL's unique indexes hold null values apart, so the row is found by one hash that is never
-null instead of by its columns.
+PostgreSQL's unique indexes treat null values as distinct, so a row is found by one hash that is
+never null instead of by its columns.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def bucket_start(when: datetime, outcome: str) -> datetime:
 
 
 def bucket_hash(columns: Mapping[str, object], start: datetime) -> bytes:
-    """Return one hash over the columns that tell rows apart and the start of their bucket.
+    """Return a hash of the columns that distinguish rows and of the start of their bucket.
 
-    It is stored, so its encoding does not change: a change would make new rows for old attempts,
-    not wrong ones. None, '' , 0 and False are four different values.
+    The hash is stored, so its encoding must not change. A change would create new rows for old
+    attempts, but no wrong ones. None, '' , 0 and False are four different values.
 
     :param columns: value of each identifying column, as it will be written (truncated, scrubbed):
         None, bool, int or str. The order of the columns does not matter.
@@ -45,7 +45,7 @@ def bucket_hash(columns: Mapping[str, object], start: datetime) -> bytes:
     """
     if others := set(map(type, columns.values())) - _TYPES:
         raise TypeError(f"a column of type {others.pop().__name__} cannot identify an attempt")
-    # As Python writes them, so that no two lists of values look alike.
+    # repr() quotes the values, so two different lists never give the same text.
     text = repr((_naive_utc(start).isoformat(), sorted(columns.items())))
     return hashlib.blake2b(
         text.encode(), digest_size=HASH_SIZE, person=b"auth.attempt.2"

@@ -1,8 +1,8 @@
-"""Who is calling: the HTTP request behind the current code, also where Odoo hides it.
+"""The HTTP request behind the current code, even where Odoo hides it, and its caller.
 
 ``odoo.http.dispatch_rpc`` runs XML-RPC and /jsonrpc services with the request popped from the
-stack (``borrow_request``), so that core's login cooldown never applies to RPC.  We only read it:
-``core_patches`` keeps the popped request and nothing is ever pushed back.
+stack (``borrow_request``), so core's login cooldown never applies to RPC.  This module only reads
+the request: ``core_patches`` keeps the popped one, and it is never pushed back.
 """
 
 import re
@@ -34,15 +34,15 @@ _CHANNEL_OF_PATH = tuple(
 
 
 class Caller(NamedTuple):
-    """What the HTTP request tells of the caller.
+    """What the HTTP request tells about the caller.
 
     :ivar channel: a channel of ``auth.attempt``, or None outside of HTTP
-    :ivar remote_addr: the address as Odoo sees it, that is, after proxy_mode's ProxyFix, in its one
-        canonical form; None when a proxy passed on something that is no address
-    :ivar address_trusted: whether that is the caller's own address: False when the request says
-        that it came through a proxy and Odoo was not told to believe it
+    :ivar remote_addr: the address as Odoo sees it after proxy_mode's ProxyFix, in its canonical
+        form; None when a proxy passed on something that is not an address
+    :ivar address_trusted: whether this is the caller's own address: False when the request has
+        headers of a proxy but Odoo was not configured to trust it
     :ivar user_agent: the header as sent
-    :ivar is_http: whether there is a request at all (a cron or a shell has none)
+    :ivar is_http: whether there is a request at all (a cron job or a shell has none)
     """
 
     channel: str | None = None
@@ -53,7 +53,7 @@ class Caller(NamedTuple):
 
 
 def current_request():
-    """The HTTP request being served, hidden or not, or None."""
+    """Return the HTTP request being served, even if it is hidden, or None."""
     if request:
         return request._get_current_object()
     state = request_state.current()
@@ -63,7 +63,7 @@ def current_request():
 
 
 def current() -> Caller:
-    """The caller of the code being run; all None when there is no HTTP request."""
+    """Return the caller of the running code; all fields are empty when there is no HTTP request."""
     served = current_request()
     if served is None:
         return Caller()
@@ -84,7 +84,7 @@ def _caller_of(http):
 
 
 def new_attempt(database: str, **facts) -> Attempt:
-    """Begin an attempt of the current caller, with what the HTTP request tells.
+    """Create an attempt for the current caller, with what the HTTP request tells about it.
 
     :param facts: further fields of :class:`Attempt`
     """
@@ -100,19 +100,19 @@ def new_attempt(database: str, **facts) -> Attempt:
 
 
 def _address(text):
-    # What is longer than any address is none, and not to be remembered.
+    # Text longer than any address is not an address, and must not fill the cache.
     return (networks.normalize_cached(text) or None) if text and len(text) <= 64 else None
 
 
 def _is_own_address(environ):
-    """Whether ``REMOTE_ADDR`` is the caller's: nobody claims to forward, or ProxyFix has run."""
+    """Whether ``REMOTE_ADDR`` is the caller's own: no forwarding header, or ProxyFix has run."""
     if "werkzeug.proxy_fix.orig" in environ:
         return True
     return not environ.keys() & {"HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"}
 
 
 def channel_of_path(path: str) -> str:
-    """The channel that a path belongs to; ``http`` for every other route."""
+    """Return the channel that a path belongs to; ``http`` for every other route."""
     for pattern, channel in _CHANNEL_OF_PATH:
         if pattern.match(path):
             return channel
@@ -120,9 +120,9 @@ def channel_of_path(path: str) -> str:
 
 
 def bearer_token(header):
-    """Return the token that a header carries, exactly as core reads it; empty without one.
+    """Return the token in a header, exactly as core reads it; an empty string if there is none.
 
-    Mirrors ``ir.http._auth_method_bearer``: the scheme in any case, white space, and all the rest.
+    Mirrors ``ir.http._auth_method_bearer``: the scheme in any case, whitespace, then all the rest.
 
     :param header: the value of ``Authorization``, or None
     """

@@ -1,7 +1,7 @@
-"""Texts about a cause for one reader: what an owner can do, and what the guide adds.
+"""Texts about a cause for one audience: remedies for owners, and additions for the guide.
 
-The texts that every reader sees are in :mod:`causes`. Like those, they are translated where they
-are shown.
+The texts that every reader sees are in :mod:`causes`. All of them are translated where they are
+shown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def _lt(text: str) -> str:
     return text
 
 
-# What to do for those who may not do what the registry advises.
+# Remedies for owners, who may not do what the registry advises.
 _OWNER_REMEDIES = {
     "user_archived": _lt(
         "If the integration is still needed, ask an administrator to restore its user. Otherwise, "
@@ -29,7 +29,7 @@ _OWNER_REMEDIES = {
     ),
 }
 
-# What the guide says beyond the screen: where it comes from and how to check.
+# What the guide adds to the text on screen: where a cause comes from and how to check.
 _GUIDE = {
     "database_unknown": _lt(
         "Usually, the database was renamed or moved to another server, or the name has a typing "
@@ -166,10 +166,10 @@ _GUIDE = {
 
 
 def owner_remedy(code: str) -> str:
-    """Return what an owner can do against a cause."""
+    """Return what an owner can do about a cause."""
     return _OWNER_REMEDIES.get(code) or causes.get(code).remedy
 
 
 def guide(code: str) -> str:
-    """Return what the guide says of a cause beyond the screen."""
+    """Return what the guide adds to the text on screen about a cause."""
     return _GUIDE[code]

@@ -1,11 +1,11 @@
-"""Why an attempt to authenticate was refused: the one registry of causes.
+"""The registry of causes: why an attempt to authenticate was rejected.
 
-Every refused attempt carries one ``code`` of this registry. The texts are for administrators and
-owners of integrations; a caller that was refused never sees them.
+Every rejected attempt carries one ``code`` of this registry. The texts are for administrators and
+owners of integrations; a rejected caller never sees them.
 
 The texts are English literals marked with ``_lt``, which Odoo's export of terms collects. They are
 translated where they are shown, by a module of this add-on, since Odoo finds the translation by
-the module that calls: ``self.env._(causes.get(code).title)``. None of them has a placeholder.
+the module that calls: ``self.env._(causes.get(code).title)``. No text has a placeholder.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Severity = Literal["info", "warning", "critical"]
 
 
 def _lt(text: str) -> str:
-    """Mark a literal for the export of terms. It stays as it is: no language is known here."""
+    """Mark a literal for the export of terms and return it as it is: no language is known here."""
     return text
 
 
 @dataclass(frozen=True)
 class Cause:
-    """One reason for a refusal.
+    """One reason for a rejection.
 
     :ivar code: stable name, stored in ``auth.attempt.cause``
     :ivar title: a few words, for lists
@@ -32,9 +32,9 @@ class Cause:
     :ivar remedy: what to do next and where in Odoo, in a few short sentences
     :ivar severity: ``info`` (usually harmless), ``warning`` (the caller fails until somebody acts)
         or ``critical`` (a working integration has stopped, or a credential is in wrong hands)
-    :ivar counts: whether the attempt may be a guess, and so counts towards a limit. Refusals of a
-        secret that was right, of policy and of form do not.
-    :ivar fixes: what helps, the best first: suffixes of ``auth.attempt.action_fix_*``
+    :ivar counts: whether the attempt may be a guess and so counts towards a limit. Rejections of a
+        correct secret, by a policy, or of a malformed call do not count.
+    :ivar fixes: actions that help, the best first: suffixes of ``auth.attempt.action_fix_*``
     """
 
     code: str
@@ -46,7 +46,7 @@ class Cause:
     fixes: tuple[str, ...] = ()
 
 
-# What is wrong before any secret is looked at: the same for keys and passwords.
+# Causes found before any secret is checked: the same for keys and passwords.
 _BEFORE_SECRET = (
     Cause(
         code="database_unknown",
@@ -168,7 +168,7 @@ _BEFORE_SECRET = (
     ),
 )
 
-# What counts when the secret was taken for a password.
+# Causes that take precedence when the secret does not have the shape of a key.
 _PASSWORD = (
     Cause(
         code="interactive_not_allowed",
@@ -247,7 +247,7 @@ _PASSWORD = (
     ),
 )
 
-# The design's right column.
+# Causes that take precedence when the secret has the shape of a key.
 _KEY = (
     Cause(
         code="key_unknown",
@@ -460,7 +460,7 @@ _RANK = {
 
 
 def get(code: str) -> Cause:
-    """Return the cause of a code.
+    """Return the cause that has a code.
 
     :raise KeyError: when no cause has this code
     """
@@ -471,7 +471,7 @@ def get(code: str) -> Cause:
 
 
 def first(codes: Iterable[str], key_shaped: bool) -> str | None:
-    """Return the code that is the cause when several hold.
+    """Return the code that takes precedence when several hold.
 
     :param codes: the codes that hold, in any order
     :param key_shaped: whether the secret has the shape of a key (``redaction.is_key_shaped``)

@@ -1,9 +1,9 @@
-"""How much anybody outside can make us write or do: rows of the log, lines, requests.
+"""Limits on what an outside caller can make the server write or do: rows, log lines, requests.
 
-Rows of the log are counted in the database (table ``auth_attempt_budget``), exactly and over all
-workers: new rows of refusals by source and in all for each minute, those of successes by key for
-each hour.  An attempt that finds its own row is counted there whatever the budget says; what would
-make one too many is counted in a shared row instead, with less and less detail.
+Log rows are counted in the database (table ``auth_attempt_budget``), exactly and over all workers:
+new rows of rejections per minute, by source and in total, and new rows of successes per hour, by
+key.  An attempt that finds its own row is counted there whatever the budget.  Once the budget is
+used up, new attempts are counted in shared rows instead, with less and less detail.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ COLLAPSED = "(many)"
 """What stands in a column of the log for values that were too many to keep apart."""
 
 MAX_LEVEL = 3
-# One source may make this part of the new rows of a minute.
+# One source may use the limit of new rows per minute divided by this.
 SOURCE_SHARE = 8
-_SOURCE_BITS = 64  # of an IPv6 address: the rest is the caller's to choose
+_SOURCE_BITS = 64  # of an IPv6 address: the caller can choose the rest
 
 
 @lru_cache(maxsize=1024)
 def source(address: str | None) -> str:
-    """Return the source that an address counts for: itself, or its /64 with IPv6.
+    """Return the source that an address is counted under: the address, or its /64 with IPv6.
 
     :param address: from ``networks.normalize``
     """
@@ -37,15 +37,15 @@ def source(address: str | None) -> str:
 
 
 def level(rows: int | None, limit: int) -> int:
-    """Return how much has to collapse, 0 to ``MAX_LEVEL``, after so many new rows.
+    """Return the level of collapsing, 0 to ``MAX_LEVEL``, after this many new rows.
 
-    Beyond the limit detail is lost in steps; at twice the limit all of it is.
+    Above the limit, detail is lost in steps; at twice the limit, all of it.
     """
     return min(max(2 * (rows or 0) // max(limit, 1) - 1, 0), MAX_LEVEL)
 
 
 def failure_level(source_rows: int | None, all_rows: int | None, limit: int) -> int:
-    """Return how much of a refusal has to collapse.
+    """Return the level of collapsing for a rejection.
 
     :param source_rows: new rows of this minute from its source
     :param all_rows: new rows of this minute
@@ -55,11 +55,12 @@ def failure_level(source_rows: int | None, all_rows: int | None, limit: int) -> 
 
 
 def collapse_failure(values: Mapping, wanted: int) -> dict:
-    """Return the columns of a refusal without what is too much to keep.
+    """Return the columns of a rejection without the details that are too many to keep.
 
-    Address, agent, operation and similar key go first (and the reference, which is made of the
-    address), then the login, then the user; never integration, key or cause.  What names its
-    integration keeps all as long as there is room for anything.
+    Address, agent, operation and similar key go first (and the reference, which is derived from
+    the address), then the login, then the user; never integration, key or cause.  An attempt that
+    is attributed to an integration by more than its address keeps everything below ``MAX_LEVEL``,
+    and then loses the first group only.
 
     :param wanted: from :func:`failure_level`
     """
@@ -79,7 +80,7 @@ def collapse_failure(values: Mapping, wanted: int) -> dict:
 
 
 def collapse_success(values: Mapping, wanted: int) -> dict:
-    """Return the columns of a success without what is too much to keep: agent, then address.
+    """Return the columns of a success without the details that are too many: agent, then address.
 
     :param wanted: from :func:`level`
     """
@@ -92,7 +93,7 @@ def collapse_success(values: Mapping, wanted: int) -> dict:
 
 
 class LogLimit:
-    """Admit at most ``per_minute`` lines in any minute and count what was suppressed."""
+    """Admit at most ``per_minute`` lines in any minute and count those that were suppressed."""
 
     def __init__(self, per_minute: int, clock=time.monotonic):
         self._per_minute = per_minute
@@ -102,9 +103,9 @@ class LogLimit:
         self._admitted = self._suppressed = 0
 
     def admit(self) -> int | None:
-        """Ask to write a line.
+        """Ask whether a line may be written.
 
-        :return: None to suppress it; else how many were suppressed since the last one admitted
+        :return: None to suppress it; otherwise the number suppressed since the last admitted line
         """
         minute = int(self._clock() // 60)
         with self._lock:
@@ -119,9 +120,9 @@ class LogLimit:
 
 
 class RateLimit:
-    """Admit at most ``per_minute`` requests of one caller in any minute; bounded in memory.
+    """Admit at most ``per_minute`` requests of one caller in any minute, with bounded memory.
 
-    Each worker counts for itself, as core's login cooldown does.
+    Each worker counts separately, as core's login cooldown does.
     """
 
     def __init__(self, per_minute: int, max_callers: int = 4096, clock=time.monotonic):
@@ -131,7 +132,7 @@ class RateLimit:
         self._counts: LRU[str, tuple[int, int]] = LRU(max_callers)
 
     def admits(self, caller: str) -> bool:
-        """Count one request of a caller and tell whether it is within the limit."""
+        """Count one request of a caller and return whether it is within the limit."""
         minute = int(self._clock() // 60)
         with self._lock:
             known_minute, count = self._counts.get(caller, (minute, 0))

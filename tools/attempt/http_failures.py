@@ -1,8 +1,9 @@
-"""Refusals that show in the HTTP answer only: no service was reached, no credential looked at.
+"""Record rejections that show only in the HTTP response.
 
-Wrong paths under the API roots, requests that name no database of this server, bodies that cannot
-be read, webhooks nobody has. Looked at when the answer's headers are written, which is the one
-place that all of them pass, with a database and without.
+No service was reached and no credential was checked: wrong paths under the API roots, requests for
+a database that this server does not have, bodies that cannot be read, unknown webhooks. They are
+detected when the response headers are written, the only place that all of them pass, with or
+without a database.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _XMLRPC_SERVICE = re.compile(r"/xmlrpc/(?:2/)?([^/]+)\Z")
 
 
 def report(status: str, headers) -> None:
-    """Record the refusal that an answer is, where no model has decided about the call.
+    """Record the rejection that a response stands for, if no model has decided about the call.
 
     :param status: the status line, such as ``404 NOT FOUND``
-    :param headers: the answer's headers as pairs
+    :param headers: the response headers as pairs
     """
-    # Without it core has refused the request before it chose a database or a session.
+    # Without ``db``, core rejected the request before it chose a database or a session.
     if not request or not hasattr(request, "db"):
         return
     found, dbname, facts = _refusal(int(status[:3]), headers)
@@ -33,7 +34,7 @@ def report(status: str, headers) -> None:
 
 
 def _refusal(status, headers):
-    """Causes, the database and facts of the refusal, with no causes when it is none."""
+    """Return causes, database and facts of the rejection; the causes are empty when it is none."""
     http, dbname = request.httprequest, request.db
     path, is_post = http.path, http.method == "POST"
     channel = caller.channel_of_path(path)
@@ -52,7 +53,7 @@ def _refusal(status, headers):
         location = dict(headers).get("Location", "")
         return ({"provider_error"} if "oauth_error=" in location else set()), dbname, facts
     if path == "/web/login/totp" and is_post and request.session.get("pre_uid"):
-        # The form's text could not even be read as a code, or the login limit refused it.
+        # The form's text could not be read as a code, or the login limit rejected it.
         facts["uid"] = request.session["pre_uid"]
         return {*(request_state.current().unclaimed_codes or ["malformed_request"])}, dbname, facts
     if dbname is None and http.headers.get("X-Odoo-Database") and status == 404:

@@ -1,7 +1,7 @@
-"""Keep what callers type out of core's own log lines, and learn what only a log line tells.
+"""Keep caller input out of core's log lines, and note errors that core only logs.
 
-Core writes the login as typed, whole and with its line ends, so that a password in the wrong field
-stays in the server log and any line can be forged.  The access log has the query string.
+Core logs the login as typed, whole and with its line breaks, so a password typed into the wrong
+field stays in the server log, and any line can be forged.  The access log has the query string.
 """
 
 import functools
@@ -16,16 +16,16 @@ from .attempt_logging import disarm_forged_refusals
 from .redaction import escape, scrub
 
 _LOGIN_LINES = {
-    # beginning of the line's format: place of the login among its arguments
+    # beginning of the format string: position of the login in the arguments
     "Login failed for login:": 0,
     "Login attempt ignored for ": 1,
 }
-# The line as it is, but for what follows "?" in the path, or the id of a webhook.
+# Finds the path in a line of the access log; only the path is changed.
 _REQUEST = re.compile(r'"(?:\x1b\[[\d;]*m)*[A-Z]+ (?P<path>\S.*?) HTTP/[\d.]+')
 
 
 def install() -> None:
-    """Add the filters to core's loggers of this process, and to all that writes its log, once."""
+    """Add the filters to core's loggers and to the root handlers of this process, each once."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(disarm_forged_refusals)
     logging.getLogger("odoo.addons.base.models.res_users").addFilter(describe_login)
@@ -39,9 +39,9 @@ def install() -> None:
 
 
 def _harmless(log_filter):
-    """Have a line on which a filter of ours fails say only that.
+    """Replace a log line when one of this module's filters fails on it.
 
-    It must not keep anybody from logging in, and what is in it has not been looked at.
+    A failing filter must not keep anybody from logging in, and secrets may still be in the line.
     """
 
     @functools.wraps(log_filter)
@@ -59,7 +59,7 @@ def _harmless(log_filter):
 
 @_harmless
 def describe_login(record: logging.LogRecord) -> bool:
-    """Put the name of the existing login, or the length of an unknown one, in place of the text."""
+    """Replace an unknown login by its length, and escape an existing one."""
     opened = request_state.attempt()
     if opened and isinstance(record.args, tuple) and isinstance(record.msg, str):
         for beginning, place in _LOGIN_LINES.items():
@@ -71,7 +71,7 @@ def describe_login(record: logging.LogRecord) -> bool:
 
 
 def _describe(opened, typed):
-    if opened.user_id and isinstance(typed, str):  # it was found, so it is no secret
+    if opened.user_id and isinstance(typed, str):  # the login exists, so it is not a secret
         return escape(typed)
     if isinstance(typed, int):  # a user id
         return typed
@@ -82,7 +82,7 @@ def _describe(opened, typed):
 
 @_harmless
 def drop_text_of_refusal(record: logging.LogRecord) -> bool:
-    """Take the text out of what an authentication method raised: OCA's echoes the wrong key."""
+    """Remove the error text of an authentication method: OCA's module quotes the wrong key."""
     if record.exc_info and issubclass(record.exc_info[0] or object, UserError):
         if request_state.attempt() and record.msg == "Exception during request Authentication.":
             record.msg += f" {record.exc_info[0].__name__}, its text is left out"
@@ -92,9 +92,9 @@ def drop_text_of_refusal(record: logging.LogRecord) -> bool:
 
 @_harmless
 def forget_database_name(record: logging.LogRecord) -> bool:
-    """Keep the name of a database that cannot be reached out of the line that says so.
+    """Remove the name of an unreachable database from the log line that reports it.
 
-    Core has made what the caller named as the database part of every line by then.
+    By then, core has set the name that the caller sent as the database of every log line.
     """
     thread = threading.current_thread()
     if request_state.current().is_service_reached and not rpc_failures.is_loaded(
@@ -107,7 +107,7 @@ def forget_database_name(record: logging.LogRecord) -> bool:
 
 @_harmless
 def drop_text_of_malformed_call(record: logging.LogRecord) -> bool:
-    """Take the traceback out that quotes what stood in place of the database or the user id."""
+    """Remove a traceback that quotes what was sent in place of the database or the user ID."""
     if record.exc_info and request_state.current().quotes_caller:
         name = getattr(record.exc_info[0], "__name__", "exception")
         record.msg = f"{record.msg} {name}, its text is left out; see the refusal before this line"
@@ -117,7 +117,7 @@ def drop_text_of_malformed_call(record: logging.LogRecord) -> bool:
 
 @_harmless
 def scrub_request(record: logging.LogRecord) -> bool:
-    """Take secrets out of the query string and out of webhook addresses."""
+    """Remove secrets from query strings and webhook addresses in the access log."""
     dbname = getattr(threading.current_thread(), "dbname", None)
     if dbname and not rpc_failures.is_ready(dbname):
         return True
@@ -131,10 +131,10 @@ def scrub_request(record: logging.LogRecord) -> bool:
 
 
 def note_provider_error(record: logging.LogRecord) -> bool:
-    """Note that an LDAP directory could not be asked about the open attempt.
+    """Note on the open attempt that an LDAP directory could not be reached.
 
-    ``auth_ldap`` logs that as an error and goes on as if the password had been wrong, of which it
-    logs nothing.
+    ``auth_ldap`` logs this as an error and continues as if the password had been wrong, which it
+    does not log.
     """
     opened = request_state.attempt()
     if opened and record.levelno >= logging.ERROR:

@@ -1,4 +1,4 @@
-"""The tables of the log of attempts and their indexes, as statements that may be run again."""
+"""Tables and indexes of the log of attempts, as statements that can be run repeatedly."""
 
 TABLES = """
     CREATE TABLE IF NOT EXISTS auth_attempt (
@@ -44,7 +44,7 @@ TABLES = """
     );
 """
 
-# None has the count: another attempt of the same second changes no index.
+# No index has the count: another attempt in the same second changes no index.
 INDEXES = """
     CREATE UNIQUE INDEX IF NOT EXISTS auth_attempt_bucket_key ON auth_attempt (bucket);
     CREATE INDEX IF NOT EXISTS auth_attempt_last_seen_idx

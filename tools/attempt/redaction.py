@@ -1,9 +1,9 @@
-"""What may be written about the text that a caller sent: to the server log and to the database.
+"""What may be written to the server log and the database about text that a caller sent.
 
-Callers are not trusted, and honest ones put secrets in wrong places. So text is made harmless
-(:func:`escape`, :func:`clean`), secrets in it are removed (:func:`scrub`), and what was typed as
-a login is described instead of kept when no such login exists (:func:`describe_unknown_login`).
-Every function takes any object and input of any size: it looks at a bounded part of it only.
+Callers are not trusted, and even honest ones put secrets in wrong places. So text is made harmless
+(:func:`escape`, :func:`clean`), secrets in it are removed (:func:`scrub`), and a login that does
+not exist is described instead of stored (:func:`describe_unknown_login`). These functions accept
+any object and text of any size: they look at a bounded part of it only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEY_SHAPE = re.compile(r"[0-9a-fA-F]{40}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
-# Printable by Python's rule, yet invisible or like a space; the ellipsis is our own mark.
+# Printable for Python, yet invisible or like a space. The ellipsis marks text that was cut.
 _UNPRINTABLE = frozenset(
     map(
         chr,
@@ -34,21 +34,21 @@ _UNPRINTABLE = frozenset(
     )
 )
 _SPECIAL = {"\\": "\\\\", '"': '\\"'}
-_PLAIN = re.compile(r"[ !#-\[\]-~]*")  # printable ASCII but a double quote and a backslash
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")  # printable ASCII without double quote and backslash
 
 
 def escape(text: object, limit: int = 200) -> str:
-    r"""Return text as one line that is safe in a log, with no way to forge what is around it.
+    r"""Return text as one line that is safe in a log and cannot forge the text around it.
 
-    Control and format characters (line ends, right-to-left marks, zero width, NUL), lone
-    surrogates and unusual spaces become ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN``. A backslash is
-    doubled and a double quote gets one, so the result can stand between double quotes and can be
+    Control and format characters (line breaks, right-to-left marks, zero width, NUL), lone
+    surrogates and unusual spaces become ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN``. Backslashes are
+    doubled and double quotes are escaped, so the result can stand between double quotes and can be
     read back by a ``unicode_escape`` decoder.
 
-    :param text: text; bytes are read as UTF-8, bad ones as surrogates; of any other object only
-        the name of its type is written: ``<int>``
+    :param text: text; bytes are read as UTF-8, invalid ones as surrogates; of any other object,
+        only the name of its type is written: ``<int>``
     :param limit: longest result in characters, without the note ``…(<n> characters)`` or
-        ``…(<n> bytes)`` that tells the full length of a text cut off
+        ``…(<n> bytes)`` that gives the full length of a text that was cut
     """
     if not isinstance(text, (str, bytes, bytearray)):
         return f"<{type(text).__name__}>"
@@ -72,14 +72,14 @@ def escape(text: object, limit: int = 200) -> str:
 
 
 def clean(text: object, limit: int = 200) -> str | None:
-    """Return text as a database column can hold it, otherwise as it is.
+    """Return text in a form that a database column can hold.
 
-    NUL and lone surrogates, which PostgreSQL refuses, become U+FFFD. Secrets stay: see
-    :func:`scrub`, and use it first, since half a secret is no longer recognised.
+    NUL and lone surrogates, which PostgreSQL rejects, become U+FFFD. Nothing else changes, so
+    secrets stay: use :func:`scrub` first, since half a secret is no longer recognized.
 
     :param text: text or bytes; None and False (Odoo's empty value) give None; of any other
-        object only the name of its type is kept
-    :param limit: longest result in characters; the last one of a text cut off is ``…``
+        object, only the name of its type is kept
+    :param limit: longest result in characters; the last one of a text that was cut is ``…``
     """
     if text is None or text is False:
         return None
@@ -92,33 +92,33 @@ def clean(text: object, limit: int = 200) -> str | None:
 
 
 def is_storable(text: object) -> bool:
-    """Tell whether PostgreSQL can be sent a text: neither NUL nor half a surrogate pair in it."""
+    """Whether PostgreSQL accepts a text: it contains neither NUL nor a lone surrogate."""
     return isinstance(text, str) and not _UNSTORABLE.search(text)
 
 
 def is_key_shaped(secret: object) -> bool:
-    """Tell whether a secret has the shape of an API key: exactly 40 hexadecimal characters.
+    """Whether a secret has the shape of an API key: exactly 40 hexadecimal characters.
 
-    Odoo makes keys in small letters. Capitals are accepted here, so that a key that some program
-    changed to capitals is explained as an unknown key and not as a wrong password; it never
+    Odoo creates keys in lower case. Upper case is accepted here, so that a key that a program
+    changed to upper case is explained as an unknown key and not as a wrong password; it never
     verifies. A person may have a password of this shape, so this says nothing about validity.
     """
     return isinstance(secret, str) and _KEY_SHAPE.fullmatch(secret) is not None
 
 
 def can_be_password(secret: object) -> bool:
-    """Tell whether passlib can compare a secret with a hash: for any other it raises an error."""
+    """Whether passlib can compare a secret with a hash; for any other secret it raises an error."""
     if not isinstance(secret, (str, bytes)) or len(secret) > MAX_PASSWORD_SIZE:
         return False
     return isinstance(secret, bytes) or not _SURROGATE.search(secret)
 
 
 def is_short_number(value: object) -> bool:
-    """Tell whether a value is a number that can be written down, as a user id is."""
+    """Whether a value is an integer of at most 64 bits, such as a user ID, and so may be logged."""
     return type(value) is int and value.bit_length() <= 64
 
 
-# Names of values that are secrets, anywhere in the name: api_key, X-Auth-Token, session_id.
+# Parts of names whose values are secrets: api_key, X-Auth-Token, session_id.
 _SECRET_NAME = r"key|pass|pwd|secret|token|auth|signature|sig|credential|session|cookie|code|otp"
 _SCRUBS: tuple[tuple[re.Pattern[str], str], ...] = (
     # user:password@ in a URL; the bound keeps the search for "@" linear
@@ -152,23 +152,23 @@ _CUT_HEX = re.compile(r"[0-9a-fA-F]{1,39}\Z")
 
 
 def scrub(text: object, limit: int = 1000) -> str:
-    """Return text with the secrets in it replaced by ``[redacted]``: for agents and paths.
+    """Return text, such as an agent or a path, with its secrets replaced by ``[redacted]``.
 
     Removed are runs of 40 and more hexadecimal characters, credentials after ``Bearer``,
-    ``Basic`` and their like, values of names such as ``api_key=``, ``password:`` or ``token=``,
-    user and password in a URL, the id in ``/web/hook/<id>``, and some well-known token shapes.
-    It guesses: harmless text may go too, and a password that stands alone is not recognised.
-    Scrub before anything else shortens the text. Scrubbing twice changes nothing.
+    ``Basic`` and similar schemes, values of names such as ``api_key=``, ``password:`` or
+    ``token=``, user and password in a URL, the ID in ``/web/hook/<id>``, and some well-known token
+    shapes. This is a guess: harmless text may be removed too, and a password that stands alone is
+    not recognized. Scrub before anything else shortens the text. Scrubbing twice changes nothing.
 
-    :param text: text or bytes; of any other object only the name of its type is written
-    :param limit: longest result in characters, with a final ``…`` when it was cut off
+    :param text: text or bytes; of any other object, only the name of its type is written
+    :param limit: longest result in characters, with a final ``…`` when it was cut
     """
     if not isinstance(text, (str, bytes, bytearray)):
         return f"<{type(text).__name__}>"
     limit = max(limit, 0)
     head = _head(text, limit + 1)
     was_cut = len(head) > limit
-    if was_cut:  # a key that is cut here would be too short to be recognised
+    if was_cut:  # a key that is cut here would be too short to be recognized
         head = _CUT_HEX.sub("", head[:limit])
     for pattern, replacement in _SCRUBS:
         head = pattern.sub(replacement, head)
@@ -177,17 +177,17 @@ def scrub(text: object, limit: int = 1000) -> str:
     return head
 
 
-# What this add-on hands out: API keys, signing secrets, and seeds of a second factor.
+# Secrets that this add-on hands out: API keys, signing secrets, second-factor seeds.
 _HANDED_OUT = re.compile(
     r"[0-9a-fA-F]{40,}|whsec_[A-Za-z0-9+/=_-]{16,}|(?<![A-Za-z0-9])[A-Z2-7]{32}(?![A-Za-z0-9])"
 )
 
 
 def remove_keys(text: str) -> str:
-    """Return text without the API keys and other secrets of this add-on that were pasted into it.
+    """Return text without API keys and other secrets of this add-on that were pasted into it.
 
-    Each is replaced by ``[removed]``, so that whoever reads the text knows.  A word that is a
-    secret elsewhere stays: what people write is kept as far as possible.
+    Each is replaced by ``[removed]``, so that a reader knows.  Secrets of other kinds stay: text
+    that people write is kept as far as possible.
     """
     return _HANDED_OUT.sub("[removed]", text)
 
@@ -195,23 +195,23 @@ def remove_keys(text: str) -> str:
 # -- logins that do not exist ----------------------------------------------------------------------
 
 _MAX_LOGIN = 128  # characters of a login that are compared
-_MAX_EDITS = 4  # a login further away than this was no slip of the finger
-_MAX_HASHED = 4096  # characters of a login that are hashed, after its length
+_MAX_EDITS = 4  # a login that differs more is not a typing error
+_MAX_HASHED = 4096  # characters of a login that are hashed, in addition to its length
 
 
 def describe_unknown_login(login: object, candidates: Iterable[str], correlation_key: bytes) -> str:
-    """Return what is stored for a login that does not exist, for instance
-    ``unknown login (11 characters, nearest "magento" at distance 2, #3fa2)``.
+    """Return what is stored for a login that does not exist.
 
-    Never the login as typed: people put passwords into the wrong field. The nearest existing
-    login is named when at most a third of the typed characters, and at most 4, were edited: that
-    is what a slip of the finger does. The hash lets repeats be recognised while the key lasts, and
-    is too short to test guesses against. 5,000 candidates take some 30 ms, 200 ms at worst: under
-    a flood, pass none.
+    For instance ``unknown login (11 characters, nearest "magento" at distance 2, #3fa2)``. It never
+    contains the login as typed, because people put passwords into the wrong field. The nearest
+    existing login is named when at most a third of the typed characters, and at most 4, differ:
+    that is typical of a typing error. The hash lets repeats be recognized as long as the key is
+    kept, and is too short to test guesses against. 5,000 candidates take some 30 ms, 200 ms at
+    worst: in a flood, pass none.
 
     :param login: what was sent as the login, of any type
     :param candidates: existing logins; their order does not matter
-    :param correlation_key: secret shared by all workers and thrown away daily, not empty
+    :param correlation_key: secret shared by all workers and discarded daily, not empty
     :raise ValueError: when the key is empty
     """
     if not correlation_key:
@@ -226,22 +226,22 @@ def describe_unknown_login(login: object, candidates: Iterable[str], correlation
 def nearest(login: str, candidates: Iterable[str], bound: int) -> tuple[str, int] | None:
     """Return the candidate with the smallest edit distance to a login, and that distance.
 
-    Of several equally near, the one nearest in length and then first by alphabet, so that the
-    answer does not depend on their order.
+    Of several with the same distance, the one nearest in length is chosen, then the first in
+    alphabetical order, so that the result does not depend on the order of the candidates.
 
     :param login: compared up to its first 128 characters, as are the candidates
     :param bound: largest distance that counts
     :return: None when no candidate is within the bound
     """
     login = login[:_MAX_LOGIN]
-    # An edit changes one of these pairs at most, so all but `bound` of them are in a candidate
-    # that is near enough: most others are passed over at little cost.
+    # An edit changes at most one of these pairs, so a candidate that is near enough contains all
+    # but `bound` of them. This check skips most other candidates cheaply.
     pairs = [login[start : start + 2] for start in range(0, len(login), 2)]
     best: tuple[str, int] | None = None
     by_length = sorted((abs(len(text[:_MAX_LOGIN]) - len(login)), text) for text in candidates)
     for difference, candidate in by_length:
         if difference > bound:
-            break  # all others differ more in length alone
+            break  # the lengths of all others differ even more
         if sum(map(candidate.__contains__, pairs)) < len(pairs) - bound:
             continue
         distance = edit_distance(login, candidate, bound)
@@ -254,8 +254,8 @@ def nearest(login: str, candidates: Iterable[str], bound: int) -> tuple[str, int
 def edit_distance(one: str, two: str, bound: int) -> int | None:
     """Return the Levenshtein distance of two texts: insertions, deletions and replacements.
 
-    For each number of edits it finds how far they reach along each diagonal (Ukkonen 1985), so
-    its cost grows with the square of the bound and not with that of the length.
+    For each number of edits it finds how far they reach along each diagonal (Ukkonen 1985), so the
+    cost grows with the square of the bound and not with that of the length.
 
     :param one: compared up to its first 128 characters
     :param two: likewise
@@ -308,7 +308,7 @@ def _head(text: str | bytes | bytearray, limit: int) -> str:
     """Return the first characters of text or of UTF-8 bytes, without reading further."""
     if isinstance(text, str):
         return text[:limit]
-    # four bytes make one character at least, so nothing before the limit is cut in two
+    # A character has at most four bytes, so none before the limit is cut in two.
     return bytes(text[: 4 * limit]).decode("utf-8", "surrogateescape")[:limit]
 
 

@@ -1,7 +1,7 @@
-"""The reference of an attempt: what a caller quotes so that an administrator finds the row.
+"""The reference of an attempt, which a caller quotes so that an administrator finds the row.
 
-It is a keyed hash of what the caller sent and never of what Odoo found, or it would tell apart
-logins that exist and logins that do not. Attempts that differ in none of its parts share it.
+It is a keyed hash of what the caller sent and never of what Odoo found. Otherwise it would reveal
+which logins exist. Attempts that are equal in all its parts share a reference.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from datetime import datetime, timezone
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _WRITTEN_AS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET)  # from RFC 4648
 _READ_AS = str.maketrans("ILOU", "110V")
-_LENGTH = 10  # characters of 5 bits: of 10 million references, two are equal with a chance of 4 %
+_LENGTH = 10  # characters of 5 bits: a 4 % chance that two of 10 million references are equal
 _GROUP = 5
-_MAX_PART = 4096  # characters of an identity that enter the hash, after its length
+_MAX_PART = 4096  # characters of an identity that are hashed, in addition to its length
 _CONTEXT = b"auth_integration.reference.2"
 
 
@@ -30,15 +30,15 @@ def reference(
     :param minute: time of the attempt, aware or naive UTC; seconds are ignored
     :param address: the caller's address (``networks.normalize``), None or '' when unknown
     :param channel: channel of the attempt
-    :param identity: login or uid **as sent**, of any type; '' or None where none is sent, as with
-        a bearer key. Never the secret, and nothing that was looked up.
+    :param identity: login or uid **as sent**, of any type; '' or None if none is sent, as with
+        a bearer key. Never the secret, and never a value that was looked up.
     :return: two groups of five characters, 50 bits
     :raise ValueError: when the key is too short
     """
     if len(key) < 16:
         raise ValueError("the key of references needs at least 16 bytes")
     identity = _identity_text(identity)
-    # As Python writes them, so that no two lists of parts look alike.
+    # repr() quotes the parts, so two different lists never give the same text.
     parts = repr(
         (_minute_text(minute), address or "", channel, len(identity), identity[:_MAX_PART])
     )
@@ -49,8 +49,8 @@ def reference(
 def normalize(text: str | None) -> str:
     """Return the reference that a person meant, '' when it cannot be one.
 
-    Small letters, missing or other separators, surrounding space and the letters that are easily
-    misread (O for 0, I and L for 1, U for V) are accepted.
+    Lower case, missing or other separators, surrounding spaces and letters that are easily misread
+    (O for 0, I and L for 1, U for V) are accepted.
     """
     if not isinstance(text, str) or len(text) > 64:
         return ""
@@ -72,7 +72,7 @@ def _minute_text(minute: datetime) -> str:
 
 
 def _identity_text(identity: object) -> str:
-    """Return text for an identity of any type, without calling code of a type we do not know."""
+    """Return an identity of any type as text, without calling code of an unknown type."""
     if identity is None:
         return ""
     if isinstance(identity, str):

@@ -1,14 +1,15 @@
-"""What is known of the request being served, in one object for one ContextVar.
+"""State of the request being served: one object in one ContextVar.
 
-The attempt to authenticate is part of it: opened once, annotated on the way, emitted once.  Its
-outermost opener owns it; those within it find it open and only annotate.  Nothing here touches a
-database; :meth:`auth.attempt._open` brings both together.
+The attempt to authenticate is part of it: opened once, annotated on the way, emitted once.  The
+outermost opener owns it; inner ones find it open and only annotate it.  Nothing here accesses a
+database: :meth:`auth.attempt._open` connects this state with one.
 
-Threads, and the workers of a prefork server, serve many callers one after another: every HTTP
-request begins with a new state and leaves none behind, every RPC call clears what belongs to a
-call (``core_patches``).  A cron or a shell has a state too, which it never shares.
+Threads and prefork workers serve many callers one after another, so every HTTP request begins with
+a new state and removes it at the end, and every RPC call clears the values that belong to a call
+(``core_patches``).  A cron job or a shell has a state too, which it never shares.
 
-Which key authenticated the call is kept apart from the attempt, which may be none or another's.
+The key that authenticated the call is stored apart from the attempt, because there may be no
+attempt, or one of another key.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..key.authenticated_key import AuthenticatedKey
 
 REFERENCE_HEADER = "X-Auth-Reference"
-# The only route whose operation is looked up later, by ``get_public_method``.
+# The only HTTP route whose method is looked up later, by ``get_public_method``.
 _RPC_ROUTE = "/json/2/<__model__>/<__method__>"
 
 _state: ContextVar[RequestState | None] = ContextVar("auth_integration_request", default=None)
@@ -36,19 +37,22 @@ class Attempt:
     """One try to authenticate, as far as it is known.
 
     The secret is never part of it.  ``login`` and ``uid`` are as the caller sent them, of any
-    type; ``number`` tells the tries of one request from each other, where it makes many;
-    ``user_id`` is what was found.  ``key_user_id`` is whose the presented key is, good or
-    ended; ``accepted_key_of`` is set only when it was good, and ``learned_digest`` is its SHA-256,
-    when that is not in its record yet.
+    type.  ``number`` distinguishes the tries of a request that makes several.  ``user_id`` is the
+    user that was found.  ``key_user_id`` is the user of the presented key, valid or ended;
+    ``accepted_key_of`` is set only when the key was valid, and ``learned_digest`` is its SHA-256 if
+    that is not in its record yet.
 
-    Some things are kept to be asked once: ``secret_is_key``, whether the key-shaped secret being
-    checked, of which ``secret_digest`` is the SHA-256, is an API key, live or ended (None when
-    nobody has looked); ``integration_user``, a user's id and that of the integration whose
-    technical user it is, or None; ``described_agent``, what the log may hold of the agent;
-    ``operation``, the model and method that a good key was not allowed to call;
-    ``similar_key_id``, a key that begins like the unknown one that was sent;
-    ``rows_of_minute`` and ``rows_of_source``, how many rows were made in this minute, by all and by
-    this source (:mod:`flood_limits`).
+    Some values are kept so that they are looked up only once:
+
+    * ``secret_is_key``: whether the key-shaped secret being checked, whose SHA-256 is
+      ``secret_digest``, is an API key, live or ended (None when not looked up yet);
+    * ``integration_user``: a user's ID and the ID of the integration whose technical user it is, or
+      None;
+    * ``described_agent``: what the log may contain of the agent;
+    * ``operation``: the model and method that a valid key was not allowed to call;
+    * ``similar_key_id``: a key that begins like the unknown one that was sent;
+    * ``rows_of_minute`` and ``rows_of_source``: how many rows were created in this minute, in total
+      and by this source (:mod:`flood_limits`).
     """
 
     channel: str
@@ -84,11 +88,11 @@ class Attempt:
     codes: set[str] = field(default_factory=set)
 
     def note(self, *codes: str) -> None:
-        """Add causes that hold; the order in ``causes.PRECEDENCE`` decides which is the cause."""
+        """Add causes that hold; ``causes.PRECEDENCE`` decides which one is reported."""
         self.codes.update(codes)
 
     def attribute(self, integration_id: int | None, how: str) -> None:
-        """Note the integration that the attempt belongs to, if any, and how it was found."""
+        """Record the integration that the attempt belongs to, if any, and how it was found."""
         if integration_id:
             self.integration_id, self.attribution = integration_id, how
 
@@ -100,7 +104,7 @@ class Attempt:
 
     @property
     def presented_identity(self) -> object:
-        """Login or uid as sent, for the reference; never what we found."""
+        """Login or uid as sent, for the reference; never a value that was looked up."""
         return self.login if self.login is not None else self.uid
 
 
@@ -111,27 +115,27 @@ class RequestState:
     :ivar is_wrapped: whether it passes through our wrapper of ``Application.__call__``; if not,
         there is no request at all, or it is the one during which the add-on was imported
     :ivar hidden_request: the request that Odoo hides during RPC
-    :ivar caller: a request, and what it tells of the caller, see :mod:`caller`
-    :ivar service_call: service, method and parameters of the RPC call that runs now
-    :ivar is_service_reached: whether there was one: the request could be read that far
+    :ivar caller: a request and its :class:`~.caller.Caller`, see :mod:`caller`
+    :ivar service_call: service, method and parameters of the running RPC call
+    :ivar is_service_reached: whether there was an RPC call: the request could be read that far
     :ivar attempt: the open attempt; its outermost opener owns it
     :ivar unclaimed_codes: causes noted while no attempt was open
-    :ivar is_decided: whether a model has accepted or refused the credentials of this call
-    :ivar quotes_caller: whether the exception under way may quote arguments: a name, a secret
-    :ivar reference: what the answer is to carry
-    :ivar authenticated_key: which key made this call
-    :ivar route: the rule of the HTTP route that is served, as it was declared
-    :ivar is_access_held: whether the hook under way holds the key that it accepts to its access
-    :ivar operation: model and method of this call, once they were looked up for a remote caller
-    :ivar operation_call: what is counted of it, see :mod:`operations`
-    :ivar is_operation_excessive: whether it is none of those that its key may call
-    :ivar is_operation_refused: whether it was rejected
-    :ivar is_operation_noted: whether it was counted
+    :ivar is_decided: whether a model has accepted or rejected the credentials of this call
+    :ivar quotes_caller: whether the current exception may quote arguments: a name, a secret
+    :ivar reference: the reference to send in the response
+    :ivar authenticated_key: the key that authenticated this call
+    :ivar route: the rule of the HTTP route being served, as it was declared
+    :ivar is_access_held: whether the running hook enforces the access of the key that it accepts
+    :ivar operation: model and method of this call, once looked up for a remote caller
+    :ivar operation_call: the object that counts it, see :mod:`operations`
+    :ivar is_operation_excessive: whether the key's access does not cover the operation
+    :ivar is_operation_refused: whether the operation was rejected
+    :ivar is_operation_noted: whether the operation was counted
     :ivar read_only_database: the database in which this call may only read, see :mod:`enforcement`
     :ivar vouched_key: database, scope and secret of a key that we accept, see
         :mod:`stock_verification`
-    :ivar is_verified_by_model: whether a model verifies a key right now
-    :ivar guess: the password or second factor that is being checked, see :mod:`guess`
+    :ivar is_verified_by_model: whether a model is currently verifying a key
+    :ivar guess: the password or second factor being checked, see :mod:`guess`
     """
 
     is_wrapped: bool = False
@@ -159,7 +163,7 @@ class RequestState:
 
 
 def current() -> RequestState:
-    """The state of the request being served."""
+    """Return the state of the request being served."""
     state = _state.get()
     if state is None:
         state = RequestState()
@@ -168,12 +172,12 @@ def current() -> RequestState:
 
 
 def attempt() -> Attempt | None:
-    """The open attempt of this call, or None."""
+    """Return the open attempt of this call, or None."""
     return current().attempt
 
 
 def note(*codes: str) -> None:
-    """Annotate the open attempt; without one, keep the causes for whoever opens one later."""
+    """Add causes to the open attempt, or keep them for the attempt that is opened next."""
     state = current()
     if state.attempt:
         state.attempt.note(*codes)
@@ -182,7 +186,7 @@ def note(*codes: str) -> None:
 
 
 def is_limited() -> bool:
-    """Whether a key made this call that is not one for everything its user may do."""
+    """Whether this call was made with a key whose access is not full."""
     key = current().authenticated_key
     return key is not None and key.access != "full"
 
@@ -196,9 +200,9 @@ def note_route() -> None:
 
 
 def note_operation(model: str, method: str) -> bool:
-    """Note the method that a remote caller has asked for; only the first one of a call is its own.
+    """Note the method that a remote caller asked for; only the first one counts in each call.
 
-    :return: whether it remains to be seen whether the key may call it
+    :return: whether the caller still has to check that the key may call it
     """
     state = current()
     if state.authenticated_key is None or state.operation is not None:
@@ -209,7 +213,7 @@ def note_operation(model: str, method: str) -> bool:
 
 @contextmanager
 def serving():
-    """Serve one HTTP request in the block, without a trace of the one before."""
+    """Serve one HTTP request in the block, with a new state that is removed afterwards."""
     _state.set(RequestState(is_wrapped=True))
     try:
         yield
@@ -219,7 +223,7 @@ def serving():
 
 @contextmanager
 def dispatching(service: str, method: object, params: object):
-    """Serve one RPC call in the block; what the answer needs of it stays known."""
+    """Serve one RPC call in the block; what the response needs, such as the reference, is kept."""
     state = current()
     outer_operation, outer_limit = state.operation, state.read_only_database
     state.attempt = state.reference = state.authenticated_key = state.operation = None
@@ -237,7 +241,7 @@ def dispatching(service: str, method: object, params: object):
 
 @contextmanager
 def counting():
-    """Have the operation that is noted in the block, if any, be counted at its end."""
+    """Count the operation that is noted in the block, if any, when the block ends."""
     state = current()
     outer, state.operation_call = state.operation_call, None
     try:
@@ -250,7 +254,7 @@ def counting():
 
 @contextmanager
 def opened(new: Attempt):
-    """Have an attempt be the open one in the block."""
+    """Make an attempt the open one in the block."""
     state = current()
     outer, state.attempt = state.attempt, new
     try:
@@ -261,7 +265,7 @@ def opened(new: Attempt):
 
 @contextmanager
 def vouching_for(dbname: str, scope: str, key: str):
-    """Have stock Odoo and other modules accept a key in the block, whatever its native scope."""
+    """Make stock Odoo and other modules accept a key in the block, whatever its native scope."""
     state = current()
     outer, state.vouched_key = state.vouched_key, (dbname, scope, key)
     try:
@@ -272,7 +276,7 @@ def vouching_for(dbname: str, scope: str, key: str):
 
 @contextmanager
 def verifying_by_model():
-    """Have a key be verified by :meth:`res.users.apikeys._check_credentials` in the block."""
+    """Mark the block as a verification by :meth:`res.users.apikeys._check_credentials`."""
     state = current()
     outer, state.is_verified_by_model = state.is_verified_by_model, True
     try:
@@ -283,7 +287,7 @@ def verifying_by_model():
 
 @contextmanager
 def holding_to_access():
-    """Say that the caller of the block enforces what a key accepted in it may do."""
+    """Declare that the code around the block enforces the access of a key accepted in it."""
     state = current()
     outer, state.is_access_held = state.is_access_held, True
     try:
@@ -294,9 +298,10 @@ def holding_to_access():
 
 @contextmanager
 def unrestricted():
-    """Open cursors in the block that may write, also during the call of a key that only reads.
+    """Allow cursors opened in the block to write, even in a call of a read-only key.
 
-    Not for evaluated code: whatever method of ours it calls, by whatever name, it gets no such one.
+    This does not apply to evaluated code: whichever of our methods it calls, it gets no such
+    cursor.
     """
     state = current()
     outer = state.read_only_database

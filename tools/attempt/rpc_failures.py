@@ -1,11 +1,11 @@
-"""Refusals that no model of ours gets to see: what caused them, and whose log they belong to.
+"""Record rejections that none of our models sees: their causes, and the log they belong to.
 
-``odoo.service.model.dispatch`` and ``odoo.service.common.dispatch`` refuse an empty secret, a bad
-uid, an unknown method or database before any ORM environment exists; other refusals show in the
-HTTP answer only (:mod:`http_failures`).
+``odoo.service.model.dispatch`` and ``odoo.service.common.dispatch`` reject an empty secret, a bad
+uid, an unknown method or database before any ORM environment exists; other rejections show only in
+the HTTP response (:mod:`http_failures`).
 
-Without a database there is nobody to tell but the reader of the server log. A name that is not
-served is never written to several databases, nor is any database named to the caller.
+Without a database, a rejection is written to the server log only. If the name of a database is not
+served, it is never written to several databases, and no database is named to the caller.
 """
 
 import logging
@@ -22,11 +22,11 @@ from . import user_agent as user_agents
 
 _logger = logging.getLogger(__name__)
 
-# There is no database whose secret could be the key.
+# For rejections without a database, whose secret would otherwise be the key.
 _reference_key = secrets.token_bytes(32)
 _SEEMING = {"database_unknown", "endpoint_unknown", "malformed_request", "webhook_unknown"}
 _LOGIN_METHODS = ("login", "authenticate")
-_CALL_METHODS = {"execute": (5, None), "execute_kw": (6, 7)}  # numbers of parameters
+_CALL_METHODS = {"execute": (5, None), "execute_kw": (6, 7)}  # least and most parameters
 _UNAUTHENTICATED_METHODS = ("version", "about", "set_loglevel")
 
 
@@ -35,7 +35,7 @@ def is_loaded(dbname: object) -> bool:
 
 
 def is_ready(dbname: object) -> bool:
-    """Whether a database is loaded and has the add-on in working order."""
+    """Whether a database is loaded and the add-on is working in it."""
     return is_loaded(dbname) and getattr(
         Registry.registries[dbname], "auth_integration_ready", False
     )
@@ -47,7 +47,7 @@ def exists(dbname: object) -> bool:
 
 
 def is_away() -> bool:
-    """Whether PostgreSQL cannot be reached: nothing is the fault of whoever calls meanwhile."""
+    """Whether PostgreSQL cannot be reached: failures in the meantime are not the caller's fault."""
     try:
         for registry in list(Registry.registries.values())[:1]:
             with registry.cursor() as cr:
@@ -60,19 +60,19 @@ def is_away() -> bool:
 
 
 def databases_for_host() -> list[str]:
-    """The databases that the current request could mean, by its host name."""
+    """Return the databases that the current request could mean, by its host name."""
     request = caller.current_request()
     host = request.httprequest.environ.get("HTTP_HOST", "") if request else ""
     return odoo.http.db_list(force=True, host=host)
 
 
 def record(dbname: object, codes: set[str], **facts) -> None:
-    """Record a refusal in the log it belongs to, or else in the server log alone.
+    """Record a rejection in the log it belongs to, or else in the server log only.
 
     :param dbname: the database as named by the caller or found by its host; None if neither
     :param facts: fields of :class:`~.attempt.Attempt`
     """
-    # What core answers to a call that it cannot serve looks like that.
+    # Core's responses look the same while PostgreSQL cannot be reached.
     if (dbname is None or codes & _SEEMING) and is_away():
         _log_only(dbname, {"internal_error"}, facts)
         return
@@ -88,14 +88,14 @@ def record(dbname: object, codes: set[str], **facts) -> None:
 
 
 def _target_registry(dbname, codes):
-    """The registry whose log a refusal belongs to, or None."""
+    """Return the registry whose log a rejection belongs to, or None."""
     if dbname is None or "database_unknown" in codes:
         names = databases_for_host()
         if len(names) != 1:
             return None
         [dbname] = names
     elif not is_loaded(dbname) and dbname in databases_for_host():
-        # Any call with a secret would load it too.
+        # Loading is no extra risk: any call with a secret would load the registry too.
         Registry(dbname)
     return Registry.registries[dbname] if is_ready(dbname) else None
 
@@ -125,7 +125,7 @@ def _log_only(dbname, codes, facts):
 
 
 def _describe_database(dbname):
-    """Describe a name that is not served: secrets are typed into the wrong field here, too."""
+    """Describe a database name that is not served: it may be a secret in the wrong field."""
     if dbname is None:
         return "-"
     if not isinstance(dbname, str):
@@ -147,7 +147,9 @@ def _describe_database(dbname):
 
 
 def early_causes(service: str, method: object, params: object) -> set[str]:
-    """Causes, readable from the call itself, of a refusal that came before any model was asked.
+    """Return the causes of a rejection that can be read from the call itself.
+
+    For rejections that happened before any model was involved.
 
     :param service: ``common`` or ``object``
     """

@@ -1,4 +1,4 @@
-"""Tracebacks as core makes them: /json/2 shows that of a refusal to whoever is refused."""
+"""Remove frames of this add-on from tracebacks, which /json/2 shows to rejected callers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-# As Python has it in its frames: a folder of add-ons may hold a link to this one.
+# The path as it stands in frames, not resolved: an add-ons folder may hold a link to this one.
 _ADDON = str(Path(__file__).parents[2]) + os.sep
-# Where core is patched or extended: whatever a caller does passes through here.
+# Where core is patched or extended: every call passes through here.
 _HOOKS = tuple(
     os.path.join(_ADDON, *path)
     for path in (
@@ -21,10 +21,10 @@ _HOOKS = tuple(
 
 
 def strip_addon_frames(error: BaseException) -> BaseException:
-    """Take our hooks out of an error's traceback, and of those of the errors that led to it.
+    """Remove this add-on's frames from the traceback of an error and of the errors that led to it.
 
-    They would tell what stands between the caller and core.  Each frame also takes Python a while
-    to put into words.
+    They would reveal what stands between the caller and core.  Formatting each frame also takes
+    time.
 
     :return: the same error
     """
@@ -32,9 +32,10 @@ def strip_addon_frames(error: BaseException) -> BaseException:
 
 
 def without_hooks(error: BaseException) -> BaseException:
-    """Take the hooks that an error of others has passed out of its traceback.
+    """Remove the hooks from the traceback of an error that other code raised.
 
-    What our own code raised is left whole: it is a fault of ours, or a message for people.
+    The traceback of an error raised in this add-on stays complete: it is a bug of ours, or a
+    message for people.
 
     :return: the same error
     """

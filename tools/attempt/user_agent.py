@@ -1,6 +1,6 @@
-"""What is kept of the ``User-Agent`` header: what looks like the name and version of software.
+"""What is kept of the ``User-Agent`` header: what looks like names and versions of software.
 
-The header is the caller's to fill, and a misconfigured client may send its secret in it.
+The caller chooses the header, and a misconfigured client may send its secret in it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .redaction import clean, escape, scrub
 _PRODUCT_OR_WORD = re.compile(
     r"[A-Za-z][\w.+-]{0,40}/v?\d[\w.+-]{0,24}|[A-Za-z][A-Za-z.+_-]{0,24}[:;,]?"
 )
-# Within parentheses also versions and short names with digits: Win64, 10_15_7, rv:109.0, x86_64.
+# Also allowed in parentheses: versions and short names with digits (Win64, 10_15_7, rv:109.0).
 _DETAIL = re.compile(r"(?:[A-Za-z]{0,9}[:_]?\d[\d._]{0,15}|\+?https?://[\w./-]{1,80})[;,)]{0,2}")
 
 
@@ -27,7 +27,7 @@ def describe(agent: object, limit: int = 200) -> str | None:
     if not isinstance(agent, str) or not agent.strip():
         return None
     parts, in_detail = [], False
-    # A description is longer than what it replaces at most by a constant, so this is enough.
+    # The default limit of scrub() is enough: a described word is longer by a constant at most.
     for word in scrub(agent).split():
         in_detail = in_detail or word.startswith("(")
         parts.append(word if _is_harmless(word, in_detail) else f"[{len(word)} characters]")

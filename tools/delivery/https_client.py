@@ -1,8 +1,8 @@
-"""One POST to an address that somebody typed into a form: nowhere inside, nowhere else.
+"""Send one POST to an address that a user entered, without reaching internal networks.
 
-HTTPS only, no redirect is followed, no proxy is used. The name is resolved once, each address is
-checked, and the connection goes to the very address that was checked: a name that resolves
-differently a moment later reaches nothing inside the network.
+HTTPS only; redirects are not followed and proxies are not used. The name is resolved once, every
+address is checked, and the connection uses a checked address, so a name that resolves differently a
+moment later reaches nothing inside the network.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ from ..integration import networks
 
 CONNECT_TIMEOUT = 10  # seconds
 ANSWER_TIMEOUT = 30
-# Addresses that stand for another one: what they reach is not what they say.
+# Addresses that embed another address: they reach a host other than they seem to.
 _TRANSLATED = tuple(
     ipaddress.ip_network(network)
     for network in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
 )
-# Special by IANA's registry, and yet public for the ipaddress of some Python versions: protocol
-# assignments (a cloud's metadata among them), relays, documentation, and what was private once.
+# Special in IANA's registry, but public for the ipaddress module of some Python versions: protocol
+# assignments (which include a cloud's metadata), relays, documentation, formerly private networks.
 _SPECIAL = tuple(
     ipaddress.ip_network(network)
     for network in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "fec0::/10")
@@ -31,17 +31,17 @@ _SPECIAL = tuple(
 
 
 class NotSent(Exception):
-    """Nothing left this server; the text says why."""
+    """Nothing left this server; the message says why."""
 
 
 class NoAnswer(Exception):
-    """The request may have arrived; the text says what happened."""
+    """The request may have arrived; the message says what happened."""
 
 
 def check_url(url: str) -> None:
     """Check the form of a URL.
 
-    :raise ValueError: says what is wrong with it
+    :raise ValueError: the URL is not valid; the message says why
     """
     parts = urlsplit(url)
     if parts.scheme != "https":
@@ -54,19 +54,19 @@ def check_url(url: str) -> None:
         raise ValueError("The address contains a space or control character.")
     if not (parts.path + parts.query).isascii():
         raise ValueError("The address contains a letter that must be written as %xx.")
-    parts.port  # noqa: B018  # raises ValueError when it is no number
+    parts.port  # noqa: B018  # raises ValueError if it is invalid
 
 
 def is_outside(address: str) -> bool:
-    """Whether an address is a public one that belongs to one host."""
+    """Whether an address is public and belongs to one host."""
     ip = ipaddress.ip_address(address)
-    if any(ip in network for network in (*_TRANSLATED, *_SPECIAL)):  # another version never is
+    if any(ip in network for network in (*_TRANSLATED, *_SPECIAL)):  # False for another version
         return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
 class _CheckedConnection(http.client.HTTPSConnection):
-    """A connection to an address that was checked, with TLS for the name that was asked for."""
+    """A connection to a checked address, with TLS for the requested host name."""
 
     def __init__(self, host, port, allowed):
         super().__init__(
@@ -75,7 +75,7 @@ class _CheckedConnection(http.client.HTTPSConnection):
         self._allowed = allowed
 
     def connect(self):
-        # Mirrors http.client.HTTPSConnection.connect, between resolving and connecting.
+        # Mirrors http.client.HTTPSConnection.connect, with a check of the resolved addresses.
         address = self._checked_address()
         plain = socket.create_connection((address, self.port), self.timeout)
         try:
@@ -106,11 +106,11 @@ class _CheckedConnection(http.client.HTTPSConnection):
 
 
 def post(url: str, body: str, headers: dict, allowed=()) -> int:
-    """Send one request and return the status of its answer; the answer's text is not read.
+    """Send one request and return the status of the response; the response body is not read.
 
-    :param allowed: networks from :func:`networks.parse` that may be reached although inside
-    :raise NotSent: a bad address, no connection, a certificate that does not hold
-    :raise NoAnswer: sent, in part at least, and no answer came
+    :param allowed: networks from :func:`networks.parse` that may be reached although internal
+    :raise NotSent: an invalid address, no connection, or an invalid certificate
+    :raise NoAnswer: sent at least in part, but no response came
     """
     try:
         check_url(url)
@@ -140,10 +140,13 @@ def post(url: str, body: str, headers: dict, allowed=()) -> int:
 
 @contextlib.contextmanager
 def _deadline(seconds, sock):
-    """End a connection from this side: its own timeout begins anew with every byte that comes."""
+    """Shut a connection down after some seconds.
+
+    Its own timeout restarts with every received byte.
+    """
 
     def cut_off():
-        with contextlib.suppress(OSError):  # it has just been closed
+        with contextlib.suppress(OSError):  # the socket has just been closed
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, cut_off)

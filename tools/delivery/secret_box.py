@@ -1,8 +1,8 @@
 """Encryption of the few secrets that must be read back: TOTP seeds and webhook secrets.
 
-The key is part of the server's configuration, never of the database, so that a dump of the
-database opens nothing. Without a key such secrets are refused: there is no default and no
-fallback to plain text.
+The key is part of the server's configuration, never of the database, so that a dump of the database
+reveals nothing. Without a key, such secrets cannot be stored: there is no default and no fallback
+to plain text.
 
 Set it in one of these ways, each a list with commas: the first key encrypts, all of them decrypt::
 
@@ -11,8 +11,8 @@ Set it in one of these ways, each a list with commas: the first key encrypts, al
     [auth_integration]                     # a section of its own in odoo.conf
     secret_key = ...
 
-To change it, put the new key in front of the old one on every server, restart, let the hourly job
-"rotate due keys" run once (it encrypts what is stored again), and take the old key out.
+To change it, put the new key before the old one on every server, restart, let the hourly job
+"rotate due keys" run once (it encrypts the stored secrets again), and remove the old key.
 """
 
 import os
@@ -37,7 +37,7 @@ HOW_TO = (
 
 
 class SecretBoxError(UserError):
-    """Encryption or decryption is not possible; the text says why and what to do."""
+    """Encryption or decryption is not possible; the message says why and what to do."""
 
 
 class NoKeyError(SecretBoxError):
@@ -49,7 +49,7 @@ class UnreadableError(SecretBoxError):
 
 
 class SecretBox:
-    """Encrypts and decrypts, each secret bound to what it is for.
+    """Encrypts and decrypts secrets, each bound to its purpose.
 
     :param keys: Fernet keys (URL-safe base64 of 32 bytes); the first encrypts
     """
@@ -58,7 +58,7 @@ class SecretBox:
         try:
             fernets = [Fernet(key) for key in keys]
         except ValueError as error:
-            # The text of the error would not show the key, but nothing here is worth the risk.
+            # The message never contains the key, although the original one would not either.
             raise NoKeyError(f"An encryption key is not a Fernet key. {HOW_TO}") from error
         if not fernets:
             raise NoKeyError(f"No encryption key is configured. {HOW_TO}")
@@ -69,15 +69,15 @@ class SecretBox:
         """Encrypt a secret.
 
         :param str purpose: what it is for, such as ``totp:17``; needed again to decrypt, so that
-            a ciphertext copied to another record opens nothing there
+            a ciphertext copied to another record cannot be decrypted there
         :rtype: str
         """
         return self._newest.encrypt(f"{purpose}\0{secret}".encode()).decode()
 
     def decrypt(self, token, purpose):
-        """Decrypt what :meth:`encrypt` made for the same purpose.
+        """Decrypt a token that :meth:`encrypt` returned for the same purpose.
 
-        :raise UnreadableError: another key, another purpose, or damaged
+        :raise UnreadableError: another key, another purpose, or a damaged token
         """
         try:
             found, _separator, secret = self._all.decrypt(token.encode()).decode().partition("\0")
@@ -92,7 +92,7 @@ class SecretBox:
         return secret
 
     def is_current(self, token):
-        """Whether the newest key alone opens it."""
+        """Whether the newest key alone can decrypt a token."""
         try:
             self._newest.decrypt(token.encode())
         except InvalidToken:
@@ -101,13 +101,13 @@ class SecretBox:
 
 
 def configured_keys():
-    """The keys of this server, newest first; empty when there are none."""
+    """Return the keys of this server, newest first; empty when there are none."""
     text = os.environ.get(ENVIRONMENT_VARIABLE) or option(OPTION)
     return [key.strip() for key in text.split(",") if key.strip()]
 
 
 def secret_box():
-    """The box of this server.
+    """Return the box of this server.
 
     :raise NoKeyError: no key, or not a usable one
     """

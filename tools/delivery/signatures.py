@@ -1,6 +1,6 @@
-"""Signed messages to an integration's endpoint, by the Standard Webhooks specification.
+"""Sign messages to an integration's endpoint according to the Standard Webhooks specification.
 
-The library is optional: it is needed where a policy delivers by webhook, and nowhere else.
+The library is optional: only signing a message needs it.
 """
 
 import base64
@@ -23,18 +23,18 @@ HOW_TO_INSTALL = (
 
 
 class SignatureError(UserError):
-    """A message cannot be signed; the text says why and what to do."""
+    """A message cannot be signed; the message says why and what to do."""
 
 
 def new_secret() -> str:
-    """Return a fresh signing secret in the usual notation."""
+    """Return a new signing secret in the usual notation."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def check_secret(secret: str) -> None:
-    """Check that a secret is long enough and written as the specification says.
+    """Check that a secret has the length and the notation of the specification.
 
-    :raise SignatureError: it is not
+    :raise SignatureError: it does not
     """
     try:
         raw = base64.b64decode(secret.removeprefix("whsec_") + "==", validate=False)
@@ -56,10 +56,10 @@ def message_text(moment: datetime, values: dict) -> str:
 
 
 def headers(secret: str, message_id: str, moment: datetime, body: str) -> dict:
-    """Return the headers that let the receiver check a message.
+    """Return the headers with which the receiver can verify a message.
 
     :param moment: with time zone
-    :raise SignatureError: the library is missing, or the secret unusable
+    :raise SignatureError: the library is missing, or the secret is unusable
     """
     if Webhook is None:
         raise SignatureError(HOW_TO_INSTALL)

@@ -1,10 +1,10 @@
-"""Comparing the identities of databases, ``system_identifier:oid``."""
+"""Compare identities of databases, ``system_identifier:oid``."""
 
 
 def is_same(stored: str | None, present: str) -> bool:
-    """Tell whether two identities can be of one database.
+    """Whether two identities can belong to one database.
 
-    A system identifier that could not be read, then or now, is not compared.
+    A system identifier that is missing on either side is not compared.
     """
     stored_system, _, stored_oid = (stored or "").partition(":")
     system, _, oid = present.partition(":")

@@ -1,7 +1,7 @@
-"""The guide: every cause, issue and security event with what to do, in chapters.
+"""The guide: every cause, issue and security event and what to do, in chapters.
 
 The page ``/auth_integration/causes`` shows it in the reader's language, and ``make catalogue``
-writes docs/causes.rst of it. Both have the same anchors.
+generates docs/causes.rst from it. Both have the same anchors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _lt(text: str) -> str:
     return text
 
 
-# By what the reader has in mind, not by how Odoo goes about it; every cause is in exactly one.
+# Grouped as readers think of causes, not as Odoo checks them. Each cause is in exactly one chapter.
 CHAPTERS = (
     (
         _lt("Address, path and database"),
@@ -50,7 +50,7 @@ CHAPTERS = (
 )
 EVENTS = _lt("Security events")
 ISSUES = _lt("Issues")
-# What a text says of one case, in a guide to all of them.
+# Replaces values of a single case in texts of the guide, which is about all cases.
 SHOWN_VALUE = _lt("the value that the issue shows")
 _PLACEHOLDER = re.compile(r"%\(\w+\)s")
 
@@ -59,9 +59,9 @@ _PLACEHOLDER = re.compile(r"%\(\w+\)s")
 class Entry:
     """One cause, security event or issue; its texts are not translated yet.
 
-    :ivar anchor: where it is on the page
-    :ivar explanation: empty where the title says it all
-    :ivar for_owners: what to do for owners, where they may not do what the remedy says
+    :ivar anchor: its anchor on the page
+    :ivar explanation: empty if the title is sufficient
+    :ivar for_owners: the remedy for owners, if they may not do what ``remedy`` says
     :ivar more: what the screens do not say
     """
 
@@ -84,9 +84,9 @@ def chapters() -> Iterator[tuple[str, list[Entry]]]:
 
 
 def without_placeholders(text: str, shown_value: str = SHOWN_VALUE) -> str:
-    """Return a text of one case as it reads without one.
+    """Return a text with its placeholders replaced.
 
-    :param shown_value: what stands in place of a value, in the language of the text
+    :param shown_value: the replacement, in the language of the text
     """
     return _PLACEHOLDER.sub(shown_value, text)
 

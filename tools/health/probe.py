@@ -1,7 +1,7 @@
-"""The probe key of Diagnose: what it may be used for, and nothing else.
+"""The probe key of Diagnose, and the only calls it may be used for.
 
-Its native row has a scope of its own, so stock Odoo refuses it for everything; our verification
-lets it pass for the calls named here.  So it opens nothing should our code be out of action.
+Its native row has a scope of its own, so stock Odoo rejects it everywhere; our verification accepts
+it for the calls listed here.  So it gives no access if our code is not working.
 """
 
 from ..attempt import request_state
@@ -9,15 +9,15 @@ from ..attempt import request_state
 SCOPE = "auth_integration.probe"
 LIFETIME_SECONDS = 60
 
-# What doctor.py asks on purpose and without a secret, to see how the way answers: no program of an
-# integration did that, and whoever borrows its name can guess nothing with it.
+# doctor.py causes these rejections on purpose and without a secret, to test the connection. No
+# program of an integration has failed then. Others that use its name can guess nothing this way.
 AGENT = "auth-integration-doctor/"
 DIAGNOSTIC_CAUSES = ("database_unknown", "header_missing", "header_malformed", "login_missing")
-# The ``auth_type`` of what is asked at /auth_integration/verify, by doctor.py or by anybody.
+# The ``auth_type`` of requests to /auth_integration/verify, by doctor.py or anybody else.
 VERIFY = "verify"
 
 _CODES = ", ".join(f"'{code}'" for code in DIAGNOSTIC_CAUSES)
-# The same as :func:`diagnostic_kind` in SQL: a condition on the columns of a row of the log.
+# Whether :func:`diagnostic_kind` is not None, in SQL: a condition on the columns of a log row.
 IS_DIAGNOSTIC = f"""(cause IS NOT NULL AND auth_type IS NOT DISTINCT FROM '{VERIFY}'
     OR COALESCE(starts_with(user_agent, '{AGENT}') AND cause IN ({_CODES}), FALSE))"""
 
@@ -26,15 +26,15 @@ _CALL = ("auth.integration.key", "whoami")
 
 
 def is_question(agent: str | None, cause: str | None) -> bool:
-    """Whether a refused attempt is a question of doctor.py, and of no integration."""
+    """Whether a rejected attempt was a test by doctor.py and not a call of an integration."""
     return (agent or "").startswith(AGENT) and cause in DIAGNOSTIC_CAUSES
 
 
 def diagnostic_kind(agent: str | None, cause: str | None, auth_type: str | None) -> str | None:
-    """What somebody wanted to know who was refused on purpose.
+    """Return the purpose of an attempt that was rejected on purpose.
 
-    :return: ``key``: what has become of a key; ``way``: how Odoo answers to calls without any;
-        None for a program that was refused
+    :return: ``key``: to learn the state of a key; ``way``: to see how Odoo responds to calls
+        without a key; None if a program was rejected
     """
     if cause and auth_type == VERIFY:
         return "key"
@@ -42,7 +42,7 @@ def diagnostic_kind(agent: str | None, cause: str | None, auth_type: str | None)
 
 
 def may_pass(path: str | None) -> bool:
-    """Whether the call being served is one that a probe key may make.
+    """Whether a probe key may make the call being served.
 
     :param path: of the HTTP request
     """

@@ -1,19 +1,19 @@
-"""Text for Slack, Teams and Mattermost, in which what people have typed is no mark-up."""
+"""Text for Slack, Teams and Mattermost in which user input has no effect as markup."""
 
 import re
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPACE = "\u200b"  # has no width
-# A mention (an @ within a word is that of an email address), and what links, pictures and their
-# definitions have in common.
+# The @ of a mention (within a word, it belongs to an email address), and the bracket that links,
+# pictures and their definitions have in common.
 _MARKUP = re.compile(r"(?<!\w)@|\]")
 
 
 def escape(text):
-    """A text as one line which no chat tool reads as a mention, a link or a picture.
+    """Return text as one line in which no chat tool finds a mention, a link or a picture.
 
-    The three characters that Slack reserves become entities, which Markdown reads too. An address
-    that is written as such stays one: it shows where it leads.
+    The three characters that Slack reserves become entities, which Markdown also supports. A plain
+    URL may still become a link: it shows where it leads.
     """
     line = " ".join(text.split())
     line = "".join(_ENTITIES.get(char, char) for char in line)

@@ -1,8 +1,8 @@
-"""Which rejected calls mean that an integration fails, and which successes end that: one place.
+"""The conditions in SQL under which an integration fails, and which successes end that.
 
-The log is read in *series*: the refusals of one key, or of an integration without a known key,
-which the same kind of success ends. Two hosts of one integration, one of them with a bad key, are
-two series: a success of the good one does not end that of the other.
+The log is read in *series*: the rejections of one key, or of an integration without a known key,
+that the same kind of success ends. If one of two hosts of an integration has a bad key, they are
+two series: a success of the good host does not end the series of the other.
 
 An incident is about a *source*, which its series share: a key, or else an integration and an
 address.
@@ -13,7 +13,7 @@ from __future__ import annotations
 from ..attempt.flood_limits import COLLAPSED
 from ..health.probe import VERIFY
 
-# Every further call fails too, until somebody acts: one refusal is enough.
+# Every further call fails too, until somebody acts, so one rejection is enough.
 MUST_FAIL = (
     "user_archived",
     "key_revoked",
@@ -22,7 +22,7 @@ MUST_FAIL = (
     "address_not_allowed",
     "channel_not_allowed",
 )
-# What decides lies with the host that calls, not with the key: other hosts may well succeed.
+# These depend on the calling host, not on the key alone: other hosts may succeed.
 BY_HOST = (
     "key_user_mismatch",
     "key_revoked",
@@ -32,22 +32,22 @@ BY_HOST = (
     "channel_not_allowed",
     "session_mismatch",
 )
-# So far back refusals since the last success are counted.
+# How far back rejections since the last success are counted.
 LOOKBACK = "interval '30 days'"
-# A host that has not called for so long no longer keeps an incident open when others succeed.
+# A host that has not called for this long no longer keeps an incident open if others succeed.
 QUIET = "interval '24 hours'"
-# So far the log has been looked through; the finding ``failing_now`` looks at the rest itself.
+# The time up to which the log has been evaluated; the finding ``failing_now`` evaluates the rest.
 SEEN_PARAMETER = "auth_integration.incidents_seen_to"
 _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}"
-# NULL before the first run, and when somebody has written something else there.
+# NULL before the first run, and if the parameter has another format.
 SEEN_TO = f"""(SELECT p.value::timestamp FROM ir_config_parameter p
     WHERE p.key = '{SEEN_PARAMETER}' AND p.value ~ '^{_TIME}$')"""
-# The open incidents of calls that fail, as the functions below read an incident.
+# The open incidents about failing calls, with the columns that the functions below need.
 OPEN_FAILING = """
     SELECT o.*, COALESCE(o.remote_addr, '') AS address FROM auth_integration_incident o
     WHERE o.state = 'open' AND o.kind = 'failing'
 """
-# Seconds for which a success may wait in memory before it is in the log (usage_writer).
+# Seconds that a success may wait in memory before it is in the log (usage_writer).
 SUCCESS_LAG = 45
 
 
@@ -55,12 +55,12 @@ def sql_list(codes) -> str:
     return "(" + ", ".join(f"'{code}'" for code in codes) + ")"
 
 
-# While a user is archived, no host of its integration succeeds.
+# Archived users are not split by host: while a user is archived, no host can succeed.
 _HOST = f"""(CASE WHEN (a.key_id IS NULL AND a.cause <> 'user_archived'
                        OR a.cause IN {sql_list(BY_HOST)})
     AND a.remote_addr <> '{COLLAPSED}' THEN a.remote_addr END)"""
 _PROTOCOL = "(CASE WHEN a.cause = 'channel_not_allowed' THEN a.channel END)"
-# The columns that tell one series from another, of a refused attempt under the alias a.
+# The columns that identify a series, of a rejected attempt with the alias a.
 SERIES = f"""
     CASE WHEN a.key_id IS NOT NULL THEN 'key:' || a.key_id
          WHEN a.cause = 'user_archived' THEN 'login:' || a.integration_id
@@ -71,10 +71,11 @@ SERIES = f"""
     {_HOST} AS host, {_PROTOCOL} AS protocol
 """
 
-# Which refusals may mean that something fails. A personal key counts once a system has used it.
-# A key that may not do what it was asked to has authenticated all the same.
-# A login or user id is no secret: with it alone, anybody is rejected in its name, from as many
-# addresses as he likes. Only that its user is archived is true whoever calls.
+# Which rejections may mean that an integration fails. A personal key counts from its tenth use on.
+# A key that called an operation outside its access was authenticated nevertheless.
+# A login or user ID is not secret: anybody can cause rejections for it, from any number of
+# addresses. So attempts attributed by a login alone count only from known addresses, unless the
+# user is archived, which is true for every caller.
 COUNTS = f"""
     a.outcome = 'failure' AND a.auth_type IS DISTINCT FROM '{VERIFY}'
     AND a.cause <> 'operation_not_allowed'
@@ -99,7 +100,7 @@ COUNTS = f"""
 
 
 def last_success(series: str, now: str) -> str:
-    """SQL of the last success that ends a series: a scalar subquery, by indexes only.
+    """Return SQL of the last success that ends a series: a scalar subquery that only uses indexes.
 
     :param series: alias of a row with the columns of :data:`SERIES`
     """
@@ -113,7 +114,7 @@ def last_success(series: str, now: str) -> str:
     of_any_host = of_integration.format(
         which=f"{series}.host IS NULL AND {series}.key_id IS NULL"
     )
-    # An equality of its own, for the index on it: a host may never have succeeded.
+    # A separate equality, so that its index is used: a host may never have succeeded.
     of_host = of_integration.format(which=f"s.remote_addr = {series}.host")
     by_user = f"""
         SELECT s.last_seen FROM auth_integration_key personal
@@ -141,7 +142,7 @@ def last_success(series: str, now: str) -> str:
 
 
 def refusals(of: str, after: str) -> str:
-    """A SELECT of the refusals of a series or an incident that were seen after a moment.
+    """Return a SELECT of the rejections of a series or an incident after a moment.
 
     :param of: alias of a row with ``source``, ``key_id``, ``integration_id`` and ``address``
     :param after: SQL of the moment
@@ -159,19 +160,20 @@ def refusals(of: str, after: str) -> str:
 
 
 def failing_sources(since: str, now: str, threshold: str) -> str:
-    """A SELECT of the sources that fail and have no incident yet, among those rejected lately.
+    """Return a SELECT of recently rejected sources that fail and have no open incident.
 
-    A series fails when every further call must fail too, or from its ``threshold``-th refusal since
-    the last success on. Equal refusals of a minute share a row of the log: of a row that a success
-    lies within, one refusal is known to be later. What was dismissed stays so until a success.
+    A series fails if every further call must fail too, or from its ``threshold``-th rejection since
+    the last success on. Equal rejections of one minute share a row of the log: if a success lies
+    within a row, only one of its rejections is known to be later. A dismissed source is not
+    reported until a success.
 
     Columns: ``source``, ``integration_id``, ``key_id``, ``failure_count``, ``opened_at`` and
-    ``reference`` of the first refusal since the last success, ``last_failure_at``,
-    ``last_success_at``, and of the latest refusal ``cause``, ``remote_addr``, ``channel`` and
+    ``reference`` of the first rejection since the last success, ``last_failure_at``,
+    ``last_success_at``, and of the latest rejection ``cause``, ``remote_addr``, ``channel`` and
     ``user_id``.
 
-    :param since: SQL of the moment; refusals are found by the minute in which they began
-    :param now: SQL of the present
+    :param since: SQL of the moment; rejections are found by the minute in which they began
+    :param now: SQL of the current time
     :param threshold: SQL of a number
     """
     return f"""
@@ -196,7 +198,7 @@ def failing_sources(since: str, now: str, threshold: str) -> str:
 
 
 def _failing_series(since: str, now: str, threshold: str) -> str:
-    """A SELECT of the series that fail, with what is counted of each."""
+    """Return a SELECT of the failing series, each with its counted rejections."""
     return f"""
         SELECT series.source, series.integration_id, series.key_id, series.last_success_at,
                counted.*
@@ -217,7 +219,7 @@ def _failing_series(since: str, now: str, threshold: str) -> str:
 
 
 def _counted_refusals(now: str) -> str:
-    """A SELECT of one row: the refusals of a series since its last success, first and latest."""
+    """Return a SELECT of one row that sums up the rejections of a series since its last success."""
     latest = "ORDER BY a.last_seen DESC, a.id DESC"
     since = f"GREATEST({now} - {LOOKBACK}, series.last_success_at)"
     return f"""
@@ -238,14 +240,14 @@ def _counted_refusals(now: str) -> str:
 
 
 def recovered_at(incident: str, now: str) -> str:
-    """SQL of the success that ends an incident, NULL while it lasts: a scalar subquery.
+    """Return SQL of the success that ends an incident, NULL while it lasts: a scalar subquery.
 
-    Every series that was refused within :data:`QUIET` has succeeded since; when none was, any
-    success of the integration (or the person) since the last refusal will do.
+    Every series that was rejected within :data:`QUIET` must have succeeded since. If there is none,
+    any success of the integration (or the person) after the last rejection ends the incident.
 
     :param incident: alias of a row of ``auth_integration_incident`` with ``address``
     """
-    # OFFSET 0: the last success is looked up once for each series, not wherever it is mentioned.
+    # OFFSET 0: the last success is looked up once per series, not for each reference to it.
     return f"""(
         SELECT CASE WHEN count(*) = 0 THEN {_any_success(incident)}
                WHEN bool_and(COALESCE(series.last_success_at >= series.last_seen, FALSE))
@@ -258,7 +260,7 @@ def recovered_at(incident: str, now: str) -> str:
 
 
 def is_lasting(incident: str, now: str) -> str:
-    """SQL of whether :func:`recovered_at` is NULL, which the first series that fails settles."""
+    """Return SQL of whether :func:`recovered_at` is NULL; it stops at the first failing series."""
     return f"""(
         CASE WHEN EXISTS ({refusals(incident, _refused_after(incident, now))}) THEN EXISTS (
             SELECT FROM ({_refused_series(incident, now)}) series
@@ -290,7 +292,7 @@ def _refused_after(incident: str, now: str) -> str:
 
 
 def _refused_series(incident: str, now: str) -> str:
-    """A SELECT of the series of an incident that were refused lately, with their last refusal."""
+    """Return a SELECT of an incident's recently rejected series, with their last rejection."""
     return f"""
         SELECT {SERIES}, max(a.last_seen) AS last_seen
         FROM ({refusals(incident, _refused_after(incident, now))}) a
@@ -299,7 +301,7 @@ def _refused_series(incident: str, now: str) -> str:
 
 
 def _any_success(incident: str) -> str:
-    """SQL of the last success since the last refusal of an incident, whichever host had it."""
+    """Return SQL of the last success, of any host, after the last rejection of an incident."""
     return f"""COALESCE((
         SELECT s.last_seen FROM auth_attempt s
         WHERE s.integration_id = {incident}.integration_id AND s.outcome = 'success'

@@ -1,4 +1,4 @@
-"""How often an integration calls: a proposal for what to expect of it."""
+"""How often an integration calls: propose the interval in which to expect calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-MIN_PERIODS = 5  # of calls, before a proposal means anything
+MIN_PERIODS = 5  # fewer periods with calls are too few for a proposal
 MIN_SPAN = timedelta(days=2)
 MAX_HOURS = 24 * 35
 
@@ -14,9 +14,10 @@ MAX_HOURS = 24 * 35
 def propose(periods: Iterable[tuple[datetime, datetime]]) -> int:
     """Return the hours within which a call is to be expected; 0 when too little is known.
 
-    Half as much again as the longest pause so far, in whole hours and at least one more.
+    One and a half times the longest pause so far, in whole hours and at least one hour more than
+    the whole hours of that pause. A result above ``MAX_HOURS`` also gives 0.
 
-    :param periods: first and last call of stretches in which it called, in any order
+    :param periods: first and last call of each period with calls, in any order
     """
     ordered = sorted(periods)
     if len(ordered) < MIN_PERIODS or ordered[-1][1] - ordered[0][0] < MIN_SPAN:

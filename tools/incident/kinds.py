@@ -1,4 +1,4 @@
-"""What an incident can be about: calls that fail, calls that do not come, and security events."""
+"""The kinds of incidents: failing calls, missing calls, and security events."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def _lt(text: str) -> str:
 class Kind:
     """One kind of incident.
 
-    :ivar is_event: its cause is its kind; else it is one of :mod:`causes`
-    :ivar recovers: a success ends it; else somebody dismisses it, or it is old
-    :ivar urgent: sent during quiet hours too, when it is about production
-    :ivar recipients: who gets it unless its rule says otherwise
+    :ivar is_event: its cause is its kind; otherwise the cause is one of :mod:`causes`
+    :ivar recovers: a success ends it; otherwise it ends when dismissed or old
+    :ivar urgent: sent during quiet hours too, if it concerns production
+    :ivar recipients: who receives it unless its rule says otherwise
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""Quiet hours: when somebody is not to be disturbed by what can wait."""
+"""Quiet hours, during which notifications that can wait are not sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FORM = re.compile(r"\s*(\d{1,2})\s*-\s*(\d{1,2})\s*\Z")
 
 
 def parse(text: str | None) -> tuple[int, int] | None:
-    """Read ``"20-7"``: from 20:00 to 7:00 of the next day. Empty: no quiet hours.
+    """Read ``"20-7"``: from 20:00 to 7:00 of the next day. An empty text means no quiet hours.
 
     :raise ValueError: not two hours of a day
     """
@@ -34,12 +34,12 @@ def _place(zone):
 
 
 def local_time(now: datetime, zone: str | None) -> datetime:
-    """Return naive UTC as the time of a zone; UTC when that is empty or unknown."""
+    """Return naive UTC as local time of a zone; UTC when the zone is empty or unknown."""
     return pytz.utc.localize(now).astimezone(_place(zone))
 
 
 def ends_at(now: datetime, zone: str | None, hours: tuple[int, int] | None) -> datetime | None:
-    """Return when the quiet hours end that ``now`` lies in; None outside of them.
+    """Return when the quiet hours that contain ``now`` end; None outside of quiet hours.
 
     :param now: naive UTC
     :param zone: name of a time zone; UTC when it is empty or unknown

@@ -1,4 +1,4 @@
-"""How often a message that could not be sent is tried again: a few times, then it is a finding."""
+"""Retries of a message that could not be sent: a few, then it becomes a finding."""
 
 from datetime import datetime, timedelta
 
@@ -6,5 +6,5 @@ DELAYS = (timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=1), timed
 
 
 def next_try(tries: int, now: datetime) -> datetime | None:
-    """Return when to try again after so many failures, None when that is enough."""
+    """Return when to try again after this many failures, None when there are no more retries."""
     return now + DELAYS[tries - 1] if 1 <= tries <= len(DELAYS) else None

@@ -1,7 +1,7 @@
-"""When the job that looks for incidents is to be woken: at most once a minute and process.
+"""When to wake the job that looks for incidents: at most once a minute in each process.
 
-Those that fail together are to be in one message, so the first refusal wakes the job a moment
-later. What comes within the minute is held back to its end.
+Failures that happen together should be in one message, so the first rejection wakes the job a
+moment later. Later events within the minute are delayed to its end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MINUTE = 60
 
 
 class TriggerGate:
-    """Tell for each event when the job is to run; thread-safe, no clock of its own."""
+    """Decides for each event when the job is to run; thread-safe, without a clock of its own."""
 
     def __init__(self, settling: float = SETTLING_SECONDS, interval: float = MINUTE):
         self._settling, self._interval = settling, interval
@@ -22,10 +22,10 @@ class TriggerGate:
         self._next: dict[Hashable, float] = {}
 
     def ask(self, database: Hashable, now: float) -> float | None:
-        """Return the time to set a trigger for, None when one that was set covers this event."""
+        """Return the time to set a trigger for, None when an earlier trigger covers this event."""
         with self._lock:
             planned = self._next.get(database)
-            # A clock that was set back must not silence the job.
+            # A clock that was set back must not stop the job.
             if planned is not None and now < planned <= now + self._interval:
                 return None
             if planned is None or not 0 <= now - planned < self._interval - self._settling:

@@ -1,7 +1,7 @@
-"""Examples of a first call, ready to run with an integration's own settings, but for its key.
+"""Examples of a first call, ready to run with an integration's own settings except its key.
 
-Each takes the key from the environment variable ``ODOO_KEY`` and prints what ``whoami`` answers,
-which every key may ask.  A test runs every one of them as printed.
+Each reads the key from the environment variable ``ODOO_KEY`` and prints the response to ``whoami``,
+which every key may call.  A test runs each of them as printed.
 """
 
 import json
@@ -104,8 +104,8 @@ class Example:
 
     :ivar channel: the channel of ``auth.attempt`` it calls over
     :ivar language: ``curl``, ``python``, ``php`` or ``javascript``
-    :ivar title: of the example
-    :ivar code: to run as it is
+    :ivar title: title of the example
+    :ivar code: complete code
     """
 
     channel: str
@@ -123,7 +123,7 @@ def _shell_header(database):
 
 
 _TEMPLATES = (
-    # channel, language, title, text, how the language writes a text
+    # channel, language, title, template, function that quotes a text for the language
     ("json2", "curl", "curl", _CURL, shlex.quote),
     ("json2", "python", "Python", _PYTHON, json.dumps),
     ("json2", "php", "PHP", _PHP, _php),
@@ -137,7 +137,7 @@ _TEMPLATES = (
 def examples(url, database, login, channels):
     """Return the examples for the channels that an integration may use.
 
-    :param url: address of Odoo, without a slash at its end
+    :param url: address of Odoo, without a trailing slash
     :param channels: allowed ones; empty means all
     :rtype: list[Example]
     """

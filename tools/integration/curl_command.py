@@ -1,7 +1,7 @@
-"""One line for a shell that makes the first call with a key, ready to paste.
+"""A shell command that makes the first call with a key, ready to paste.
 
-It asks ``whoami``, which every key may ask, and prints the headers of the answer too: a rejected
-call has its reference there.
+It calls ``whoami``, which every key may call, and prints the response headers too: they contain the
+reference of a rejected call.
 """
 
 import json
@@ -11,15 +11,15 @@ from xmlrpc.client import dumps
 from .code_samples import WHOAMI
 
 MODEL, METHOD = "auth.integration.key", "whoami"
-# What stands for the key where it must not be shown: a shell puts in what the variable holds.
+# Placeholder for a key that must not be shown: the shell replaces it by the variable's value.
 KEY_VARIABLE = "$ODOO_KEY"
 
 
 def curl_command(url, database, uid, channels, key=None):
-    """Return the command, or None when the allowed channels have no call in common to all.
+    """Return the command, or None when it supports none of the allowed channels.
 
-    :param url: address of Odoo, without a slash at its end
-    :param uid: id of the integration user
+    :param url: address of Odoo, without a trailing slash
+    :param uid: ID of the integration user
     :param channels: allowed ones; empty means all
     :param key: the key itself; by default the shell variable ``ODOO_KEY``
     """
@@ -61,5 +61,5 @@ def _key(key):
 
 
 def _quoted(text):
-    """Quote for a shell, but for the variable, which the shell is to replace."""
+    """Quote text for a shell, except the variable, which the shell must replace."""
     return shlex.quote(text).replace(KEY_VARIABLE, f"'\"{KEY_VARIABLE}\"'")

@@ -1,7 +1,7 @@
-"""Lists of allowed networks: reading them as people write them, and matching addresses.
+"""Lists of allowed networks: parse them and match addresses.
 
-An IPv4 address and the same address mapped into IPv6 (``::ffff:192.0.2.7``, which a server sees
-that listens on both) are one address everywhere in this module.
+An IPv4 address and the same address mapped into IPv6 (``::ffff:192.0.2.7``, as seen by a server
+that listens on both) are treated as one address everywhere in this module.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _MAX_ADDRESS = 64  # characters; the longest written address has 45, a zone id s
 
 
 class NetworkError(ValueError):
-    """An entry of a list of networks that cannot be used.
+    """An unusable entry in a list of networks.
 
-    Its text is English and says how to correct the entry; the parts allow another wording.
+    Its message is English and says how to correct the entry; the attributes allow another wording.
 
     :ivar line: number of the line, from 1
     :ivar entry: the entry as written, without surrounding space
@@ -43,7 +43,7 @@ class NetworkError(ValueError):
 
 
 def parse(text: str | None) -> tuple[Network, ...]:
-    """Read a list of networks: one CIDR or address per line, or several with commas between them.
+    """Parse a list of networks: one CIDR or address per line, or several separated by commas.
 
     Everything from a ``#`` to the end of its line is a comment. Example::
 
@@ -52,8 +52,8 @@ def parse(text: str | None) -> tuple[Network, ...]:
 
     :param text: the list; None, False and blank text are the empty list
     :return: the networks in the order written, each once; IPv4 mapped into IPv6 as IPv4
-    :raise NetworkError: at the first entry that is no network or has host bits set. These are
-        never dropped silently, since ``10.0.0.5/8`` may have meant one host or sixteen million.
+    :raise NetworkError: at the first entry that is not a network or has host bits set. Such entries
+        are never dropped silently, since ``10.0.0.5/8`` may mean one host or sixteen million.
     """
     entries: dict[Network, None] = {}
     for number, line in enumerate((text or "").splitlines(), start=1):
@@ -65,31 +65,31 @@ def parse(text: str | None) -> tuple[Network, ...]:
 
 @lru_cache(maxsize=1024)
 def parse_cached(text: str | None) -> tuple[Network, ...]:
-    """Do as :func:`parse`, remembering the last 1,024 lists. An error is not remembered."""
+    """Like :func:`parse`, but cache the last 1,024 lists. Errors are not cached."""
     return parse(text)
 
 
 def contains(networks: tuple[Network, ...], address: str | None) -> bool:
-    """Tell whether an address lies in one of the networks.
+    """Whether an address is in one of the networks.
 
     ``::/0`` means all of IPv6 and no IPv4, however the IPv4 address is written.
 
-    :param networks: from :func:`parse`; empty means any address, a missing one included
-    :param address: IPv4 or IPv6 text, a zone id (``%eth0``) is ignored
-    :return: False for an address that is missing or no address
+    :param networks: from :func:`parse`; empty means any address, even a missing one
+    :param address: IPv4 or IPv6 text; a zone ID (``%eth0``) is ignored
+    :return: False if the address is missing or invalid
     """
     if not networks:
         return True
     parsed = _read_address(address)
     if parsed is None:
         return False
-    return any(parsed in network for network in networks)  # another IP version is never "in"
+    return any(parsed in network for network in networks)  # False for another IP version
 
 
 def one_line(text: str | None) -> str:
-    """Return a list as text in one line, as it is read; '' where any address is allowed.
+    """Return a list as parsed, in one line of text; '' where any address is allowed.
 
-    A network of one address is written as that address.
+    A network of one address becomes that address.
     """
     return ", ".join(
         str(network.network_address if network.num_addresses == 1 else network)
@@ -98,7 +98,7 @@ def one_line(text: str | None) -> str:
 
 
 def is_within(inner: tuple[Network, ...], outer: tuple[Network, ...]) -> bool:
-    """Tell whether one list allows no address that another does not allow.
+    """Whether a list allows no address that another list does not allow.
 
     :param inner: from :func:`parse`; empty means any address
     :param outer: likewise
@@ -117,19 +117,20 @@ def is_within(inner: tuple[Network, ...], outer: tuple[Network, ...]) -> bool:
 
 
 def is_wider(new: str, old: str) -> bool:
-    """Tell whether a list, as text, allows an address that another one does not allow."""
+    """Whether a list, as text, allows an address that another one does not allow."""
     if new == old:
         return False
     try:
         return not is_within(parse(new), parse(old))
-    except ValueError:  # the old list comes from elsewhere
+    except ValueError:  # the old list may not have been validated
         return True
 
 
 def normalize(address: str | None) -> str:
-    """Return the one canonical text of an address, '' when it is none.
+    """Return the canonical text of an address, '' when it is not an address.
 
-    IPv6 comes out compressed and in small letters, IPv4 mapped into IPv6 as IPv4, without zone id.
+    IPv6 is compressed and in lower case, IPv4 mapped into IPv6 becomes IPv4, and a zone ID is
+    removed.
     """
     parsed = _read_address(address)
     return "" if parsed is None else str(parsed)
@@ -137,7 +138,7 @@ def normalize(address: str | None) -> str:
 
 @lru_cache(maxsize=1024)
 def normalize_cached(address: str) -> str:
-    """Do as :func:`normalize`, remembering the last 1,024 addresses: of every call it is asked."""
+    """Like :func:`normalize`, but cache the last 1,024 addresses, since every call needs it."""
     return normalize(address)
 
 
@@ -156,7 +157,7 @@ def _read_entry(line: int, entry: str) -> Network:
 
 
 def _unmapped(network: Network) -> Network:
-    """Return a network within ``::ffff:0:0/96`` as the IPv4 network it stands for."""
+    """Return a network within ``::ffff:0:0/96`` as the corresponding IPv4 network."""
     if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
         mapped = network.network_address.ipv4_mapped
         if mapped is not None:

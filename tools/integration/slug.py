@@ -1,4 +1,4 @@
-"""The code of an integration: the short name that becomes a login and is typed into settings."""
+"""The code of an integration: a short name that is used as a login and in settings."""
 
 import re
 import unicodedata
@@ -7,12 +7,12 @@ _GOOD = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 def is_good(code: str) -> bool:
-    """Whether a code can be told, typed and compared by eye without a mistake."""
+    """Whether a code can be read out, typed and compared by eye without mistakes."""
     return bool(_GOOD.fullmatch(code))
 
 
 def propose(text: str) -> str:
-    """Make a code of a name, or of a code that is none: ``Café Nord`` gives ``cafe_nord``.
+    """Return a code for a name, or for an invalid code: ``Café Nord`` gives ``cafe_nord``.
 
     :return: empty when nothing of the text is left
     """

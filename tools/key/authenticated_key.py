@@ -1,4 +1,4 @@
-"""Which API key authenticated the call being served, kept apart from the attempt log."""
+"""The API key that authenticated the call being served, stored apart from the attempt log."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from ..attempt import request_state
 
 
 class AuthenticatedKey(NamedTuple):
-    """Identity of the key in use; no secret, no rights."""
+    """Identity and access of the key in use; never its secret."""
 
     dbname: str
     uid: int
@@ -24,5 +24,5 @@ class AuthenticatedKey(NamedTuple):
 
 
 def current() -> AuthenticatedKey | None:
-    """The key that authenticated the current call, or None."""
+    """Return the key that authenticated the current call, or None."""
     return request_state.current().authenticated_key

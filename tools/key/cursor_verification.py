@@ -1,7 +1,7 @@
-"""Keys that are verified with nothing but a cursor, past every model and so past our hooks.
+"""Verification of keys by a core function that takes only a cursor and bypasses our model hooks.
 
-Builds of Odoo 19.0 from April 2026 on have a function of the module ``base`` for that, and
-``/kpi/summary`` calls it for many databases in one request, also for those that nobody has loaded.
+Builds of Odoo 19.0 from April 2026 on have such a function in the module ``base``. ``/kpi/summary``
+calls it for many databases in one request, including databases that are not loaded.
 """
 
 import itertools
@@ -22,10 +22,10 @@ _numbers = itertools.count(1)
 
 
 def presented(arguments: dict) -> tuple | None:
-    """The cursor, the scope and the key that the model verifies in place of stock's function.
+    """Return the cursor, scope and key to be verified by the model instead of the stock function.
 
     :param arguments: of the function, by name: a cursor first, ``scope``, ``key`` and others
-    :return: None when it is stock's business alone
+    :return: None when the call is left to the stock function
     """
     others = dict(arguments)
     cr = others.pop(next(iter(others)))
@@ -33,14 +33,14 @@ def presented(arguments: dict) -> tuple | None:
     if request_state.current().is_verified_by_model or not (scope and key):
         return None
     if any(value not in (None, _TABLE) for value in others.values()):
-        return None  # what is sought is something else, such as a trusted device
+        return None  # a lookup of something else, such as a trusted device
     return (cr, scope, key) if _is_served(cr) else None
 
 
 def _is_served(cr):
-    """Whether a database has the add-on in working order."""
+    """Whether a database has the add-on in working order; load the registry if needed."""
     if not rpc_failures.is_loaded(cr.dbname) and _is_installed(cr):
-        # Any other call with a key would load it too.
+        # Loading is no extra risk: any other call with a key would load the registry too.
         Registry(cr.dbname)
     return rpc_failures.is_ready(cr.dbname)
 
@@ -55,13 +55,13 @@ def _is_installed(cr):
 
 
 def verify(cr, scope: str, key: str) -> int | None:
-    """Verify a key as the model does: its rules and its end hold, and it is one attempt.
+    """Verify a key as the model does, with its rules and its end, and record one attempt.
 
-    :return: the user's id, or None
+    :return: the user's ID, or None
     """
     env = api.Environment(cr, SUPERUSER_ID, {})
     try:
-        # One request may ask for many keys, and each that is refused counts.
+        # One request may verify many keys, and each rejection counts.
         with observed_by(env["auth.attempt"]._open, number=next(_numbers)) as attempt:
             with request_state.verifying_by_model():
                 uid = env[stock_verification.MODEL]._check_credentials(scope=scope, key=key)

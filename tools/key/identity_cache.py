@@ -1,7 +1,7 @@
-"""What a worker remembers of verified secrets, so that it need not hash them again slowly.
+"""Caches of verified secrets, so that a worker need not repeat the slow hash.
 
 Both classes remember *whose* a secret is and never *that it is valid*: expiry, scope, user, state
-and address are asked of the database on every call. Neither holds a secret.
+and address are read from the database on every call. Neither stores a secret.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class IdentityCache:
-    """Thread-safe bounded map from an API key, by its SHA-256, to the native row it belongs to.
+    """Thread-safe bounded map from the SHA-256 of an API key to the native row it belongs to.
 
-    Learn an entry only after a full verification. There are no negative entries, so a flood of
-    wrong keys cannot push good ones out.
+    Add an entry only after a full verification. There are no negative entries, so a flood of
+    wrong keys cannot evict good ones.
 
-    A core dump reveals database names, ids of native key rows, their stored PBKDF2 hashes and
-    SHA-256 digests. It does not reveal a key: keys are 160 random bits, which no digest gives
-    back. That is why :meth:`digest` refuses anything that is not shaped like a key: the SHA-256 of
-    a password could be searched at billions of guesses a second. (A dump may of course hold the
+    A core dump reveals database names, IDs of native key rows, their stored PBKDF2 hashes and
+    SHA-256 digests. It does not reveal a key: keys are 160 random bits, which cannot be recovered
+    from a digest. That is why :meth:`digest` rejects anything that is not shaped like a key: the
+    SHA-256 of a password could be searched at billions of guesses a second. (A dump may contain the
     key of a request being served, as with stock Odoo.)
 
-    :param max_entries: entries kept; beyond it the longest unused one is forgotten
+    :param max_entries: entries kept; beyond it, the least recently used one is removed
     """
 
     def __init__(self, max_entries: int = 8192) -> None:
@@ -49,8 +49,8 @@ class IdentityCache:
     def digest(secret: str) -> str:
         """Return the SHA-256 of a key as 64 hexadecimal characters.
 
-        :raise ValueError: when the secret is not 40 hexadecimal characters; the text of the error
-            does not hold it
+        :raise ValueError: when the secret is not 40 hexadecimal characters; the error message does
+            not contain it
         """
         if not is_key_shaped(secret):
             raise ValueError("only a key of 40 hexadecimal characters is remembered by its digest")
@@ -60,17 +60,17 @@ class IdentityCache:
         """Remember that a key was verified against a native row.
 
         :param digest: from :meth:`digest`
-        :param native_id: id in ``res_users_apikeys``
+        :param native_id: ID in ``res_users_apikeys``
         :param stored_hash: the hash in that row that the key matched; the caller compares it with
-            the row's present one, since an id may be used again after a restore
-        :raise ValueError: when ``digest`` is no digest, so that no secret is kept by mistake
+            the row's current one, since an ID may be used again after a restore
+        :raise ValueError: when ``digest`` is not a digest, so that no secret is kept by mistake
         """
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise ValueError("not a SHA-256 digest of 64 hexadecimal characters")
         self._entries[dbname, digest] = native_id, stored_hash
 
     def get(self, dbname: str, digest: str) -> tuple[int, str] | None:
-        """Return ``(native_id, stored_hash)`` of a key verified before, None when not known."""
+        """Return ``(native_id, stored_hash)`` of a key verified before, None when unknown."""
         return self._entries.get((dbname, digest))
 
     def discard(self, dbname: str, digest: str) -> None:
@@ -83,7 +83,7 @@ class IdentityCache:
 
 
 class Place(NamedTuple):
-    """Whose password it is, and from where it came.
+    """A user and the address from which the password came.
 
     :ivar address: the caller's
     """
@@ -99,27 +99,27 @@ class _Accepted(NamedTuple):
 
 
 class PasswordMemo:
-    """Thread-safe bounded memory of the last password that each user authenticated with by RPC from
-    an address.
+    """Thread-safe bounded memory of the last password of each user and address that was accepted.
 
-    Per database, user and address it keeps one HMAC-SHA256, under a random key of this process, of
-    these, the password and the stored hash that the password matched. An entry holds only while
-    that stored hash does: after a change of password it matches nothing.
+    Used for authentication by RPC. Per database, user and address it keeps one HMAC-SHA256, under a
+    random key of this process, of these, the password and the stored hash that the password
+    matched. An entry is valid only for that stored hash: after a change of password it matches
+    nothing.
 
-    Nobody may guess by it: another password ends the entry, and the next right one is checked
-    where guesses are counted. Beforehand the caller looks whether that counter is full.
+    It cannot be used for guessing: another password removes the entry, and the next correct one is
+    verified where guesses are counted. The caller first checks whether that counter is full.
 
-    A core dump reveals database names, user ids, addresses, these digests and the key. It does not
-    hold a password, but with key and digest a guess costs one SHA-256 instead of the 600,000
-    rounds of the stored hash, so a weak password could then be found. Without the dump nothing can
-    be tested. (Stock Odoo keeps the password itself in its cache at this place.)
+    A core dump reveals database names, user IDs, addresses, these digests and the key. It contains
+    no password, but with key and digest a guess costs one SHA-256 instead of the 600,000 rounds of
+    the stored hash, so a weak password could be found. Without the dump nothing can be tested.
+    (Stock Odoo caches the password itself at this place.)
 
-    :param max_entries: users and addresses kept; beyond it the longest unused one is forgotten
+    :param max_entries: users and addresses kept; beyond it, the least recently used one is removed
     """
 
     def __init__(self, max_entries: int = 4096) -> None:
         self._key = os.urandom(32)
-        self._lock = threading.Lock()  # two passwords must not be compared with one entry
+        self._lock = threading.Lock()  # only one password may be compared with an entry
         self._entries: LRU[Place, _Accepted] = LRU(max_entries)
 
     def __repr__(self) -> str:
@@ -130,10 +130,10 @@ class PasswordMemo:
         return len(self._entries)
 
     def set(self, place: Place, password: str, stored_hash: str, counter: bytes) -> None:
-        """Remember that a password was verified against a stored hash. Replaces the place's last.
+        """Remember that a password was verified against a stored hash, and replace the last one.
 
-        :param counter: what the counter of guesses from this place is found by
-        :raise ValueError: when the password or the stored hash is empty or no text
+        :param counter: the key of the counter of guesses from this place
+        :raise ValueError: when the password or the stored hash is empty or not text
         """
         tag = self._tag(place, password, stored_hash)
         if tag is None:
@@ -141,17 +141,17 @@ class PasswordMemo:
         self._entries[place] = _Accepted(tag, counter)
 
     def counter(self, place: Place) -> bytes | None:
-        """Return what the counter of guesses from a place is found by, None when not known."""
+        """Return the key of the counter of guesses from a place, None when unknown."""
         known = self._entries.get(place)
         return known and known.counter
 
     def get(self, place: Place, password: object, stored_hash: object) -> bool:
-        """Tell whether this very password was verified against this very stored hash before.
+        """Whether exactly this password was verified against exactly this stored hash before.
 
-        Another one ends the entry. Compares in constant time.
+        Another password or hash removes the entry. Compares in constant time.
 
         :param password: as sent, of any type
-        :param stored_hash: the user's present one, just read from the database
+        :param stored_hash: the user's current one, just read from the database
         :return: False also for an empty password or hash
         """
         tag = self._tag(place, password, stored_hash)

@@ -1,4 +1,4 @@
-"""Whether a recognised API key may be used, as plain rules over the facts of this moment."""
+"""Whether a recognized API key may be used, as plain rules over the current facts."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ END_CODES = frozenset(_CODE_OF_STATE.values())
 
 
 class KeyIdentity(NamedTuple):
-    """Which key a secret is: a native row, or a tombstone of ours when that row is gone."""
+    """The key that a secret belongs to: a native row, or our tombstone when that row is gone."""
 
     native_id: int | None = None
     record_id: int | None = None
@@ -27,12 +27,12 @@ class KeyIdentity(NamedTuple):
 
 
 class KeyFacts(NamedTuple):
-    """What the database says of a key right now.
+    """What the database says about a key right now.
 
-    :ivar scope: its own; what is in the native row of a key with rules is not it
+    :ivar scope: the key's own scope; the native row of a key with rules has another one
     :ivar is_end_recorded: its record says that it has ended, not only its dates or a missing row
-    :ivar own_networks: those of the key, beside ``allowed_networks`` of its integration
-    :ivar lacks_native_rules: it has rules, and its native row does not bear their scope
+    :ivar own_networks: those of the key, in addition to ``allowed_networks`` of its integration
+    :ivar lacks_native_rules: it has rules, but its native row does not have their scope
     """
 
     user_id: int | None
@@ -54,11 +54,12 @@ class KeyFacts(NamedTuple):
 
 
 def live_facts(row: list) -> KeyFacts:
-    """Return the facts of a key whose native row is there.
+    """Return the facts of a key whose native row exists.
 
-    :param row: its user's id, its scope and whether it has expired; then, each a list or None, of
-        the user login and active; of our record id, scope, state, whether its end is recorded,
-        access, mode and networks; of the integration id, active, networks and channels
+    :param row: user ID, native scope and whether the key has expired natively; then three lists,
+        each of which may be None: login and active of the user; ID, scope, state, whether its end
+        is recorded, access, mode and networks of our record; ID, active, networks and channels of
+        the integration
     """
     user_id, native_scope, natively_expired, user, record, integration = row
     login, user_active = user or (None, None)
@@ -80,21 +81,21 @@ def live_facts(row: list) -> KeyFacts:
 
 
 def _has_own_rules(access, mode, own_networks):
-    """As ``KEY_HAS_RULES_SQL`` of :mod:`native_scope`."""
+    """The same condition as ``KEY_HAS_RULES_SQL`` of :mod:`native_scope`."""
     return bool(own_networks) or (access not in (None, FULL) and mode != REPORT)
 
 
 def refusal_codes(
     facts: KeyFacts, *, scope: str, channel: str | None, address: str | None
 ) -> set[str]:
-    """All causes for which this key must be refused now; empty when it may be used.
+    """Return all causes for which this key must be rejected now; empty when it may be used.
 
     :param scope: what the caller needs, ``rpc`` for RPC; a key without scope covers everything
-    :param channel: None outside of HTTP, where no channel can be refused
-    :param address: None outside of HTTP, where no address can be refused
+    :param channel: None outside of HTTP, where no channel can be rejected
+    :param address: None outside of HTTP, where no address can be rejected
     """
     codes = set()
-    # As core reads it, what is not known to be active is not.
+    # As in core, a user that is not known to be active is not.
     if facts.user_id is not None and facts.user_active is not True:
         codes.add("user_archived")
     if facts.integration_id is not None and facts.integration_active is not True:

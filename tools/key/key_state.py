@@ -1,10 +1,11 @@
 """The state of a key and when it ends, in Python and in SQL, tested against each other.
 
-Two dates are fixed when a key is issued: ``replace_by``, when it should have been replaced, and
-``expires_at``, when it stops.  ``retire_at`` is the end of its overlap, and Odoo's own row has an
-end too.  The earliest of all counts, in every state, and no job ever moves one of them later.
+Two dates are set when a key is issued: ``replace_by``, when it should have been replaced, and
+``expires_at``, when it stops working.  ``retire_at`` is the end of its overlap, and Odoo's own row
+has an end too.  The earliest of the ends applies, in every state, and no job ever moves one of them
+later.
 
-The SQL is about a row ``{k}`` of ``auth_integration_key``, its native row ``native`` and its
+The SQL refers to a row ``{k}`` of ``auth_integration_key``, its native row ``native`` and its
 policy ``p``; see :data:`JOIN_NATIVE_SQL`.
 """
 
@@ -13,16 +14,16 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 NOW_SQL = "(clock_timestamp() AT TIME ZONE 'UTC')"
-# When the statement began. PostgreSQL looks for it in an index, which it cannot do for a time that
-# differs from row to row.
+# When the statement began. PostgreSQL can use an index for it, unlike for a time that can change
+# from row to row.
 STATEMENT_NOW_SQL = "(statement_timestamp() AT TIME ZONE 'UTC')"
 
 _NATIVE_IS_OURS = (
     "native.id = {k}.apikey_id AND native.key = {k}.hash AND native.index = {k}.prefix"
 )
-# The same for many keys at once. PostgreSQL takes three equal columns for three coincidences,
-# expects no row, and then compares every row with every other one. Of a CASE it expects half of
-# the rows.
+# The same for many keys at once. PostgreSQL's planner treats three equal columns as independent,
+# expects almost no rows, and then compares every row with every other one. For a CASE, it expects
+# half of the rows.
 JOIN_NATIVES_SQL = (
     "LEFT JOIN res_users_apikeys native ON native.id = {k}.apikey_id"
     " AND CASE WHEN native.key = {k}.hash AND native.index = {k}.prefix THEN TRUE END"
@@ -31,7 +32,7 @@ JOIN_NATIVE_SQL = f"LEFT JOIN res_users_apikeys native ON {_NATIVE_IS_OURS}"
 
 
 def _with_native(expression):
-    """SQL of an expression over the native row, where that is not joined."""
+    """Return SQL of an expression over the native row, for queries that do not join it."""
     return f"(SELECT {expression} FROM (VALUES (1)) AS one {JOIN_NATIVE_SQL})"
 
 
@@ -40,12 +41,12 @@ def _with_native(expression):
 
 @dataclass(frozen=True, slots=True)
 class KeyEnds:
-    """What the end and the state of a key follow from; a date is naive UTC or None.
+    """What determines the end and the state of a key; dates are naive UTC or None.
 
-    :ivar has_native: whether Odoo's own row is there
-    :ivar native_end: its date
-    :ivar was_used: used over HTTP, or in use since before we knew of it
-    :ivar end_kind: what ended it, together with ``ended_at``
+    :ivar has_native: whether Odoo's own row exists
+    :ivar native_end: expiration date of that row
+    :ivar was_used: used over HTTP, or already in use before it was imported
+    :ivar end_kind: how it ended, together with ``ended_at``
     """
 
     expires_at: datetime | None = None
@@ -58,16 +59,16 @@ class KeyEnds:
 
 
 def earliest(*dates):
-    """The earliest of some dates, or None; as ``LEAST`` in PostgreSQL, which passes over NULL."""
+    """Return the earliest date, or None; like ``LEAST`` in PostgreSQL, which skips NULL."""
     return min(filter(None, dates), default=None)
 
 
-# What we write to the native row.
+# The end that is written to the native row.
 OWN_END_SQL = "LEAST({k}.expires_at, {k}.retire_at)"
 
 
 def own_end(ends: KeyEnds):
-    """When a key ends by our dates alone."""
+    """Return when a key ends by our dates alone."""
     return earliest(ends.expires_at, ends.retire_at)
 
 
@@ -80,7 +81,7 @@ END_SQL = "COALESCE({k}.ended_at, " + _with_native(
 
 
 def end_of(ends: KeyEnds):
-    """When a key ended or ends, by all dates there are."""
+    """Return when a key ended or ends, by all dates."""
     return ends.ended_at or earliest(own_end(ends), ends.native_end)
 
 
@@ -92,7 +93,7 @@ _STATE_BY_DATES_SQL = f"""CASE
     WHEN {{k}}.first_used_at IS NULL AND {{k}}.imported IS NOT TRUE THEN 'pending'
     ELSE 'active'
 END"""
-# For many keys at once: with the native row joined, no query for each of them.
+# For many keys at once: the native row is joined, so there is no subquery for each key.
 JOINED_STATE_SQL = (
     "(CASE WHEN {k}.ended_at IS NOT NULL THEN {k}.end_kind ELSE " + _STATE_BY_DATES_SQL + " END)"
 )
@@ -101,7 +102,7 @@ STATE_SQL = (
     + _with_native(_STATE_BY_DATES_SQL)
     + " END)"
 )
-# Whether the state is one in which the key is accepted, by plain dates: quick for many keys.
+# Whether the key is live, by plain comparisons of dates: fast for many keys.
 LIVE_SQL = f"""({{k}}.ended_at IS NULL
     AND ({{k}}.retire_at IS NULL OR {{k}}.retire_at > {STATEMENT_NOW_SQL})
     AND ({{k}}.expires_at IS NULL OR {{k}}.expires_at > {STATEMENT_NOW_SQL})
@@ -113,7 +114,7 @@ LIVE_SQL = f"""({{k}}.ended_at IS NULL
 
 
 def state_of(ends: KeyEnds, now: datetime) -> str:
-    """The state of a key."""
+    """Return the state of a key."""
     if ends.ended_at:
         return ends.end_kind
     if ends.retire_at and ends.retire_at <= now:
@@ -132,7 +133,7 @@ def state_of(ends: KeyEnds, now: datetime) -> str:
 
 
 class Lifetime(NamedTuple):
-    """What a policy says of the life of a key, in days."""
+    """The days that a policy sets for the life of a key."""
 
     max_age: int
     extension: int
@@ -140,18 +141,18 @@ class Lifetime(NamedTuple):
 
 
 class Dates(NamedTuple):
-    """The two dates that are fixed when a key is issued."""
+    """The two dates that are set when a key is issued."""
 
     replace_by: datetime | None
     expires_at: datetime | None
 
 
-# How long after ``replace_by`` a key of the policy ``p`` goes on working.
+# How many days after ``replace_by`` a key of the policy ``p`` still works.
 EXTENSION_DAYS_SQL = "(CASE p.on_deadline WHEN 'extend' THEN p.max_extension_days ELSE 0 END)"
 
 
 def issued(since: datetime, lifetime: Lifetime) -> Dates:
-    """The dates of a key for which nobody chose an end."""
+    """Return the dates of a key for which nobody chose an end."""
     replace_by = since + timedelta(days=lifetime.max_age)
     return Dates(replace_by, replace_by + timedelta(days=lifetime.extension))
 
@@ -161,7 +162,7 @@ SINCE_SQL = "COALESCE({k}.managed_since, {k}.issued_at)"
 
 
 def _limit_sql(days):
-    """The end by the policy as it is now, but with an overlap's time to replace the key."""
+    """Return SQL of the end by the current policy, leaving at least one overlap for replacement."""
     by_policy = f"{SINCE_SQL} + make_interval(days => {days})"
     return f"GREATEST({by_policy}, {NOW_SQL} + make_interval(days => p.overlap_days))"
 
@@ -173,7 +174,7 @@ SHORTER_EXPIRES_AT_SQL = (
 
 
 def shortened(dates: Dates, since: datetime | None, lifetime: Lifetime, now: datetime) -> Dates:
-    """The dates of a key once a policy was applied to it: never later than they were."""
+    """Return the dates of a key after a policy was applied to it: never later than before."""
     floor = now + timedelta(days=lifetime.overlap)
     limits = issued(since, lifetime) if since else (floor, floor)
     return Dates(
@@ -183,8 +184,8 @@ def shortened(dates: Dates, since: datetime | None, lifetime: Lifetime, now: dat
 
 # Notices ----------------------------------------------------------------------------------------
 
-# The days before ``replace_by`` on which people are notified, negative ones after it: the notices
-# of the policy ``p``, and once it has passed one for each overlap until the key ends.
+# The days before ``replace_by`` on which people are notified; negative days are after it. They are
+# the notices of the policy ``p`` and, after ``replace_by``, one per overlap until the key ends.
 NOTICE_DAYS_SQL = """(
     SELECT notice::integer AS days FROM unnest(string_to_array(p.notice_days, ',')) notice
     UNION ALL

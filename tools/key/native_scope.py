@@ -1,9 +1,9 @@
-"""The scope in the native row of an API key, through which its rules fail closed.
+"""The scope in the native row of an API key, which makes its rules fail closed.
 
-Stock Odoo knows nothing of networks, channels and what a key may do.  So the native row of a key
-that has such rules bears a scope of our own, which stock refuses everywhere; our verification reads
-the key's own scope from its record instead.  Wherever stock decides alone, the key is refused and
-no rule is lifted.
+Stock Odoo does not know networks, channels or the access of a key.  So the native row of a key with
+such rules has a scope of our own, which stock Odoo rejects everywhere; our verification reads the
+key's own scope from its record instead.  Where stock Odoo decides alone, the key is rejected and no
+rule is bypassed.
 """
 
 from odoo.exceptions import UserError
@@ -29,9 +29,9 @@ RULE_FIELDS = frozenset({"allowed_networks", "allowed_channels"})
 
 
 class KeyRulesUnreadable(UserError, ServiceUnavailable):
-    """A good key, but nobody can say whether its rules allow this call: 503, and no AccessDenied.
+    """A valid key whose rules cannot be read: answered with 503 instead of AccessDenied.
 
-    An external system need not be given another key when all it has to do is to try again.
+    The external system does not need another key: it only has to try again.
     """
 
     http_status = ServiceUnavailable.code
@@ -39,5 +39,5 @@ class KeyRulesUnreadable(UserError, ServiceUnavailable):
     def __init__(self):
         message = "The rules of this API key cannot be read at the moment. Try again later."
         super().__init__(message)
-        self.args = (message,)  # werkzeug has none, and Odoo answers with the first
-        self.__cause__ = None  # nor is the caller told what of ours has failed
+        self.args = (message,)  # werkzeug sets none, and Odoo's response contains the first
+        self.__cause__ = None  # the caller must not learn which part of ours failed

@@ -1,7 +1,7 @@
-"""Count successful uses without writing each of them.
+"""Count successful uses without one write for each.
 
-A success per call would cost a commit per call.  The first success of a key, address and minute
-is committed before the caller has its answer; later ones are counted in memory and written by a
+Writing each success would cost one commit per call.  The first success of a key, address and minute
+is committed before the caller gets its response; later ones are counted in memory and written by a
 thread of this process, or when it ends.  Only ``kill -9`` loses them, and never a first one.
 """
 
@@ -27,7 +27,8 @@ from ..attempt.flood_limits import LogLimit
 
 _logger = logging.getLogger(__name__)
 
-# Seconds: at most so long a use waits, how long the end of the process tries again, how often.
+# Seconds between two runs of the thread, for which the end of the process retries, and between
+# two of those retries.
 FLUSH_INTERVAL = 30
 FLUSH_SECONDS = 10
 RETRY_SECONDS = 0.1
@@ -35,7 +36,7 @@ _failures = LogLimit(per_minute=60)
 
 
 class SuccessfulUse(NamedTuple):
-    """What equal successes have in common: the identifying columns of ``auth.attempt``."""
+    """What equal successes have in common: mainly the identifying columns of ``auth.attempt``."""
 
     dbname: str
     channel: str
@@ -52,13 +53,13 @@ class SuccessfulUse(NamedTuple):
 
     def columns(self) -> dict:
         values = self._asdict()
-        del values["learned_digest"], values["address_trusted"]  # of the key, not of the attempt
+        del values["learned_digest"], values["address_trusted"]   # of the key only
         values["database"] = values.pop("dbname")
         return values
 
 
 class Batch(NamedTuple):
-    """Equal successes to be written together; they lie in the same hour.
+    """Equal successes to be written together; all are in the same hour.
 
     :ivar identity: what they have in common
     :ivar count: number of successes, at least 1
@@ -72,7 +73,7 @@ class Batch(NamedTuple):
     last_seen: float
 
     def merged(self, other: Batch) -> Batch:
-        """Return one batch for both; they must be of the same identity."""
+        """Return one batch for both; they must have the same identity."""
         return Batch(
             self.identity,
             self.count + other.count,
@@ -85,7 +86,7 @@ class UsageBuffer:
     """Thread-safe counter of successes that tells its caller what to write at once.
 
     It has no clock and starts no thread.  Every success is handed out in exactly one batch.  A
-    forked child starts empty, since the parent still has what waits there.
+    forked child starts empty, since the parent still has the waiting successes.
 
     :param max_identities: identities whose last minute is remembered; a success of another one is
         written at once
@@ -112,8 +113,8 @@ class UsageBuffer:
         """Count one success.
 
         :param now: time of the success, in seconds since the epoch
-        :return: a batch to be written at once when this is the identity's first success in its
-            minute: this one and all that waited in the same hour; else None, and it waits
+        :return: a batch to be written at once if this is the identity's first success in its
+            minute: this success and all that waited in the same hour; otherwise None, and it waits
         """
         minute = int(now // 60)
         with self._lock:
@@ -125,13 +126,13 @@ class UsageBuffer:
             return batch
 
     def take(self) -> list[Batch]:
-        """Hand out all that waits."""
+        """Hand out everything that waits."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
             return list(waiting.values())
 
     def put_back(self, batch: Batch) -> None:
-        """Take back a batch that could not be written; the next :meth:`take` has it again."""
+        """Take back a batch that could not be written; the next :meth:`take` returns it again."""
         with self._lock:
             self._merge(batch)
 
@@ -146,11 +147,11 @@ def _place(batch):
 
 
 class UsageWriter:
-    """The uses this process has yet to write, and the thread that writes them.
+    """The uses that this process has yet to write, and the thread that writes them.
 
-    Each batch is a transaction of its own: see :mod:`row_locks` for the order of its locks.  What a
-    key has called is counted beside its uses, and written by the thread only, with a batch of
-    the same key where one waits: so no call has a query more for it.
+    Each batch is a transaction of its own: see :mod:`row_locks` for the order of its locks.  The
+    operations that a key calls are counted beside its uses and written by the thread only, together
+    with a batch of the same key if one waits, so that no call needs an extra query for them.
     """
 
     def __init__(self):
@@ -159,17 +160,17 @@ class UsageWriter:
         self._pid = None
         self._is_ending = False
         self._lock = threading.Lock()
-        # Held by whoever writes what has waited: the end of the process waits for the thread.
+        # Held while waiting uses are written: the end of the process waits for the thread.
         self._writing = threading.Lock()
 
     def add(self, use: SuccessfulUse, registry) -> Exception | None:
-        """Count one use; write it, with what is pending of its kind, when it is due at once.
+        """Count one use; if a write is due, write it with the waiting uses of its kind.
 
-        :return: why it could not be written although it was due; it waits, to be written later
+        :return: the error if a due write failed; the use then waits to be written later
         """
         batch = self._buffer.add(use, time.time())
         error = self._write_or_keep(registry, batch) if batch else None
-        if self._is_ending:  # nobody else will
+        if self._is_ending:  # the thread may not run again
             self.write_waiting()
         if error or not batch:
             self._ensure_thread()
@@ -188,12 +189,12 @@ class UsageWriter:
         return self._buffer.waiting + self._operations.waiting
 
     def forget(self) -> None:
-        """Drop what is pending: a test has rolled its database back."""
+        """Drop everything that is pending: a test has rolled its database back."""
         self._buffer.take()
         self._operations.take()
 
     def flush(self) -> None:
-        """Write everything that is pending, for the end of the process: again where it fails."""
+        """Write everything that is pending when the process ends, with retries after failures."""
         self._is_ending = True
         deadline = time.monotonic() + FLUSH_SECONDS
         with self._writing:
@@ -205,14 +206,14 @@ class UsageWriter:
             _logger.error("%s uses of API keys could not be written", self.waiting)
 
     def write_waiting(self) -> None:
-        """Write everything that is pending, once."""
+        """Write everything that is pending, without retries."""
         locked = set()
         for place, batch, counted in self._take():
             registry = Registry.registries.get(place.dbname)
             if self._is_gone(registry):
                 continue
-            # The registry may be loading anew, as after an update by another server. Or somebody
-            # works on this key, and may for longer: its other uses need not try.
+            # The registry may be reloading, as after an update by another server. Or another
+            # transaction holds this key, perhaps for longer, so its other uses are not tried.
             if not getattr(registry, "auth_integration_ready", False) or place in locked:
                 self._put_back(place, batch, counted)
             elif isinstance(
@@ -221,13 +222,13 @@ class UsageWriter:
                 locked.add(place)
 
     def _is_gone(self, registry):
-        """Whether nobody will ever write uses of this database: it is gone, or we are from it."""
+        """Whether uses of this database can never be written: it or its add-on is gone."""
         if registry is None:
             return self._is_ending
         return registry.ready and "auth.attempt" not in registry
 
     def _take(self):
-        """Hand out what is to be written together: of a key, a batch and what it has called."""
+        """Yield what is written together: a batch of a key and the operations it has called."""
         batches, operations = self._buffer.take(), self._operations.take()
         for batch in batches:
             place = Place(batch.identity.dbname, batch.identity.key_id)
@@ -254,8 +255,7 @@ class UsageWriter:
             registry["auth.integration.incident"]._wake(registry)
 
     def _write_or_keep(self, registry, batch, place=None, counted=None):
-        """Write a batch, and what its key has called; what cannot be written waits for the next
-        time.
+        """Write a batch and the operations of its key; on failure, keep them for the next run.
 
         :return: the error, if there was one
         """
@@ -282,7 +282,7 @@ class UsageWriter:
             if self._pid == os.getpid():
                 return
             self._pid = os.getpid()
-            self._writing = threading.Lock()  # not that of the parent, whoever held it
+            self._writing = threading.Lock()  # not the parent's, which may have been held
             threading.Thread(target=self._run, name="auth_integration.uses", daemon=True).start()
             atexit.register(self.flush)
 

@@ -1,4 +1,4 @@
-"""A file of JSON lines that other programs follow while it is written, rotated and followed."""
+"""A file of JSON lines that other programs follow while it is written and rotated."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from collections.abc import Iterable
 
 
 def append(path: str, events: Iterable[dict]) -> None:
-    """Append events, one a line, and wait until they are on the disk.
+    """Append events, one per line, and wait until they are on the disk.
 
-    The file is opened by its name each time, so that one that was moved away is let go of. A line
-    that a killed process has begun is ended first: its event comes again as a whole.
+    The file is opened by its name each time, so that a rotated file is released. If a killed
+    process left an incomplete line, that line is ended first: its event is written again as a
+    whole.
 
-    :raise OSError: it cannot be written, is no regular file, or another program keeps it locked
+    :raise OSError: it cannot be written, is not a regular file, or another program has locked it
     """
     lines = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events)
-    # Not blocking: a pipe that nobody reads must not hold up the job.
+    # Do not block: a pipe without a reader must not hold up the job.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     descriptor = os.open(path, flags, 0o640)
     try:

@@ -1,17 +1,17 @@
-"""How far an export has come, as the opaque ``next`` that it gives to its caller.
+"""The position of an export in the log: the opaque ``next`` that it returns to its caller.
 
-The rows of the log grow, and transactions commit in another order than they begin: no column
-tells in one order what is new. So the log is read in *passes*. Each remembers the snapshot of
-PostgreSQL in which the pass before it was made. New is what that snapshot does not see: every row
-is in exactly one pass for each time it changed, however late its transaction commits. Within a
-pass rows come by ``last_seen`` and id, which an index has.
+Rows of the log are updated, and transactions commit in another order than they begin, so no column
+gives one order of what is new. So the log is read in *passes*. Each position stores the PostgreSQL
+snapshot in which the previous pass was made. New is what that snapshot does not see: every row is
+in exactly one pass for each time it changed, however late its transaction commits. Within a pass,
+rows are ordered by ``last_seen`` and ID, for which there is an index.
 
-Where in the log to look for what is new says ``new_since``: the time since which the
-transactions run that the last snapshot did not see. A row is no older than its transaction,
-but for :data:`MARGIN`; late additions beyond it are named in ``auth_attempt_late``.
+``new_since`` limits where in the log to look for new rows: it is the time since which the
+transactions run that the last snapshot did not see. A row is no older than its transaction, except
+for :data:`MARGIN`; late additions beyond it are listed in ``auth_attempt_late``.
 
-Transaction ids may be used again after a crash or a failover of PostgreSQL, which may lose the last
-commits: after a restart the snapshot is forgotten, and what may be new is exported once more.
+Transaction IDs may be used again after a crash or a failover of PostgreSQL, which may lose the last
+commits. So after a restart the snapshot is discarded, and what may be new is exported once more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 MAX_LENGTH = 20_000
-# More than ``auth_attempt_report_rollup.LATE_AFTER``, and than clocks of servers differ.
+# More than ``auth_attempt_report_rollup.LATE_AFTER`` and than the clocks of servers differ.
 MARGIN = timedelta(minutes=90)
 LONG_AGO, FAR_OFF = datetime(1970, 1, 1), datetime(9000, 1, 1)
 _SNAPSHOT = re.compile(r"(\d{1,19}):(\d{1,19}):(\d{1,19}(?:,\d{1,19})*)?")
@@ -32,7 +32,7 @@ _FORMAT = "1"
 
 
 class Snapshot(NamedTuple):
-    """A ``pg_snapshot``: what it sees is below ``xmax`` and not in ``running``."""
+    """A ``pg_snapshot``: it sees the transactions below ``xmax`` that are not in ``running``."""
 
     xmin: int
     xmax: int
@@ -40,9 +40,9 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Snapshot:
-        """Read what PostgreSQL writes.
+        """Read a snapshot in the text format of PostgreSQL.
 
-        :raise ValueError: it would not write this
+        :raise ValueError: the text is not a valid snapshot
         """
         found = _SNAPSHOT.fullmatch(text)
         if not found:
@@ -60,12 +60,12 @@ class Snapshot(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What PostgreSQL says of itself at the begin of a call.
+    """The state of PostgreSQL at the beginning of a call.
 
-    :ivar started: when it was started, as text
-    :ivar running_since: begin of the oldest transaction known that the snapshot does not see, or
+    :ivar started: start time of the server, as text
+    :ivar running_since: begin of the oldest known transaction that the snapshot does not see, or
         ``now``
-    :ivar all_known: whether the begin of each of them is known: some may have just ended
+    :ivar all_known: whether the begin of each such transaction is known: some may have just ended
     """
 
     snapshot: str
@@ -77,14 +77,14 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Position:
-    """Where an export goes on.
+    """Where an export continues.
 
-    :ivar started: of the PostgreSQL server that the snapshots are of
+    :ivar started: start time of the PostgreSQL server that the snapshots belong to
     :ivar seen: snapshot of the last pass, and ``seen_at`` its time; empty before the first one
-    :ivar new_since: nothing new is older than this, but for :data:`MARGIN`
-    :ivar current: snapshot of the pass under way, ``current_at`` its time, and ``next_new_since``
-        what ``new_since`` is in the next one; empty between two passes
-    :ivar last_seen: with ``id``, the last row of the pass under way
+    :ivar new_since: nothing new is older than this, except for :data:`MARGIN`
+    :ivar current: snapshot of the current pass, ``current_at`` its time, and ``next_new_since``
+        the value of ``new_since`` in the next one; empty between two passes
+    :ivar last_seen: with ``id``, the last exported row of the current pass
     """
 
     started: str = ""
@@ -98,7 +98,7 @@ class Position:
     id: int = 0
 
     def resumed(self, moment: Moment) -> Position:
-        """Go on with the pass under way, or begin one."""
+        """Return the position to continue the current pass, or to begin one."""
         position = self
         if self.started != moment.started:
             position = self._restarted(moment)
@@ -112,7 +112,7 @@ class Position:
         )
 
     def after(self, rows: list[tuple], limit: int) -> Position:
-        """Move behind the rows of one call: pairs of ``last_seen`` and id, in order."""
+        """Return the position after the rows of one call: ``last_seen`` and ID pairs, in order."""
         if len(rows) >= limit:
             last_seen, id_ = rows[-1]
             return replace(self, last_seen=last_seen, id=id_)
@@ -124,20 +124,20 @@ class Position:
         )
 
     def _restarted(self, moment):
-        """Forget snapshots whose ids may mean other transactions by now."""
+        """Discard the snapshots, whose IDs may belong to other transactions after a restart."""
         new_since = self.new_since
         if self.current:
-            # What lies before the last row was exported, unless it is new to the pass.
+            # Rows before the last one were exported, unless they are new since the pass began.
             new_since = max(new_since, min(self.last_seen + MARGIN, self.next_new_since))
         return Position(started=moment.started, new_since=new_since)
 
     def _new_since_after(self, moment):
-        """Since when what this pass does not see may be running: ``new_since`` of the next one."""
+        """Return ``new_since`` of the next pass: the earliest begin of what this one cannot see."""
         snapshot = Snapshot.parse(moment.snapshot)
         if not snapshot.running:
             return moment.now
-        # Before the first pass nothing else is known. A transaction of the log takes no second;
-        # one that ended just now would have to have been open for longer than the margin.
+        # Before the first pass, nothing else is known. Transactions of the log take less than a
+        # second, so one that ended just now has not been open for longer than the margin.
         if moment.all_known or not self.seen:
             return min(moment.running_since, moment.now)
         if snapshot.xmin >= Snapshot.parse(self.seen).xmax:
@@ -157,7 +157,7 @@ class Position:
 
     @classmethod
     def load(cls, text: object) -> Position:
-        """Read what :meth:`dump` wrote; the beginning of the log for 0 or nothing.
+        """Read the text written by :meth:`dump`; 0 or an empty value is the beginning of the log.
 
         :raise ValueError: anything else
         """

@@ -15,21 +15,21 @@ from ..attempt import causes
 SCHEMA_VERSION = "1.3.0"
 CATEGORY, CLASS, LOGON = 3, 3002, 1
 SUCCESS, FAILURE = 1, 2
-# Of a refusal by the severity of its cause; a success is informational (1).
+# Severity of a rejection by the severity of its cause; a success is informational (1).
 SEVERITIES = {"info": 2, "warning": 3, "critical": 4}
 OAUTH, OTHER_PROTOCOL = 6, 99
 UNKNOWN_USER = {"name": "Unknown", "type_id": 0}
 PRODUCT = {"name": "API Integrations: Authentication", "vendor_name": "auth_integration"}
-# What the event has no place for, in the words of the log.
+# Columns of the log for which OCSF has no attribute.
 UNMAPPED = ("channel", "auth_type", "attribution", "integration_id", "key_id", "user_agent",
             "reference", "operation")
-# XML 1.0 has no way to write these, and Odoo would send them all the same.
+# XML 1.0 cannot represent these characters, but Odoo would send them nevertheless.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 MAX_XMLRPC_INTEGER = 2**31 - 1
 
 
 def event(row: Mapping[str, object], integration_code: str | None = None) -> dict:
-    """Return one row of the log as an event; what is not known is left out.
+    """Return one row of the log as an event; unknown values are left out.
 
     :param row: the columns of ``auth.attempt``, with ``bucket`` as hexadecimal text
     """
@@ -64,7 +64,7 @@ def event(row: Mapping[str, object], integration_code: str | None = None) -> dic
 
 
 def for_xmlrpc(value):
-    """Return an event as XML-RPC can carry it: what its integers are too small for as a double."""
+    """Return an event that XML-RPC can carry: integers above its limit become floats."""
     if isinstance(value, dict):
         return {name: for_xmlrpc(each) for name, each in value.items()}
     if type(value) is int and value > MAX_XMLRPC_INTEGER:
@@ -73,7 +73,7 @@ def for_xmlrpc(value):
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return a time as OCSF has it, in milliseconds since the epoch."""
+    """Return a time in OCSF's format: milliseconds since the epoch."""
     return int(moment.replace(tzinfo=timezone.utc).timestamp() * 1000)
 
 
@@ -87,7 +87,7 @@ def _user(row):
 
 
 def _source(address):
-    """The caller's address; a shared row of a flood has none."""
+    """Return the caller's address; a shared row of a flood has none."""
     try:
         return {"ip": str(ip_address(address))} if address else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Metrics as text for Prometheus, by its Python library, which is optional."""
+"""Metrics as text for Prometheus, using its optional Python library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIBRARY_MISSING = (
 
 
 class LibraryMissingError(Exception):
-    """The library is not installed; the text says what to do."""
+    """The library is not installed; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Metric:
     :ivar name: without the suffix ``_total`` of a counter
     :ivar kind: ``counter`` or ``gauge``
     :ivar labels: names of the labels
-    :ivar samples: values by the values of the labels
+    :ivar samples: sample values, by the values of the labels
     """
 
     name: str
@@ -34,7 +34,7 @@ class Metric:
 
 
 class _Collector:
-    """What a registry of the library asks for metrics that are known already."""
+    """A collector, as the library expects it, for metrics that were computed before."""
 
     def __init__(self, families):
         self._families = families
@@ -55,7 +55,7 @@ def has_library() -> bool:
 def exposition(metrics: Iterable[Metric], accept: str) -> tuple[bytes, str]:
     """Return metrics as text, and its content type.
 
-    :param accept: the header of the request: OpenMetrics for those who ask for it
+    :param accept: the ``Accept`` header; OpenMetrics is used if it is requested there
     :raise LibraryMissingError: the library is not installed
     """
     try:

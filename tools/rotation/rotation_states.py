@@ -1,41 +1,41 @@
-"""The state table of a rotation: what state follows from the keys, and what each event does.
+"""The state table of a rotation: the state derived from the keys, and the effect of each event.
 
-A rotation has no state of its own. :func:`state_of` derives it from the two keys and a few dates,
-so that a process may die between any two statements: whatever was committed reads as a state of
-this table, and the next run goes on from there. ``auth.integration.rotation`` says the same in
-SQL, and a test compares both over every combination of facts.
+A rotation does not store its state. :func:`state_of` derives it from the two keys and a few dates,
+so a process may die between any two statements: whatever was committed is a state of this table,
+and the next run continues from there. ``auth.integration.rotation`` does the same in SQL, and a
+test compares both for every combination of facts.
 
-:data:`TABLE` has every event in every state: the state that follows, what is done and who is
-notified. No event that the outside world can cause is left to chance; an event that means nothing
-in a state is :data:`IGNORED` there.
+:data:`TABLE` defines every event in every state: the next state, what is done and who is notified.
+It covers all events that can be caused from outside; an event without meaning in a state is
+:data:`IGNORED` there.
 """
 
 from dataclasses import dataclass, replace
 from itertools import product
 
-DUE = "due"  # the old key should be replaced; no new key is on its way
-DELIVERING = "delivering"  # a new key was made and sent; nobody knows whether it arrived
+DUE = "due"  # the old key should be replaced; there is no new key yet
+DELIVERING = "delivering"  # a new key was created and sent; whether it arrived is unknown
 DELIVERED = "delivered"  # the new key has reached somebody and has not been used
 OVERLAP = "overlap"  # the new key is in use, the old one works until its overlap ends
 DONE = "done"  # the old key has ended, the new one replaces it
-CANCELLED = "cancelled"  # nothing is to be replaced any more
+CANCELLED = "cancelled"  # nothing has to be replaced any more
 STATES = (DUE, DELIVERING, DELIVERED, OVERLAP, DONE, CANCELLED)
 
-# States of the old key: the first two are accepted today. ``active`` stands for ``pending`` too.
+# States of the old key. In the first two it still works. ``active`` includes ``pending``.
 OLD_STATES = ("active", "retiring", "expired", "revoked", "superseded")
 OLD_ENDED = ("expired", "revoked", "superseded")
-# The best of the live keys that replace it, used or not.
+# The best live key that replaces it: none, an unused one, or a used one.
 REPLACEMENTS = ("none", "pending", "used")
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the state of a rotation follows from.
+    """What determines the state of a rotation.
 
     :ivar old: state of the old key
     :ivar replacement: the best live key that replaces it
-    :ivar delivered: whether the present new key is known to have reached somebody
-    :ivar replaced: whether a new key was used, live or not by now (``replaced_by_id``)
+    :ivar delivered: whether the current new key is known to have reached somebody
+    :ivar replaced: whether a new key was used, even if it has ended (``replaced_by_id``)
     :ivar cancelled: whether a person cancelled the rotation
     """
 
@@ -47,14 +47,14 @@ class Facts:
 
 
 def all_facts():
-    """Every combination of facts, impossible ones included: a restored backup knows no rules."""
+    """Yield every combination of facts, even impossible ones, which a restored backup may have."""
     booleans = (False, True)
     for values in product(OLD_STATES, REPLACEMENTS, booleans, booleans, booleans):
         yield Facts(*values)
 
 
 def state_of(facts: Facts) -> str:
-    """The state of a rotation."""
+    """Return the state of a rotation."""
     if facts.cancelled:
         return CANCELLED
     ended = facts.old in OLD_ENDED
@@ -69,7 +69,7 @@ def state_of(facts: Facts) -> str:
         return DELIVERED if facts.delivered else DELIVERING
     if facts.old == "revoked":
         return CANCELLED
-    # Expired included: the integration still needs a key, and an owner can still claim one.
+    # Also if expired: the integration still needs a key, and an owner can still claim one.
     return DUE
 
 
@@ -80,14 +80,14 @@ CHATTER = ("chatter",)  # a note on the integration, no message
 ACTIVITY = ("activity", "digest")  # each owner: an activity at once, a line in the day's e-mail
 DIGEST = ("digest",)  # each owner: a line in the day's e-mail
 ALERT = ("owners",)  # each owner: a message at once
-ESCALATION = ("digest", "managers")  # the same, and each administrator of integrations
+ESCALATION = ("digest", "managers")  # a line also for each administrator of integrations
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """What an event does in a state.
 
-    :ivar to: the state that follows
+    :ivar to: the next state
     :ivar effect: what is done, in words; empty for nothing
     :ivar recipients: who is notified
     """
@@ -102,10 +102,10 @@ IGNORED = None
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happens.
+    """An event of a rotation.
 
     :ivar possible: whether it can happen, given the facts
-    :ivar change: the facts that follow
+    :ivar change: the facts afterwards
     """
 
     possible: object
@@ -121,29 +121,29 @@ def _pending(facts):
 
 
 EVENTS = {
-    # A secret was made and committed; sending it begins. Only deliveries that send have this.
+    # A secret was created and committed, and is about to be sent. Only for deliveries that send.
     "send": Event(
         lambda f: f.replacement != "used",
         lambda f: replace(f, replacement="pending", delivered=False),
     ),
-    # A person saw the new key, the integration fetched it, or its endpoint took it.
+    # A person saw the new key, the integration fetched it, or its endpoint accepted it.
     "deliver": Event(
         lambda f: f.replacement != "used",
         lambda f: replace(f, replacement="pending", delivered=True),
     ),
-    # The integration's endpoint refused the key that was sent.
+    # The integration's endpoint rejected the key that was sent.
     "refuse": Event(
         lambda f: _pending(f) and not f.delivered and f.old != "revoked",
         lambda f: replace(f, replacement="none"),
     ),
     # No answer, a broken connection or a server error: the endpoint may have the key.
     "no_answer": Event(lambda f: _pending(f) and not f.delivered, lambda f: f),
-    # First successful use of a new key over HTTP, while the old one lives.
+    # First successful use of a new key over HTTP while the old one is live.
     "first_use": Event(
         lambda f: _pending(f) and _live(f),
         lambda f: replace(f, replacement="used", old="retiring", replaced=True),
     ),
-    # The same after the old one has ended.
+    # The same, after the old one has ended.
     "late_first_use": Event(
         lambda f: _pending(f) and not _live(f),
         lambda f: replace(f, replacement="used", replaced=True),
@@ -152,16 +152,16 @@ EVENTS = {
     "unused_end": Event(
         lambda f: _pending(f) and f.old != "revoked", lambda f: replace(f, replacement="none")
     ),
-    # The same, and somebody has revoked the old one too.
+    # The same, when the old one was revoked too.
     "both_end": Event(
         lambda f: _pending(f) and f.old == "revoked", lambda f: replace(f, replacement="none")
     ),
-    # The new key was revoked in the overlap, and no other key of the integration works.
+    # The new key was revoked during the overlap, and no other key of the integration works.
     "last_used_end": Event(
         lambda f: f.replacement == "used" and f.old == "retiring",
         lambda f: replace(f, replacement="none", replaced=False, old="active"),
     ),
-    # The new key ended in the overlap: another key works, or no person revoked it.
+    # The new key ended during the overlap, but another key works or no person revoked it.
     "used_end": Event(
         lambda f: f.replacement == "used" and f.old == "retiring",
         lambda f: replace(f, replacement="none"),
@@ -171,26 +171,26 @@ EVENTS = {
         lambda f: f.replacement == "used" and not _live(f),
         lambda f: replace(f, replacement="none"),
     ),
-    # The old key should have been replaced and works on: again after each overlap until its end.
+    # The old key should have been replaced and still works. Repeated per overlap until its end.
     "overdue": Event(lambda f: f.old == "active", lambda f: f),
     # An administrator lets the old key work longer, with a reason.
     "extend": Event(lambda f: f.old == "active", lambda f: f),
     # The old key's end has passed.
     "expire": Event(lambda f: f.old == "active", lambda f: replace(f, old="expired")),
-    # The overlap has passed.
+    # The overlap has ended.
     "overlap_end": Event(lambda f: f.old == "retiring", lambda f: replace(f, old="superseded")),
-    # Somebody still calls with the old key, long after the new one was first used.
+    # The old key is still used long after the first use of the new one.
     "late_use": Event(lambda f: f.old == "retiring", lambda f: f),
     # Somebody revoked the old key.
     "revoke_old": Event(_live, lambda f: replace(f, old="revoked")),
-    # An owner puts the rotation off, with a reason.
+    # An owner postpones the rotation, with a reason.
     "postpone": Event(lambda f: True, lambda f: f),
     # An owner cancels it.
     "cancel": Event(
         lambda f: f.replacement != "used",
         lambda f: replace(f, cancelled=True, replacement="none"),
     ),
-    # Somebody presents the old key after rotation has retired it.
+    # The old key is presented after the rotation has ended it.
     "reuse_old": Event(lambda f: f.old == "superseded", lambda f: f),
 }
 

@@ -1,7 +1,7 @@
-"""Which counters a guess adds to: by login and address, by address, and by login alone.
+"""The counters of a guess: by login and address, by address, and by login alone.
 
-A counter is found by a keyed hash. A login is never kept as it was typed (people type passwords
-into the wrong field), and neither are addresses.
+Counters are found by a keyed hash. Logins are never stored as typed (people type passwords into the
+wrong field), and neither are addresses.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ..integration import networks
 
 # An IPv6 customer has a /64 at least, and often a /48.
 IPV6_PREFIXES = (64, 48)
-# The limits of an address, and of a login over all addresses, are so many times that of a pair.
+# The limits of an address, and of a login over all addresses, are this many times that of a pair.
 WIDE_FACTOR = 10
 _KEY_SIZE = 16
-_MAX_LOGIN = 4096  # characters that are hashed, after the length
-# What a directory does not compare (RFC 4518, 2.2): marks, format and control characters, and two
-# of other kinds. Accents are among the marks: some directories ignore them.
+_MAX_LOGIN = 4096  # characters that are hashed
+# Characters that a directory ignores in comparisons (RFC 4518, 2.2): marks, format and control
+# characters, and two others. Accents are marks: some directories ignore them.
 _IGNORED_CATEGORIES = frozenset(("Mn", "Me", "Cf", "Cc"))
 _IGNORED = frozenset("\u1806\ufffc")
 
@@ -29,8 +29,8 @@ _IGNORED = frozenset("\u1806\ufffc")
 class Counter(NamedTuple):
     """A counter and its limit.
 
-    :ivar key: what it is found by
-    :ivar maximum: failures after which further tries are refused
+    :ivar key: key of its row in the database
+    :ivar maximum: failures after which further tries are rejected
     """
 
     key: bytes
@@ -42,7 +42,7 @@ class Counters(NamedTuple):
 
     :ivar pair: of this login from this address
     :ivar login: of this login from all addresses
-    :ivar addresses: of the networks that the address is in, whichever login
+    :ivar addresses: of the networks that contain the address, for any login
     """
 
     pair: Counter
@@ -51,7 +51,7 @@ class Counters(NamedTuple):
 
     @property
     def wide(self) -> tuple[Counter, ...]:
-        """Those that a known pair of login and address is not subject to."""
+        """The counters that do not limit a known pair of login and address."""
         return (self.login, *self.addresses)
 
 
@@ -66,9 +66,9 @@ def counters_of(
 
     :param secret: key of the hashes
     :param login: as sent
-    :param address: the caller's; callers whose address is not known share one
-    :param failures: the limit of a login and address
-    :param exempt: networks whose addresses are not limited as such
+    :param address: the caller's; callers with an unknown address share one counter
+    :param failures: the limit of a pair of login and address
+    :param exempt: networks whose addresses have no counters of their own
     """
     found = networks_of(address)
     wide = WIDE_FACTOR * failures
@@ -93,7 +93,7 @@ def address_keys(secret: bytes, address: str | None) -> list[bytes]:
 
 
 def networks_of(address: str | None) -> list[str]:
-    """Return the networks that guesses from an address are counted by, the narrowest first.
+    """Return the networks under which guesses from an address are counted, the narrowest first.
 
     Example::
 
@@ -110,10 +110,10 @@ def networks_of(address: str | None) -> list[str]:
 
 
 def login_text(login: object) -> str | None:
-    """Return the login that core finds a user by: of a number, its digits.
+    """Return the login by which core finds a user: for a number, its digits.
 
     :param login: as sent, None and False when there is none
-    :return: None for what is no login: core would find the user of any login in a list
+    :return: None for any other type: given a list, core would find the user of any login in it
     """
     if login is None or login is False:
         return ""
@@ -123,12 +123,13 @@ def login_text(login: object) -> str | None:
 
 
 def normalized(login: str) -> str:
-    """Return a login as directories compare it, or one account could be guessed under many names.
+    """Return a login in the form in which directories compare it.
 
-    LDAP ignores case, outer and repeated spaces, and characters that cannot be seen.
+    LDAP ignores case, outer and repeated spaces, and invisible characters. Otherwise one account
+    could be guessed under many names.
     """
     text = login[:_MAX_LOGIN]
-    for _turn in range(2):  # either may leave work for the other
+    for _turn in range(2):  # the result of each step may need the other one again
         text = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(filter(_is_compared, text)).split())
 

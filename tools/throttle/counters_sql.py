@@ -1,15 +1,15 @@
-"""The SQL of the counters of guesses. All times are the database's: its workers share one clock.
+"""SQL of the counters of guesses. All times are the database's, so workers share one clock.
 
-A row of ``auth_throttle`` is one counter: ``failed`` tries of the window that began at ``begins``,
-and the ``pending`` ones, whose outcome is not known yet. The number of a pending try says until
-when it may take (microseconds times 1,024, and chance), so what a dead process has left ends by
-itself. ``maximum`` is the limit of the last try.
+A row of ``auth_throttle`` is one counter: the ``failed`` tries of the window that began at
+``begins``, and the ``pending`` tries, whose outcome is not known yet. The number of a pending try
+contains the time until which it is valid (microseconds times 1,024, plus a random part), so tries
+left by a dead process expire by themselves. ``maximum`` is the limit of the last try.
 
-Rows are always locked in the order of their keys, so that no two tries wait for each other.
+Rows are always locked in the order of their keys, so that tries cannot deadlock.
 """
 
-# Seconds after which a pending try is taken for one of a process that has died: as long as Odoo
-# lets a request run by default.
+# Seconds after which the process of a pending try is considered dead: as long as Odoo lets a
+# request run by default.
 PENDING_SECONDS = 120
 # Days for which a success makes a pair of login and address known.
 KNOWN_DAYS = 30
@@ -34,8 +34,8 @@ COLUMNS = frozenset(
     "key login_key maximum failed pending begins known_until notified_at expires".split()
 )
 
-# A clock that was put back must not hold anybody for longer than a window: what began in the future
-# is over. A minute of it may come from a transaction that waited.
+# If the clock was set back, nobody must be limited for longer than a window: a window that begins
+# in the future is over. Up to a minute is tolerated, as a transaction may have waited.
 _IS_RUNNING = (
     "(t.begins > moment.now - %(window)s AND t.begins < moment.now + interval '1 minute')"
 )
@@ -55,14 +55,15 @@ _MOMENT = """
 
 
 def _in_conflict(text: str) -> str:
-    """SQL for ``ON CONFLICT``, where no other relation can be joined."""
+    """Return SQL for ``ON CONFLICT``, where no other relation can be joined."""
     return text.replace("moment.now", "(SELECT now FROM moment)").replace(
         "moment.number", "(SELECT number FROM moment)"
     )
 
 
-# One row: the number of the try, whether a counter is full of failures, whether every counter has
-# taken the try, and whether the pair is known. When not all have, the transaction is rolled back.
+# Returns one row: the number of the try, the counters that are full of failures, whether every
+# counter has taken the try, and the counters that have. If not all have, the transaction is rolled
+# back.
 RESERVE = f"""
     WITH {_MOMENT},
     try AS MATERIALIZED (
@@ -105,8 +106,8 @@ RESERVE = f"""
            (SELECT count(*) FROM reserved) = (SELECT count(*) FROM applied),
            ARRAY(SELECT key FROM reserved)
 """
-# Whether the counter of a login and address takes no further try, for now at least. Asked in a
-# call's own transaction, which must not wait for whoever has the table locked.
+# Whether the counter of a login and address takes no further try at the moment. It is read in a
+# call's own transaction, which must not wait while the table is locked.
 DO_NOT_WAIT = "LOCK TABLE auth_throttle IN ACCESS SHARE MODE NOWAIT;"
 IS_FULL = f"""
     EXISTS (
@@ -115,7 +116,7 @@ IS_FULL = f"""
         WHERE t.key = %(pair)s AND {_FAILED} + cardinality({_PENDING}) >= t.maximum
     )
 """
-# The row may be gone meanwhile: somebody has unlocked the login.
+# An INSERT, because the row may have been deleted in the meantime.
 FAIL = f"""
     WITH {_MOMENT}
     INSERT INTO auth_throttle AS t (key, login_key, maximum, failed, begins, expires)
@@ -130,7 +131,7 @@ FAIL = f"""
         expires = CASE WHEN t.expires < EXCLUDED.expires - %(window)s / 2
                        THEN EXCLUDED.expires ELSE t.expires END
 """
-# A pair becomes known by a complete success; one that is known stays so by any success.
+# A complete success makes a pair known; any success of a known pair keeps it known.
 RELEASE = """
     WITH locked AS MATERIALIZED (
         SELECT key FROM auth_throttle WHERE key = ANY(%(keys)s::bytea[]) ORDER BY key FOR UPDATE
@@ -155,13 +156,13 @@ RELEASE = """
     FROM locked, moment
     WHERE t.key = locked.key
 """
-# Of a try that was taken back: counters that hold nothing. Else whoever has core itself refuse
-# their guesses would fill the table with logins.
+# Removes empty counters after a try was released. Otherwise guesses that core itself rejects could
+# fill the table with logins.
 CLEAR = """
     DELETE FROM auth_throttle
     WHERE key = ANY(%(keys)s::bytea[]) AND pending = '{}' AND failed = 0 AND known_until IS NULL
 """
-# What has lasted long enough, a little at a time. Whoever has a row locked needs it.
+# Removes expired counters, a few at a time. A locked row is in use.
 EXPIRE = """
     DELETE FROM auth_throttle WHERE key IN (
         SELECT key FROM auth_throttle WHERE expires < clock_timestamp() AT TIME ZONE 'UTC'
@@ -178,14 +179,14 @@ UNLOCK = """
     UPDATE auth_throttle t
     SET failed = 0, begins = NULL, notified_at = NULL FROM locked WHERE t.key = locked.key
 """
-# Of which of these logins a counter, over all addresses or from one of them, is full.
+# Which of these logins have a full counter, over all addresses or from one of them.
 FULL_LOGINS = f"""
     WITH {_MOMENT}
     SELECT DISTINCT COALESCE(t.login_key, t.key) FROM auth_throttle t, moment
     WHERE (t.key = ANY(%(logins)s::bytea[]) OR t.login_key = ANY(%(logins)s::bytea[]))
       AND {_FAILED} >= t.maximum
 """
-# Logins whose counter over all addresses has become full, each once in a window.
+# Logins whose counter over all addresses has become full, each reported once per window.
 NOTIFY = f"""
     WITH {_MOMENT},
     locked AS MATERIALIZED (

@@ -1,4 +1,4 @@
-"""A hash that only takes time, so that a refusal does not tell whether a password was compared."""
+"""A hash that only takes time, so that a rejection does not reveal if a password was compared."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _slots: HashSlots | None = None
 
 
 def spend(secret: object, rounds: int) -> bool:
-    """Hash a secret as core does, and forget the hash.
+    """Hash a secret as core does, and discard the hash.
 
-    :return: False when there was no room for it: half of the processors do so already
+    :return: False when all slots are in use: half of the processors compute such hashes already
     """
     with _all_slots().one() as has_room:
         if has_room:

@@ -1,4 +1,4 @@
-"""The guess that is being checked right now, if any: reserved by one hook, decided by the same."""
+"""The guess that is currently being checked, if any: one hook reserves and decides it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .counters import Counters
 class Guess:
     """A password or second factor that is about to be checked.
 
-    :ivar counters: all that it may be counted by
+    :ivar counters: all counters that may count it
     :ivar number: of the reserved try, None when none was reserved
     :ivar keys: of the counters that have taken it
-    :ivar counts: whether it is counted when it was wrong; a refusal for another reason is not
-    :ivar user_id: whose password was compared, None when none was
-    :ivar complete: whether a success is that of the last factor
-    :ivar looked_at: whether it was checked, or a hash was computed as if it were
+    :ivar counts: whether it is counted if it is wrong; a rejection for another reason is not
+    :ivar user_id: the user whose password was compared, None when none was
+    :ivar complete: whether a success includes the last factor
+    :ivar looked_at: whether it was checked, or a hash was computed as if it had been
     """
 
     counters: Counters
@@ -38,13 +38,13 @@ class Guess:
 
 
 def current() -> Guess | None:
-    """The guess that is being checked, or None."""
+    """Return the guess that is being checked, or None."""
     return request_state.current().guess
 
 
 @contextmanager
 def being_checked(guess: Guess):
-    """Have a guess be the current one for the block."""
+    """Make a guess the current one in the block."""
     state = request_state.current()
     outer, state.guess = state.guess, guess
     try:
@@ -54,12 +54,12 @@ def being_checked(guess: Guess):
 
 
 def note_comparison(user_id: int) -> None:
-    """Note that the password of a user is compared with the current guess, which is slow."""
+    """Record the user whose password is compared with the current guess, which is slow."""
     if guess := current():
         guess.user_id = user_id
 
 
 def do_not_count() -> None:
-    """Note that the current guess is none, or was refused before it was looked at."""
+    """Record that the current guess is not a guess, or was rejected without being checked."""
     if guess := current():
         guess.counts = False

@@ -1,7 +1,7 @@
-"""Room for hashes that only take time: at most half of the processors, in all workers together.
+"""Slots for hashes that only take time: at most half of the processors, over all workers.
 
-Files locked by :func:`fcntl.flock` are what all processes of a machine share without a common
-parent, and the kernel lets go of them when a process dies.
+Files locked by :func:`fcntl.flock` can be shared by all processes of a machine without a common
+parent, and the kernel releases them when a process dies.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Seconds that one may wait for room (a worker that waits is one that others miss), and between two
-# looks.
+# Seconds to wait for a slot (a waiting worker cannot serve others), and between two tries.
 PATIENCE = 0.0
 PAUSE = 0.02
 
 
 class HashSlots:
-    """So many slots, each for one thread at a time.
+    """A fixed number of slots, each for one thread at a time.
 
-    :param folder: where the lock files are; shared by all processes that share the slots. Where it
-        cannot be written to, each process has the slots for itself
+    :param folder: folder of the lock files, shared by all processes that share the slots. If it is
+        not writable, each process has the slots for itself
     :param count: number of slots, half of the processors by default
     """
 
@@ -34,10 +33,10 @@ class HashSlots:
 
     @contextmanager
     def one(self, patience: float = PATIENCE):
-        """Have a slot for the block.
+        """Hold a slot in the block.
 
         :param patience: seconds to wait for one
-        :return: whether there is one; without, the block must not hash
+        :return: whether there is a slot; if not, the block must not hash
         """
         deadline = time.monotonic() + patience
         if not self._own.acquire(timeout=patience):
@@ -54,7 +53,7 @@ class HashSlots:
         try:
             files = [self._open(number) for number in range(self.count)]
         except OSError:
-            yield True  # the process's own limit is all there is
+            yield True  # only the limit of this process applies
             return
         try:
             yield self._lock_one(files, deadline)

@@ -1,15 +1,15 @@
-"""What the log says of a guess that was refused unseen, kept for those like it in the same minute.
+"""Log values of guesses that were rejected unchecked, reused for equal guesses of the same minute.
 
-They come as fast as the guesser can send them. Finding out each time whose login it is would take
-more than all the rest, and a different time for a login that does not exist.
+Such guesses come as fast as they can be sent. Looking up the user of the login each time would take
+longer than everything else, and its time would reveal whether the login exists.
 """
 
 from __future__ import annotations
 
 MAX_KEPT = 1000
-# Characters that are looked at; the log keeps fewer.
+# Characters that are compared; the log keeps fewer.
 MAX_AGENT = 512
-# Of an attempt, what is found out while it is written down.
+# The fields of an attempt that are set while it is written.
 _FOUND = (
     "codes",
     "user_id",
@@ -22,9 +22,9 @@ _FOUND = (
 
 
 def key_of(attempt) -> tuple | None:
-    """Return what attempts have in common that share a row; None for one that was looked at.
+    """Return what attempts that share a row have in common; None for one that was not throttled.
 
-    The reference is made of minute, address, channel and login or user id.
+    The reference is derived from minute, address, channel and login or user ID.
     """
     if "throttled" not in attempt.codes:
         return None
@@ -40,13 +40,13 @@ def key_of(attempt) -> tuple | None:
 
 
 class RefusedGuesses:
-    """The values of the last rows of throttled attempts, no more than so many."""
+    """The values of the last rows of throttled attempts, at most ``MAX_KEPT``."""
 
     def __init__(self):
         self._kept = {}
 
     def recall(self, key: tuple | None, attempt) -> dict | None:
-        """Return the row's values and complete the attempt, if one like it was kept."""
+        """Return the row's values and complete the attempt, if an equal one was kept."""
         values, found = self._kept.get(key, (None, None))
         for name, value in (found or {}).items():
             setattr(attempt, name, set(value) if isinstance(value, set) else value)
@@ -55,7 +55,7 @@ class RefusedGuesses:
     def keep(self, key: tuple | None, attempt, values: dict) -> None:
         """Keep the values of a throttled attempt's row.
 
-        :param key: :func:`key_of` the attempt, before anything was found out about it
+        :param key: :func:`key_of` the attempt, before its fields were completed
         """
         if key is None:
             return

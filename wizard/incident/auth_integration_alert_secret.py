@@ -18,7 +18,7 @@ class AuthIntegrationAlertSecret(models.TransientModel):
 
     @check_identity
     def action_create(self):
-        """Replace the secret and show the new one, this once."""
+        """Replace the secret and show the new one once."""
         return show_signing_secret_action(self.env, self._create_secret())
 
     def _create_secret(self):

@@ -3,7 +3,7 @@ from odoo.addons.base.models.res_users import check_identity
 
 
 class AuthIntegrationExtend(models.TransientModel):
-    """Ask until when a key is to work, and why."""
+    """Ask until when a key should work, and why."""
 
     _name = "auth.integration.extend"
     _description = "Extend Key"

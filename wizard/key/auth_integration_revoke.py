@@ -5,7 +5,7 @@ from ...tools.moment import moment_text
 
 
 class AuthIntegrationRevoke(models.TransientModel):
-    """Ask why keys are revoked: the reason stays on their tombstones."""
+    """Ask why keys are revoked; the reason is kept on their tombstones."""
 
     _name = "auth.integration.revoke"
     _description = "Revoke Key"

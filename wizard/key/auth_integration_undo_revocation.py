@@ -3,7 +3,7 @@ from odoo.addons.base.models.res_users import check_identity
 
 
 class AuthIntegrationUndoRevocation(models.TransientModel):
-    """Ask why a revoked key is to work again."""
+    """Ask why a revoked key should work again."""
 
     _name = "auth.integration.undo.revocation"
     _description = "Undo Revocation"

@@ -4,7 +4,7 @@ from ...tools.key import native_scope
 
 
 class BaseModuleUninstall(models.TransientModel):
-    """Odoo's dialog that uninstalls an app: it says which keys no longer work without this one."""
+    """Warn about keys that stop working without this add-on, in the dialog to uninstall an app."""
 
     _inherit = "base.module.uninstall"
 
@@ -12,7 +12,7 @@ class BaseModuleUninstall(models.TransientModel):
 
     @api.depends("module_ids")
     def _compute_auth_integration_warning(self):
-        """Say whose keys are rejected once nothing of ours can hold them to their rules."""
+        """Name the users of live keys that stock Odoo rejects because they have rules."""
         for wizard in self:
             leaving = "auth_integration" in wizard._get_modules().mapped("name")
             keys = leaving and self.env["auth.integration.key"].sudo().search(

@@ -1,7 +1,7 @@
-"""What can be wrong with an integration, a key or the server: the one registry of findings.
+"""The registry of findings: what can be wrong with an integration, a key or the server.
 
-A kind of finding is a :class:`~.kind.Kind`; the module that has it says what it is about. Together
-their SELECTs make the view ``auth_integration_finding``.
+Each kind of finding is a :class:`~.kind.Kind`, defined in the module of what it is about. Their
+SELECTs together form the view ``auth_integration_finding``.
 """
 
 from . import calls, integrations, keys, server
@@ -21,7 +21,7 @@ __all__ = [
     "view_sql",
 ]
 
-# Their calls are rejected, for something that can be fixed before the next one comes.
+# Kinds about rejected calls whose reason can be fixed before the next call.
 ABOUT_CALLS = ("failing_now", "key_expired_still_used")
 KINDS = (*integrations.KINDS, *keys.KINDS, *calls.KINDS, *server.KINDS)
 BY_CODE = {kind.code: kind for kind in KINDS}
@@ -29,15 +29,15 @@ SEVERITIES = ("critical", "warning", "info")
 
 
 def codes_of(status):
-    """Codes of the kinds that give an integration a status."""
+    """Return the codes of the kinds that give an integration a status."""
     return tuple(kind.code for kind in KINDS if kind.status == status)
 
 
 def view_sql(state_sql: str, end_sql: str, native_sql: str) -> str:
-    """The view's SELECT: all kinds, with what was accepted.
+    """Return the view's SELECT: all kinds, with their acceptances.
 
-    The keys are looked through for each kind anew, not once for all: so a look for one kind, or at
-    one integration, need not see them all.
+    The keys are not materialized once for all kinds, so that a query for one kind or one
+    integration need not read all keys.
 
     :param state_sql: SQL of the state of the key with the alias ``k``
     :param end_sql: SQL of its end

@@ -1,4 +1,4 @@
-"""Findings about calls: those that fail, those that did not come, and guesses."""
+"""Findings about calls: failing calls, missing calls, and guesses."""
 
 from ...incident import conditions
 from ...key.key_policy import END_CODES
@@ -13,14 +13,14 @@ from .kind import (
     _lt,
 )
 
-# The incidents of calls that fail, but for those that the job has still to close.
+# Incidents of failing calls, without those that the job has yet to close.
 FAILING_INCIDENTS = f"""
     SELECT n.id, n.integration_id, n.key_id, n.opened_at AS since, n.cause
     FROM ({conditions.OPEN_FAILING}) n
     WHERE {conditions.is_lasting("n", NOW)}
 """
 ENDED = conditions.sql_list(sorted(END_CODES))
-# Of a row ``found``: the finding about its key says more.
+# For a row ``found``: the finding about its key says more.
 OF_ENDED_KEY = f"(found.cause IN {ENDED} AND found.key_id IS NOT NULL)"
 
 KINDS = (
@@ -34,7 +34,7 @@ KINDS = (
             "Every call from %(caller)s has been rejected since %(since)s: %(cause)s."
         ),
         remedy=_lt("Open the attempts. The latest one shows the cause and what to do."),
-        # What the job for incidents has not looked at yet is looked at here.
+        # Attempts that the job for incidents has not evaluated yet are evaluated here.
         sql=f"""
             SELECT DISTINCT ON (i.id)
                    i.id AS record_id, i.id AS integration_id, failing.key_id, i.user_id,
@@ -97,7 +97,7 @@ KINDS = (
             "If this is an attack, block the addresses in your firewall. If it is your own system,"
             " correct its password or use an API key. Unlock User lets the user sign in again now."
         ),
-        # Of an attack on many logins, one finding for all: none of them is meant.
+        # An attack on many logins is one finding, as it does not target one of them.
         sql=f"""
             SELECT CASE WHEN hit.logins > {MAX_GUESSED_LOGINS} THEN 0 ELSE hit.user_id END
                    AS record_id,

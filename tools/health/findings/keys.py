@@ -86,7 +86,7 @@ KINDS = (
               AND expired.ended_at IS NULL AND NOT EXISTS (
                   SELECT FROM auth_integration_key newer
                   WHERE newer.integration_id = i.id AND newer.issued_at > expired.issued_at)))""",
-        # The integration works, and one of its hosts has still to get the new key.
+        # The integration works, but one of its hosts does not have the new key yet.
         minor=f"""EXISTS (
             SELECT FROM auth_integration_key ended JOIN present_key newer
                 ON newer.integration_id = ended.integration_id

@@ -1,7 +1,7 @@
-"""What a kind of finding is, and the SQL that several of them share.
+"""The definition of a kind of finding, and SQL that several kinds share.
 
-The SELECT of a kind finds it now, and gives ``record_id`` (the finding's id is made of it and of
-the kind's number), ``integration_id``, ``key_id``, ``user_id`` and ``since``.
+The SELECT of a kind returns its current findings with ``record_id`` (with the kind's number, it
+forms the ID of the finding), ``integration_id``, ``key_id``, ``user_id`` and ``since``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ..probe import VERIFY
 # The id of a finding: record id * ID_STEP + number of its kind.
 ID_STEP = 100
 LIVE = "('pending', 'active', 'retiring')"
-# The time of the statement: an index can serve a limit that stands still while it runs.
+# The time of the statement: it does not change while the statement runs, so an index can be used.
 NOW = "(statement_timestamp() AT TIME ZONE 'UTC')"
-# Whoever asks at verify what has become of a key knows that something is wrong with it, and calls
-# nothing. doctor.py is no exception: any program can borrow its name. The indexes of
-# refused calls in auth_attempt.py are of these rows only.
+# Requests to verify are not calls: who asks for the state of a key knows of its problem. doctor.py
+# is not treated specially, as any program can use its name. The indexes of calls with ended keys
+# and archived users (tools/attempt/log_schema.py) contain only rows that meet this condition.
 CALLED = f"a.auth_type IS DISTINCT FROM '{VERIFY}'"
-# When the passwords of more logins are guessed, that is one finding.
+# When the passwords of more logins are guessed, there is one finding for all.
 MAX_GUESSED_LOGINS = 10
-# Channels that are gone with Odoo 22: their services ``common`` and ``object`` are.
+# Channels that Odoo 22 removes, with their services ``common`` and ``object``.
 OLD_PROTOCOLS = frozenset({"xmlrpc", "jsonrpc"})
-# Of so few operations a list is soon made.
+# A list of at most this many operations is quickly made.
 FEW_OPERATIONS = 5
 
 
@@ -38,19 +38,19 @@ class Kind:
     """One kind of finding.
 
     :ivar code: stable name
-    :ivar number: stable number below :data:`ID_STEP`, part of the ids that acceptances refer to
+    :ivar number: stable number below :data:`ID_STEP`, part of the IDs that acceptances refer to
     :ivar severity: ``critical`` (something fails or is about to be abused), ``warning`` (it will)
         or ``info``
-    :ivar minor: SQL of whether it is only a warning, of a row ``found``: most still works
-    :ivar message: what is wrong, with the placeholders ``integration``, ``prefix``, ``login``,
+    :ivar minor: SQL of whether a row ``found`` is only a warning, because most still works
+    :ivar message: what is wrong, with placeholders such as ``integration``, ``prefix``, ``login``,
         ``since`` and ``expires`` (of the key)
     :ivar remedy: what to do
-    :ivar sql: a SELECT; it finds keys and their ``state`` in ``present_key``
-    :ivar key_message: the message where it has a key, if that differs
+    :ivar sql: a SELECT; it reads keys and their ``state`` from ``present_key``
+    :ivar key_message: the message for a finding with a key, if different
     :ivar status: the status of an integration with it: ``failing`` or ``expiring``
-    :ivar cause: SQL of the cause of refusals that it is about, of a row ``found``
-    :ivar folded: SQL of whether it is only a symptom: of a row ``found``, another finding names
-        the root cause. That one is shown, with this one as evidence
+    :ivar cause: SQL of the cause of the rejections that a row ``found`` is about
+    :ivar folded: SQL of whether a row ``found`` is only a symptom: another finding names the root
+        cause. That one is shown, with this one as evidence
     """
 
     code: str
@@ -91,19 +91,19 @@ USER_ARCHIVED_WITH_KEY = f"""EXISTS (
     SELECT FROM present_key k JOIN res_users u ON u.id = k.user_id
     WHERE k.user_id = found.user_id AND NOT u.active AND k.state IN {LIVE})"""
 USER_ARCHIVED = "EXISTS (SELECT FROM res_users u WHERE u.id = found.user_id AND NOT u.active)"
-# Whether an integration never worked: nobody misses what has yet to be set up. A key from before
-# the integration was somebody's, who may have used it.
+# Whether an integration has never been called: it may still have to be set up. A key that is older
+# than the integration was a personal key, which may have been used.
 NEVER_CALLED = """NOT EXISTS (
     SELECT FROM auth_integration_key used
     WHERE used.integration_id = {integration} AND (
         used.first_used_at IS NOT NULL OR used.last_used_at IS NOT NULL
         OR used.issued_at < {created} - interval '1 minute'))"""
 IS_NEVER_CALLED = NEVER_CALLED.format(integration="i.id", created="i.create_date")
-# That is a finding, unless it is still to be set up.
+# No key is a finding, unless the integration still has to be set up.
 LOST_ITS_KEY = f"""({HAS_NO_KEY} AND EXISTS (
     SELECT FROM auth_integration i
     WHERE i.id = found.integration_id AND NOT {IS_NEVER_CALLED}))"""
-# Calls since the incidents were last derived from the log; without that, of the last day.
+# The time since which the log has not been evaluated for incidents; by default, one day ago.
 UNSEEN = f"""COALESCE({conditions.SEEN_TO} - interval '1 minute', {NOW} - interval '1 day')"""
 
 

@@ -1,4 +1,4 @@
-"""Findings about the server or its configuration, of no integration."""
+"""Findings about the server or its configuration, without an integration."""
 
 from .kind import (
     NOW,
@@ -75,7 +75,7 @@ KINDS = (
             " parameter auth_integration.confirm_move to %(database)s. Otherwise, snooze this"
             " issue."
         ),
-        # What has to be asked of the server is in a parameter: the role may not be allowed to.
+        # The system identifier is read from a parameter, as the role may not be able to query it.
         sql=f"""
             {SERVER} FROM (
                 SELECT max(value) FILTER (WHERE key = 'database.uuid') AS uuid,
