@@ -48,5 +48,5 @@ def _browser_zone(env):
     The web client shows fields by the browser's clock, which it tells in a cookie, and sends that
     of the user's preferences, which may be another one.
     """
-    zone = request and env.context.get("tz") and request.cookies.get("tz")
+    zone = request.cookies.get("tz") if request and env.context.get("tz") else None
     return zone if zone in pytz.all_timezones_set else None
