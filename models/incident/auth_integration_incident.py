@@ -199,7 +199,7 @@ class AuthIntegrationIncident(models.Model):
         already, too, while the rejected host has not called since it was created."""
         if (key := super()._key_to_install()) or not self._calling_host():
             return key
-        if self.cause not in END_CODES:
+        if "issue_key" not in causes.get(self.cause).fixes:
             return key
         later = self._later_keys(self._rejected_integration())
         return later.filtered(lambda key: key.issued_at > self._last_rejected_at())[:1]

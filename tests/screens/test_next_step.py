@@ -128,6 +128,15 @@ class TestNextStep(ExplanationCase):
         self._assert_open(attempt, incident)
         _secret, new = self._issue(self.integration)
         self._assert_solved(attempt, incident, new.prefix)
+        self._move(new, first_used_at=self.now, last_used_at=self.now)
+        self._refresh()
+        self.assertTrue(incident.is_solved, "others use it; that host has not called since")
+        incident.sudo()._set_seen_to(self.now)
+        self._assert_status("waiting")
+        self._move(new, issued_at=self.now - timedelta(days=3))
+        self._refresh()
+        self.assertFalse(incident.is_solved, "it has called since")
+        self._assert_status("failing")
 
     def test_no_alarm_about_what_was_fixed(self):
         """The card has a red triangle for the owners' activity, but not while it only waits."""
