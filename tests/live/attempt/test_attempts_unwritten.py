@@ -1,5 +1,5 @@
-"""What becomes of an attempt that cannot be written, or whose server dies: it is never in the way of
-a login, and no failure is lost.
+"""What becomes of an attempt that cannot be written, or whose server dies: no login waits for it,
+and no failure is lost.
 """
 
 import contextlib
