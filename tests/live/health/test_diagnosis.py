@@ -1,5 +1,7 @@
-"""Diagnose, and the proof of all three readers: each cause is made to happen for real, and named
-with its remedy by Diagnose, by doctor.py and by the form of the attempt."""
+"""Diagnose, and proof that three places agree: each cause is provoked for real.
+
+Diagnose, doctor.py and the form of the attempt all name the cause and its remedy.
+"""
 
 import http.server
 import itertools
@@ -40,7 +42,7 @@ def set_base_url(server, url):
 
 
 def make(server, code, **values):
-    """An integration with one key: ``(id, login, secret, key_id, uid)``."""
+    """Create an integration with one key; return its id, login, secret, key and uid."""
     told = server.shell(
         """
         integration = env["auth.integration"].create(
@@ -55,7 +57,7 @@ def make(server, code, **values):
 
 
 def diagnose(server, integration):
-    """Have a diagnosis made in another process, as the scheduled job does; return its lines."""
+    """Run a diagnosis in another process, as the cron job does, and return its lines."""
     lines = server.shell(
         """
         admin = env(user=2)
@@ -80,7 +82,7 @@ def diagnose(server, integration):
 
 
 def assert_it_tells_its_source(line):
-    """Each ✗ of every diagnosis here names the record it read, or comes from an exchange."""
+    """Each ✗ of a diagnosis names the record it is about, or a request and its response."""
     assert line["seen"] and line["meaning"] and line["remedy"], line
     if line["side"] == "inside":
         assert line["record_exists"], line
@@ -100,13 +102,13 @@ def probes(server):
 
 
 def test_a_healthy_integration(server):
-    """Nothing is found; every protocol was called for real; no trace of the probe is left."""
+    """Nothing is found, every protocol was really called, and the probe key leaves no trace."""
     shop = make(server, "healthy")
     mark = server.log_mark()
     lines = diagnose(server, shop)
     assert not found(lines), lines
     assert not [line for line in lines if line["result"] == "ok" and line["remedy"]]
-    # The probe ends in a minute, which is nobody's business.
+    # The end of the probe key in a minute is not reported.
     assert not [line for line in lines if line["cause"] == "key_ending"]
     outside = {line["check_name"]: line["seen"] for line in lines if line["side"] == "outside"}
     assert {name for name, seen in outside.items() if seen.startswith("accepted")} == {
@@ -117,14 +119,14 @@ def test_a_healthy_integration(server):
     log = server.log_since(mark)
     for path in ("/json/2/auth.integration.key/whoami", "/xmlrpc/2/object", "/jsonrpc"):
         assert path in log
-    # Its calls are not the integration's.
+    # The probe's calls do not count as the integration's.
     [row] = server.sql(
         "SELECT count(*) FROM auth_attempt WHERE integration_id = %s", [shop.id]
     )
     assert row["count"] == 0
     [key] = server.sql("SELECT use_count FROM auth_integration_key WHERE id = %s", [shop.key])
     assert not key["use_count"]
-    # Not even where the integration is known to call from the server's own address.
+    # Not even if the integration is known to call from the server's own address.
     Json2(server, shop.secret).call("res.users", "context_get")
     for _time in range(2):
         lines = diagnose(server, shop)
@@ -135,7 +137,7 @@ def test_a_healthy_integration(server):
 
 
 def test_a_mistyped_key(server):
-    """Over each protocol: the rest of the key is wrong, and the log knows which one was meant."""
+    """The end of the key is wrong; on each protocol, the log knows which key was meant."""
     shop = make(server, "mistyped")
     wrong = shop.secret[:-1] + ("0" if shop.secret[-1] != "0" else "1")
     calls = {
@@ -179,13 +181,13 @@ def test_a_probe_key_opens_whoami_only(server):
     ):
         with pytest.raises(Refused):
             call()
-    # Stock Odoo alone would accept it for nothing at all.
+    # Stock Odoo without the add-on would accept it for nothing.
     [native] = server.sql(
         "SELECT scope, expiration_date <= now() AT TIME ZONE 'UTC' + interval '60 s' AS soon"
         " FROM res_users_apikeys WHERE scope LIKE 'auth_integration%%'"
     )
     assert native == {"scope": "auth_integration.probe", "soon": True}
-    # A diagnosis that died leaves it to its end, and the next one clears it away.
+    # A killed diagnosis leaves the probe key until it expires; the next diagnosis removes it.
     server.sql(
         "UPDATE auth_integration_key SET expires_at = now() - interval '1 h' WHERE id = %s", [key]
     )
@@ -200,7 +202,7 @@ def test_a_probe_key_opens_whoami_only(server):
 
 
 def test_no_probe_for_a_stranger(server):
-    """web.base.url leads to another server: it gets no key, and the diagnosis says so."""
+    """web.base.url leads to another server, which gets no key; the diagnosis reports it."""
     heard = []
 
     class Stranger(http.server.BaseHTTPRequestHandler):
@@ -216,7 +218,7 @@ def test_no_probe_for_a_stranger(server):
         do_GET = do_POST = answer
 
         def log_message(self, *_args):
-            """Say nothing."""
+            """Do not log."""
 
     shop = make(server, "strange")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
@@ -233,7 +235,7 @@ def test_no_probe_for_a_stranger(server):
 
 
 def test_the_probe_ends_whatever_happens(server):
-    """The checks from outside break: the page says so, keeps the rest, and no key is left."""
+    """If the outside checks fail, the page says so, keeps the other results, and no key is left."""
     shop = make(server, "broken")
     told = server.shell(
         """
@@ -278,7 +280,7 @@ def test_the_nonce_is_answered_only_while_it_is_awaited(server):
 
 
 def test_who_may_ask(server):
-    """An owner diagnoses his own integration, sees it, and nobody else does."""
+    """An owner can diagnose their own integration and see the result; no one else can."""
     told = server.shell(
         """
         from odoo.exceptions import AccessError
@@ -309,7 +311,7 @@ def test_who_may_ask(server):
 
 @pytest.fixture(scope="module")
 def proxy(server, tmp_path_factory):
-    """An nginx that blocks the API, others that strip a header or hide the caller's address."""
+    """nginx proxies that block the API, strip a header, or hide the caller's address."""
     if not nginx.executable():
         pytest.skip("nginx is not installed, and only root may install it: apt-get install nginx")
     running = nginx.Nginx(tmp_path_factory.mktemp("nginx"), f"127.0.0.1:{server.port}")
@@ -330,7 +332,7 @@ def proxy(server, tmp_path_factory):
      "address_is_the_proxys"],
 )
 def test_what_a_proxy_does(server, proxy, cause):
-    """What stands before Odoo is seen by Diagnose, since it comes from outside."""
+    """Diagnose detects the faults of a proxy, since it calls from outside."""
     shop = make(server, f"behind_{cause}")
     set_base_url(server, proxy[cause])
     try:
@@ -358,16 +360,16 @@ def test_nothing_listens_at_web_base_url(server):
 
 @dataclass(frozen=True)
 class Case:
-    """One way to fail, made for real, and what the three readers say of it.
+    """A way to fail, provoked for real, and what the three places say about it.
 
-    :ivar call: called with the server, the integration and a :class:`Line` from its own address
-    :ivar cause: what the log has; by default the name of the case
-    :ivar change: what happens in Odoo before the call, with ``integration``, ``key`` and ``now``
-    :ivar told: part of what the attempt's form says of this very case
+    :ivar call: takes the server, the integration and a :class:`Line` from its own address
+    :ivar cause: the cause in the log; by default the name of the case
+    :ivar change: code that runs in Odoo before the call, with ``integration``, ``key`` and ``now``
+    :ivar told: part of what the attempt's form says about this case
     :ivar fix: the button that Diagnose offers
-    :ivar settings: of doctor.py: what the failing program is given
+    :ivar settings: the settings of the failing program, for doctor.py
     :ivar doctor: the cause that doctor.py names; by default the same
-    :ivar remedy: part of what doctor.py says is to be done
+    :ivar remedy: part of the remedy that doctor.py shows
     :ivar certain: whether the log knows for sure that it was this integration
     """
 
@@ -401,7 +403,7 @@ def wrong_endpoint(server, shop, at):
 
 
 def skipped(server, shop, at):
-    """Use False as the user id, as a program does that does not look at the answer."""
+    """Use False as the user ID, as a program does that ignores the result of authenticate."""
     with suppress(Refused):
         Authenticate(server, shop.login, UNKNOWN_KEY, at).call()
     Xmlrpc(server, False, UNKNOWN_KEY, at).call("res.users", "context_get")
@@ -412,7 +414,7 @@ def log_in(login, password):
 
 
 def ended_session(server, shop, at):
-    """Go on in a session that was logged out."""
+    """Continue in a session that was logged out."""
     session = Session(server, "pat", "the new one", at)
     held = dict(session.cookies)
     session.post("/web/session/destroy", {})
@@ -435,7 +437,7 @@ _secret, new = env["auth.integration.key"]._issue(integration, "new")
 new.write({"first_used_at": now - timedelta(hours=2), "last_used_at": now - timedelta(hours=2)})
 key._retire(now - timedelta(hours=1), new)
 """
-# The system uses the account of a person, and she has changed her password a minute ago.
+# The system uses a person's account, whose password has just been changed.
 CHANGE_PASSWORD = """
 pat = env["res.users"].search([("login", "=", "pat")])
 pat.password = "the new one"
@@ -527,7 +529,7 @@ def pat(server):
 
 
 def doctor(server, login, secret, *, database=None, path="", url=None, options=(), session_id=""):
-    """The step in which doctor.py, with the settings of the failing program, names the cause."""
+    """Run doctor.py with the failing program's settings; return the step that names the cause."""
     done = subprocess.run(
         [sys.executable, "-I", ROOT / "static" / "doctor.py", (url or server.url) + path, "--json",
          "--source-address", f"127.8.0.{next(_addresses)}", *options],
@@ -543,7 +545,7 @@ def doctor(server, login, secret, *, database=None, path="", url=None, options=(
 
 
 def attempt_of(server, cause, address):
-    """What the form of the newest attempt of a cause from an address tells an administrator."""
+    """Return what the form shows an administrator of the newest attempt of a cause and address."""
     return SimpleNamespace(
         **server.shell(
             """
@@ -561,13 +563,13 @@ def attempt_of(server, cause, address):
 
 @pytest.mark.parametrize("name", PROOF)
 def test_proof(server, pat, name):
-    """An administrator and an integrator read the same cause in all three places."""
+    """An administrator and an integrator see the same cause in all three places."""
     case = PROOF[name]
     server.expect_log(r'FATAL:  database "\w+" does not exist')
     number = next(_addresses)
     shop = make(server, f"proof_{number}")
     at = Line(server, source=f"127.8.1.{number}")
-    rpc(server, shop, at)  # it worked, from here
+    rpc(server, shop, at)  # it has worked from this address
     server.shell(
         "from datetime import timedelta\nfrom odoo import fields\n"
         "now = fields.Datetime.now()\nkey = env['auth.integration.key'].browse(k)\n"
@@ -604,7 +606,7 @@ def found_attempt(lines, attempt_id):
 
 
 def test_proof_path_blocked(server, proxy):
-    """What nginx blocks never arrives: no attempt tells of it, and Diagnose and the doctor do."""
+    """nginx blocks the call, so there is no attempt; Diagnose and doctor.py detect it."""
     shop = make(server, "proof_blocked")
     at = Line(SimpleNamespace(port=int(proxy["path_blocked"].rpartition(":")[2]),
                               log_mark=server.log_mark))
@@ -625,7 +627,7 @@ def test_proof_path_blocked(server, proxy):
 
 
 def test_proof_login_wrong(server):
-    """A slip in the login: nobody's attempt, and it leads to the integration that was meant."""
+    """The attempt of a misspelled login has no integration, but leads to the one that was meant."""
     shop = make(server, "proof_login")
     with pytest.raises(Refused):
         Authenticate(server, "prof_login", shop.secret, Line(server, source="127.8.2.1")).call()
@@ -637,7 +639,7 @@ def test_proof_login_wrong(server):
 
 
 def test_the_button_allows_the_refused_address(server):
-    """For administrators of integrations; the next call is accepted, and the history tells."""
+    """Integration administrators can use it; the next call is accepted, the history shows it."""
     shop = make(server, "proof_button", allowed_networks="192.0.2.0/24")
     at = Line(server, source="127.8.2.2")
     with pytest.raises(Refused):
@@ -665,7 +667,7 @@ def test_the_button_allows_the_refused_address(server):
     json2(server, shop, at)
 
 
-# What the server itself has to say
+# What the server itself records
 
 
 def facts(server):
@@ -688,7 +690,10 @@ def server_findings(server):
 
 
 def test_what_is_written_down_of_the_server(server, monkeypatch):
-    """At a start, and at the first call that shows it: both findings come, and both go."""
+    """The server records facts at its start and at the first call that shows them.
+
+    Both findings appear, and both disappear.
+    """
     assert facts(server) == {"secret_key": "missing", "proxy_mode": "on"}
     assert not server_findings(server), "no integration needs the key"
     shop = make(server, "served")
@@ -714,7 +719,7 @@ def test_what_is_written_down_of_the_server(server, monkeypatch):
     assert server_findings(server) == {"proxy_mode_off"}
     named = found(diagnose(server, shop))["proxy_mode_off"]
     assert named["res_model"] == "ir.config_parameter" and not named["fix"]
-    # Whoever has taken the proxy away hears no more of it after a week.
+    # If the proxy was removed, the finding disappears after a week.
     server.sql("UPDATE ir_config_parameter SET write_date = now() - interval '8 days'"
                " WHERE key = 'auth_integration.server.proxy_mode'")
     assert not server_findings(server)
