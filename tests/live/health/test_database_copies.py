@@ -58,7 +58,7 @@ def by_dump(server, name, folder):
 
 @pytest.fixture(scope="module", params=[by_template, by_dump], ids=lambda how: how.__name__)
 def copy(request, server, systems, tmp_path_factory):
-    """A server on a copy of the database, which only its identity tells."""
+    """A server on a copy of the database."""
     name = f"{server.db}_{request.param.__name__}"
     if name in postgres.databases():
         postgres.drop(name)
