@@ -1,8 +1,9 @@
-"""What we claim of speed and size, measured.
+"""Measurements of what the add-on promises about speed and size.
 
 * ``bench.py``: ``make bench``
-* ``beside_stock/``: two servers, stock and ours, the same calls to both in turn, and the comparison
-* ``checks/``: what is measured against a fixed promise, one file for each ``ROWS=name``
-  (``size`` is in ``log.py``)
+* ``beside_stock/``: a stock server and one with the add-on get the same calls in turn and are
+  compared
+* ``checks/``: measurements against a fixed promise, one file for each ``ROWS=name`` (``size`` is in
+  ``log.py``)
 * ``addons/``: an add-on for the measured servers
 """

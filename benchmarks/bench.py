@@ -1,9 +1,10 @@
-"""``make bench``: a stock server and one with the add-on, the same calls in turn, and promises.
+"""``make bench``: compare a stock server and one with the add-on, call by call, and check promises.
 
-Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 when a promise is
-missed. In the environment: ``ROWS`` (the rows whose name contains this text, or a check: ``flood``,
-``parallel``, ``size``, ``log``, ``metrics``, ``findings``, ``jobs``, ``rotation``, ``guessing``,
-``operations`` or ``oracle``) and ``WORKERS`` (0).
+Prints a table, stores all figures in ``.dev/bench/<date>.json``, and exits with 1 if a promise is
+missed. Environment variables: ``ROWS`` selects the rows whose name contains this text, or a check
+(``flood``, ``parallel``, ``size``, ``log``, ``metrics``, ``overview``, ``findings``, ``jobs``,
+``rotation``, ``guessing``, ``operations`` or ``oracle``); ``WORKERS`` is the number of HTTP workers
+(default 0).
 """
 
 import json
@@ -23,7 +24,7 @@ from dev.servers.odoo_command import check_addon
 
 
 def chosen_rows(text):
-    """Return the rows whose name contains a text."""
+    """Return the rows whose name contains this text."""
     rows = [row for row in ROWS if text.lower() in row.name.lower()]
     if not rows:
         names = [row.name for row in ROWS] + list(CHECKS)
@@ -32,21 +33,21 @@ def chosen_rows(text):
 
 
 def warn_of_load():
-    """Say so when others keep the machine busy: figures are still right, and less sharp."""
+    """Warn if the machine is busy: the figures are still right, but less precise."""
     load, cores = os.getloadavg()[0], os.cpu_count()
     if load > cores:
         say(f"warning: the load average is {load:.1f} on {cores} cores; the spread will be wide")
 
 
 def store(document):
-    """Write everything to a file of its own, and return its path."""
+    """Write all figures to a new file and return its path."""
     path = state_dir("bench") / f"{datetime.now():%Y-%m-%dT%H-%M-%S}.json"
     path.write_text(json.dumps(document, indent=1))
     return path
 
 
 def commit():
-    """Return which code was measured."""
+    """Return the version of the measured code."""
     told = subprocess.run(
         ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True
     )
@@ -54,7 +55,7 @@ def commit():
 
 
 def compare(rows, workers):
-    """Measure rows side by side; return what to print, what to store, and what went wrong."""
+    """Measure rows on both servers; return lines to print, figures to store and problems."""
     results = []
     with harness.running_sides(workers, "stock", "ours") as sides:
         settings = harness.configuration(sides)
@@ -73,7 +74,7 @@ def compare(rows, workers):
 
 
 def run_check(name, workers):
-    """Run a check; return as :func:`compare` does."""
+    """Run a check; return the same as :func:`compare`."""
     check = CHECKS[name]
     with harness.running_sides(workers, *check.sides, **check.server) as sides:
         findings = list(check.run(*sides))
@@ -83,13 +84,13 @@ def run_check(name, workers):
 
 
 def complaints(side):
-    """Return warnings and errors of ours in a server's log, as lines."""
+    """Return our warnings and errors in a server's log, as lines."""
     entries = side.server.unexpected_log_lines()
     return [f"unexpected in our server log: {entry}" for entry in entries]
 
 
 def main():
-    """Measure what the environment selects; return the exit code."""
+    """Measure what the environment variables select and return the exit code."""
     check_addon()
     chosen, workers = os.environ.get("ROWS", ""), int(os.environ.get("WORKERS") or 0)
     warn_of_load()

@@ -1,10 +1,10 @@
-"""The development environment: what ``make`` does, each target a command of its name at the top.
+"""The development environment: the commands behind ``make``, one module for each target.
 
-* ``common.py``: paths, messages, locks
-* ``environment/``: what is fetched, and from where: Python's packages, Odoo, programs of Debian
-* ``servers/``: PostgreSQL and Odoo, started, stopped, asked, and their logs read
-* ``browser/``: Chromium, and the page of it that tests and pictures look at
-* ``checks/``: what lint and tests hold against our texts, guides, events and test results
+* ``common.py``: paths, messages and locks
+* ``environment/``: what is downloaded and from where: Python packages, Odoo, Debian programs
+* ``servers/``: start, stop and query PostgreSQL and Odoo, and read their logs
+* ``browser/``: Chromium and its page, for tests and screenshots
+* ``checks/``: what lint and tests check in texts, guides, events and test results
 
-Run one from the root of the checkout: ``python3 -m dev.screenshot --help``.
+Run a command from the root of the checkout: ``python3 -m dev.screenshot --help``.
 """

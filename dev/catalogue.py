@@ -1,7 +1,7 @@
 """``make catalogue``: write docs/causes.rst from the guide to causes and issues and from doctor.py.
 
-Everything that can be rejected is said in one place, in the registries; the documentation is made
-of them, and a test compares the two.
+The texts exist only once, in these registries. The documentation is generated from them, and a test
+compares the two.
 """
 
 import importlib.util
@@ -72,7 +72,7 @@ def _cause(entry):
 
 
 def _others(guide):
-    """Security events and issues, whose titles say what they are."""
+    """Yield the security events and issues, whose titles are their descriptions."""
     for title, entries in guide.chapters():
         if title in (guide.EVENTS, guide.ISSUES):
             yield _title(title, "-")

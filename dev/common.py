@@ -1,4 +1,4 @@
-"""Where things are, and how the development environment speaks: paths, messages, locks."""
+"""What all development commands share: paths, messages and locks."""
 
 import contextlib
 import fcntl
@@ -16,11 +16,11 @@ ADDON = "auth_integration"
 ROOT = Path(__file__).resolve().parent.parent
 # Small add-ons that only tests install.
 TEST_ADDONS = ROOT / "tests/live/addons"
-# The only folder we write to inside the checkout; git ignores it.
+# The only folder inside the checkout that the commands write to; git ignores it.
 STATE = ROOT / ".dev"
 # Downloads, shared by all checkouts of this user.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / ADDON
-# Tells this checkout's sockets and databases from those of another one.
+# Distinguishes this checkout's sockets and databases from those of other checkouts.
 CHECKOUT_ID = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
 
 _started = time.monotonic()
@@ -32,7 +32,7 @@ def say(message):
 
 
 def die(problem, remedy=""):
-    """Stop with one line that names what is missing and what to do about it."""
+    """Exit with one line that says what is missing and what to do about it."""
     sys.exit(f"error: {problem}" + (f" -> {remedy}" if remedy else ""))
 
 
@@ -46,7 +46,7 @@ def entry_point(main):
 
 @contextlib.contextmanager
 def lock(path, *, shared=False):
-    """Hold a file lock. The kernel releases it however the process ends."""
+    """Hold a file lock, which the kernel releases even if the process is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as handle:
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -59,9 +59,9 @@ def lock(path, *, shared=False):
 
 
 def state_dir(*parts):
-    """Return a folder below ``.dev``, made on demand.
+    """Return a folder below ``.dev``, creating it if needed.
 
-    The folder ignores itself, so that git stays silent even in a checkout that lost ``.gitignore``.
+    ``.dev`` gets its own ``.gitignore``, so that git ignores it even if the checkout has none.
     """
     STATE.mkdir(exist_ok=True)
     ignore = STATE / ".gitignore"
@@ -73,10 +73,10 @@ def state_dir(*parts):
 
 
 def addons_dir():
-    """Return a folder that holds the checkout under the add-on's technical name.
+    """Return a folder that contains the checkout under the add-on's technical name.
 
-    Odoo names an add-on after its folder; the link makes the name right whatever the checkout is
-    called.
+    Odoo takes the name of an add-on from its folder. The link has the right name whatever the
+    checkout is called.
     """
     folder = state_dir("addons")
     link = folder / ADDON
@@ -88,7 +88,7 @@ def addons_dir():
 
 
 def addon_files():
-    """Return the files that make up the add-on: tracked or new, not ignored, not development."""
+    """Return the add-on's files: tracked or new, neither ignored nor only for development."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"],
         capture_output=True,
@@ -96,23 +96,23 @@ def addon_files():
     )
     if listed.returncode == 0:
         files = [ROOT / name for name in listed.stdout.split("\0") if name]
-    else:  # an unpacked archive is no git repository
+    else:  # an unpacked archive is not a git repository
         files = [path for path in ROOT.rglob("*") if STATE not in path.parents]
     apart = {"dev", "benchmarks", ".ci", ".git", ".dev", "tests"}
     return sorted(
         path
         for path in files
         if path.is_file() and path.relative_to(ROOT).parts[0] not in apart
-        # At the root only Python matters to Odoo: prose and the Makefile change nothing.
+        # At the root, only Python files matter to Odoo.
         and (path.parent != ROOT or path.suffix == ".py")
     )
 
 
 def export_addon(purpose):
-    """Copy the add-on's files into a folder of its name, and return that folder.
+    """Copy the add-on's files into a folder with its name, and return that folder.
 
-    For tools that follow links or read everything they find: through ``addons_dir`` they would
-    come upon ``.dev``, and through it upon the add-on again, without end.
+    This is for tools that follow links or read everything they find: through ``addons_dir`` they
+    would find ``.dev``, and in it the add-on again, endlessly.
     """
     export = state_dir("export", purpose) / ADDON
     shutil.rmtree(export, ignore_errors=True)
@@ -125,7 +125,7 @@ def export_addon(purpose):
 
 
 def addon_hash():
-    """Return a short hash of the add-on's files: it changes when a database needs ``-u``."""
+    """Return a short hash of the add-on's files, which changes when a database needs ``-u``."""
     digest = hashlib.sha256()
     for path in addon_files():
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -135,8 +135,8 @@ def addon_hash():
 def free_port():
     """Return a TCP port that nothing listens on at the moment.
 
-    From below the range in which the kernel picks ports for outgoing connections: one of those,
-    by whoever runs at the same time, would take the port before the server does.
+    It is below the range from which the kernel takes ports for outgoing connections. Otherwise, a
+    connection of another process could take the port before the server does.
     """
     while True:
         port = random.randrange(10_000, 32_000)
@@ -146,7 +146,7 @@ def free_port():
 
 
 def tail(path, lines=40):
-    """Return the last lines of a file."""
+    """Return the last lines of a file, or an empty string if it cannot be read."""
     with contextlib.suppress(OSError):
         return "\n".join(Path(path).read_text(errors="replace").splitlines()[-lines:])
     return ""

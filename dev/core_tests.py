@@ -1,7 +1,8 @@
-"""Odoo's own tests of authentication, which must pass with the add-on installed as without it.
+"""Odoo's own authentication tests, which must pass with the add-on installed as they do without it.
 
-``make test-core`` runs them all; those without a browser are part of ``make test``. They run after
-the installation of everything, also those meant to run during it: ``tests/live/addons/core_tests``.
+``make test-core`` runs all of them; those without a browser are part of ``make test``. They run
+after all modules are installed, even those meant to run during the installation: see
+``tests/live/addons/core_tests``.
 """
 
 from dev.checks.test_results import odoo_result, report
@@ -23,14 +24,14 @@ SELECTED = (
     "/auth_ldap", "/auth_passkey", "/auth_signup", "/auth_timeout", "/auth_totp", "/auth_totp_mail",
     "/bus:TestWebsocketController",
 )
-# They take minutes, in a browser or with many websockets.
+# These take minutes, in a browser or with many websockets.
 SLOW = (
     "/auth_passkey:PasskeyTestTours", "/auth_passkey_portal", "/auth_totp:TestTOTP",
     "/auth_totp:TestAPIKeys", "/auth_totp_mail:TestTOTPInvite", "/auth_totp_portal",
     "/auth_timeout:TestAuthTimeoutHttp", "/test_http:TestXSS", "/test_http:TestCaptcha",
     "/bus:TestWebsocketCaryall", "/bus:TestIrWebsocket",
 )
-# Tests that fail without the add-on too, in this selection of modules or on this machine.
+# Tests that also fail without the add-on, with these modules or on this machine.
 NOT_OURS = {
     "/auth_signup:TestAuthSignupFlow.test_confirmation_mail_free_signup":
         "the portal leads new users to another page",
@@ -44,9 +45,9 @@ NOT_OURS = {
 
 
 def run(with_slow=False):
-    """Run them and return what Odoo's log says.
+    """Run the tests and return the result that Odoo's log reports.
 
-    :param with_slow: those in a browser too
+    :param with_slow: also run the slow tests
     """
     template = templates.with_modules(MODULES, demo=True)
     templates.copy(template, DATABASE)

@@ -1,6 +1,6 @@
-"""``make docs``: build the guides with Sphinx, and check that each link in them leads somewhere.
+"""``make docs``: build the guides with Sphinx, and check that every link in them has a target.
 
-``make lint`` does the same, and so says what is wrong with a guide.
+``make lint`` does the same and reports what is wrong with a guide.
 """
 
 import html.parser
@@ -17,7 +17,7 @@ from dev.environment.virtualenv import venv
 def build():
     """Build the guides.
 
-    :return: what Sphinx complains about, none when all is well
+    :return: the complaints of Sphinx, empty if there are none
     """
     target = state_dir("docs")
     done = subprocess.run(
@@ -35,7 +35,7 @@ def build():
 
 
 class _Page(html.parser.HTMLParser):
-    """The anchors of a page and the links in it."""
+    """The anchors and links of a page."""
 
     def __init__(self, path):
         super().__init__()
@@ -51,13 +51,13 @@ class _Page(html.parser.HTMLParser):
 
 
 def dead_links():
-    """Yield each link of the built guides, and of README.rst, that leads nowhere."""
+    """Yield each link of the built guides and of README.rst that has no target."""
     folder = state_dir("docs", "html")
     pages = {path.name: _Page(path) for path in folder.glob("*.html")}
     for name, page in pages.items():
         for link in page.links:
             path, _hash, anchor = link.partition("#")
-            if path.startswith("../"):  # a file of the repository
+            if path.startswith("../"):  # a file in the repository
                 exists = (ROOT / path.removeprefix("../")).exists()
             else:
                 target = pages.get(path or name)
@@ -76,12 +76,12 @@ def _dead_links_of_readme(pages):
 
 
 def check():
-    """Build the guides; yield what is wrong with them."""
+    """Build the guides and yield each problem found."""
     yield from build() or dead_links()
 
 
 def main():
-    """Build the guides, print what is wrong and return the exit code."""
+    """Build the guides, print the problems found and return the exit code."""
     problems = list(check())
     for problem in problems:
         print(problem, file=sys.stderr)

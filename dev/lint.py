@@ -13,19 +13,19 @@ from dev.environment.virtualenv import venv
 
 
 def ruff():
-    """Check the style of all Python files, development and tests included."""
+    """Check the style of all Python files, including development and tests."""
     cache = state_dir("lint", "ruff")
     return _tool("ruff", "check", "--quiet", "--output-format=concise", "--cache-dir", cache, ROOT)
 
 
 def pylint_odoo():
-    """Check Odoo's own rules.
+    """Check with Odoo's own rules.
 
-    pylint-odoo names an add-on after its folder, and says nothing at all about one it does not
-    recognise, so it gets a copy under the add-on's name.
+    pylint-odoo takes the name of an add-on from its folder, and checks nothing if it does not
+    recognize one. So it gets a copy in a folder with the add-on's name.
     """
     export = export_addon("lint")
-    # A model whose ideas have a file each inherits itself, and that is how we want it.
+    # A model is spread over several files on purpose, so its classes inherit the same model.
     allowed = "--disable=consider-merging-classes-inherited"
     return _tool("pylint", "--rcfile", ROOT / ".pylintrc", allowed, export, cwd=export.parent)
 
@@ -50,7 +50,7 @@ def xml_files():
 
 
 def csv_files():
-    """Check that the rows of a CSV file are as long as its header, and its ids are unique."""
+    """Check that the rows of a CSV file are as long as its header, and that its ids are unique."""
     for path in addon_files():
         if path.suffix != ".csv":
             continue
@@ -69,12 +69,12 @@ def csv_files():
 
 
 def product_terms():
-    """Check that texts use the product's own words."""
+    """Check that texts use only the product's own terms."""
     return terms.check()
 
 
 def readme():
-    """Check that README.rst is there and is proper reStructuredText."""
+    """Check that README.rst exists and is valid reStructuredText."""
     if not (ROOT / "README.rst").exists():
         return ["README.rst: missing"]
     options = ("--halt=2", "--report=2", ROOT / "README.rst", os.devnull)
@@ -82,17 +82,17 @@ def readme():
 
 
 def user_guides():
-    """Check that the guides can be built, and that each link in them leads somewhere."""
+    """Check that the guides can be built, and that every link in them has a target."""
     return docs.check()
 
 
 def app_pictures():
-    """Check that the pictures are there, in the right size."""
+    """Check that the pictures exist and have the right size."""
     return pictures.check()
 
 
 def _tool(name, *arguments, cwd=ROOT, requirements="requirements-lint.txt"):
-    """Run a tool of the linters' virtual environment; return its output if it found something."""
+    """Run a tool in its virtual environment and return its output if it found something."""
     done = subprocess.run(
         [venv(requirements) / "bin/python", "-m", name, *arguments],
         cwd=cwd,

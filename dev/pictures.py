@@ -1,6 +1,6 @@
-"""``make pictures``: the pictures of README.rst and of the app's page, from the demo data.
+"""``make pictures``: take the pictures of README.rst and of the app's page from the demo data.
 
-Each is taken by ``dev/screenshot.py`` from a database of their own, and checked by ``make lint``.
+``dev/screenshot.py`` takes each from a separate database. ``make lint`` checks them.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ ROW = ".o_data_row .o_data_cell"
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: who looks at which page, in which size.
+    """A picture: which user looks at which page, and its size.
 
     :ivar login: empty for a file of this checkout
-    :ivar clicks: what is clicked first
+    :ivar clicks: selectors of the elements to click first
     """
 
     name: str
@@ -51,7 +51,7 @@ PICTURES = (
     Picture("causes", "demo", "/auth_integration/causes"),
     Picture("banner", "", "dev/browser/banner.html", (560, 280)),
 )
-# What the scheduled actions make of the demo data; while the pictures are taken none runs.
+# Run the jobs on the demo data here, as no cron job runs while the pictures are taken.
 PREPARE = """
 for job in ("incidents", "rotation"):
     env.ref(f"auth_integration.ir_cron_{job}").method_direct_trigger()
@@ -61,7 +61,7 @@ result = env["auth.integration.alert"].search_count([("state", "!=", "sent")])
 
 @contextlib.contextmanager
 def serving():
-    """Run a server on a fresh database with demo data, whose mail is taken; yield its URL."""
+    """Run a server on a new database with demo data and a mail server, and yield its URL."""
     from aiosmtpd.controller import Controller
     from aiosmtpd.handlers import Sink
 
@@ -102,7 +102,7 @@ def take(picture, url):
 
 
 def check():
-    """Yield what is wrong with the pictures: their sizes, and those that are named somewhere."""
+    """Yield what is wrong with the pictures: their sizes, and references to other pictures."""
     for picture in PICTURES:
         name = picture.file.relative_to(ROOT)
         if not picture.file.exists():
@@ -127,7 +127,7 @@ def _named_pictures():
 
 
 def main():
-    """Take all pictures, or those that the command line names."""
+    """Take all pictures, or those named on the command line."""
     wanted = [p for p in PICTURES if not sys.argv[1:] or p.name in sys.argv[1:]]
     with postgres.running(), serving() as url:
         for picture in wanted:

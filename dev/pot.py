@@ -1,7 +1,7 @@
-"""``make pot``: write the translation template, and tell whether the committed one is stale.
+"""``make pot``: write the translation template, and check whether the committed one is stale.
 
-The translations beside it are brought to the same texts: new ones are empty there until somebody
-translates them (a test names them), and those that are gone are removed.
+The translations get the same texts: new ones stay empty until they are translated (a test lists
+them), and those that no longer exist are removed.
 """
 
 import re
@@ -17,11 +17,11 @@ TEMPLATE = ROOT / "i18n" / f"{ADDON}.pot"
 def export(database):
     """Return the translation template of the add-on as installed in a database.
 
-    Dates are left out: they would make every export differ from the last one.
+    Dates are removed: they would make every export different.
     """
     exported = state_dir("test") / "export.pot"
     configuration = state_dir("test") / "export.conf"
-    # A copy of the add-on: the export walks through the whole add-ons path and follows links.
+    # Use a copy of the add-on, as the export walks the whole add-ons path and follows links.
     path = addons_path(export_addon("pot").parent, with_addon=False)
     configuration.write_text(
         f"[options]\naddons_path = {path}\ndata_dir = {templates.data_dir()}\n"
@@ -36,12 +36,12 @@ def export(database):
 
 
 def is_stale(database):
-    """Tell whether the committed template differs from what the add-on's code and data say."""
+    """Return whether the committed template differs from the texts in the code and data."""
     return not TEMPLATE.exists() or TEMPLATE.read_text() != export(database)
 
 
 def merge_translations():
-    """Bring the texts of all translations in line with the template."""
+    """Update all translations to the texts of the template."""
     import polib
 
     template = polib.pofile(TEMPLATE)
@@ -57,7 +57,7 @@ def merge_translations():
 
 
 def main():
-    """Write the template, and bring the translations in line with it."""
+    """Write the template and update the translations."""
     check_addon()
     with postgres.running():
         database = f"export_{CHECKOUT_ID}"

@@ -1,6 +1,6 @@
-"""``make run``: a database with the add-on and its demo data, and the server on it.
+"""``make run``: prepare a database with the add-on and its demo data, and run a server on it.
 
-Honours PORT, DB, ODOO_PATH, PGHOST (with PGPORT, PGUSER, PGPASSWORD).
+The environment variables PORT, DB, ODOO_PATH, PGHOST, PGPORT, PGUSER and PGPASSWORD are respected.
 """
 
 import json
@@ -40,15 +40,15 @@ EXAMPLE_CALL = "/json/2/auth.integration.key/whoami"
 
 
 def database_name():
-    """Return the name of the database of ``make run`` and ``make shell``."""
-    # On a server that others use too, the name tells the checkouts apart.
+    """Return the name of the database for ``make run`` and ``make shell``."""
+    # On a shared server, the name must be different for each checkout.
     return os.environ.get("DB") or (
         ADDON if postgres.is_private() else f"{ADDON}_{CHECKOUT_ID}"
     )
 
 
 def server_arguments(database):
-    """Return the options that every Odoo command on this database has in common."""
+    """Return the options common to all Odoo commands on this database."""
     return [
         *("--database", database, "--addons-path", addons_path()),
         *("--data-dir", state_dir("run", "data")),
@@ -56,12 +56,12 @@ def server_arguments(database):
 
 
 def prepare(database):
-    """Install the add-on with demo data, or upgrade it if its files changed since the last time."""
+    """Install the add-on with demo data, or upgrade it if its files have changed."""
     note = state_dir("run") / f"{database}.json"
     done = {"addon": addon_hash(), "odoo": str(tree())}
     known = json.loads(note.read_text()) if note.exists() else None
     unfinished = note.with_suffix(".unfinished")
-    if unfinished.exists():  # an installation of ours that was interrupted
+    if unfinished.exists():  # an interrupted installation by this function
         postgres.drop(database)
     exists = database in postgres.databases()
     if exists and known == done:
@@ -78,14 +78,14 @@ def prepare(database):
             unfinished.touch()
         run_or_die([*common, "-i", ADDON, "--with-demo"], log, "the installation")
         unfinished.unlink(missing_ok=True)
-    # Odoo goes on without demo data that it cannot load; whoever looks for them should know why.
+    # Odoo continues without demo data that it cannot load. Show why they are missing.
     for entry in server_log.complaints(log.read_text(errors="replace")):
         print(f"warning, from {log}:\n{entry}", file=sys.stderr)
     note.write_text(json.dumps(done))
 
 
 def _is_installed(database):
-    """Tell whether the add-on is in a database that somebody else made."""
+    """Return whether the add-on is installed in a database that was created elsewhere."""
     with postgres.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('ir_module_module')")
         if cursor.fetchone() == (None,):
@@ -100,10 +100,10 @@ def _is_installed(database):
 def example_key(database, port):
     """Return a working key of an integration of the demo data.
 
-    The database holds no key in plain text, so ours is kept in ``.dev`` and used again at the next
-    start, for as long as the server accepts it.
+    The database does not store keys in plain text. So the key is kept in ``.dev`` and reused at the
+    next start as long as the server accepts it.
 
-    :return: a dictionary with the key, or None when the demo data has no integration
+    :return: a dictionary with the key, or None if the demo data has no integration
     """
     kept = state_dir("run") / f"{database}.key.json"
     if kept.exists():
@@ -154,7 +154,7 @@ if integration:
 
 
 def choose_port():
-    """Return PORT, or else 8069 or the next free one."""
+    """Return PORT, or the first free port from 8069 on."""
     wanted = os.environ.get("PORT")
     if wanted and not wanted.isdigit():
         die(f"PORT={wanted} is no number", "make run PORT=8070")
@@ -189,7 +189,7 @@ def serve(database, port):
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # Ctrl-C is for us; we end the server ourselves
+        start_new_session=True,  # only this process gets Ctrl-C; it stops the server
     )
     quiet = threading.Event()
     copier = threading.Thread(target=_copy, args=(server.stdout, log, quiet), daemon=True)
@@ -212,7 +212,7 @@ def serve(database, port):
 
 
 def _copy(source, path, quiet):
-    """Keep the server's log in a file, and show it once the introduction is printed."""
+    """Copy the server's log to a file, and to stderr once the introduction is printed."""
     with open(path, "w") as log:
         for line in source:
             log.write(line)
@@ -266,7 +266,7 @@ def _introduce(database, port, example, log):
 
 
 def main():
-    """Do what ``make run`` does."""
+    """Prepare the database and run the server until Ctrl-C."""
     check_addon()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end like Ctrl-C
     with postgres.running():

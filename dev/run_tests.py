@@ -1,8 +1,8 @@
-"""``make test``: unit tests, our tests in Odoo with browser tours, core's tests, live-server tests.
+"""``make test``: unit tests, our tests in Odoo with tours, Odoo's own tests, live-server tests.
 
-Without arguments all suites run and must pass the gate in ``test-gate.json``: at least so many
-tests, no skip without a listed reason, no warning or error of ours in a server log. ``TAGS``,
-``UNIT`` and ``LIVE`` in the environment select single tests instead: an inner loop, no gate.
+Without arguments, all suites run and must pass the gate in ``test-gate.json``: a minimum number of
+tests, no skip without a listed reason, and no warning or error of ours in a server log. The
+environment variables ``TAGS``, ``UNIT`` and ``LIVE`` select single tests, without the gate.
 """
 
 import json
@@ -21,12 +21,12 @@ from dev.environment import virtualenv
 from dev.servers import postgres, templates
 from dev.servers.odoo_command import addons_path, check_addon, environment, run_to_end
 
-# Each waits for its servers for about half of its time.
+# Each process spends about half of its time waiting for its servers.
 LIVE_PROCESSES = max(2, min(4, os.cpu_count() or 1))
 
 
 def run_pytest(suite, arguments=""):
-    """Run one folder of pytest tests and return what its report says."""
+    """Run a folder of pytest tests and return the result from its report."""
     report = state_dir("test") / f"{suite}.xml"
     report.unlink(missing_ok=True)
     folder = ROOT / "tests" / suite
@@ -51,27 +51,28 @@ def run_pytest(suite, arguments=""):
             result.skips[name] = skipped.get("message", "")
         else:
             result.passed += 1
-    # pytest fails without a failed case when it cannot even collect; 5 means it found no test.
+    # pytest fails without a failed case if it cannot collect the tests; 5: it found no test.
     if done.returncode not in (0, 5) and not result.failed:
         result.failed = 1
     return result
 
 
 def odoo_database():
-    """Return the name of the database of Odoo's own tests; it is kept for the inner loop."""
+    """Return the name of the database for the tests in Odoo, which is kept for the next run."""
     return f"test_{CHECKOUT_ID}"
 
 
 def run_odoo(tags=None):
-    """Run Odoo's own tests of the add-on and return what its log says.
+    """Run the add-on's tests in Odoo and return the result from its log.
 
     :param tags: a selection in Odoo's syntax: upgrades and uses the database of the last run.
-        Without it, all tests run during a fresh installation with demo data.
+        Without
+        it, all tests run during a fresh installation with demo data.
     """
     chromium.executable()
     database = odoo_database()
     log = state_dir("test") / "odoo.log"
-    with lock(state_dir("test") / "odoo.lock"):  # the database has one name
+    with lock(state_dir("test") / "odoo.lock"):  # only one run at a time can use the database
         if tags and database in postgres.databases():
             task = ("-u", ADDON)
         else:
@@ -96,10 +97,10 @@ def _run_odoo(database, task, tags, log):
 
 
 def gate(results, limits):
-    """Return what is wrong with a full run although no test failed.
+    """Yield what is wrong with a full run even if no test failed.
 
-    :param limits: what ``test-gate.json`` says: ``minimum`` for each suite, ``skips`` with reasons,
-        by the name of a test or by that of a module and ``.*``
+    :param limits: the content of ``test-gate.json``: ``minimum`` for each suite, and ``skips`` with
+        their reasons, by the name of a test or by that of a module and ``.*``
     """
     for result in results:
         ran, minimum = result.passed + result.failed, limits["minimum"][result.suite]
@@ -115,18 +116,18 @@ def gate(results, limits):
 
 
 def run_everything():
-    """Run all suites; return their results.
+    """Run all suites and return their results.
 
-    The live-server tests wait for their servers most of the time, so the others run beside them.
+    The live-server tests mostly wait for their servers, so the other suites run at the same time.
     """
-    chromium.executable()  # what cannot be had is better said before anything runs
+    chromium.executable()  # fail before any test runs if there is no browser
     with ThreadPoolExecutor() as pool:
         live = pool.submit(run_pytest, "live", f"-n {LIVE_PROCESSES} --dist loadfile")
         return [run_pytest("unit"), run_odoo(), core_tests.run(), live.result()]
 
 
 def run_chosen(UNIT="", TAGS="", LIVE=""):
-    """Run some tests of the suites that are named; return the results of these."""
+    """Run the selected tests of the named suites and return their results."""
     results = []
     if UNIT:
         results.append(run_pytest("unit", UNIT))
@@ -138,7 +139,7 @@ def run_chosen(UNIT="", TAGS="", LIVE=""):
 
 
 def main():
-    """Run what the environment selects, or everything."""
+    """Run what the environment variables select, or everything."""
     check_addon()
     chosen = {name: os.environ.get(name, "") for name in ("UNIT", "TAGS", "LIVE")}
     everything = not any(chosen.values())

@@ -18,7 +18,7 @@ from dev.environment import virtualenv
 
 
 def check_answers(url):
-    """Stop unless something answers there, whatever: the browser would wait for nothing."""
+    """Exit unless something answers at the URL: otherwise the browser would wait in vain."""
     try:
         urllib.request.urlopen(url, timeout=60).close()
     except urllib.error.HTTPError:
@@ -31,7 +31,7 @@ def check_answers(url):
 
 
 def log_in(url, login, password, database):
-    """Return the session of a user, or stop: with one line, as it is most often a typing error."""
+    """Return the session ID of a user, or exit with one line: it is mostly a typing error."""
     try:
         return open_session(url, login, password, database)
     except (RuntimeError, ValueError) as error:
@@ -42,7 +42,7 @@ def log_in(url, login, password, database):
 
 
 def main():
-    """Take one screenshot, as the command line says."""
+    """Take the screenshot that the command line describes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default=f"http://localhost:{os.environ.get('PORT') or 8069}")
     parser.add_argument("--db", help="default: the first database that the server lists")

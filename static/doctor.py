@@ -31,7 +31,7 @@ from collections import namedtuple
 VERSION = "1.0"
 AGENT = "auth-integration-doctor/" + VERSION
 KEY_PROTOCOLS = ("json2", "xmlrpc", "jsonrpc")
-PROTOCOLS = (*KEY_PROTOCOLS, "session")  # a session opens with a person's password, no key
+PROTOCOLS = (*KEY_PROTOCOLS, "session")  # a session opens with a user's password, not with a key
 PATHS = {
     "json2": "/json/2/res.users/context_get",
     "xmlrpc": "/xmlrpc/2/common",
@@ -39,18 +39,18 @@ PATHS = {
     "session": "/web/session/get_lang_list",
 }
 NO_USER_ID = ("", "0", "false", "none", "null", "nil")
-SESSION_EXPIRED = 100  # Odoo's code of this JSON-RPC error
+SESSION_EXPIRED = 100  # the code of this JSON-RPC error in Odoo
 NO_SUCH_DATABASE = "doctor-no-such-database"
 TIMEOUT = 30  # seconds
-MAX_SKEW = 120  # seconds between two clocks that nobody minds
+MAX_SKEW = 120  # seconds that two clocks may differ
 CERTIFICATE_NOTICE = 14  # days
-KEY_STATES = {"retiring": "being replaced"}  # as Odoo's screens name them
+KEY_STATES = {"retiring": "being replaced"}  # as shown in Odoo
 
 Cause = namedtuple("Cause", "exit_code title remedy")
 
 
 def _lt(text):
-    """Mark a text for translation: Diagnose in Odoo shows it in the reader's language."""
+    """Mark a text for translation: *Diagnose* in Odoo shows it in the user's language."""
     return text
 
 
@@ -134,7 +134,7 @@ CAUSES = {
         _lt("The login is an API key"),
         _lt("Check whether login and key are swapped, or the key is entered twice."),
     ),
-    # The way to the server.
+    # The connection to the server.
     "host_unknown": Cause(
         30,
         _lt("The host name is unknown"),
@@ -385,7 +385,7 @@ CAUSES = {
         _lt("Odoo rejects the call"),
         _lt("Give the reference to an Odoo administrator, who can look up the cause."),
     ),
-    # It works, and something is not as it should be.
+    # Calls are accepted, but something should be corrected.
     "clock_skew": Cause(
         80,
         _lt("The clocks differ"),
@@ -421,20 +421,20 @@ CAUSES = {
     ),
 }
 
-# ``exchange`` is the last one before the step: what ``seen`` was seen in.
+# ``exchange`` is the request and the status of its response that the step is about.
 Step = namedtuple("Step", "check ok cause seen meaning remedy exchange")
 
 
 class Stop(Exception):
-    """Nothing further can be found out."""
+    """No further checks are possible."""
 
 
 class Unreachable(Exception):
-    """A connection failed; the cause is the first argument, what was seen the second."""
+    """A connection failed; the arguments are the cause and what was seen."""
 
 
 class Answer:
-    """One HTTP answer, read to its end or to 1 MB."""
+    """An HTTP response, of which at most 1 MB is read."""
 
     def __init__(self, status, headers, body, local_address, exchange):
         self.status, self.headers, self.body = status, headers, body
@@ -453,13 +453,13 @@ class Answer:
 
     @property
     def message(self):
-        """What an answer of /json/2 says went wrong, or ''."""
+        """The error message in a response of /json/2, or ''."""
         reply = self.json
         return str(reply.get("message", "")) if isinstance(reply, dict) else ""
 
     @property
     def summary(self):
-        # The title of a page and its heading say the status again.
+        # The title and the heading of an error page repeat the status.
         text = re.sub(r"(?s)<title>.*?</title>|<h1>.*?</h1>|<[^>]*>", " ", self.text[:4000])
         words = textwrap.shorten(self.message or text, 120, placeholder="…")
         reference = self.headers.get("X-Auth-Reference")
@@ -469,7 +469,7 @@ class Answer:
 
 
 class Line:
-    """The way to one server: a new connection for each call, no redirect followed."""
+    """Sends requests to one server: a new connection for each, and no redirect is followed."""
 
     def __init__(self, url, ca_file=None, timeout=TIMEOUT, source=None):
         self.url = url
@@ -482,9 +482,9 @@ class Line:
             self.context = ssl.create_default_context(cafile=ca_file)
 
     def send(self, method, path, body=None, headers=None):
-        """Send one request.
+        """Send a request.
 
-        :raise Unreachable: no answer came
+        :raise Unreachable: there was no response
         """
         self.exchange = "{} {}{} → no response".format(method, self.url.path, path)
         if self.context:
@@ -516,7 +516,7 @@ class Line:
 
 
 def connection_cause(error):
-    """The cause of a connection that failed, and what was seen of it."""
+    """The cause of a failed connection, and what was seen."""
     if isinstance(error, socket.gaierror):
         return "host_unknown", str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -535,7 +535,7 @@ def connection_cause(error):
 
 
 class Doctor:
-    """One walk through all checks."""
+    """One run through all checks."""
 
     def __init__(self, options, secret, authorization):
         self.options = options
@@ -550,14 +550,14 @@ class Doctor:
         self.identified = False
         self.open_protocols = []
         self.opened_session = None
-        self.unexplained = None  # the protocol that refused a secret, and what it answered
-        self.unknown = None  # what verify answered about a key it does not know
+        self.unexplained = None  # the protocol that rejected a secret, and its response
+        self.unknown = None  # the response of verify about a key that it does not know
         self.address_checked = False
 
     # Reporting
 
     def redact(self, text):
-        """Text without the key, in whatever form it was given."""
+        """The text without the key, in whatever form it was given."""
         text = str(text)
         for raw in sorted(self.raw_secrets, key=len, reverse=True):
             for form in {raw, raw.strip(), raw.strip().strip("\"'"), urllib.parse.quote(raw)}:
@@ -568,9 +568,10 @@ class Doctor:
         return re.sub(r"[0-9a-fA-F]{40,}", "[key]", text)
 
     def note(self, check, ok, seen, cause=None, meaning=None, answer=None):
-        """Write a step down. ``ok``: True, False, or None for a warning.
+        """Record a step.
 
-        ``answer``: what was seen, where others came after it.
+        ``ok`` is True, False, or None for a warning. ``answer`` is the response that the step is
+        about, needed if other calls were made after it.
         """
         known = CAUSES.get(cause)
         last = answer or self.line
@@ -598,7 +599,7 @@ class Doctor:
 
     @property
     def cause(self):
-        """The first cause found; one that fails calls before one that does not."""
+        """The first cause that makes calls fail, else that of the first warning, or None."""
         for wanted in (False, None):
             for step in self.steps:
                 if step.ok is wanted and step.cause:
@@ -609,10 +610,10 @@ class Doctor:
     def exit_code(self):
         return CAUSES[self.cause].exit_code if self.cause else 0
 
-    # The walk
+    # Running the checks
 
     def run(self):
-        """Go through the checks until one makes the others pointless."""
+        """Run the checks until one makes the others pointless."""
         try:
             self.check_settings()
             self.check_connection()
@@ -650,7 +651,7 @@ class Doctor:
             self.fatal("settings", "login_is_a_key", "the login has 40 hexadecimal characters")
 
     def check_url(self):
-        """Split the URL into the address and a path of the API, which does not belong to it."""
+        """Return the base URL, without an API path, which does not belong in it."""
         text = self.options.url.strip()
         if "@" in text.partition("//")[2].partition("/")[0]:
             self.fatal("settings", "url_invalid", "user or password in the URL")
@@ -690,7 +691,7 @@ class Doctor:
         self.raw_secrets.add(self.secret)
 
     def check_key_setting(self):
-        """Say what is wrong with the key as given, and go on with what was probably meant."""
+        """Report what is wrong with the given key, and continue with what was probably meant."""
         given = self.secret
         if not given or not given.strip():
             if self.options.no_key or self.session_id:
@@ -715,7 +716,7 @@ class Doctor:
             self.good("settings", "this is not a key, so it is used as a password")
 
     def check_uid_setting(self):
-        """The user id that the program calls with, where it is not asked for at each start."""
+        """Check the user ID that the external system uses, if it is stored."""
         uid = self.options.uid
         if uid is None:
             return
@@ -727,7 +728,7 @@ class Doctor:
             self.good("settings", "the user ID is a number")
 
     def without_slips(self, given):
-        """The key that was probably meant, each slip noted."""
+        """The key that was probably meant; each mistake is reported."""
         key = given.strip()
         if key != given:
             what = "a line break" if given.rstrip("\r\n") != given else "a space"
@@ -751,7 +752,7 @@ class Doctor:
     # Connection
 
     def check_connection(self):
-        """Reach the server, and see that it is an Odoo, before anything else."""
+        """Check that the server can be reached and is an Odoo server."""
         before = time.time()
         try:
             answer = self.line.send("GET", "/web/version")
@@ -773,7 +774,7 @@ class Doctor:
         if answer.status == 200 and isinstance(reply, dict) and "version" in reply:
             self.good("connection", "Odoo {} responds".format(str(reply["version"])[:40]))
             self.identified = True
-        # Else the API's own answers tell: a proxy may let nothing but them through.
+        # Otherwise, check_endpoints identifies it: a proxy may pass on only the API paths.
         self.check_clock(answer, before)
 
     def speaks_tls(self):
@@ -814,7 +815,7 @@ class Doctor:
             self.good("certificate", seen)
 
     def check_redirect(self, check, answer):
-        """Stop at a redirect of a simple page: all calls would meet it."""
+        """Stop if a simple page is redirected: all calls would be redirected, too."""
         if answer.status not in (301, 302, 303, 307, 308):
             return
         location = answer.headers.get("Location", "")
@@ -856,14 +857,14 @@ class Doctor:
         return PROTOCOLS if in_session else KEY_PROTOCOLS
 
     def check_endpoints(self):
-        """Call each protocol without a secret: it must answer as Odoo does."""
+        """Call each protocol without a secret and check that the response is Odoo's."""
         self.open_protocols = []
         for protocol in self.protocols:
             answer = self.call_empty(protocol)
             if protocol == "session" and not self.is_odoos(protocol, answer) and not (
                 self.session_id or self.options.protocol
             ):
-                continue  # many a proxy lets only the API through, and sessions were not asked for
+                continue  # many proxies pass on only the API, and sessions were not asked for
             if self.is_odoos(protocol, answer):
                 self.good("endpoint " + protocol, "Odoo responds")
                 self.open_protocols.append(protocol)
@@ -997,14 +998,14 @@ class Doctor:
             self.fatal("database", "login_database_swapped", "a database has the name of the login")
 
     def database_exists(self, name):
-        """Whether Odoo knows a database, asked over RPC with neither login nor secret."""
+        """Whether the database exists: asks over RPC, without login and secret."""
         answer = self.authenticate(name, "", "")
         return isinstance(answer, (bool, int)) or answer.startswith("rejected")
 
     # Credentials
 
     def check_authorization_arrives(self):
-        """Send a header that is certainly wrong: Odoo answers otherwise than to none."""
+        """Send an invalid Authorization header: Odoo's response differs from that to no header."""
         if "json2" not in self.open_protocols:
             return
         answer = self.call_json2(
@@ -1037,13 +1038,13 @@ class Doctor:
         self.explain_unknown()
 
     def may_log_in(self, protocol):
-        """Whether to try: failed logins into a session have Odoo pause this address for people."""
+        """Whether to try it: failed session logins make Odoo block logins from this address."""
         if protocol != "session" or self.options.protocol == "session":
             return True
         return not is_key(self.secret) and not self.unexplained
 
     def check_session_id(self):
-        """Call in the session that the program holds."""
+        """Make a call in the session of the external system."""
         if not self.session_id or "session" not in self.open_protocols:
             return
         if not self.may_send():
@@ -1066,7 +1067,7 @@ class Doctor:
             return False
 
     def check_key_state(self):
-        """Ask what has become of the key; only the holder of the right one gets an answer."""
+        """Ask for the state of the key; only the holder of the right key gets an answer."""
         headers = {"Authorization": "Bearer " + self.secret}
         if self.db:
             headers["X-Odoo-Database"] = self.db
@@ -1079,7 +1080,7 @@ class Doctor:
                 self.good("key", "the key is {}".format(state))
                 self.check_key_end(reply.get("expires_at"))
             elif reply["cause"] == "channel_not_allowed":
-                pass  # verify is a protocol of its own: the others may be allowed
+                pass  # verify counts as a protocol of its own; others may be allowed
             else:
                 cause = reply["cause"] if reply["cause"] in CAUSES else "refused"
                 seen = "verify: {} (reference {})".format(reply["cause"], reply["reference"])
@@ -1108,7 +1109,7 @@ class Doctor:
         answer = self.call_json2(
             "auth.integration.key", "whoami", key=self.secret, database=self.db
         )
-        if answer.status == 404:  # an Odoo without the add-on
+        if answer.status == 404:  # an Odoo server without the add-on
             answer = self.call_json2("res.users", "context_get", self.secret, self.db)
         if answer.status == 200:
             self.good("json2", "accepted")
@@ -1117,10 +1118,11 @@ class Doctor:
         self.note_refusal("json2", answer)
 
     def note_refusal(self, protocol, answer):
-        """A good key that one protocol refuses; the refusal of an unknown one is explained last."""
+        """Report the rejection of a valid key; that of an unknown secret is explained last."""
         seen = answer.summary if isinstance(answer, Answer) else str(answer)
         if isinstance(self.valid_key, dict):
-            # What verify accepts and a protocol refuses at once can only be the protocol.
+            # If verify accepts the key and a call is then rejected, only the protocol can be the
+            # cause.
             same = isinstance(answer, Answer) and answer.status == 401
             cause = self.valid_key["cause"] or ("channel_not_allowed" if same else "refused")
             if cause not in CAUSES:
@@ -1169,9 +1171,9 @@ class Doctor:
             self.check_address(answer)
 
     def check_call(self, protocol, uid):
-        """Call as a program does that stores its user id and never asks for it."""
+        """Call with the stored user ID, without asking for it first."""
         answer = self.execute(protocol, uid, "auth.integration.key", "whoami")
-        if not isinstance(answer, dict):  # a password, or an Odoo without the add-on
+        if not isinstance(answer, dict):  # a password, or an Odoo server without the add-on
             answer = self.execute(protocol, uid, "res.users", "context_get")
         if isinstance(answer, dict):
             self.good(protocol, "accepted, user ID {}".format(uid))
@@ -1182,18 +1184,18 @@ class Doctor:
 
     @property
     def given_uid(self):
-        """The number that the program calls with, or None."""
+        """The user ID that the external system uses, or None."""
         given = (self.options.uid or "").strip()
         return int(given) if given.isdigit() and int(given) else None
 
     def check_uid(self, protocol, uid):
-        """Compare the user id that the program has with the one that authenticate answers."""
+        """Compare the user ID of the external system with the one that authenticate returns."""
         if self.given_uid and self.given_uid != uid:
             seen = "authenticate returned {}, but your system uses {}".format(uid, self.given_uid)
             self.bad(protocol, "uid_wrong", seen)
 
     def check_session(self, uid):
-        """Call in the session that has just been opened, and end it."""
+        """Make a call in the session that was just opened, then end the session."""
         if not self.opened_session:
             self.bad("session", "session_cookie_lost", "the login response sets no cookie")
             return
@@ -1208,7 +1210,7 @@ class Doctor:
         self.call_route("/web/session/destroy", {}, self.opened_session)
 
     def explain_unknown(self):
-        """Say at last what can be said of a secret that nobody knows."""
+        """Finally, report what is known about a secret that was rejected without a reason."""
         refused = self.unexplained
         if self.valid_key is False and is_key(self.secret):
             if any(step.ok and step.seen.startswith("accepted") for step in self.steps):
@@ -1221,7 +1223,7 @@ class Doctor:
             self.explain_password(*refused)
 
     def explain_password(self, protocol, seen):
-        """Say what can be said of a refused password; Odoo itself tells neither which nor why."""
+        """Report what is known about a rejected password: Odoo does not say which part is wrong."""
         meant = self.login.lower()
         if meant != self.login:
             uid = self.authenticate(self.db, meant, self.secret, protocol)
@@ -1245,7 +1247,8 @@ class Doctor:
         except ValueError:
             return
         ours = getattr(ours, "ipv4_mapped", None) or ours
-        # An address translated on its way to the internet is public; a proxy's is not.
+        # Address translation on the way to the internet gives a public address; a proxy's is
+        # private.
         if theirs != ours and (ours.is_loopback or theirs.is_private or theirs.is_loopback):
             self.warn("address", "address_is_the_proxys", text)
         else:
@@ -1254,7 +1257,7 @@ class Doctor:
     # RPC
 
     def authenticate(self, database, login, secret, protocol=None):
-        """The user id, False, or the text of a fault."""
+        """The user ID, False, or the text of a fault."""
         protocol = protocol or next(p for p in self.open_protocols if p != "json2")
         if protocol == "session":
             return self.open_session(database, login, secret)
@@ -1263,7 +1266,7 @@ class Doctor:
     def open_session(self, database, login, secret):
         """Log in as a browser does.
 
-        :return: the user id; None when a second factor is missing; else what was answered
+        :return: the user ID; None if a second factor is needed; otherwise the text of the response
         """
         params = {"db": database, "login": login, "password": secret}
         answer = self.call_route("/web/session/authenticate", params)
@@ -1308,7 +1311,7 @@ class Doctor:
 
 
 def is_key(text):
-    """Whether a text has the shape of an API key of Odoo."""
+    """Whether a text has the format of an Odoo API key."""
     return bool(re.match(r"^[0-9a-fA-F]{40}\Z", text or ""))
 
 
@@ -1322,14 +1325,14 @@ def last_line(text):
 
 
 def error_of(answer):
-    """The error in a JSON-RPC answer, or {}."""
+    """The error in a JSON-RPC response, or {}."""
     reply = answer.json
     error = reply.get("error") if isinstance(reply, dict) else None
     return error if isinstance(error, dict) else {}
 
 
 def answer_line(answer):
-    """What an answer says, in a line; of a JSON-RPC error its message only."""
+    """A response as one line; of a JSON-RPC error, the status and the message only."""
     error = error_of(answer)
     if error:
         message = (error.get("data") or {}).get("message") or error.get("message")
@@ -1344,14 +1347,14 @@ COMPLETE = re.compile(
 
 
 def split_api_path(path):
-    """The part of a path before Odoo's own, and Odoo's own."""
+    """Split a path into the part before Odoo's own path, and Odoo's own path."""
     path = re.sub(r"/+", "/", path).rstrip("/")
     found = API_ROOT.search(path)
     return (path[: found.start()], path[found.start() :]) if found else (path, "")
 
 
 def path_cause(path):
-    """What is wrong with a path of the API, or None."""
+    """The cause that an API path is wrong, or None."""
     if not path or COMPLETE.match(path):
         return None
     if len(re.findall(r"/(?:xmlrpc|jsonrpc|json)(?=/|$)", path)) > 1:
@@ -1364,7 +1367,7 @@ def path_cause(path):
 
 
 def read_secret(options):
-    """The key as the caller has it, not stripped: a stray line end is what we look for."""
+    """The key as given: it is not stripped, as a line break in it would be the cause."""
     if options.key_file:
         with open(options.key_file, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
@@ -1376,7 +1379,7 @@ def read_secret(options):
 
 
 def make_parser():
-    """The options; those that rotate.py has too are the same there."""
+    """The options; those that rotate.py has, too, are the same there."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], epilog="See the top of this file for more."
     )
@@ -1411,7 +1414,7 @@ def make_parser():
 
 
 def parse(arguments):
-    """The command line, completed by the environment."""
+    """The command line options, with defaults from environment variables."""
     parser = make_parser()
     options = parser.parse_args(arguments)
     options.url = options.url_option or options.url
@@ -1453,7 +1456,7 @@ def as_text(doctor):
 
 
 def main(arguments=None):
-    """Walk through the checks and print what was found.
+    """Run the checks and print the results.
 
     :return: the exit code
     """
@@ -1473,7 +1476,7 @@ def main(arguments=None):
     doctor = Doctor(options, secret, options.authorization)
     try:
         doctor.run()
-    except Exception as error:  # whatever it is, a traceback might show the key
+    except Exception as error:  # of any kind: a traceback might show the key
         doctor.bad(
             "doctor", "doctor_failed", "{} in line {}".format(
                 type(error).__name__, error.__traceback__.tb_lineno

@@ -46,15 +46,15 @@ TOTP_STEP = 30  # seconds
 
 
 class Later(Exception):
-    """Could not be done now; the next run tries again."""
+    """Not possible now; the next run will try again."""
 
 
 class Look(Exception):
-    """Somebody has to look."""
+    """Someone needs to act."""
 
 
 class Refused(Exception):
-    """Odoo answered and did not do it; the text is its own."""
+    """Odoo responded with an error, whose message is the text."""
 
     def __init__(self, status, text):
         super().__init__(text)
@@ -62,14 +62,14 @@ class Refused(Exception):
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A key is sent to the address it was meant for, and nowhere else."""
+    """Follows no redirects, so that a key is only sent to the given address."""
 
     def redirect_request(self, *args, **kwargs):
         return None
 
 
 class HttpHandler(urllib.request.HTTPHandler):
-    """Connections from one address of this machine."""
+    """HTTP connections from a given address of this machine."""
 
     def __init__(self, source):
         super().__init__()
@@ -80,7 +80,7 @@ class HttpHandler(urllib.request.HTTPHandler):
 
 
 class HttpsHandler(urllib.request.HTTPSHandler):
-    """The same, encrypted."""
+    """HTTPS connections from a given address of this machine."""
 
     def __init__(self, source, context):
         super().__init__(context=context)
@@ -106,8 +106,8 @@ class Odoo:
     def call(self, key, method, **arguments):
         """Call a method of ``auth.integration.key`` with a key.
 
-        :raise Refused: an answer other than success
-        :raise OSError: no answer
+        :raise Refused: Odoo responded with an error
+        :raise OSError: there was no response from Odoo
         """
         headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
         if self.database:
@@ -136,7 +136,10 @@ def _message(error):
 
 
 def again_while_broken(act, what):
-    """Do something once more while connections break."""
+    """Call a function, repeating it when connections fail.
+
+    :raise Later: the last of ``TRIES`` tries failed
+    """
     for attempt in range(TRIES):
         if attempt:
             time.sleep(2**attempt)
@@ -151,7 +154,7 @@ def again_while_broken(act, what):
 
 
 def read_key(path):
-    """Read a key from a file only its owner can read."""
+    """Read a key from a file, with a warning if other users can read it."""
     with open(path) as file:
         if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             warn(f"other users can read {path}; run chmod 600 {path}")
@@ -159,7 +162,7 @@ def read_key(path):
 
 
 def write_key(path, key):
-    """Put just a key in a file: all of it or nothing, mode 600, on the disk before this returns."""
+    """Replace a file with one that contains only the key: atomically, mode 600, synced to disk."""
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
     handle, temporary = tempfile.mkstemp(prefix=".odoo-key-", dir=folder)  # mode 600
@@ -182,7 +185,7 @@ def write_key(path, key):
 
 
 def _keep_owner(path, temporary):
-    """Run by root, the file stays its owner's."""
+    """Keep the owner of the file when run as root."""
     if os.name == "posix" and os.path.exists(path):
         known = os.stat(path)
         if (known.st_uid, known.st_gid) != (os.getuid(), os.getgid()):
@@ -203,7 +206,7 @@ def totp(seed, moment):
 
 
 class SecondFactor:
-    """Codes, each given once: after a lost answer it waits for the next one."""
+    """Generates codes and uses each only once: a retry waits for the next code."""
 
     def __init__(self, path):
         self._seed = read_key(path) if path else None
@@ -225,8 +228,8 @@ class SecondFactor:
 class Rotation:
     """One run.
 
-    :param pending: path of the file that holds a new key until it is in its place
-    :param install: function that puts a verified key in its place
+    :param pending: path of the file that holds a new key until it is installed
+    :param install: function that installs a verified key
     """
 
     def __init__(self, odoo, pending, install, second_factor):
@@ -234,7 +237,7 @@ class Rotation:
         self.second_factor = second_factor
 
     def run(self, key):
-        """Do what is due and say what was done."""
+        """Do what is due and return what was done."""
         if os.path.exists(self.pending):
             finished = self.finish(read_key(self.pending), key)
             if finished:
@@ -271,16 +274,16 @@ class Rotation:
             )
         except Refused as refused:
             hint = ""
-            # In whatever language the message is, it names the call with a code.
+            # The message is translated, but it names the call in every language.
             if "rotate(totp)" in str(refused):
                 hint = " Here, use --totp-file: see Delivery of New Keys in the guide for owners."
             raise Later(f"Odoo did not rotate the key: {refused}{hint}") from None
         return answer["key"]
 
     def finish(self, new, old):
-        """Verify a new key, put it in its place and forget the copy.
+        """Verify a new key, install it and delete the pending copy.
 
-        :return: what was done; None when the copy is no key that works
+        :return: what was done; None if the pending copy is not a working key
         """
         try:
             state = again_while_broken(lambda: self.odoo.call(new, "whoami"), "new key unverified")
@@ -299,7 +302,7 @@ class Rotation:
 
 
 def into_command(command):
-    """A function that hands a key to a command on its standard input, without a line break."""
+    """Return a function that passes a key to a command's standard input, without a line break."""
 
     def install(key):
         done = subprocess.run(command, input=key, text=True, shell=True)
@@ -314,7 +317,7 @@ def warn(text):
 
 
 def make_parser():
-    """The options; those that doctor.py has too are the same there."""
+    """The options; those that doctor.py has, too, are the same there."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -341,7 +344,7 @@ def make_parser():
 
 
 def parse(arguments):
-    """The command line, completed by the environment and checked."""
+    """The command line options, with defaults from environment variables, checked."""
     parser = make_parser()
     chosen = parser.parse_args(arguments)
     chosen.url = chosen.url_option or chosen.url
@@ -356,7 +359,7 @@ def parse(arguments):
 
 
 def current_key(chosen):
-    """The key that is in use now."""
+    """The key currently in use."""
     if chosen.key_file:
         return read_key(chosen.key_file)
     return os.environ.get("ODOO_KEY", os.environ.get("ODOO_API_KEY"))

@@ -1,4 +1,4 @@
-"""Builders shared by the tests: people, integrations and keys."""
+"""Shared by the tests: functions that make users, integrations and keys."""
 
 from odoo.fields import Command
 from odoo.tests import TransactionCase, new_test_user
@@ -9,7 +9,7 @@ SYSTEM = "base.group_user,base.group_system"
 
 
 class IntegrationCommon(TransactionCase):
-    """An owner, another owner and a manager, each with the least rights that work."""
+    """An owner, another owner and a manager, each with the minimum access rights."""
 
     @classmethod
     def setUpClass(cls):
@@ -40,12 +40,12 @@ class IntegrationCommon(TransactionCase):
         return issued["key"], key
 
     def _check(self, secret, scope="rpc"):
-        """What the verification of an API key says: a user id or None."""
-        self.env.flush_all()  # a real call comes in a transaction of its own
+        """Verify an API key; return a user ID or None."""
+        self.env.flush_all()  # a real call has its own transaction
         return self.env["res.users.apikeys"]._check_credentials(scope=scope, key=secret)
 
     def _move(self, key, **dates):
-        """Move dates of a key in the database, as days that pass would."""
+        """Change dates of a key in the database, as if days had passed."""
         for column, date in dates.items():
             self.env.cr.execute(
                 f"UPDATE auth_integration_key SET {column} = %s WHERE id = %s", (date, key.id)

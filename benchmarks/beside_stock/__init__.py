@@ -1,1 +1,1 @@
-"""Two servers, stock and ours, the same calls to both in turn, and the comparison."""
+"""Compare a stock server and one with the add-on, which get the same calls in turn."""

@@ -1,4 +1,4 @@
-"""The arithmetic of a comparison: medians, percentiles, ratios pair by pair, and the verdict."""
+"""The statistics of a comparison: medians, percentiles, ratios of pairs, and the verdict."""
 
 from dataclasses import dataclass
 from math import comb
@@ -6,7 +6,7 @@ from statistics import median
 
 
 def percentile(values, percent):
-    """Return the smallest value that at least so many percent of the values do not exceed."""
+    """Return the smallest value that at least this percentage of the values do not exceed."""
     ordered = sorted(values)
     rank = -(-len(ordered) * percent // 100)  # rounded up
     return ordered[max(rank, 1) - 1]
@@ -15,9 +15,9 @@ def percentile(values, percent):
 def median_interval(values, confidence=0.95):
     """Return two of the values between which the true median lies with this confidence.
 
-    From the order of the values alone (binomial), whatever their distribution: timings have a long
-    tail, of which a standard deviation would speak and nothing else. Fewer than six values are
-    too few for 95 %; then the smallest and the largest are returned.
+    It uses only the order of the values (binomial), so it holds for any distribution. Timings have
+    a long tail, which would dominate a standard deviation. Fewer than six values are too few for 95
+    %; then the smallest and the largest are returned.
     """
     ordered = sorted(values)
     count = len(ordered)
@@ -33,7 +33,7 @@ def median_interval(values, confidence=0.95):
 
 @dataclass(frozen=True)
 class Pairs:
-    """Seconds of calls made in turn to the two servers; those of one place belong together."""
+    """Seconds of calls made in turn to the two servers; equal positions form a pair."""
 
     stock: tuple
     ours: tuple
@@ -43,7 +43,10 @@ class Pairs:
 
     @property
     def ratios(self):
-        """Ours divided by stock's, pair by pair: what slows the machine slows both of a pair."""
+        """Our time divided by stock's for each pair.
+
+        What slows the machine slows both calls of a pair.
+        """
         return [ours / stock for stock, ours in zip(self.stock, self.ours, strict=True)]
 
     @property
@@ -53,22 +56,22 @@ class Pairs:
 
     @property
     def interval(self):
-        """Where the true median ratio lies, with 95 % confidence."""
+        """The 95 % confidence interval of the true median ratio."""
         return median_interval(self.ratios)
 
     @property
     def spread(self):
-        """The quarter and the three-quarter point of the ratios."""
+        """The lower and upper quartile of the ratios."""
         return percentile(self.ratios, 25), percentile(self.ratios, 75)
 
     def is_clear_about(self, promise):
-        """Tell whether the interval lies on one side of the promise."""
+        """Return whether the whole interval is on one side of the promise."""
         low, high = self.interval
         return high <= promise or low > promise
 
 
 def pooled(tries):
-    """Return all tries as one: none is chosen over another."""
+    """Return the pairs of all tries together, so that no try is preferred."""
     first, *others = tries
     for other in others:
         first += other
@@ -76,14 +79,14 @@ def pooled(tries):
 
 
 def needs_another_try(tries, promise, most):
-    """Tell whether what was measured is too noisy to be judged and may be measured once more."""
+    """Return whether the result is too noisy to be judged and another try is allowed."""
     if promise is None or len(tries) >= most:
         return False
     return not pooled(tries).is_clear_about(promise)
 
 
 def verdict(value, promise):
-    """Return ``kept``, ``missed``, or nothing where nothing was promised."""
+    """Return ``kept`` or ``missed``, or an empty string if nothing was promised."""
     if promise is None:
         return ""
     return "kept" if value <= promise else "missed"

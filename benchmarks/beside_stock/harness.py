@@ -1,4 +1,4 @@
-"""Run the two servers side by side, see that they are alike, and measure rows on them."""
+"""Run the two servers side by side, check that they are alike, and measure rows on them."""
 
 import contextlib
 import gc
@@ -12,18 +12,18 @@ from dev.common import ADDON, CHECKOUT_ID, die, say
 from dev.servers import postgres
 from dev.servers.live_server import LiveServer
 
-# A row whose spread is too wide to be judged is measured again, up to so many times in all.
+# The most tries of a row; it is measured again while its interval is too wide to be judged.
 MOST_TRIES = 3
-# What differs because two servers cannot share it.
+# Settings that two servers cannot share.
 OWN_SETTINGS = {"db_name", "dbfilter", "http_port", "gevent_port"}
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a row has shown.
+    """The measurements of a row.
 
-    :ivar tries: all of them, in order
+    :ivar tries: all tries, in order
     :ivar queries: SQL queries of each call, by side
     :ivar cpu: seconds of processor time used by the calls, by side
     :ivar load: the machine's load average before the row
@@ -43,7 +43,7 @@ class Measurement:
 
 @contextlib.contextmanager
 def durable_postgres():
-    """Let PostgreSQL wait for the disk at a commit, as a production server does."""
+    """Make PostgreSQL wait for the disk at each commit, as a production server does."""
     postgres.durable(True)
     try:
         if postgres.is_private():
@@ -67,10 +67,10 @@ def _wait_for_settings(wanted):
 
 @contextlib.contextmanager
 def running_sides(workers, *names, **options):
-    """Have servers and a kept connection to each.
+    """Run servers, each with a persistent connection, and yield their sides.
 
-    :param names: ``stock``, or ``ours`` and what begins with it
-    :param options: more options of ``LiveServer``
+    :param names: ``stock``, or names that begin with ``ours``
+    :param options: more options for ``LiveServer``
     """
     with contextlib.ExitStack() as stack:
         sides = []
@@ -88,7 +88,7 @@ def running_sides(workers, *names, **options):
 
 
 def differences(stock, ours):
-    """Return in what two servers' settings differ beyond the add-on itself, one line each."""
+    """Return the differences of two servers' settings beyond the add-on itself, one per line."""
     found = []
     for topic in stock:
         mine, theirs = dict(ours[topic]), dict(stock[topic])
@@ -107,13 +107,13 @@ def differences(stock, ours):
 
 
 def _without_addon(addons_path, there=True):
-    """Return the path without the folder that holds the add-on, which stock must not have."""
+    """Return the folders of the path without the add-on's, which stock must not have."""
     folders = addons_path.split(",")
     return [folder for folder in folders if not (there and folder.endswith("/.dev/addons"))]
 
 
 def configuration(sides):
-    """Return the settings of both sides; stop when they are not the same."""
+    """Return the settings of both sides; exit if they differ."""
     stock, ours = (settings(side.server) for side in sides)
     unlike = differences(stock, ours)
     if unlike:
@@ -124,7 +124,7 @@ def configuration(sides):
 
 
 def measure(row, sides, most_tries=MOST_TRIES):
-    """Measure one row, again if it is too noisy to be judged, and return all that was seen."""
+    """Measure a row, repeating it while it is too noisy to be judged, and return all results."""
     load = os.getloadavg()[0]
     tries, queries = [], {side.name: [] for side in sides}
     cpu = dict.fromkeys(queries, 0.0)
@@ -135,7 +135,7 @@ def measure(row, sides, most_tries=MOST_TRIES):
 
 
 def _try(row, sides, numbers, queries, cpu):
-    """Make the calls of one try: warm up, then in turn, the order of each pair the other one."""
+    """Make the calls of one try: a warm-up, then pairs, with alternating order of the servers."""
     for _ in range(row.warmup):
         number = next(numbers)
         for side in sides:

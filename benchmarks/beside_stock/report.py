@@ -11,7 +11,7 @@ HEADER = (
 
 
 def summary(measurement):
-    """Return the figures of one row, as they are stored."""
+    """Return the figures of a row in the form in which they are stored."""
     pairs, row = measurement.all_pairs, measurement.row
     sides = {}
     for name, seconds in (("stock", pairs.stock), ("ours", pairs.ours)):
@@ -41,7 +41,7 @@ def summary(measurement):
 
 
 def cells(figures):
-    """Return the texts of one line of the table."""
+    """Return the cells of a line of the table."""
     stock, ours = figures["stock"], figures["ours"]
     promise, remark = figures["promise"], figures["verdict"]
     if remark and not figures["clear"]:
@@ -70,7 +70,7 @@ def _queries(side):
 
 
 def table(rows):
-    """Return the lines of a table: the first column to the left, the others to the right."""
+    """Return the lines of a table: the first and last column aligned left, the others right."""
     lines = [HEADER, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
     return [
@@ -83,7 +83,7 @@ def table(rows):
 
 
 def tries(figures):
-    """Return a line about a row that was measured more than once, or nothing."""
+    """Return a line about a row that was measured more than once, or no line."""
     if len(figures["tries"]) < 2:
         return []
     each = ", ".join(
@@ -127,7 +127,7 @@ def missed_findings(found):
 def same_configuration(settings, connects):
     """Return the lines that say how alike the two servers are.
 
-    :param connects: how many connections each side made, and for how many calls
+    :param connects: the number of connections and of calls, by side
     """
     ours, stock = settings["ours"], settings["stock"]
     postgres = ours["PostgreSQL"]

@@ -1,9 +1,9 @@
-"""What is measured, side by side: each row is one call, and what we promise of it.
+"""The rows of the comparison: each is a call, and what is promised about it.
 
-A row is a function that makes one call to one server. The decorator says its name, the promise (at
-most so many times stock's), how many pairs of calls are measured, and whether the call has to be
-accepted. The argument ``number`` is the same for both servers of a pair and another one for each
-pair: what must not repeat is made from it.
+A row is a function that makes one call to one server. The decorator gives its name, the promise
+(the highest allowed ratio to stock's time), the number of measured pairs of calls, and whether the
+call must be accepted. The argument ``number`` is the same for both servers of a pair and different
+for each pair: use it for values that must not repeat.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ ROWS = []
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report."""
+    """A line of the report."""
 
     name: str
     call: Callable
@@ -38,7 +38,7 @@ def row(name, **options):
 
 
 def wrong_key(number, prefix=""):
-    """Return a secret that has the shape of a key and is none."""
+    """Return a secret with the shape of a key that is not a key."""
     return (prefix + hashlib.sha1(str(number).encode()).hexdigest())[:40]
 
 
@@ -62,7 +62,7 @@ def execute_kw_integration_key(side, number):
     return side.execute_kw(side.bot_uid, side.bot_key)
 
 
-# To be read beside the rows of the integration's full key: stock's key is the same in all of them.
+# Compare these with the rows of the integration's full key: stock uses the same key in all.
 @row("/json/2, key that only reads", pairs=400)
 def json2_reading_key(side, number):
     return side.json2(side.reading_key)
@@ -98,26 +98,26 @@ def json2_wrong_key(side, number):
     return side.json2(wrong_key(number))
 
 
-# Each makes a row of its own; the others are counted in the row of their minute.
+# Each call creates a log row; the calls of the other rows are counted in a row per minute.
 @row("/json/2, wrong key, another program each time", promise=1.20, pairs=400, accepted=False)
 def json2_wrong_key_new_row(side, number):
     return side.json2(wrong_key(number), agent=f"benchmark/1.{number}")
 
 
-# Stock hashes the key that it finds under the prefix; so do we, to be sure that it is another one.
+# Stock hashes a key with a known prefix. So does the add-on, to know that it is another key.
 @row("/json/2, wrong key with a known prefix", promise=1.20, pairs=200, accepted=False)
 def json2_wrong_key_known_prefix(side, number):
     return side.json2(wrong_key(number, prefix=side.key[:8]))
 
 
-# The user has a password, as which a secret that is no key is tried too, on stock as with us. That
-# takes hundreds of milliseconds, beside which what the log costs cannot be seen.
+# The user has a password, so a secret that is not a key is also checked as a password, on both
+# servers. That takes hundreds of milliseconds, which hides the cost of the log.
 @row("execute_kw, wrong key", promise=1.20, pairs=15, warmup=1, accepted=False)
 def execute_kw_wrong_key(side, number):
     return side.execute_kw(side.uid, wrong_key(number))
 
 
-# An integration user has none, so here nothing hides it.
+# An integration user has no password, so nothing hides the cost of the log here.
 @row("execute_kw, wrong key of an integration", promise=1.20, pairs=400, accepted=False)
 def execute_kw_integration_wrong_key(side, number):
     return side.execute_kw(side.bot_uid, wrong_key(number))
@@ -133,13 +133,13 @@ def authenticate_integration_wrong_key(side, number):
     return side.authenticate(BOT_LOGIN, wrong_key(number))
 
 
-# Counted before it is hashed, and afterwards.
+# Counted before and after the password is hashed.
 @row("authenticate, wrong password", promise=1.02, pairs=30, warmup=1, accepted=False)
 def authenticate_wrong_password(side, number):
     return side.authenticate(LOGIN, f"wrong {number}")
 
 
-# Over the limit nothing is hashed; stock hashes it.
+# Over the limit the add-on does not hash; stock does.
 @row("authenticate, wrong password over the limit", promise=0.10, pairs=15, accepted=False)
 def authenticate_throttled(side, number):
     side.exhaust_guesses(GUESSED_LOGIN)
@@ -151,7 +151,8 @@ def execute_kw_wrong_password(side, number):
     return side.execute_kw(side.uid, f"wrong {number}")
 
 
-# Stock answers at once and so tells which logins there are; we hash as for a wrong password.
+# Stock answers immediately, which reveals the existing logins; the add-on hashes as for a wrong
+# password.
 @row("authenticate, unknown login", pairs=15, warmup=1, accepted=False)
 def authenticate_unknown_login(side, number):
     return side.authenticate("nobody", PASSWORD)
@@ -162,7 +163,7 @@ def authenticate_unknown_logins(side, number):
     return side.authenticate(f"nobody-{wrong_key(number)[:12]}", PASSWORD)
 
 
-# We hash it to know that it is right and tell that it has expired; stock does not look at it.
+# The add-on hashes the key to know that it is right but expired; stock ignores it.
 @row("/json/2, expired key", pairs=200, accepted=False)
 def json2_expired_key(side, number):
     return side.json2(side.ended_key)

@@ -1,4 +1,4 @@
-"""One of the two servers as a client sees it: whom it knows, and the calls rows are made of."""
+"""One of the two servers as a client sees it: its users and keys, and the calls of the rows."""
 
 import contextlib
 import http.client
@@ -19,8 +19,8 @@ PASSWORD = "the password of bench"
 BOT_LOGIN = "bench_integration"
 GUESSED_LOGIN = "bench_guessed"
 AGENT = "benchmark"
-# The same people and keys on both servers. Only what is ours alone differs: with the add-on, the
-# second user belongs to an integration.
+# Both servers have the same users and keys. With the add-on, the second user also belongs to an
+# integration.
 PEOPLE = """
     import datetime
 
@@ -61,14 +61,14 @@ PEOPLE = """
 
 
 class Answer(NamedTuple):
-    """What came of one call: how long it took, and whether the credentials were accepted."""
+    """The result of a call: how long it took, and whether the credentials were accepted."""
 
     seconds: float
     accepted: bool
 
 
 class CountingConnection(http.client.HTTPConnection):
-    """A connection that is kept for as long as the server allows, and counts how often it began."""
+    """A connection that is kept as long as the server allows and counts how often it was opened."""
 
     connects = 0
 
@@ -78,10 +78,10 @@ class CountingConnection(http.client.HTTPConnection):
 
 
 class Side:
-    """A server, a connection to it that is kept, and the users and keys of the benchmark.
+    """A server, a persistent connection to it, and the users and keys of the benchmark.
 
     :param name: ``stock`` or ``ours``, for the report
-    :param server: ``LiveServer``
+    :param server: a ``LiveServer``
     """
 
     def __init__(self, name, server):
@@ -130,10 +130,10 @@ class Side:
         seconds, result = self._xmlrpc("common", "authenticate", params)
         return Answer(seconds, bool(result))
 
-    # What the server says
+    # The server's settings, log and resources
 
     def take_nothing_for_a_flood(self):
-        """Have each row of the log made that a call may make."""
+        """Allow so many new log rows per minute that no call counts as part of a flood."""
         self.server.shell(
             """
             env["ir.config_parameter"].set_param(
@@ -143,7 +143,7 @@ class Side:
         )
 
     def limit_no_guesses(self):
-        """Have as many guesses admitted as can be set, for rows that measure what one costs."""
+        """Set the highest possible limit of guesses, for rows that measure the cost of one."""
         self.server.shell(
             """
             env["ir.config_parameter"].set_param("auth_integration.throttle_failures", "1000")
@@ -152,7 +152,7 @@ class Side:
         )
 
     def exhaust_guesses(self, login):
-        """Have every further guess of a login's password refused, once, where there is a limit."""
+        """Make the add-on reject all further guesses of a login's password; do nothing on stock."""
         if not self.server.with_addon or login in self._exhausted:
             return
         self._exhausted.add(login)
@@ -166,11 +166,11 @@ class Side:
         )
 
     def log_mark(self):
-        """Return the present end of the server log."""
+        """Return the current end of the server log."""
         return self.server.log_mark()
 
     def queries_since(self, mark, calls):
-        """Return the number of SQL queries of each of the last calls, from the access lines."""
+        """Return the number of SQL queries of each of the last calls, from the access log lines."""
         deadline = time.monotonic() + 10  # a line is written after its answer was sent
         while True:
             lines = ACCESS_LINE.findall(self.server.log_since(mark))
@@ -182,7 +182,7 @@ class Side:
 
     @property
     def connects(self):
-        """How often the kept connection had to be made. Odoo's own server ends it each time."""
+        """How often the connection was opened. Odoo's own server closes it after each call."""
         return self._connection.connects
 
     def cpu_seconds(self):
@@ -194,10 +194,10 @@ class Side:
         return sum(map(_cpu_seconds, pids))
 
     def close(self):
-        """End the kept connection."""
+        """Close the connection."""
         self._connection.close()
 
-    # Inside
+    # Internals
 
     def _xmlrpc(self, service, method, params):
         body = xmlrpc.client.dumps(params, method).encode()
@@ -211,7 +211,7 @@ class Side:
             return seconds, False
 
     def _post(self, path, body, headers):
-        """Send one request on the kept connection; return seconds, status and body."""
+        """Send a request on the persistent connection; return the seconds, status and body."""
         headers = {"User-Agent": AGENT, "Connection": "keep-alive", **headers}
         started = time.perf_counter()
         self._connection.request("POST", path, body, headers)
@@ -225,13 +225,13 @@ class Side:
 def _cpu_seconds(pid):
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # ended meanwhile, or on another machine
+    except OSError:  # it has ended, or runs on another machine
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def settings(server):
-    """Return what must be alike on both sides, by topic, as flat dictionaries."""
+    """Return the settings that must be alike on both sides, by topic, as flat dictionaries."""
     configuration = {}
     for line in (server.folder / "odoo.conf").read_text().splitlines():
         name, separator, value = line.partition(" = ")
@@ -258,7 +258,7 @@ def settings(server):
 
 @contextlib.contextmanager
 def opened(name, server):
-    """Have a side of a server that runs."""
+    """Yield a side of a running server, and close its connection at the end."""
     side = Side(name, server)
     try:
         yield side

@@ -1,4 +1,4 @@
-"""What is measured against a fixed promise: importing a module declares its check."""
+"""Measurements against a fixed promise; importing a module declares its check."""
 
 from . import (
     findings,

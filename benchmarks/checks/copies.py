@@ -1,8 +1,9 @@
 """Code for ``LiveServer.shell`` that several checks need.
 
-:data:`COPY` makes many rows quickly: copies of one that the ORM has made. It defines
-``copy(table, source, base, number, **changes)``: ``number`` copies of the row ``source`` with the
-ids ``base + 1`` and following; a change is the SQL of a column, over ``n`` from 1.
+:data:`COPY` quickly creates many rows as copies of a row that the ORM has created. It defines
+``copy(table, source, base, number, **changes)``, which makes ``number`` copies of the row
+``source`` with the ids from ``base + 1`` on. Each change is an SQL expression for a column, in
+which ``n`` counts from 1.
 """
 
 COPY = r"""
@@ -20,7 +21,8 @@ COPY = r"""
                    [number])
 """
 
-# ``result``: each name of ``todo`` with the milliseconds of its ``runs``, fewer when it takes long.
+# Sets ``result`` to each name of ``todo`` with the milliseconds of its ``runs``; slow ones run less
+# often.
 TIME_EACH = """
     result = []
     for name, work in todo.items():

@@ -1,4 +1,4 @@
-"""A log of a year: 10,000,000 rows of 20 integrations and of strangers, fewer with ``LOG_ROWS``."""
+"""A log of a year: 10,000,000 rows (or ``LOG_ROWS``) of 20 integrations and of unknown callers."""
 
 import os
 
@@ -9,8 +9,8 @@ ROWS = 10_000_000
 INTEGRATIONS = 20
 ZONE = "Asia/Kathmandu"
 
-# A year of calls: a failure for every success, few integrations, each with one protocol, many
-# strangers.
+# A year of calls by few integrations, each with one protocol, and by many unknown callers. Four of
+# five calls of an integration succeed; all other calls fail.
 GENERATE = """
     INSERT INTO auth_attempt (bucket, outcome, cause, channel, login, user_id, integration_id,
         attribution, key_id, remote_addr, user_agent, database, reference, count, first_seen,
@@ -53,7 +53,7 @@ PEOPLE = """
         end = datetime.datetime.now() + datetime.timedelta(days=30)
         env["res.users.apikeys"].with_user(made.user_id).sudo()._generate(None, "log", end)
 """
-# As the hourly job does; how long it takes, and once more when nothing is left to do.
+# Runs the hourly job twice, the second time with nothing left to do, and returns the times.
 ROLLUP = """
     import time
 
@@ -69,12 +69,12 @@ ROLLUP = """
 
 
 def rows(usual=ROWS):
-    """Return how many rows are wanted."""
+    """Return the number of rows to create."""
     return int(os.environ.get("LOG_ROWS") or usual)
 
 
 def fill_and_roll_up(server):
-    """Make the rows, and their report as the hourly job does; return the seconds of two runs."""
+    """Create the rows and their report, as the hourly job does; return the seconds of two runs."""
     postgres.durable(False)  # nothing is measured yet
     fill(server, rows())
     say("rolling them up")
@@ -85,7 +85,7 @@ def fill_and_roll_up(server):
 
 
 def fill(server, number):
-    """Make the rows without their indexes, and the indexes afterwards: it takes half the time."""
+    """Create the rows without their indexes, then the indexes, which takes half the time."""
     server.shell(PEOPLE, integrations=INTEGRATIONS)
     say(f"making {number:,} rows")
     indexes = server.sql(

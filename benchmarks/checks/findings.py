@@ -1,8 +1,8 @@
-"""``make bench ROWS=findings``: 5,000 integrations, a week of 1,000,000 attempts.
+"""``make bench ROWS=findings``: 5,000 integrations with a week of 1,000,000 attempts.
 
-Every screen is opened, as an administrator and as an owner of ten get it. What is asked for is
-read from the views themselves, so nothing that is added to them is forgotten. The time is that of
-the server, without HTTP.
+Every screen is opened as an administrator and as an owner of ten integrations. The fields and
+filters are read from the views themselves, so additions to them are measured too. The time is that
+of the server, without HTTP.
 """
 
 import os
@@ -17,8 +17,8 @@ INTEGRATIONS = 5_000
 ATTEMPTS = 1_000_000
 PROMISE_MS = 150
 
-# One of each is made by the ORM; the others are copies of its rows, some of them with something
-# wrong: what a finding of each kind needs is there a few hundred times.
+# The ORM creates one of each record, and the others are copies of its row. Some copies have a
+# problem: there are a few hundred for each kind of finding.
 GENERATE = COPY + r"""
     from odoo import fields
     admin = env.ref("base.user_admin")
@@ -104,7 +104,8 @@ GENERATE = COPY + r"""
         due.action_rotate_now()
     result = {"first": first.id, "key": key.id, "owner": owner.id}
 """
-# Each integration calls hourly; a sixth of the rows are refusals, some of them of this very hour.
+# Each integration calls hourly. One sixth of the rows are rejected calls, some of them from the
+# last hour.
 ATTEMPTS_OF_A_WEEK = """
     INSERT INTO auth_attempt (bucket, outcome, cause, channel, login, user_id, integration_id,
         attribution, key_id, remote_addr, user_agent, database, reference, count, first_seen,
@@ -230,7 +231,7 @@ OPEN_EVERYTHING = r"""
 
 @check("findings")
 def many_integrations(side):
-    """Make the integrations and their week, and open everything."""
+    """Create the integrations and their attempts, and open every screen."""
     rows = int(os.environ.get("LOG_ROWS") or ATTEMPTS)
     server = side.server
     say(f"making {INTEGRATIONS:,} integrations and {rows:,} attempts")
@@ -247,5 +248,5 @@ def many_integrations(side):
     for name, spent in server.shell(
         OPEN_EVERYTHING, runs=4, promise=PROMISE_MS, owner=made["owner"]
     ):
-        # The first run finds nothing in memory, nor in Odoo's caches.
+        # The first run has cold caches, in PostgreSQL and in Odoo.
         yield Finding(name, median(spent[1:] or spent), "ms", PROMISE_MS)

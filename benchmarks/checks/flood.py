@@ -1,8 +1,8 @@
-"""``make bench ROWS=flood``: random logins, keys, users and addresses, and what rows they leave.
+"""``make bench ROWS=flood``: how many log rows random logins, keys, users and addresses create.
 
-The promise is for 1,000,000 attempts in an hour. What bounds the log is a number of new rows for
-each minute, however many attempts there are, so two full minutes of a flood that exceeds it show as
-much as an hour. The addresses are real ones: all of 127.0.0.0/8 are this machine's own.
+The promise is for 1,000,000 attempts in an hour. The log is bounded by a number of new rows per
+minute, however many attempts there are, so two full minutes of a flood that exceeds it show as much
+as an hour. The addresses are real: this machine has all of 127.0.0.0/8.
 """
 
 import http.client
@@ -22,7 +22,7 @@ MOST_ROWS_IN_AN_HOUR = 20_000
 
 @check("flood")
 def flood(side):
-    """Flood the log, and count its rows and attempts."""
+    """Flood the server with rejected calls, and count log rows and attempts."""
     server = side.server
     server.sql("CHECKPOINT")
     wal_before = server.sql("SELECT pg_current_wal_lsn() AS at")[0]["at"]
@@ -59,7 +59,7 @@ def _rows_and_attempts(server):
 
 
 def _send(server, until):
-    """Call from many threads until then; return how many calls of each kind were answered."""
+    """Call from several threads until the given time; return the number of calls by kind."""
     counts, errors = [], []
 
     def work(seed):
@@ -99,7 +99,7 @@ def _unknown_key(server, chance):
 
 
 def _empty_secret(server, chance):
-    """Call as any user there may be: whose it is is looked up, and each could be a row."""
+    """Call as a random user ID: its user is looked up, and each could get its own log row."""
     uid = chance.randint(1, 100_000)
     params = (server.db, uid, "", "res.users", "context_get", [])
     body = xmlrpc.client.dumps(params, "execute_kw").encode()

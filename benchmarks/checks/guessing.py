@@ -1,8 +1,8 @@
-"""``make bench ROWS=guessing``: a good integration's calls beside eight guessers from one address.
+"""``make bench ROWS=guessing``: an integration's good calls beside eight guessers from one address.
 
-Each guesser sends the next wrong password as soon as the last one was refused. They are a process
-of their own, so that the client's own work is not measured. The same is done to stock Odoo, which
-hashes every one of them.
+Each guesser sends the next wrong password as soon as the last one was rejected. They run in a
+separate process, so that the client's own work is not measured. Stock Odoo, which hashes every
+guess, is measured in the same way.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ from dev.common import say
 
 GUESSERS = 8
 CALLS = 300
-# Of stock, whose calls take seconds then.
+# Fewer for stock, whose calls then take seconds.
 STOCK_CALLS = 40
 MOST = 1.5
 
@@ -38,7 +38,10 @@ def guessing(side):
 
 
 def _measure(side, calls, wait=None):
-    """Return the 95th percentiles alone and beside guessers, and how many guesses were made."""
+    """Measure good calls alone, then beside guessers.
+
+    :return: the 95th percentile alone and beside guessers, the guesses made and the seconds
+    """
     _good_calls(side, 20)
     idle = percentile(_good_calls(side, calls), 95)
     context = multiprocessing.get_context("spawn")
@@ -76,7 +79,7 @@ def _limit_has_set_in(side):
 
 
 def _guess(address, database, made, stop):
-    """Run the guessers, in a process of their own."""
+    """Run the guessers in a separate process."""
     import http.client
     import threading
     import xmlrpc.client

@@ -1,8 +1,8 @@
-"""``make bench ROWS=jobs``: the scheduled jobs at 1,000, 10,000 and 50,000 integration keys.
+"""``make bench ROWS=jobs``: the cron jobs with 1,000, 10,000 and 50,000 integration keys.
 
-First with nothing to do, then with much: 20,000 keys that the sync finds, 10,000 ended keys to
-forget, and 16,000 keys of one owner due at once, which the server's own cron rotates. A transaction
-counts from its first write to its commit.
+First with nothing to do, then with much to do: 20,000 keys for the sync to find, 10,000 ended keys
+to delete, and 16,000 keys of one owner due at the same time, which the server's own cron rotates. A
+transaction is timed from its first write to its commit.
 """
 
 import os
@@ -20,7 +20,7 @@ PROMISE_IDLE, PROMISE_TRANSACTION = 1, 1
 PROMISE_OPENED, PROMISE_DONE = 5 * 60, 7 * 60
 PROMISE_MAIL_KB = 100
 
-# Integrations `first` to `last`, each with a user and a key in use, none of them due.
+# Integrations `first` to `last`, each with a user and a used key; no key is due.
 GENERATE = COPY + r"""
     integrations = env["auth.integration"].with_context(tracking_disable=True)
     model = integrations.search([("code", "=", "system_0")])
@@ -58,7 +58,7 @@ GENERATE = COPY + r"""
          replace_by="localtimestamp + interval '80 days'", first_used_at="localtimestamp",
          last_used_at="localtimestamp", **named)
 """
-# Keys of tomorrow's import, that nobody has recorded.
+# Imported keys that the add-on has not recorded yet.
 NEW_KEYS = """
     INSERT INTO res_users_apikeys (name, user_id, key, index, create_date)
     SELECT 'new', i.user_id, 'new' || n, lpad(to_hex(n), 8, 'f'), localtimestamp
@@ -113,9 +113,9 @@ env['auth.integration.digest']._gc_digests()
 
 @check("jobs", config={"max_cron_threads": 1})
 def scheduled_jobs(side):
-    """Measure each job at each size, and then with much to do."""
+    """Measure each job with each number of keys, and then with much to do."""
     server = side.server
-    # Only the job that is asked for runs.
+    # Only the job that is triggered may run.
     server.sql("UPDATE ir_cron SET nextcall = localtimestamp + interval '1 year'")
     there = 0
     for size in SIZES:
@@ -123,7 +123,7 @@ def scheduled_jobs(side):
         _make(server, there, size)
         there = size
         for name, job in JOBS.items():
-            server.shell(RUN, job=job)  # fills what Odoo keeps in memory
+            server.shell(RUN, job=job)  # fills the caches
             seconds, _longest = server.shell(RUN, job=job)
             yield Finding(f"{name}, nothing to do, {size:,} keys", seconds, "s", PROMISE_IDLE)
     yield from _much_to_do(server)

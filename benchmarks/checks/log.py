@@ -1,9 +1,10 @@
-"""``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows and its report,
-the overview of integrations beside it, and what the metrics and the export make of it.
+"""``make bench ROWS=log``: every view, filter and group of a log of 10,000,000 rows and its report.
 
-What is opened is read from the views themselves, so nothing that is added to them is forgotten.
-``LOG_ROWS`` makes it smaller. The time is that of the server, without HTTP.
-``make bench ROWS=size`` weighs a row and each of its indexes.
+It also measures the overview of integrations, the metrics and the export on this log. What to open
+is read from the views themselves, so additions to them are measured too. ``LOG_ROWS`` makes the log
+smaller. The time is that of the server, without HTTP.
+
+``make bench ROWS=size`` measures the size of a row and of each of its indexes.
 """
 
 from statistics import median
@@ -18,8 +19,8 @@ from dev.servers import postgres
 PROMISE_MS = 150
 SIZED_ROWS = 300_000
 
-# Runs in an Odoo process, once for the log and once for its report. `result` is [name, milliseconds
-# of each run].
+# Runs in an Odoo process, once for each entry of `OPENED`. `result` is [name, milliseconds of each
+# run].
 OPEN_EVERYTHING = r"""
     import ast, time
     from lxml import etree
@@ -117,7 +118,7 @@ VIEWS = {
 
 @check("log")
 def every_view(side):
-    """Fill the log and open everything."""
+    """Fill the log and open every view."""
     server, rows = side.server, filled_log.rows()
     first, idle = filled_log.fill_and_roll_up(server)
     size = server.sql(
@@ -129,7 +130,7 @@ def every_view(side):
             OPEN_EVERYTHING, model=model, kinds=kinds, action=f"auth_integration.{action}",
             given=VIEWS.get(name, {}), zone=ZONE, runs=4, promise=PROMISE_MS,
         ):
-            # The first run finds nothing in memory, nor in Odoo's caches.
+            # The first run has cold caches, in PostgreSQL and in Odoo.
             yield Finding(f"{name}: {what}", median(spent[1:] or spent), "ms", PROMISE_MS)
     yield from overview.findings(server)
     yield from metrics.findings(server)
@@ -141,7 +142,7 @@ def every_view(side):
 
 @check("size")
 def size_of_log(side):
-    """Fill a smaller log, and weigh its rows and each of its indexes."""
+    """Fill a smaller log, and measure the size of its rows and of each of its indexes."""
     server, rows = side.server, filled_log.rows(SIZED_ROWS)
     postgres.durable(False)
     filled_log.fill(server, rows)

@@ -1,4 +1,4 @@
-"""``make bench ROWS=metrics``: a scrape, a page of the export, the findings, a look for incidents.
+"""``make bench ROWS=metrics``: a scrape, pages of the export, the findings, the incidents job.
 
 They are measured on the log of ``filled_log``.
 """
@@ -73,6 +73,6 @@ def findings(server, runs=5):
 
 @check("metrics")
 def as_prometheus_and_a_siem_do(side):
-    """Fill the log, and look at it as Prometheus and a SIEM do."""
+    """Fill the log, and query it as Prometheus and a SIEM do."""
     filled_log.fill_and_roll_up(side.server)
     yield from findings(side.server)

@@ -1,7 +1,7 @@
-"""``make bench ROWS=operations``: what it costs a call that its operation is counted.
+"""``make bench ROWS=operations``: the cost of counting the operation of a call.
 
-It is too little to be seen beside the noise of a call.  So it is done many times over in one
-process, as often per call as a small one makes statements, and set against what a call takes.
+It is too small to be seen in the noise of a call. So the counting is repeated many times in one
+process, with as many statements as a small call makes, and compared with the time of a call.
 """
 
 import time
@@ -12,10 +12,10 @@ from benchmarks.checks.registry import Finding, check
 CALLS = 400
 STATEMENTS = 5
 TIMES = 20_000
-# Per cent of a call.
+# Percent of a call.
 PROMISE = 1
 
-# Runs in an Odoo process. `result` is the seconds that one call is longer.
+# Runs in an Odoo process. `result` is the seconds that counting adds to a call.
 COUNT = r"""
     import threading, time
     from types import SimpleNamespace
@@ -60,7 +60,7 @@ COUNT = r"""
 
 @check("operations")
 def counted_operations(side):
-    """Time a good call, then the counting alone."""
+    """Measure a good call, then the counting alone."""
     spent = []
     for number in range(CALLS):
         started = time.perf_counter()

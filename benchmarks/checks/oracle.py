@@ -1,10 +1,10 @@
-"""``make bench ROWS=oracle``: what the time of a refusal tells of a login.
+"""``make bench ROWS=oracle``: what the time of a rejection reveals about a login.
 
-1,000 refusals (``SAMPLES``) of each kind, in turn, by a server that hashes quickly: all that
-differs but the hash itself shows. (That as many rounds are hashed for each kind is a test.) It is
-compared with what could be told at best beside a real hash, whose time varies by much more: the
-smallest difference of two means of so many samples that is found in four cases of five, at a
-significance of 5 %. Then the same over the limit, where nothing is hashed.
+It makes 1,000 rejected calls (``SAMPLES``) of each kind, mixed, on a server that hashes quickly, so
+that every difference but the hash itself shows. (A test checks that all kinds hash the same number
+of rounds.) The differences are compared with the smallest one that could be detected beside a real
+hash, whose time varies much more: the difference of two means of this many samples that is found in
+four of five cases at a significance of 5 %. Then the same over the limit, where nothing is hashed.
 """
 
 import os
@@ -23,7 +23,7 @@ FAST = {
     "modules": ("auth_integration", "auth_integration_faults"),
     "extra_addons": (ROOT / "tests/live/addons",),
 }
-# Of those samples that take longest, something else has come between.
+# The share of samples to keep: the slowest ones were disturbed by something else.
 KEPT = 0.9
 
 
@@ -64,7 +64,7 @@ def _logins(side):
 
 
 def _measure(side, logins, reset=True):
-    """Return the times of the refusals of each kind, in an order that chance has made."""
+    """Return the seconds of the rejections of each kind, measured in random order."""
     found = {kind: [] for kind in logins}
     chance = random.Random(0)
     for number in range(SAMPLES):
@@ -79,7 +79,7 @@ def _measure(side, logins, reset=True):
 
 
 def _differences(when, found, limit=None):
-    """Compare each kind with a wrong password: by the given limit, else by what can be told."""
+    """Compare each kind with a wrong password; the limit, if any, is the promise."""
     base = found[KINDS[0]]
     for kind in KINDS[1:]:
         difference = abs(mean(found[kind]) - mean(base)) * 1e3
@@ -90,5 +90,5 @@ def _differences(when, found, limit=None):
 
 
 def _detectable(samples, count):
-    """The smallest difference of means that is found with a power of 80 % at 5 %, two-sided."""
+    """Return the smallest difference of means found with a power of 80 % at 5 %, two-sided."""
     return (1.96 + 0.84) * stdev(samples) * (2 / count) ** 0.5

@@ -1,6 +1,6 @@
-"""``make bench ROWS=overview``: what the overview takes in the server: its cards, totals and forms.
+"""``make bench ROWS=overview``: server time of the overview: its cards, totals and forms.
 
-It is measured with the log of ``filled_log``. What is read of an integration is read from the views
+It is measured with the log of ``filled_log``. The fields to read are taken from the views
 themselves.
 """
 

@@ -1,7 +1,7 @@
-"""``make bench ROWS=parallel``: wrong keys from many clients at once, beside stock.
+"""``make bench ROWS=parallel``: wrong keys from many clients at the same time, compared with stock.
 
-All of them are counted in one row of the log, so they meet there. With ``WORKERS=2`` they come from
-two processes. The clients are processes of their own; they cost both sides the same.
+All calls are counted in the same log row, so they compete for it. With ``WORKERS=2`` they come from
+two processes. The clients are separate processes, which cost both sides the same.
 """
 
 import http.client
@@ -23,7 +23,7 @@ PROMISE = 1 / 0.9
 
 @check("parallel", sides=("stock", "ours"))
 def wrong_keys_in_parallel(stock, ours):
-    """Let the clients call one server, then the other, and compare how often they were answered."""
+    """Let the clients call the servers in turn, and compare how many calls each answered."""
     ours.take_nothing_for_a_flood()
     ratios, rates = [], []
     with multiprocessing.Pool(CLIENTS) as clients:

@@ -1,7 +1,7 @@
-"""What is measured against a fixed promise; minutes each, so on request only.
+"""The checks: measurements against a fixed promise, each of which takes minutes.
 
-A check is a function that yields :class:`Finding` objects; its name is what ``ROWS`` asks for.
-Most are about our server alone.
+A check is a function that yields :class:`Finding` objects. It runs only if ``ROWS`` is its name.
+Most checks measure only the server with the add-on.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ CHECKS = {}
 class Check:
     """A function that yields findings.
 
-    :ivar sides: names of the servers that it is called with
-    :ivar server: options of ``LiveServer`` beyond the usual
+    :ivar sides: names of the servers that it gets as arguments
+    :ivar server: more options for ``LiveServer``
     """
 
     run: Callable
@@ -25,9 +25,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure of a check.
+    """A figure of a check.
 
-    :ivar promise: the figure may be so high at most; None where nothing was promised
+    :ivar promise: the highest allowed value; None if nothing was promised
     """
 
     name: str
@@ -39,9 +39,9 @@ class Finding:
 def check(name, sides=("ours",), **server):
     """Declare a check.
 
-    :param name: what ``ROWS`` asks for
-    :param sides: of ``stock`` and ``ours``, those it needs
-    :param server: options of ``LiveServer``, where it needs other than the usual
+    :param name: its name in ``ROWS``
+    :param sides: the servers that it needs, ``stock`` or ``ours``
+    :param server: options for ``LiveServer`` that differ from the defaults
     """
 
     def declare(function: Callable):

@@ -1,8 +1,8 @@
-"""``make bench ROWS=rotation``: 10,000 keys due at once, rotated by a delivery that sends them.
+"""``make bench ROWS=rotation``: 10,000 keys due at the same time, rotated by a sending delivery.
 
-As many new keys are hashed before and after, which is what cannot be saved. The schedule's job is
-run as its cron runs it, and killed when half of the keys have been sent: what it has done is
-neither lost nor done again.
+For comparison, as many keys are hashed, half of them before and half after, as hashing cannot be
+avoided. The rotation job runs as its cron runs it, and is killed when half of the keys have been
+sent: no key may be lost or rotated again.
 """
 
 import os
@@ -66,7 +66,7 @@ LEFT = """
     modules=(ADDON, "auth_integration_bench"),
 )
 def rotation(side):
-    """Rotate them, with a kill in the middle, and compare with hashing alone."""
+    """Rotate the keys, killing the server halfway, and compare the time with hashing alone."""
     server = side.server
     sent = server.folder / "sent"
     sent.write_text("")
@@ -86,7 +86,7 @@ def rotation(side):
     server.start()
     at_kill = _lines(sent)
     say("going on")
-    # What was being sent at the kill waits for the time of its next try, which comes now.
+    # What was being sent at the kill would wait until its next try, so make that due now.
     server.sql("UPDATE auth_integration_rotation SET next_try_at = NULL")
     second = _Run(side, made)
     second.until(lambda: not second.running)
@@ -108,7 +108,8 @@ def _findings(server, runs, hashing, sent, at_kill):
     yield Finding("rotation: seconds of hashing alone", hashing, "s")
     yield Finding("rotation: seconds in all", seconds, "s")
     yield Finding("rotation: of hashing", 100 * seconds / hashing, "%", PROMISE_PERCENT)
-    # Keys are hashed on all processors; what that hides shows here. PostgreSQL's is in it.
+    # Keys are hashed on all processors, which shortens the time but not the processor time.
+    # PostgreSQL's processor time is included.
     cpu = sum(run.cpu for run in runs)
     yield Finding("rotation: processor time, of hashing's", 100 * cpu / hashing_cpu, "%")
     yield Finding("rotation: memory grown", runs[-1].growth, "MB", PROMISE_GROWTH_MB)
@@ -121,12 +122,12 @@ def _lines(path):
 
 
 class _Run:
-    """The schedule's job, run again and again until nothing is left, and its memory meanwhile."""
+    """Run the rotation job until all keys are delivered, and watch the server's memory."""
 
     def __init__(self, side, made):
         self.server, self.running = side.server, True
         self._side, self._made = side, made
-        # MB in use while keys are rotated, and after that while people are told.
+        # MB in use while keys are rotated, and afterwards while owners are notified.
         self._memory = {"rotating": [], "telling": []}
         self._cpu = [side.cpu_seconds()]
         self._started = time.perf_counter()
@@ -152,7 +153,7 @@ class _Run:
         return row["delivered"] == KEYS
 
     def until(self, condition):
-        """Watch the server's memory until something is so."""
+        """Watch the server's memory until a condition holds."""
         while not condition():
             phase = "telling" if self._is_done() else "rotating"
             self._memory[phase].append(_resident_mb(self.server.pid))
@@ -166,17 +167,17 @@ class _Run:
 
     @property
     def cpu(self):
-        """Seconds of processor time, in Odoo and PostgreSQL, up to the last look."""
+        """Seconds of processor time in Odoo and PostgreSQL, up to the last sample."""
         return max(self._cpu) - self._cpu[0]
 
     @property
     def growth(self):
-        """MB by which the last tenth of a phase needed more than its second tenth, at most."""
+        """MB by which the last tenth of a phase exceeded its second tenth, for the worse phase."""
         return max(_growth(samples) for samples in self._memory.values())
 
     @property
     def told(self):
-        """MB that telling people takes, once: the first mail has Odoo load what makes mails."""
+        """MB that notifications need once: the first mail makes Odoo load its mail code."""
         return max(self._memory["telling"]) - max(self._memory["rotating"])
 
 

@@ -1,1 +1,1 @@
-"""Chromium, and the page of it that tests and pictures look at."""
+"""Chromium and its page, for tests and screenshots."""

@@ -1,16 +1,16 @@
-"""The browser of tours and screenshots: Chromium, installed from Debian if it is absent."""
+"""The browser for tours and screenshots: Chromium, installed from Debian if it is missing."""
 
 import shutil
 
 from dev.common import die
 from dev.environment import debian_programs
 
-# Those that Odoo's own tests look for, in their order.
+# The names that Odoo's own tests look for, in the same order.
 NAMES = ("google-chrome", "chromium", "chromium-browser", "google-chrome-stable")
 
 
 def executable():
-    """Return the path of a Chromium, installing Debian's when that is possible."""
+    """Return the path of a Chromium, installing Debian's if there is none and that is possible."""
     return _find() or _install()
 
 

@@ -1,4 +1,4 @@
-"""A page of a headless Chromium, driven by Playwright: for screenshots and for tests of screens."""
+"""A page of a headless Chromium, driven by Playwright, for screenshots and screen tests."""
 
 import contextlib
 import time
@@ -11,7 +11,7 @@ FLAGS = ("--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
 
 @contextlib.contextmanager
 def open_page(width=1280, height=800):
-    """Give a :class:`Page` of a browser of its own, which ends with the block."""
+    """Yield a :class:`Page` of a new browser, which is closed when the block ends."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -24,10 +24,10 @@ def open_page(width=1280, height=800):
 
 
 class Page:
-    """One page that shows an Odoo.
+    """A page that shows an Odoo.
 
     :ivar page: Playwright's page
-    :ivar console: what the page wrote to its console as a warning or error
+    :ivar console: warnings and errors that the page wrote to its console, and its exceptions
     """
 
     def __init__(self, page):
@@ -41,7 +41,7 @@ class Page:
 
     def _note_request(self, request):
         self._last_traffic = time.monotonic()
-        # The end of a worker's script is never reported to the page.
+        # The page is never told when loading the script of a worker ends.
         if not request.url.startswith(("data:", "blob:")) and "websocket_worker" not in request.url:
             self._requests.add(request)
 
@@ -54,7 +54,7 @@ class Page:
             self.console.append(f"{message.type}: {message.text}")
 
     def use_session(self, url, session_id):
-        """Give the browser a session of this Odoo; see :func:`open_session`."""
+        """Set the session cookie for this Odoo; see :func:`open_session`."""
         zone = self.page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
         self.page.context.clear_cookies()
         self.page.context.add_cookies(
@@ -75,23 +75,23 @@ class Page:
         self.wait_idle(timeout)
 
     def wait_idle(self, timeout=60, quiet=0.7):
-        """Wait until Odoo's web client is up and nothing was loaded for a moment."""
+        """Wait until Odoo's web client is ready and nothing was loaded for ``quiet`` seconds."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            self.page.wait_for_timeout(100)  # events of the page are noted meanwhile
+            self.page.wait_for_timeout(100)  # Playwright handles the events of the page meanwhile.
             calm = not self._requests and time.monotonic() - self._last_traffic > quiet
             if calm and self.evaluate(_READY):
                 return
         raise TimeoutError(f"not idle after {timeout} s; console: {self.console[-5:]}")
 
     def wait_for(self, selector, timeout=30):
-        """Wait until an element is there."""
+        """Wait until an element is in the page."""
         self.page.wait_for_selector(selector, state="attached", timeout=timeout * 1000)
 
     def click(self, selector):
         """Click the first element that matches, and wait until the page is idle again."""
         self.wait_for(selector)
-        # As a script does it: what is in its way on a narrow page is no matter here.
+        # A click by script also works when something covers the element on a narrow page.
         self.page.eval_on_selector(selector, "element => element.click()")
         self.wait_idle()
 
@@ -105,11 +105,11 @@ class Page:
 
 
 def open_session(url, login, password, database=None):
-    """Log in to an Odoo and return the id of the session.
+    """Log in to an Odoo and return the session ID.
 
-    :param database: default: the first one that it lists
-    :raise RuntimeError: it refuses, or lists no database
-    :raise ValueError: what answers is no Odoo
+    :param database: default: the first one that the server lists
+    :raise RuntimeError: Odoo rejects the login, or lists no database
+    :raise ValueError: the response is not Odoo's
     """
     import requests
 
@@ -130,7 +130,7 @@ def open_session(url, login, password, database=None):
     return session.cookies["session_id"]
 
 
-# The login page and the database pages have no web client; there "complete" is all there is.
+# The login page and the database pages have no web client. For them, "complete" is enough.
 _READY = """
 document.readyState === "complete"
     && !document.querySelector(".o_blockUI, .o_loading_indicator, .o_view_sample_data .fa-spin")

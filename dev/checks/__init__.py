@@ -1,1 +1,1 @@
-"""What lint and tests hold against our texts, guides, events and test results."""
+"""What lint and tests check in texts, guides, events and test results."""

@@ -5,7 +5,7 @@ A block that a test runs has a name::
     .. code-block:: sh
        :name: first-call
 
-One that nobody runs says why: it has the class ``output`` or ``configuration``.
+A block that no test runs has the class ``output`` or ``configuration``, which says why.
 """
 
 import re
@@ -22,15 +22,15 @@ _DIRECTIVE = re.compile(
     re.M,
 )
 _OPTION = re.compile(r":([\w-]+): *(.*)")
-# What docutils takes for a block too: ``::`` at the end of a line, or a directive we do not use.
+# Other blocks of docutils: ``::`` at the end of a line, or a directive that we do not use.
 _OTHER = re.compile(r"^(?!\s*\.\. ).*::$|^ *\.\. (?:code|sourcecode|parsed-literal)::", re.M)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A code block: where it is, and what it says, dedented.
+    """A code block: its location and its text, dedented.
 
-    :ivar name: by which a test runs it; empty where none does
+    :ivar name: the name by which a test runs it, or an empty string
     :ivar kind: its class
     """
 
@@ -47,7 +47,7 @@ def files():
 
 
 def blocks():
-    """Yield all blocks."""
+    """Yield all code blocks."""
     for path in files():
         text = path.read_text(encoding="utf-8")
         for found in _DIRECTIVE.finditer(text):
@@ -63,7 +63,7 @@ def blocks():
 
 
 def unmarked():
-    """Yield the place of each block that a test cannot find."""
+    """Yield the location of each block that a test cannot find."""
     for path in files():
         text = path.read_text(encoding="utf-8")
         for found in _OTHER.finditer(text):
@@ -75,9 +75,9 @@ def unmarked():
 
 
 def example(name):
-    """Return the text of the block of this name.
+    """Return the text of the block with this name.
 
-    :raise LookupError: there is none, or there are two
+    :raise LookupError: no block or more than one has this name
     """
     found = [block.text for block in blocks() if block.name == name]
     if len(found) != 1:

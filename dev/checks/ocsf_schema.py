@@ -1,8 +1,8 @@
-"""Facts of the schema OCSF 1.3.0 that our events must keep to, and a check of an event.
+"""The parts of the schema OCSF 1.3.0 that our events must comply with, and a check of an event.
 
-Of each object: its attributes with their types, those required, and those of which one must be
-there. Taken from ``events/iam/authentication.json``, ``events/base_event.json`` and the objects
-they name.
+For each object: its attributes with their types, the required ones, and those of which at least one
+must be present. Taken from ``events/iam/authentication.json``, ``events/base_event.json`` and the
+objects they name.
 """
 
 from ipaddress import ip_address
@@ -49,7 +49,7 @@ OBJECTS = {
 
 
 def check(event, kind="event"):
-    """Assert that an object is as the schema has it."""
+    """Assert that an object complies with the schema."""
     facts = OBJECTS[kind]
     assert facts.get("required", set()) <= event.keys(), kind
     assert not facts.get("one_of") or facts["one_of"] & event.keys(), kind

@@ -1,7 +1,7 @@
-"""``make lint``: words that the product does not use, in the texts that people read.
+"""``make lint``: find words that the product does not use in the texts that people read.
 
-Looked at are the translation template, what ``doctor.py`` and ``rotate.py`` print, and the guides
-of those who are no Odoo engineers. Names in the code are no texts: fields and methods keep theirs.
+It checks the translation template, what ``doctor.py`` and ``rotate.py`` print, and the guides for
+readers who are not Odoo engineers. Names in the code, such as fields and methods, are not checked.
 """
 
 import ast
@@ -15,7 +15,7 @@ GUIDES = [
     ROOT / "README.rst",
     *(ROOT / "docs" / f"{name}.rst" for name in ("administrator", "owner", "developer", "faq")),
 ]
-# Regular expressions of whole words, and what to write instead.
+# Regular expressions for whole words, and what to write instead.
 TERMS = {
     "refus(e|es|ed|ing|al|als)": "reject",
     "technical users?|bots?": "integration user",
@@ -46,7 +46,7 @@ TERMS = {
     "cancell(ed|ing)": "canceled, canceling",
     "recognis|behaviour|colour|licence|catalogue|authoris|organis|analys(e|ed)": "en_US spelling",
 }
-# Where one of these words is right: the whole text, or the beginning of it.
+# Texts in which one of these words is right: the whole text or its beginning.
 ALLOWED = (
     "Unidentified Caller",
     "The caller could not be identified.",
@@ -54,7 +54,7 @@ ALLOWED = (
     "Also found in the server log and in the caller's X-Auth-Reference response header.",
     "The window must start and end at different hours",
     "Window End",
-    # The metrics token of Prometheus is no key of Odoo.
+    # The metrics token of Prometheus is not an Odoo key.
     "Auth Integration Has Metrics Token",
     "Create Token",
     "Enter this token in the scrape configuration of Prometheus.",
@@ -67,7 +67,7 @@ ALLOWED = (
     "The Python package prometheus-client is not installed on this server.",
 )
 _WORDS = {re.compile(rf"\b(?:{words})\b", re.I): instead for words, instead in TERMS.items()}
-# What is no prose: placeholders, tags with what they hold, code, and quoted names.
+# What is not prose: placeholders, tags with their content, code, and quoted names.
 _NO_PROSE_OF_A_GUIDE = re.compile(
     r"^( *)\.\. [\w-]+::.*\n(?:\n|\1 +.*\n)*|``[^`]*``|<[^>`]*>`_", re.M
 )
@@ -75,7 +75,7 @@ _NO_PROSE = re.compile(r"%\(\w+\)s|<[^>]*>|\{\{.*?\}\}|[\w./]*[_/][\w./]*|--[\w-
 
 
 def check():
-    """Report each word that is not used, with the text it stands in."""
+    """Yield each word that the product does not use, with the text that contains it."""
     for place, text in (*_template(), *_printed(), *_written()):
         prose = _NO_PROSE.sub(" ", text).strip()
         if prose.startswith(ALLOWED):
@@ -87,7 +87,7 @@ def check():
 
 
 def _template():
-    """Yield the place and the text of each message to translate."""
+    """Yield the location and the text of each translatable message."""
     for entry in TEMPLATE.read_text(encoding="utf-8").split("\n\n"):
         reference = re.search(r"^#: (\S+)", entry, re.M)
         message = re.search(r"^msgid ((?:\".*\"\n?)+)", entry, re.M)
@@ -97,7 +97,7 @@ def _template():
 
 
 def _printed():
-    """Yield the place and the text of each sentence that a script may print."""
+    """Yield the location and the text of each sentence that a script may print."""
     for path in SCRIPTS:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         inner = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef | ast.FunctionDef)]
@@ -110,7 +110,7 @@ def _printed():
 
 
 def _written():
-    """Yield the place and the text of each line of the guides."""
+    """Yield the location and the text of each line of the guides."""
     for path in GUIDES:
         text = path.read_text(encoding="utf-8")
         prose = _NO_PROSE_OF_A_GUIDE.sub(lambda found: "\n" * found[0].count("\n"), text)

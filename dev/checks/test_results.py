@@ -1,4 +1,4 @@
-"""What a run of tests has found, as the runners' reports and logs say it."""
+"""The results of a test run, read from the reports and logs of the test runners."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ ODOO_SKIP = re.compile(r"odoo\.addons\.\w+\.tests\.\S+: skipped (\S+) : (.*)$", 
 
 @dataclass
 class Result:
-    """What a runner says about one suite."""
+    """The result of one test suite."""
 
     suite: str
     passed: int = 0
@@ -25,10 +25,10 @@ class Result:
 
 
 def odoo_result(suite, log, code, core=False):
-    """Return what the log of a run of Odoo's test runner says.
+    """Read the result of a run of Odoo's test runner from its log.
 
     :param code: the exit code
-    :param core: whether these were core's tests: they provoke errors without saying so
+    :param core: whether these were Odoo's own tests, which provoke errors without announcing them
     """
     text = log.read_text(errors="replace")
     result = Result(suite, skips={} if core else dict(ODOO_SKIP.findall(text)))
@@ -38,7 +38,7 @@ def odoo_result(suite, log, code, core=False):
     result.passed -= len(result.skips)
     result.complaints = [] if core else server_log.complaints(text)
     if code and not result.failed:
-        result.failed = 1  # it never came to the tests
+        result.failed = 1  # it failed before any test ran
     if result.failed:
         _print_failures(text)
     return result
@@ -51,7 +51,7 @@ def _print_failures(text):
 
 
 def report(results, problems):
-    """Print the closing lines and return the exit code."""
+    """Print the summary and return the exit code."""
     print(file=sys.stderr)
     for result in results:
         skipped = f", {len(result.skips)} skipped" if result.skips else ""

@@ -1,1 +1,1 @@
-"""What is fetched, and from where: Python's packages, Odoo, programs of Debian."""
+"""What is downloaded and from where: Python packages, Odoo, Debian programs."""

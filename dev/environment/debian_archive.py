@@ -1,9 +1,9 @@
-"""Packages of Debian, unpacked into a folder without being installed.
+"""Debian packages, unpacked into a folder without being installed.
 
-They come with apt's own client from the mirror that this machine is configured for, with a private
-state directory, so that neither the machine's package lists nor its installed packages change, and
-no root rights are needed. What any Python or browser can read comes from the suite *sid*; what has
-to run here comes from this machine's own release, as a newer one needs a newer C library.
+They are downloaded with apt's own client from the mirror that this machine is configured for, with
+a private state directory. So neither the machine's package lists nor its installed packages change,
+and no root rights are needed. What works with any Python or browser comes from the suite *sid*.
+Programs that run here come from this machine's own release, as a newer one needs a newer C library.
 """
 
 import os
@@ -17,32 +17,32 @@ from dev.common import lock, say
 
 
 class Unavailable(Exception):
-    """A package cannot be had; its arguments: what is wrong, and what to do about it."""
+    """A package is not available; the arguments are the problem and its remedy."""
 
 
 def fetch(packages, home, finish=lambda root: None):
-    """Have packages of *sid* unpacked in a folder.
+    """Unpack packages of *sid* into a folder.
 
-    :param packages: names of packages; what they depend on stays away
-    :param home: the folder; when it exists, it is complete
-    :param finish: called with the folder before it has its final name
-    :raises Unavailable: without Debian's tools or its mirror
+    :param packages: names of packages; their dependencies are not fetched
+    :param home: the folder; if it exists, it is complete
+    :param finish: called with the folder before it gets its final name
+    :raises Unavailable: Debian's tools or its mirror are missing
     """
     _fetch(packages, home, finish, _download_from_sid)
 
 
 def fetch_to_run(packages, home):
-    """Have packages of this machine's release unpacked in a folder, and what it lacks for them.
+    """Unpack packages of this machine's release, and their missing dependencies, into a folder.
 
-    :param packages: names of packages; of what they depend on comes what is not installed here
-    :param home: the folder; when it exists, it is complete
-    :raises Unavailable: without Debian's tools or its mirror
+    :param packages: names of packages; dependencies are fetched unless they are installed here
+    :param home: the folder; if it exists, it is complete
+    :raises Unavailable: Debian's tools or its mirror are missing
     """
     _fetch(packages, home, _link_to_installed, _download_to_run)
 
 
 def _fetch(packages, home, finish, download):
-    """Do as described; a second process waits, then finds the result."""
+    """Fetch packages once: a second process waits for the first and uses its result."""
     if home.exists():
         return
     with lock(home.with_name(f"{home.name}.lock")):
@@ -53,7 +53,7 @@ def _fetch(packages, home, finish, download):
         try:
             _unpack(packages, work, download)
             finish(work / "root")
-            # The rename is what makes it exist, so a broken download never looks like one.
+            # The folder gets its name only now, so a failed download is never mistaken for it.
             (work / "root").rename(home)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -75,7 +75,7 @@ def _unpack(packages, work, download):
 
 
 def _download_from_sid(packages, work):
-    """Download packages with an apt that knows Debian sid and nothing of this machine."""
+    """Download packages with an apt that knows only Debian sid and nothing about this machine."""
     uri, keyring = _debian_source()
     (work / "status").touch()
     source = f"Types: deb\nURIs: {uri}\nSuites: sid\nComponents: main\n"
@@ -88,7 +88,7 @@ def _download_from_sid(packages, work):
 
 
 def _download_to_run(packages, work):
-    """Download packages with an apt that knows what this machine is made of."""
+    """Download packages with an apt that knows what is installed on this machine."""
     shutil.copyfile("/var/lib/dpkg/status", work / "status")
     apt = _private_apt(work, {"Dir::Cache::archives": work / "debs"})
     _apt(apt, work, "update")
@@ -98,7 +98,7 @@ def _download_to_run(packages, work):
 
 
 def _link_to_installed(root):
-    """Have links to libraries that are installed here, and so were not fetched, lead to them."""
+    """Redirect links to libraries that were not fetched because they are installed here."""
     for link in root.glob("usr/lib/*/*.so*"):
         if link.exists():
             continue
@@ -109,7 +109,7 @@ def _link_to_installed(root):
 
 
 def _private_apt(work, settings):
-    """Write the configuration of an apt that changes nothing of this machine.
+    """Write the configuration of an apt that changes nothing on this machine.
 
     :param settings: more settings, by name
     """
@@ -124,7 +124,7 @@ def _private_apt(work, settings):
         **settings,
     }
     if os.geteuid() == 0:
-        # Else apt drops to the user _apt, who may not enter root's home.
+        # Otherwise apt switches to the user _apt, who has no access to root's home.
         settings["APT::Sandbox::User"] = "root"
     config = work / "apt.conf"
     config.write_text("".join(f'{name} "{value}";\n' for name, value in settings.items()))

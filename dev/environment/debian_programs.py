@@ -1,4 +1,4 @@
-"""Programs that tests need and only Debian packages: found, or installed where one is root."""
+"""Programs that tests need and only Debian packages, installed if missing and the user is root."""
 
 import os
 import shutil
@@ -8,32 +8,32 @@ import sys
 from dev.common import CACHE, lock, say
 from dev.environment import debian_archive
 
-# A user's PATH often leaves out where servers live.
+# A user's PATH often does not include the folders of server programs.
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
 
 
 def program(name, package):
-    """Return the path of a program, from Debian's package if need be; None where that fails."""
+    """Return the path of a program, installing Debian's package if needed; None if that fails."""
     if not shutil.which(name, path=PATH) and may_install():
         install(package)
     return shutil.which(name, path=PATH)
 
 
 def may_install():
-    """Tell whether this user can install packages of Debian on this machine."""
+    """Return whether this user can install Debian packages on this machine."""
     return os.geteuid() == 0 and bool(shutil.which("apt-get"))
 
 
 def install(package):
-    """Install a package of Debian.
+    """Install a Debian package.
 
     :return: None, or why it could not be installed
     :rtype: str | None
     """
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with lock(CACHE / "apt.lock"):  # apt itself refuses to run twice
+    with lock(CACHE / "apt.lock"):  # apt fails if it is already running
         say(f"installing Debian's {package} (once)")
-        # On a new machine the lists of packages are empty.
+        # On a new machine the package lists are empty.
         for arguments in (["update"], ["install", "--yes", "--no-install-recommends", package]):
             done = subprocess.run(
                 ["apt-get", "-qq", *arguments],
@@ -49,11 +49,11 @@ def install(package):
 
 
 def fail2ban_regex():
-    """Return the command of fail2ban's tool for filters, fetched if it is not installed.
+    """Return the command of fail2ban's filter tool, fetching it if it is not installed.
 
-    It is fetched and never installed, because its package starts a service.
+    It is fetched but not installed, because its package starts a service.
 
-    :raises debian_archive.Unavailable: where it is not to be had
+    :raises debian_archive.Unavailable: it cannot be fetched
     """
     if shutil.which("fail2ban-regex"):
         return ["fail2ban-regex"]
@@ -64,12 +64,12 @@ def fail2ban_regex():
 
 
 def prometheus(name):
-    """Return the path of a program of Prometheus, fetched if it is not installed.
+    """Return the path of a program of Prometheus, fetching it if it is not installed.
 
-    It is fetched and never installed, because its package starts a service.
+    It is fetched but not installed, because its package starts a service.
 
     :param name: ``prometheus`` or ``promtool``
-    :raises debian_archive.Unavailable: where it is not to be had
+    :raises debian_archive.Unavailable: it cannot be fetched
     """
     if installed := shutil.which(name, path=PATH):
         return installed
@@ -79,13 +79,13 @@ def prometheus(name):
 
 
 def rsyslog(name):
-    """Return a program of rsyslog or logrotate, and the environment in which it runs.
+    """Return the path of a program of rsyslog or logrotate, and the environment to run it in.
 
-    It is fetched and never installed, because its package starts a service. Its modules and
-    libraries are found where they were unpacked.
+    It is fetched but not installed, because its package starts a service. The environment names the
+    folders with its modules and libraries.
 
     :param name: ``rsyslogd`` or ``logrotate``
-    :raises debian_archive.Unavailable: where it is not to be had
+    :raises debian_archive.Unavailable: it cannot be fetched
     """
     home = CACHE / "rsyslog-debian"
     debian_archive.fetch_to_run(("rsyslog", "rsyslog-openssl", "logrotate"), home)

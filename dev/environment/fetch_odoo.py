@@ -1,6 +1,6 @@
 """Find or fetch Odoo 19: ``ODOO_PATH``, an ``odoo`` on PATH, or Debian's package, unpacked.
 
-Debian ships Odoo 19 in *sid*.
+Debian has Odoo 19 in *sid*.
 """
 
 import os
@@ -13,17 +13,17 @@ from dev.common import CACHE, STATE, die, say, state_dir
 from dev.environment import debian_archive
 
 PACKAGE = "odoo-19"
-# Odoo's static files are links into these. Its Python dependencies come from PyPI instead.
+# Odoo's static files are links into these packages. Its Python dependencies come from PyPI.
 LINKED_PACKAGES = (
     "fonts-font-awesome fonts-glyphicons-halflings fonts-inconsolata fonts-montserrat fonts-ocr-b "
     "fonts-roboto-unhinted libjs-jquery libjs-jquery-form libjs-underscore"
 ).split()
-# Raise it when what `_mend` does changes, so that a tree in somebody's cache is made anew.
+# Increase this when the result of `_mend` changes, so that trees in caches are made again.
 LAYOUT = 1
 
 
 def odoo_tree():
-    """Return the folder that holds ``odoo-bin`` and the package ``odoo``, fetching it if needed."""
+    """Return the folder with ``odoo-bin`` and the package ``odoo``, fetching it if needed."""
     if os.environ.get("ODOO_PATH"):
         return _existing_tree(Path(os.environ["ODOO_PATH"]).expanduser().resolve())
     if installed := shutil.which("odoo"):
@@ -45,7 +45,7 @@ def _existing_tree(path):
 
 
 def _tree_of_command(command):
-    """Return the tree behind an installed ``odoo`` command if it is version 19, else None."""
+    """Return the tree of an installed ``odoo`` command if it is version 19, else None."""
     with open(command, errors="replace") as script:
         shebang = script.readline()
     interpreter = shebang[2:].split() if shebang.startswith("#!") else ["python3"]
@@ -68,10 +68,10 @@ def _version(package):
 
 
 def _shim(package):
-    """Return a tree around an installed package.
+    """Return a tree that links to an installed package.
 
-    Naming the package's own parent folder would put all of a system's Python packages before
-    those of our virtual environment.
+    With the package's own parent folder on the path, all Python packages of the system would come
+    before those of the virtual environment.
     """
     tree = state_dir("odoo")
     link = tree / "odoo"
@@ -100,18 +100,18 @@ def _fetched_tree():
 
 
 def _mend(root):
-    """Repair, in our copy only, what Debian's packaging leaves broken for a private tree."""
+    """Repair what Debian's packaging leaves broken in an unpacked tree."""
     tree = root / "usr/lib/python3/dist-packages"
     addons = tree / "odoo/addons"
-    # A second, partial copy of the add-ons that would only lengthen the add-ons path.
+    # A second, partial copy of the add-ons, which would only make the add-ons path longer.
     shutil.rmtree(tree / "addons", ignore_errors=True)
-    # Debian drops this script (no source), yet mail's bundle names it, and a browser console
-    # with an error fails every tour. It blurs camera backgrounds; an empty one does no harm.
+    # Debian removes this script (no source), but mail's bundle names it, and any error in the
+    # browser console fails a tour. It blurs camera backgrounds, so an empty file does no harm.
     script = addons / "mail/static/lib/selfie_segmentation/selfie_segmentation.js"
     script.parent.mkdir(parents=True, exist_ok=True)
     script.touch()
-    # The Font Awesome 4 files that some links expect are no longer in Debian. web carries them
-    # as woff and woff2; point the dangling links there.
+    # Some links expect files of Font Awesome 4 that are no longer in Debian. web has them as woff
+    # and woff2, so the broken links are pointed there.
     fonts = addons / "web/static/src/libs/fontawesome/fonts"
     for folder in (fonts, addons / "web/static/lib/fontawesome/fonts"):
         for link in folder.iterdir():

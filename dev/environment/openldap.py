@@ -1,7 +1,7 @@
 """OpenLDAP for the tests of Odoo's ``auth_ldap``: a server, and Python's client for it.
 
-Both come from Debian and PyPI without being installed on this machine: the server's package would
-start a service, and the client exists as source only and needs the headers of its libraries.
+Neither is installed on this machine: the Debian package of the server would start a service, and
+PyPI has the client only as source, which needs the headers of its libraries.
 """
 
 import importlib.util
@@ -19,13 +19,13 @@ PACKAGES = ("slapd", "libldap-dev", "libsasl2-dev")
 
 
 class Unavailable(Exception):
-    """OpenLDAP cannot be had here; its argument says why."""
+    """OpenLDAP is not available here; the argument says why."""
 
 
 def provide():
-    """Have the server unpacked and the module ``ldap`` in this Python environment.
+    """Unpack the server and install the module ``ldap`` in this Python environment.
 
-    :raises Unavailable: without Debian's archive, a compiler or PyPI
+    :raises Unavailable: Debian's archive, a compiler or PyPI is missing
     """
     try:
         debian_archive.fetch_to_run(PACKAGES, HOME)
@@ -38,7 +38,7 @@ def provide():
 
 
 def slapd():
-    """Return the path of the server; it runs in :func:`environment`."""
+    """Return the path of the server, which must run in :func:`environment`."""
     return HOME / "usr/sbin/slapd"
 
 
@@ -48,12 +48,12 @@ def modules():
 
 
 def schema(name):
-    """Return the path of one of the schemas that the server comes with."""
+    """Return the path of one of the schemas that come with the server."""
     return HOME / f"etc/ldap/schema/{name}.schema"
 
 
 def environment():
-    """Return the environment in which the server finds the libraries it came with."""
+    """Return the environment in which the server finds its libraries."""
     return {**os.environ, "LD_LIBRARY_PATH": _libraries()}
 
 
@@ -67,7 +67,7 @@ def _compile_client():
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-            # A wheel that was made for other libraries must not come back.
+            # Do not reuse a wheel that was built for other libraries.
             "--no-cache-dir",
             *("--requirement", REQUIREMENTS),
         ],

@@ -1,7 +1,7 @@
 """The Python environment: pinned packages from PyPI in a virtual environment in the user's cache.
 
-Its name carries a hash of the pins and the interpreter's version, so that checkouts share it and a
-changed pin makes a new one.
+Its name contains the interpreter's version and a hash of the pins, so that checkouts share it and
+changed pins make a new one.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ SUPPORTED = [(3, 13), (3, 12), (3, 11), (3, 10)]
 
 
 def venv(requirements="requirements.txt"):
-    """Return the folder of the virtual environment for one requirements file, making it if needed.
+    """Return the folder of the virtual environment for a requirements file, creating it if needed.
 
-    :param requirements: name of a file beside this one
+    :param requirements: name of a file in this folder
     """
     _check_interpreter()
     pins = Path(__file__).with_name(requirements)
@@ -38,7 +38,7 @@ def venv(requirements="requirements.txt"):
 
 
 def enter():
-    """Go on inside the virtual environment: replace this process by one that runs its Python."""
+    """Replace this process with one that runs the Python of the virtual environment."""
     home = venv()
     if Path(sys.prefix) != home:
         python = str(home / "bin/python")
@@ -46,7 +46,7 @@ def enter():
 
 
 def _command():
-    """Return the arguments of this process's Python: commands are run as modules (``-m``)."""
+    """Return the arguments of this process for Python; commands are run as modules (``-m``)."""
     return ["-m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]]
 
 
@@ -95,7 +95,7 @@ def _make(home, pins):
 
 
 def _relocate(made, home):
-    """Write the final path into the scripts: pip wrote the temporary one into them."""
+    """Replace the temporary path, which pip wrote into the scripts, with the final one."""
     for script in (made / "bin").iterdir():
         if script.is_symlink():
             continue
@@ -105,7 +105,7 @@ def _relocate(made, home):
 
 
 def _link(home):
-    """Keep ``.dev/venv`` pointing at it, for editors and for ``.dev/venv/bin/pytest``."""
+    """Keep ``.dev/venv`` pointing at the environment, for editors and ``.dev/venv/bin/pytest``."""
     link = state_dir() / "venv"
     if not link.is_symlink() or os.readlink(link) != str(home):
         fresh = link.with_name(f".venv.{os.getpid()}")

@@ -1,1 +1,1 @@
-"""PostgreSQL and Odoo, started, stopped, asked, and their logs read."""
+"""Start, stop and query PostgreSQL and Odoo, and read their logs."""

@@ -1,4 +1,4 @@
-"""The log of a live server: what it says, what of it a test expects, which worker did what."""
+"""The log of a live server: its entries, those that a test expects, and the workers behind them."""
 
 import re
 import time
@@ -11,7 +11,7 @@ ACCESS_LINE = r"^\S+ \S+ (?P<pid>\d+) \w+ .*?\"(?:GET|POST|HEAD|PUT|OPTIONS) \S*
 class LiveLog:
     """The part of :class:`~dev.servers.live_server.LiveServer` that reads its log.
 
-    :param path: of the log
+    :param path: path of the log
     """
 
     def __init__(self, path):
@@ -21,11 +21,11 @@ class LiveLog:
         self._checked_to = 0
 
     def log_mark(self):
-        """Return the present end of the log, for ``log_since``."""
+        """Return the current end of the log, for ``log_since``."""
         return self.log_path.stat().st_size
 
     def log_since(self, mark=0):
-        """Return what was logged after a mark."""
+        """Return what was logged since a mark."""
         with open(self.log_path, "rb") as log:
             log.seek(mark)
             return log.read().decode(errors="replace")
@@ -42,23 +42,23 @@ class LiveLog:
             time.sleep(0.02)
 
     def expect_log(self, regex):
-        """Allow warnings and errors of ours whose entry matches, until ``forget_expected_log``."""
+        """Allow our warnings and errors that match, until ``forget_expected_log``."""
         self._expected.append(regex)
 
     def forget_expected_log(self):
-        """Allow no warning or error of ours any more."""
+        """Stop allowing any of our warnings and errors."""
         self._expected.clear()
 
     def unexpected_log_lines(self):
-        """Return our warnings and errors that nothing expects, logged since the last call."""
+        """Return our unexpected warnings and errors since the last call."""
         text = self.log_since(self._checked_to)
         self._checked_to += len(text.encode())
         return server_log.complaints(text, self._expected)
 
     def worker_pid_of(self, marker, timeout=5):
-        """Return the process id of the worker that answered the request with this in its URL.
+        """Return the process ID of the worker that answered the request with this URL marker.
 
-        Put a text that occurs once into the query string: ``/xmlrpc/2/object?probe=abc``.
+        Use a unique text in the query string: ``/xmlrpc/2/object?probe=abc``.
         """
         pattern = ACCESS_LINE.replace("{marker}", re.escape(marker))
         return int(self.wait_for_log(pattern, timeout=timeout)["pid"])

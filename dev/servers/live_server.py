@@ -1,4 +1,4 @@
-"""A real Odoo server process on a database of its own, for tests, benchmarks and trying things out.
+"""A real Odoo server process with its own database, for tests, benchmarks and experiments.
 
 Example::
 
@@ -31,18 +31,18 @@ LIVE_SHELL = Path(__file__).with_name("live_shell.py")
 
 
 class LiveServer(LiveLog):
-    """One server process, or one master and its workers, and the database it serves.
+    """A server process, or a master with its workers, and the database it serves.
 
-    :param db: name of the database; made from a template when it does not exist
-    :param name: of its folder, where several servers share a database
+    :param db: name of the database, which is created from a template if it does not exist
+    :param name: name of its folder, needed if several servers share a database
     :param workers: 0 for a threaded server, else the number of HTTP workers
-    :param with_addon: whether the server has the add-on on its path at all
+    :param with_addon: whether the add-on is on the server's add-ons path
     :param extra_addons: more folders for the add-ons path
-    :param modules: what the template has installed; by default the add-on, or without it what
-        the add-on depends on
+    :param modules: modules to install in the template; default: the add-on, or without it its
+        dependencies
     :param demo: whether the template has demo data
-    :param config: more settings for the configuration file; they win over ours
-    :param addon_options: options of the section ``[auth_integration]`` of that file
+    :param config: more settings for the configuration file, which override the defaults
+    :param addon_options: options for the section ``[auth_integration]`` of that file
     :param log_level: Odoo's ``log_level``
     """
 
@@ -83,10 +83,10 @@ class LiveServer(LiveLog):
     def __exit__(self, *exc_info):
         self.drop()
 
-    # Life
+    # Start and stop
 
     def start(self, timeout=120):
-        """Start the server, making its database if there is none, and wait until it answers."""
+        """Start the server, creating its database if needed, and wait until it answers."""
         if self._process:
             raise RuntimeError("the server is running")
         if self.db not in postgres.databases():
@@ -112,16 +112,16 @@ class LiveServer(LiveLog):
         return self
 
     def stop(self, timeout=30):
-        """Stop the server as a service manager would, and wait until it is gone."""
+        """Stop the server as a service manager would, and wait until it has ended."""
         self._close_helpers()
         if self._process:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
-            self.kill9()  # also what the server has left behind
+            self.kill9()  # also processes that the server left behind
 
     def kill9(self):
-        """Kill the server and all its workers at once, with no chance to clean up."""
+        """Kill the server and all its workers immediately, without any cleanup."""
         if self._process:
             self._reap_group()
             self._process.wait()
@@ -144,16 +144,16 @@ class LiveServer(LiveLog):
 
     @property
     def pid(self):
-        """The process id of the server; with workers, that of their master."""
+        """The process ID of the server; with workers, that of the master."""
         return self._process and self._process.pid
 
     @property
     def running(self):
-        """Whether the server process is alive."""
+        """Whether the server process is running."""
         return bool(self._process) and self._process.poll() is None
 
     def worker_pids(self):
-        """Return the process ids of the HTTP workers alive now (of the server, when threaded)."""
+        """Return the process IDs of the running HTTP workers, or of the threaded server."""
         if not self.workers:
             return [self.pid]
         pids = map(int, re.findall(r"Worker WorkerHTTP \((\d+)\) alive", self.log_since()))
@@ -162,12 +162,12 @@ class LiveServer(LiveLog):
     # Calls
 
     def xmlrpc(self, kind, probe=None):
-        """Return a proxy for ``/xmlrpc/2/<kind>``, marked with ``?probe=`` if one is given."""
+        """Return a proxy for ``/xmlrpc/2/<kind>``, with ``?probe=`` in its URL if one is given."""
         query = f"?probe={probe}" if probe else ""
         return xmlrpc.client.ServerProxy(f"{self.url}/xmlrpc/2/{kind}{query}", allow_none=True)
 
     def sql(self, query, params=None):
-        """Run one statement, committed at once, and return its rows as dictionaries."""
+        """Run and commit one statement, and return its rows as dictionaries."""
         from psycopg2.extras import RealDictCursor
 
         if self._connection is None or self._connection.closed:
@@ -183,10 +183,10 @@ class LiveServer(LiveLog):
     def shell(self, code, **values):
         """Run Python code with ``env`` (superuser) in another Odoo process and commit.
 
-        The process is kept for the next call; it is not the server, but shares its database.
+        The process is kept for the next call. It is not the server, but uses the same database.
 
-        :param values: JSON-able values, which the code sees as variables
-        :return: what the code left in the variable ``result``, through JSON
+        :param values: JSON-serializable values, available to the code as variables
+        :return: the value of the variable ``result`` after the code has run, converted through JSON
         """
         if self._shell is None or self._shell.poll() is not None:
             self._start_shell()
@@ -201,7 +201,7 @@ class LiveServer(LiveLog):
             raise RuntimeError(answer["error"])
         return answer["result"]
 
-    # Inside
+    # Internals
 
     def _write_configuration(self):
         settings = {
@@ -211,7 +211,7 @@ class LiveServer(LiveLog):
             "http_port": self.port,
             "gevent_port": self.websocket_port if self.workers else free_port(),
             "workers": self.workers,
-            # Scheduled jobs would run whenever they like; a test that wants one calls it.
+            # Cron jobs would run at any time; a test that needs one calls it.
             "max_cron_threads": 0,
             "addons_path": addons_path(*self.extra_addons, with_addon=self.with_addon),
             "data_dir": templates.data_dir(),
@@ -240,9 +240,8 @@ class LiveServer(LiveLog):
         raise TimeoutError(f"no answer after {timeout} s:\n{tail(self.log_path)}")
 
     def _answers(self):
-        # Workers begin with the database loaded: any answer will do. A threaded server loads it
-        # for its first page. 404 is an answer too: configurations with several databases have no
-        # /web/login.
+        # Workers start with the database loaded, so any answer will do. A threaded server loads it
+        # for its first page. 404 is an answer too: with several databases there is no /web/login.
         path = "/web/health" if self.workers else "/web/login"
         try:
             urllib.request.urlopen(f"{self.url}{path}", timeout=60).close()
@@ -254,7 +253,7 @@ class LiveServer(LiveLog):
 
     def _all_workers_alive(self, mark):
         if self.log_level not in ("info", "debug", "debug_sql", "debug_rpc"):
-            return True  # they come up unseen
+            return True  # their start is not logged
         return self.log_since(mark).count("Worker WorkerHTTP (") >= self.workers
 
     def _start_shell(self):
@@ -285,6 +284,6 @@ class LiveServer(LiveLog):
             self._shell = None
 
     def _reap_group(self):
-        """Kill whatever is left of the server's processes, its gevent worker for one."""
+        """Kill the remaining processes of the server, such as its gevent worker."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,9 +1,9 @@
-"""The process behind ``LiveServer.shell``: runs code with an Odoo environment, request by request.
+"""The process behind ``LiveServer.shell``: runs code in an Odoo environment, one request at a time.
 
-It reads one JSON object per line from stdin, ``{"code": ..., "values": {...}}``, and answers with
-one per line on stdout, ``{"result": ...}`` or ``{"error": traceback}``. Each request has a
-transaction of its own. Like every Odoo process it tells the others, through the database, what
-they must not keep cached.
+It reads one JSON object per line from stdin, ``{"code": ..., "values": {...}}``, and writes one per
+line to stdout, ``{"result": ...}`` or ``{"error": traceback}``. Each request has its own
+transaction. Like any Odoo process, it notifies the others, through the database, of invalidated
+caches.
 """
 
 import json
@@ -21,7 +21,7 @@ from odoo.tools import config
 
 def main():
     """Serve requests until stdin is closed."""
-    # Only answers may reach stdout, whatever the code prints.
+    # Only answers may reach stdout; what the code prints goes to stderr.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     configuration, database = sys.argv[1:]
@@ -37,7 +37,7 @@ def main():
 
 
 def _run(database, code, values):
-    """Run code in a transaction, again where another one got in its way, as a server does."""
+    """Run code in a transaction, retried after concurrency errors as a server does."""
     for _further_try in range(4):
         try:
             return _run_once(database, code, values)
@@ -52,7 +52,7 @@ def _run_once(database, code, values):
         env = api.Environment(cr, SUPERUSER_ID, {})
         names = {**values, "env": env, "cr": cr, "registry": registry, "result": None}
         exec(compile(code, "<shell>", "exec"), names)
-        # Prove here, inside the transaction, that the answer can be sent.
+        # Fail here, inside the transaction, if the result cannot be sent.
         result = json.loads(json.dumps(names["result"], default=str))
         env.flush_all()
     registry.signal_changes()

@@ -12,7 +12,7 @@ _tree = None
 
 
 def tree():
-    """Return the Odoo tree in use, found once for each process."""
+    """Return the Odoo tree in use, which is looked up once per process."""
     global _tree
     if _tree is None:
         _tree = odoo_tree()
@@ -25,27 +25,27 @@ def command(*arguments):
 
 
 def environment(**extra):
-    """Return the environment that Odoo runs in."""
+    """Return the environment variables for Odoo."""
     environ = {
         **os.environ,
         "PYTHONPATH": str(tree()),
-        # Compiled files belong neither in the checkout nor in somebody's ODOO_PATH.
+        # Write compiled files neither into the checkout nor into a given ODOO_PATH.
         "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),
         "PYTHONUNBUFFERED": "1",
-        # A personal ~/.odoorc must not change what is run or tested here.
+        # The user's ~/.odoorc must not affect what is run or tested here.
         "ODOO_RC": os.devnull,
         **extra,
     }
-    # These would override the database that the command line names.
+    # This would override the database named on the command line.
     environ.pop("PGDATABASE", None)
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     return environ
 
 
 def addons_path(*extra, with_addon=True):
-    """Return the value for ``--addons-path``; Odoo adds its own folders by itself."""
+    """Return the value for ``--addons-path``; Odoo adds its own folders itself."""
     own = [addons_dir()] if with_addon else []
-    # A source checkout keeps most add-ons beside the package instead of inside it.
+    # A source checkout has most add-ons beside the package instead of inside it.
     community = [tree() / "addons"] if (tree() / "addons").is_dir() else []
     return ",".join(map(str, [tree() / "odoo/addons", *community, *own, *extra]))
 
@@ -62,13 +62,13 @@ def make_importable():
 
 
 def check_addon():
-    """Stop with a clear line when the checkout holds no add-on."""
+    """Exit with a clear message if the checkout contains no add-on."""
     if not (ROOT / "__manifest__.py").exists():
         die(f"{ROOT} holds no __manifest__.py", f"run this in a checkout of {ADDON}")
 
 
 def run_to_end(arguments, log_path, **extra):
-    """Run Odoo until it exits, its output in a file and the module it is loading on the terminal.
+    """Run Odoo until it exits, with its output in a file and its progress on the terminal.
 
     :return: the exit code
     """
@@ -97,7 +97,7 @@ def run_to_end(arguments, log_path, **extra):
 
 
 def run_or_die(arguments, log_path, purpose):
-    """Run Odoo until it exits, and stop with the end of its log if it failed."""
+    """Run Odoo until it exits; if it failed, print the end of its log and exit."""
     if run_to_end(arguments, log_path):
         print(tail(log_path), file=sys.stderr)
         die(f"{purpose} failed", f"the whole log is {log_path}")

@@ -1,4 +1,4 @@
-"""PostgreSQL: the server that PGHOST names, or a private one, and the databases of it."""
+"""PostgreSQL: the server that PGHOST names, or a private one, and its databases."""
 
 import contextlib
 import getpass
@@ -10,7 +10,7 @@ from dev.servers.private_postgres import USER, PrivateServer
 
 @contextlib.contextmanager
 def running():
-    """Have a PostgreSQL server and point PGHOST, PGPORT and PGUSER of this process at it."""
+    """Provide a PostgreSQL server and set PGHOST, PGPORT and PGUSER of this process to it."""
     if os.environ.get("PGHOST"):
         os.environ.setdefault("PGPORT", "5432")
         os.environ.setdefault("PGUSER", getpass.getuser())
@@ -27,12 +27,12 @@ def running():
 
 
 def is_private():
-    """Tell whether the server in use belongs to this checkout alone."""
+    """Return whether the server in use belongs to this checkout alone."""
     return os.environ.get("PGHOST", "").startswith(str(PrivateServer().socket))
 
 
 def connect(database="postgres"):
-    """Return an autocommit connection to one database of the running server."""
+    """Return an autocommit connection to a database of the running server."""
     import psycopg2
 
     connection = psycopg2.connect(dbname=database)
@@ -48,22 +48,22 @@ def databases():
 
 
 def create(name, template="template0"):
-    """Create a database, as a copy of another one if a template is named."""
+    """Create a database, as a copy of the template."""
     _execute("CREATE DATABASE {} ENCODING 'unicode' TEMPLATE {}", name, template)
 
 
 def drop(name):
-    """Drop a database, whoever is still connected to it."""
+    """Drop a database, ending any connections to it."""
     _execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 def rename(name, new_name):
-    """Rename a database that nobody is connected to."""
+    """Rename a database that has no connections."""
     _execute("ALTER DATABASE {} RENAME TO {}", name, new_name)
 
 
 def durable(wanted):
-    """Turn waiting for the disk on or off, for measurements that depend on what a commit costs."""
+    """Turn waiting for the disk on or off on a private server, to measure what a commit costs."""
     if is_private():
         value = "on" if wanted else "off"
         _execute(f"ALTER SYSTEM SET fsync = {value}")

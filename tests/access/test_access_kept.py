@@ -1,4 +1,4 @@
-"""What a new key may do, from whomever it comes, and what its native row says of that."""
+"""The access of a new key, whoever creates it, and the resulting scope of its native row."""
 
 from unittest.mock import patch
 
@@ -66,7 +66,7 @@ class TestAccessKept(IntegrationCommon):
         self.assertEqual(own.access, "full")
 
     def test_a_limited_key_is_not_to_be_had_without_its_limit(self):
-        """Where it cannot be recorded, it is not made; one without rules is."""
+        """If the limit cannot be recorded, no key is created, unless it has no rules."""
         user = self.integration.user_id
         natives = self.env["res.users.apikeys"].with_user(user).sudo()
         keys = type(self.env["auth.integration.key"])
@@ -78,7 +78,7 @@ class TestAccessKept(IntegrationCommon):
                 natives._generate(None, "y", False)
 
     def test_existing_keys_do_not_change(self):
-        """Nor do those that are found in the database."""
+        """Keys that are found in the database do not change, either."""
         _secret, key = self._issue(self.integration)
         self.integration.policy_id.default_access = "listed"
         self.assertEqual(key.access, "full")
@@ -104,7 +104,7 @@ class TestAccessKept(IntegrationCommon):
             self.assertEqual(self._scope(new), RESTRICTED)
 
     def test_stock_refuses_what_has_a_rule(self):
-        """And takes it again once it has none; in report mode access is no rule."""
+        """Stock accepts it again once it has no rule; in report mode, access is not a rule."""
         secret, key = self._issue(self.integration)
         for values, is_rule in (
             ({}, False),

@@ -15,7 +15,7 @@ READ_COUNTRY = ("res.country", "search_read")
 
 @tagged("post_install", "-at_install")
 class TestChangeAccess(IntegrationCommon):
-    """The dialog says what an access would have rejected, and changes it."""
+    """The dialog shows what an access would have rejected, and changes it."""
 
     def setUp(self):
         super().setUp()
@@ -133,7 +133,7 @@ class TestChangeAccess(IntegrationCommon):
         self.assertEqual(self.key.access_summary, "3 operations (report only)")
 
     def test_widening_asks_who_sits_there(self):
-        """In the web client; narrowing does not."""
+        """Widening access asks for the user's identity in the web client; narrowing does not."""
         dialog = self._dialog()
         dialog.write({"access": "read_only", "reason": "Less"})
         with patch.object(fresh_identity, "has_fresh_identity", return_value=False), patch.object(
@@ -145,7 +145,7 @@ class TestChangeAccess(IntegrationCommon):
         dialog.write({"access": "full", "reason": "More"})
         with patch.object(fresh_identity, "_is_session_call", return_value=True), patch.object(
             fresh_identity, "has_fresh_identity", return_value=False
-        ), self.assertRaises(UserError):  # core's own check wants a browser
+        ), self.assertRaises(UserError):  # Odoo's own check needs a browser
             dialog.action_change()
         self.assertEqual(self.key.access, "read_only")
         dialog.action_change()
@@ -164,7 +164,7 @@ class TestChangeAccess(IntegrationCommon):
             self.key.set_access("full", reason="x")
 
     def test_a_dialog_about_a_foreign_key_changes_and_tells_nothing(self):
-        """Also not to somebody who may no longer read the key."""
+        """It does not show or change anything for a user who can no longer read the key, either."""
         self._use(READ, 7)
         dialogs = self.env["auth.integration.access"].with_user(self.stranger)
         values = {"key_id": self.key.id, "access": "read_only", "reason": "x"}

@@ -11,14 +11,14 @@ OPERATIONS = "res.partner.search_read\n res.country.* \n"
 
 @tagged("post_install", "-at_install")
 class TestIssueAccess(IntegrationCommon):
-    """The access of a key is chosen where it is created, and told to whoever connects a system."""
+    """The access of a key is chosen where it is created, and shown where a system is connected."""
 
     def _form(self):
         dialogs = self.env["auth.integration.issue"].with_user(self.owner)
         return Form(dialogs.with_context(default_integration_id=self.integration.id))
 
     def _issue_by(self, form):
-        """What the button does after the identity check, which wants a browser."""
+        """Do what the button does after the identity check, which needs a browser."""
         issue = auth_integration_issue.AuthIntegrationIssue.action_issue.__wrapped__
         with patch.object(auth_integration_issue, "show_key_action"):
             issue(form.save())

@@ -15,7 +15,7 @@ NOON = 1_772_622_000.0
 
 @tagged("post_install", "-at_install")
 class TestOperationCounts(IntegrationCommon):
-    """What a key has called is written down exactly, in so many rows and no more."""
+    """The calls of a key are recorded exactly, in a limited number of rows."""
 
     def setUp(self):
         super().setUp()
@@ -45,7 +45,7 @@ class TestOperationCounts(IntegrationCommon):
         self.assertEqual(self.key.operation_count, 2)
 
     def test_rows_are_bounded(self):
-        """Whatever a key calls: the rest shares one row."""
+        """Whatever a key calls, operations above the limit share one row."""
         self.env["auth.integration.key"]._record_operations(
             self.key.id,
             {("res.partner", f"m{n}"): Counts(1, 0, 0, NOON, NOON) for n in range(MAX_OPERATIONS)},
@@ -64,7 +64,7 @@ class TestOperationCounts(IntegrationCommon):
         self.assertFalse(self.env["auth.integration.key.operation"].search([("key_id", "=", 0)]))
 
     def test_what_waits_is_written_by_the_thread(self):
-        """And waits on when it cannot be written."""
+        """The usage writer's thread writes what is buffered, and keeps what cannot be written."""
         writer = UsageWriter()
         place = Place(self.env.cr.dbname, self.key.id)
         writer.count(place, READ, Counts(1, 0, 0, NOON, NOON))

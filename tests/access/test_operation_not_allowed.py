@@ -9,7 +9,7 @@ READ = ("res.partner", "search_read")
 
 @tagged("post_install", "-at_install")
 class TestOperationNotAllowed(IntegrationCommon):
-    """A rejected call says what it wanted and what its key may do, and is allowed with a button."""
+    """A rejected call shows the operation and the key's access, and a button allows it."""
 
     _fixes = _Explanation._fixes
 

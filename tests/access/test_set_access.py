@@ -1,4 +1,4 @@
-"""What a key may do: who may change it, what it takes to widen it, and who sees it."""
+"""The access of a key: who may change it, what widening requires, and who sees it."""
 
 from unittest.mock import patch
 
@@ -56,7 +56,7 @@ class TestSetAccess(IntegrationCommon):
         self.assertEqual(self.key.operation_ids.mapped("use_count"), [7, 7])
 
     def test_a_star_does_not_cover_what_runs_other_code(self):
-        """Not where a model inherits it either: it is named one by one."""
+        """This also applies to models that inherit it: such methods must be listed one by one."""
         keys = self.env["auth.integration.key"]
         for model, method, is_covered in (
             ("ir.actions.server", "run", False),
@@ -95,7 +95,7 @@ class TestSetAccess(IntegrationCommon):
                 self.key.with_user(user).set_access("read_only", reason="x")
 
     def test_nobody_writes_the_fields(self):
-        """Not even administrators: every change has a reason and a line in the history."""
+        """Administrators cannot, either: every change needs a reason and is in the history."""
         self.key.set_access("listed", operations=PARTNERS, reason="x")
         operation = self.key.operation_ids[0]
         for user in (self.owner, self.manager, self.system):
@@ -136,7 +136,7 @@ class TestSetAccess(IntegrationCommon):
             self.key.set_access("read_only", reason="x")
 
     def test_widening_demands_an_identity_check(self):
-        """Over a web session: narrowing does not, choosing to report does."""
+        """Over a web session, narrowing does not need it, but switching to report mode does."""
         self.key.set_access("listed", operations=PARTNERS, networks="192.0.2.0/24", reason="x")
         key = self.key.with_user(self.owner)
         demanded = patch.object(

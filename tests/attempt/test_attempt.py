@@ -1,4 +1,4 @@
-"""The log of attempts inside Odoo: kept for so long, changed by nobody, never in the way."""
+"""The log of attempts in Odoo: kept for a limited time, read-only, and never an obstacle."""
 
 from datetime import timedelta
 from unittest.mock import patch
@@ -29,7 +29,7 @@ class AttemptCase(TransactionCase):
         cls.env.cr.execute("DELETE FROM auth_attempt")
 
     def add(self, days_old=0, count=1, **values):
-        """Put a row into the log as the hooks would have, some days ago."""
+        """Add a row to the log as the hooks would have, some days ago."""
         seen = fields.Datetime.now() - timedelta(days=days_old)
         values = {"outcome": "failure", "channel": "xmlrpc", "cause": "password_wrong"} | values
         columns = dict.fromkeys(auth_attempt.IDENTIFYING_COLUMNS) | values
@@ -53,20 +53,20 @@ class TestRetention(AttemptCase):
             self.env["ir.config_parameter"].set_param(f"auth_integration.attempt_{name}", value)
 
     def clean(self):
-        """Run the autovacuum to its end and return the outcomes of the rows that stay."""
+        """Run the autovacuum to its end and return the outcomes of the remaining rows."""
         while self.attempts._gc_attempts()[1]:
             pass
         return sorted(self.attempts.search([]).mapped("outcome"))
 
     def test_kept_for_their_time(self):
-        """At half of its age a row stays, at its full age it goes: failures and successes apart."""
+        """Failures and successes are kept for separate times, and deleted at their full age."""
         with freeze_time("2026-03-01 12:00:00"):
             self.add()
             self.add(outcome="success", cause=None)
         for day, left in (
             ("2026-03-11", ["failure", "success"]),  # half the time of successes
             ("2026-03-21 11:59:59", ["failure", "success"]),
-            ("2026-03-21 12:00:01", ["failure"]),  # their full time, half that of failures
+            ("2026-03-21 12:00:01", ["failure"]),  # successes: full time; failures: half
             ("2026-04-10 11:59:59", ["failure"]),
             ("2026-04-10 12:00:01", []),
         ):
@@ -84,7 +84,7 @@ class TestRetention(AttemptCase):
             self.assertEqual(self.attempts.search([]).count, 2)
 
     def test_removal_goes_by_batches_and_records_itself(self):
-        """Each batch in a transaction of its own, with what it has taken."""
+        """Each batch has its own transaction, with the record of what it deleted."""
         for number in range(5):
             self.add(days_old=50, count=3, login=f"user {number}")
         self.add(days_old=1)
@@ -100,14 +100,14 @@ class TestRetention(AttemptCase):
         self.assertEqual(self.attempts.search_count([]), 1)
 
     def test_the_daily_cleaning_of_odoo_runs_it(self):
-        """Nobody calls it but Odoo's own job."""
+        """Only Odoo's own job calls it."""
         self.add(days_old=50)
         self.enterContext(self.enter_registry_test_mode())
         self.env.ref("base.autovacuum_job").method_direct_trigger()
         self.assertFalse(self.attempts.search_count([]))
 
     def test_number_of_rows_is_bounded(self):
-        """Past the number set, the oldest go, whatever their outcome."""
+        """Above the limit, the oldest rows are deleted, whatever their outcome."""
         self.env["ir.config_parameter"].set_param("auth_integration.attempt_max_rows", 3)
         for age in range(5):
             self.add(days_old=age, login=f"user {age}")
@@ -121,7 +121,7 @@ class TestRetention(AttemptCase):
         self.assertEqual(sum(removals.mapped("row_count")), 3)
 
     def test_settings_are_those_used(self):
-        """The fields of Settings write the parameters that retention reads, with its defaults."""
+        """The settings write the parameters that retention reads, with the same defaults."""
         self.env["ir.config_parameter"].search(
             [("key", "in", [f"auth_integration.{name}" for name in settings.DEFAULTS])]
         ).unlink()
@@ -141,7 +141,7 @@ class TestRetention(AttemptCase):
 @tagged("post_install", "-at_install")
 class TestAppendOnly(AttemptCase):
     def test_nobody_changes_a_row(self):
-        """Neither an owner nor an administrator nor the superuser, by any method of the ORM."""
+        """Owners, administrators and the superuser cannot, with any method of the ORM."""
         self.add()
         self.env.cr.execute(
             "INSERT INTO auth_attempt_removal (date, reason, outcome) VALUES (now(), 'age',"
@@ -174,11 +174,11 @@ class TestAppendOnly(AttemptCase):
 class TestEmission(AttemptCase):
     def setUp(self):
         super().setUp()
-        # The log has cursors of its own; here they are within the test's transaction.
+        # The log uses its own cursors; here they share the test's transaction.
         self.enterContext(self.enter_registry_test_mode())
 
     def test_failure_of_the_log_is_no_failure_of_the_login(self):
-        """Whatever of ours breaks, the caller gets core's answer."""
+        """Whatever fails in the add-on, the caller gets Odoo's answer."""
         for owner, name in (
             (type(self.attempts), "_log_cursor"),
             (type(self.attempts), "_enrich"),
@@ -198,8 +198,10 @@ class TestEmission(AttemptCase):
                 self.try_to_log_in("admin")
 
     def test_nothing_is_remembered_that_nobody_saw(self):
-        """A password that another module took for an integration's, while ours failed, is refused
-        as soon as ours works."""
+        """A password is refused as soon as the add-on works again.
+
+        Another module had accepted it for an integration user while the add-on failed.
+        """
         user = self.env["auth.integration"].create(
             {"name": "Shop", "code": "shop", "owner_ids": [Command.link(self.env.uid)]}
         ).user_id
@@ -215,7 +217,7 @@ class TestEmission(AttemptCase):
                 call(user.id, "a password")
 
     def test_lines_of_unwritten_attempts_are_limited_and_counted(self):
-        """A database that is gone must not fill the disk with lines about it."""
+        """An unavailable database must not fill the disk with log lines about it."""
         with (
             patch.object(type(self.attempts), "_log_cursor", side_effect=PoolError),
             patch.object(attempt_logging, "_write_failures", LogLimit(2, clock=lambda: now[0])),
@@ -230,7 +232,7 @@ class TestEmission(AttemptCase):
         self.assertIn('"suppressed": 3', logged.output[-1])
 
     def test_a_refusal_of_an_integration_asks_little(self):
-        """Its log asks one question, and adds to one row."""
+        """The log makes one query, and updates one row."""
         integration = self.env["auth.integration"].create(
             {"name": "Shop", "code": "shop", "owner_ids": [Command.link(self.env.uid)]}
         )
@@ -252,14 +254,14 @@ class TestEmission(AttemptCase):
         )
 
     def test_a_query_that_fails_ends_no_transaction(self):
-        """Neither one that the server refuses, nor one that cannot even be sent to it."""
+        """Neither a query that PostgreSQL rejects, nor one that cannot be sent to it."""
         for number, error in (("x", DataError), ("\ud800", ValueError), ("\0", ValueError)):
             with self.subTest(number), self.assertRaises(error):
                 hook_queries.query(self.env, "SELECT %(number)s::integer", {"number": number})
             self.assertTrue(self.env["res.users"].search_count([]))
 
     def test_a_login_that_several_users_have(self):
-        """As on several websites: the one that Odoo chose is written down, and nothing fails."""
+        """With several websites, the user that Odoo chose is recorded, and nothing fails."""
         self.env.cr.execute("ALTER TABLE res_users DROP CONSTRAINT IF EXISTS res_users_login_key")
         users = [new_test_user(self.env, login) for login in ("shopper", "shopper of the other")]
         self.env.flush_all()
@@ -272,7 +274,7 @@ class TestEmission(AttemptCase):
         self.assertEqual((row.login, row.cause), ("shopper", "key_unknown"))
 
     def test_unknown_login_is_described(self):
-        """Its length, the nearest login and a short hash that is another one tomorrow."""
+        """With its length, the nearest login and a short hash that changes every day."""
         new_test_user(self.env, "magento_shop")
         described = []
         for day in ("2026-03-01", "2026-03-02"):
@@ -286,7 +288,7 @@ class TestEmission(AttemptCase):
         self.assertNotEqual(described[0], described[1])
 
     def test_nearest_login_is_searched_once_a_minute(self):
-        """The search is dear: repeats of a login in one minute are described as the first was."""
+        """The search is expensive: repetitions within a minute get the first description."""
         new_test_user(self.env, "magento_shop")
         with freeze_time("2026-03-01 12:00:00"):
             self.try_to_log_in("magento_shpo")
@@ -300,7 +302,7 @@ class TestEmission(AttemptCase):
         self.assertEqual(["nearest" in row.login for row in rows], [True, False, False, False])
 
     def test_equal_failures_share_a_row_for_a_minute(self):
-        """The count is exact, and the next minute has a row of its own."""
+        """The count is exact, and the next minute has its own row."""
         for moment in ("12:00:00", "12:00:30", "12:00:59", "12:01:00"):
             with freeze_time(f"2026-03-01 {moment}"):
                 self.try_to_log_in()

@@ -1,4 +1,4 @@
-"""Groups of the log: on the screens of its newest rows, else of all that match."""
+"""Groups of the log: screens use the newest rows, other callers all that match."""
 
 from ast import literal_eval
 from unittest.mock import patch
@@ -24,7 +24,7 @@ class TestAttemptGroups(AttemptCase):
         return {group[by]: group["count:sum"] for group in told["groups"]}, told["length"]
 
     def test_screens_group_the_newest_rows(self):
-        """Those three of today and yesterday, in lists, graphs and pivots alike."""
+        """The three newest rows of today and yesterday, in lists, graphs and pivots alike."""
         newest = {"user 0": 1, "user 1": 2, False: 1}
         self.assertEqual(self.grouped(self.newest), (newest, 3))
         graph = self.newest.formatted_read_group([], ["login"], ["count:sum"])
@@ -33,7 +33,7 @@ class TestAttemptGroups(AttemptCase):
         self.assertEqual([group["count:sum"] for group in total], [4])
 
     def test_newest_of_those_that_match(self):
-        """A filter is applied first: rows that it leaves out do not use up the number."""
+        """A filter is applied first: rows that it excludes do not count toward the limit."""
         matching, _length = self.grouped(self.newest, [("channel", "=", "web")])
         self.assertEqual(matching, {"user 0": 1, "user 1": 2, "user 2": 3})
 
@@ -44,7 +44,7 @@ class TestAttemptGroups(AttemptCase):
         self.assertEqual(opened.mapped("count"), [1])
 
     def test_calls_of_programs_are_complete(self):
-        """Whoever is no screen gets every row that matches."""
+        """Other callers than screens get every row that matches."""
         every = {"user 0": 6, "user 1": 8, "user 2": 3, "user 3": 4, False: 1}
         self.assertEqual(self.grouped(self.attempts), (every, 5))
 
@@ -64,7 +64,7 @@ class TestAttemptGroups(AttemptCase):
                 self.assertEqual(self.grouped(attempts), everything)
 
     def test_number_of_groups(self):
-        """Counted without reading them: those without a value are one more."""
+        """They are counted without reading them; rows without a value form one more group."""
         for limit, offset in ((2, 0), (2, 2), (5, 0), (3, 3)):
             with self.subTest(limit=limit, offset=offset):
                 groups, length = self.grouped(self.attempts, limit=limit, offset=offset)

@@ -4,7 +4,7 @@ from odoo.tests import TransactionCase, new_test_user, tagged
 
 @tagged("post_install", "-at_install")
 class TestAttemptLinks(TransactionCase):
-    """The log has no foreign keys: its screens outlive what its rows are about."""
+    """The log has no foreign keys: its screens still work when the records of a row are deleted."""
 
     @classmethod
     def setUpClass(cls):

@@ -1,4 +1,4 @@
-"""The report on attempts: as exact as a plain count of the log, for every reader and time zone."""
+"""The report on attempts is as exact as a count of the log, for each reader and time zone."""
 
 import random
 from datetime import date, datetime, timedelta
@@ -16,7 +16,7 @@ from ..common import MANAGER, OWNER
 from .test_attempt import AttemptCase
 
 NOW = "2026-11-10 12:20:00"
-# In the 70 days before, clocks were changed in three of them: at midnight, and back to midnight.
+# In the 70 days before, three of them changed their clocks: at midnight, and back to midnight.
 ZONES = (
     "UTC",
     "Asia/Kolkata",
@@ -49,7 +49,7 @@ class ReportCase(AttemptCase):
         }
 
     def rollup(self):
-        """Do what the scheduled job does but commit."""
+        """Do what the scheduled job does, without its commits."""
         self.report._sync_zones()
         self.report._discard_invalid()
         while self.report._rollup():
@@ -75,7 +75,7 @@ class ReportCase(AttemptCase):
             )
 
     def of_the_log(self, zone, groupby, condition="TRUE"):
-        """Return the groups of the log, counted one by one."""
+        """Return the groups of the log, counted row by row."""
         self.env.cr.execute(
             "SELECT last_seen, outcome, cause, channel, integration_id, count FROM auth_attempt"
             f" WHERE {condition}"
@@ -123,7 +123,7 @@ class ReportCase(AttemptCase):
 @tagged("post_install", "-at_install")
 class TestAttemptReport(ReportCase):
     def test_same_as_counted_one_by_one(self):
-        """Before anything is rolled up, half-way, afterwards, and with rows that came later."""
+        """Before anything is rolled up, halfway, afterwards, and with rows that came later."""
         self.add_random_rows()
         self.assertEqual(self.stored(), (0, 0))
         self.assertGreater(len(self.of_the_report("UTC", ["day:day"])), 50)
@@ -163,7 +163,7 @@ class TestAttemptReport(ReportCase):
                     )
 
     def test_rows_of_the_report(self):
-        """One per day and dimensions, also where a day is rolled up in part; read by its id."""
+        """One row per day and dimensions, even of a partly rolled up day; it can be read by id."""
         self.add(0.5, 3)
         self.add(0.01, 4)
         self.add(1.5, 5)
@@ -209,7 +209,7 @@ class TestAttemptReport(ReportCase):
             self.assertEqual(self.stored(), (2, 1))
 
     def test_a_late_batch_of_uses(self):
-        """A process that was stopped for hours writes down what it had counted."""
+        """A process that was stopped for hours writes what it had counted."""
         self.add_random_rows()
         self.rollup()
         before = self.stored()
@@ -243,11 +243,11 @@ class TestAttemptReport(ReportCase):
         self.assertExact()
         self.assertLess(self.stored(), before)
         self.env["ir.config_parameter"].set_param("auth_integration.attempt_max_rows", 5)
-        self.attempts._gc_attempts()  # down to rows that are not rolled up yet
+        self.attempts._gc_attempts()  # leaves only rows that are not rolled up yet
         self.assertExact()
 
     def test_what_was_done_by_plain_sql_is_found_within_a_day(self):
-        """Rows removed at the beginning, in the midst or all of them; a clock that ran fast."""
+        """Rows deleted at the beginning, in the middle or all of them; a clock that was fast."""
         for number, statement in enumerate(
             (
                 "DELETE FROM auth_attempt WHERE last_seen < '2026-09-20 13:00'",
@@ -285,7 +285,7 @@ class TestAttemptReport(ReportCase):
                 self.assertEqual(self.report._differing_days(), [])
 
     def test_zones_are_those_of_readers(self):
-        """Each has its days soon after somebody reads in it, and no longer than that."""
+        """Each zone gets its days soon after it has a reader, and loses them with the last one."""
         employee = new_test_user(self.env, "no reader", OWNER, tz="Asia/Tokyo")
         self.add_random_rows()
         self.rollup()
@@ -387,7 +387,7 @@ class TestAttemptReportAccess(ReportCase):
                     change(row)
 
     def test_a_deleted_integration(self):
-        """Its number stands for it, in lists and groups."""
+        """Its number is shown instead, in lists and groups."""
         number = self.integrations[0].id
         self.rollup()
         self.integrations[0].unlink()

@@ -33,7 +33,7 @@ class SelfServiceCommon(RotationCommon):
         self._know(HOME)
 
     def _know(self, address, days=30):
-        """Let an address be one from which the integration has called for so long."""
+        """Make an address one from which the integration has called for some days."""
         self._use(self.key, address)
         self.env.cr.execute(
             "UPDATE auth_integration_key_address SET first_seen = first_seen - %s"
@@ -41,7 +41,7 @@ class SelfServiceCommon(RotationCommon):
         )
 
     def _rotate(self, key=None, address=HOME, totp=False, trusted=True):
-        """Call ``rotate`` as the holder of a key, authenticated by it over HTTP."""
+        """Call ``rotate`` with a key, as if it had authenticated the call over HTTP."""
         return self._call("rotate", key, address, trusted, totp=totp)
 
     def _call(self, method, key=None, address=HOME, trusted=True, **arguments):
@@ -91,7 +91,7 @@ class TestRotationSelfService(SelfServiceCommon):
         self.assertEqual((self.key.state, rotation.state), ("retiring", "overlap"))
 
     def test_opens_the_rotation_itself(self):
-        """The schedule need not have run; nor does its window bind the integration."""
+        """The schedule need not have run, and its window does not apply to the integration."""
         self._set_due_in(self.key, 20)
         self._rotate()
         self.assertEqual(self._rotation().state, "delivered")
@@ -115,7 +115,7 @@ class TestRotationSelfService(SelfServiceCommon):
         self.assertNotIn(answer["key"], str(self.integration.message_ids.mapped("body")))
 
     def test_lost_answer(self):
-        """The old key gets a sibling, and the owners an alert; the first use ends the other."""
+        """The old key gets a sibling, and the owners an alert; the first use ends the other one."""
         self._set_due_in(self.key, 20)
         first = self._key_of(self._rotate())
         second = self._key_of(self._rotate())
@@ -133,20 +133,20 @@ class TestRotationSelfService(SelfServiceCommon):
         self.assertEqual(self.keys.search_count([]), before)
 
     def test_address_that_nobody_vouches_for(self):
-        """Behind a proxy that Odoo was not told of, everybody has the proxy's address."""
+        """Behind a proxy that Odoo does not trust, all callers have the proxy's address."""
         self._set_due_in(self.key, 20)
         with self.assertRaisesRegex(UserError, "through a proxy"):
             self._rotate(trusted=False)
         self.assertTrue(self._rotate()["key"])
 
     def test_call_without_a_key(self):
-        """A session or a password says nothing of which key to replace."""
+        """With a session or a password, it is unknown which key to replace."""
         self._set_due_in(self.key, 20)
         with self.assertRaisesRegex(UserError, "not authenticated with an API key"):
             self.keys.with_user(self.owner).rotate()
 
     def test_key_of_another_call(self):
-        """The key that authenticated somebody else, or a call to another database."""
+        """The key that authenticated another user, or a call to another database."""
         self._set_due_in(self.key, 20)
         user, name = self.key.user_id, self.env.cr.dbname
         for dbname, uid in ((name, self.owner.id), (f"{name}_other", user.id)):
@@ -157,7 +157,7 @@ class TestRotationSelfService(SelfServiceCommon):
                 self.keys.with_user(user).sudo(False).rotate()
 
     def test_personal_key(self):
-        """A stolen key of a person is no way to one that outlives its discovery."""
+        """A thief with a personal key could otherwise get one that outlives its discovery."""
         secret = (
             self.env["res.users.apikeys"].with_user(self.owner)
             ._generate(None, "mine", self.now + timedelta(days=1))
@@ -166,20 +166,20 @@ class TestRotationSelfService(SelfServiceCommon):
         self._assert_refused("is a personal key", key=personal)
 
     def test_key_without_a_date(self):
-        """Only SQL makes one of an integration; its holder reads what is wrong with it."""
+        """An integration's key is only without one after SQL; the message says what is wrong."""
         self.env.cr.execute(
             "UPDATE auth_integration_key SET replace_by = NULL WHERE id = %s", [self.key.id])
         self._assert_refused("no rotation date")
 
     def test_policy_that_does_not_say_so(self):
-        """Where people hand keys over, a stolen key cannot do it for them."""
+        """If people deliver new keys, a stolen key cannot fetch one."""
         self._set_due_in(self.key, 20)
         for delivery in ("claim", "webhook"):
             self.policy.delivery = delivery
             self._assert_refused("policy")
 
     def test_key_that_is_not_due(self):
-        """A thief cannot make keys whenever he likes; *Rotate now* is a person's decision."""
+        """A thief cannot create keys at any time; *Rotate now* is a user's decision."""
         self._set_due_in(self.key, 40)
         self._assert_refused("too early")
         self.key.with_user(self.owner).action_rotate_now()
@@ -194,13 +194,13 @@ class TestRotationSelfService(SelfServiceCommon):
         self.assertEqual(self.key.state, "retiring")
 
     def test_unknown_address(self):
-        """The thief of a key calls from elsewhere, and has no second factor."""
+        """A thief with the key calls from elsewhere, and has no second factor."""
         self._set_due_in(self.key, 20)
         self._assert_refused("not known", address=ELSEWHERE)
         self._assert_refused("not known", address=None)
 
     def test_address_the_thief_has_just_made_known(self):
-        """A first call with the stolen key does not make his address the integration's."""
+        """A first call with the stolen key does not make the address a known one."""
         self._set_due_in(self.key, 20)
         self._use(self.key, ELSEWHERE)
         self._assert_refused("not known", address=ELSEWHERE)
@@ -208,7 +208,7 @@ class TestRotationSelfService(SelfServiceCommon):
         self._assert_refused("not known", address=ELSEWHERE)
 
     def test_address_of_another_integration(self):
-        """A shared hosting address is known only to whom it is."""
+        """An address of shared hosting is only known for the integration that uses it."""
         self._set_due_in(self.key, 20)
         foreign = self._issue(self.foreign)[1]
         self._use(foreign, ELSEWHERE)
@@ -218,7 +218,7 @@ class TestRotationSelfService(SelfServiceCommon):
         self._assert_refused("not known", address=ELSEWHERE)
 
     def test_address_not_used_for_long(self):
-        """An address given up months ago may be somebody else's by now."""
+        """An address given up months ago may belong to someone else now."""
         self._set_due_in(self.key, 20)
         self._know(ELSEWHERE)
         self.env.cr.execute(
@@ -227,7 +227,7 @@ class TestRotationSelfService(SelfServiceCommon):
         self._assert_refused("not known", address=ELSEWHERE)
 
     def test_many_unused_siblings(self):
-        """Nobody fills the table of keys, or hides one among many."""
+        """No one can fill the table of keys, or hide one among many."""
         self._set_due_in(self.key, 20)
         for _ in range(MAX_UNUSED):
             self._rotate()
@@ -250,7 +250,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
         self.assertEqual(self._key_of(answer).state, "pending")
 
     def test_each_code_once(self):
-        """Seen over a shoulder or in a log, it is worth nothing any more."""
+        """A code that was seen or logged is useless."""
         self._set_due_in(self.key, 20)
         seed = self._enrol()
         code = self._code(seed)
@@ -259,7 +259,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
             with self.assertRaisesRegex(UserError, "used before"):
                 self._rotate(totp=code)
             with self.assertRaisesRegex(UserError, "used before"):
-                self._rotate(totp=self._code(seed, -second_factor.STEP))  # an older one neither
+                self._rotate(totp=self._code(seed, -second_factor.STEP))  # nor an older one
             self._rotate(totp=self._code(seed, second_factor.STEP))
 
     def test_one_step_of_drift(self):
@@ -280,7 +280,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
                 self._rotate(totp=code)
 
     def test_guessing_is_limited_and_told(self):
-        """After five wrong codes a quarter of an hour passes, also for the right one."""
+        """After five wrong codes, the right one is also refused for a quarter of an hour."""
         self._set_due_in(self.key, 20)
         seed = self._enrol()
         with (
@@ -308,7 +308,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
                     self._rotate(address=ELSEWHERE, totp=nonsense)
 
     def test_code_without_a_second_factor(self):
-        """Not silently ignored: whoever gives a code believes that it protects."""
+        """It is not silently ignored: a caller who gives a code relies on it."""
         self._set_due_in(self.key, 20)
         with self.assertRaisesRegex(UserError, "no second factor"):
             self._rotate(totp="123456")
@@ -326,7 +326,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
             self._rotate(totp=self._code(seed))
 
     def test_nobody_reads_the_seed(self):
-        """Administrators included: over RPC, by reading, searching or export."""
+        """Administrators cannot, either: not over RPC, by read, search or export."""
         self._enrol()
         integration = self.integration.with_user(self.system)
         self.assertNotIn("totp_seed", integration.fields_get())
@@ -340,7 +340,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
                 access()
 
     def test_seed_of_another_integration(self):
-        """A seed copied by SQL to another integration's row opens nothing there."""
+        """A seed copied by SQL to another integration's row cannot be decrypted there."""
         self._enrol()
         self.env.flush_all()
         self.env.cr.execute(
@@ -353,7 +353,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
             self.foreign._decrypt(self.foreign.totp_seed, "totp")
 
     def test_change_of_the_servers_key(self):
-        """The hourly job encrypts with the newest key what an older one had."""
+        """The hourly job encrypts secrets of an older key with the newest one."""
         seed = self._enrol()
         newer = Fernet.generate_key().decode()
         with self._with_secret_key(f"{newer},{SECRET_KEY}"):
@@ -365,7 +365,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
     # Enrolment -------------------------------------------------------------------------------
 
     def test_enrolment(self):
-        """The dialogue shows seed and QR code to its maker; the first code turns it on."""
+        """The dialog shows seed and QR code to its creator; the first code turns it on."""
         with self._with_secret_key():
             action = self.integration.with_user(self.owner).action_set_up_totp()
             wizard = self.env[action["res_model"]].with_user(self.owner).browse(action["res_id"])
@@ -406,7 +406,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
             self.integration.with_user(self.owner).action_set_up_totp()
 
     def test_no_dialogue_for_a_secret_that_cannot_be_kept(self):
-        """Whoever presses the button reads what is missing, not first who he is."""
+        """The button shows what is missing before it asks for identity."""
         integration = self.integration.with_user(self.owner)
         for missing in ("", "no Fernet key"):
             with self._with_secret_key(missing), self.assertRaisesRegex(
@@ -418,7 +418,7 @@ class TestRotationSecondFactor(SelfServiceCommon):
         self.assertEqual(action["res_model"], "auth.integration.signing.secret")
 
     def test_signing_secret_is_for_owners_and_administrators(self):
-        """It signs where keys go; the dialogue's button asks for identity besides."""
+        """It signs messages with keys; the dialog's button also asks for identity."""
         make = self.env["auth.integration.signing.secret"]
         with self._with_secret_key():
             wizard = make.with_user(self.owner).create({"integration_id": self.integration.id})

@@ -30,7 +30,7 @@ SECRET_KEY = Fernet.generate_key().decode()
 
 
 class Endpoint:
-    """An HTTPS endpoint that keeps what it got and answers as told."""
+    """An HTTPS endpoint that stores its requests and answers as configured."""
 
     def __init__(self, folder):
         self.got, self.status, self.act = [], 200, None
@@ -48,7 +48,7 @@ class Endpoint:
                 if 300 <= endpoint.status < 400:
                     self.send_header("Location", f"https://localhost:{endpoint.port}/elsewhere")
                 self.end_headers()
-                self.wfile.write(body.encode())  # repeats the key: nobody may keep it
+                self.wfile.write(body.encode())  # repeats the key, which must not be stored
 
             do_GET = do_POST
 
@@ -73,7 +73,7 @@ class Endpoint:
 
 
 def make_certificate(folder):
-    """A certificate of its own for localhost, with its key, in one file."""
+    """Write a self-signed certificate for localhost and its key into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(timezone.utc)
@@ -98,7 +98,7 @@ def make_certificate(folder):
 
 
 class WebhookCommon(RotationCommon):
-    """An integration with an endpoint that takes new keys."""
+    """An integration with an endpoint that accepts new keys."""
 
     def setUp(self):
         super().setUp()
@@ -115,7 +115,7 @@ class WebhookCommon(RotationCommon):
         self.env["ir.config_parameter"].set_param(WEBHOOK_NETWORKS, "127.0.0.0/8")
 
     def _again(self):
-        """The time of the next try has come."""
+        """Run the next try."""
         self._rotation().next_try_at = fields.Datetime.now() - timedelta(seconds=1)
         self._run()
         self.env.invalidate_all()
@@ -154,7 +154,7 @@ class TestRotationWebhook(WebhookCommon):
             self.assertEqual(self.env.cr.fetchone(), (0,), table)
 
     def test_explicit_refusal_ends_the_new_key(self):
-        """The owners are told the first time; the next try sends another key."""
+        """The owners are notified the first time; the next try sends another key."""
         for self.endpoint.status in (400, 404, 410, 429):
             with self.subTest(status=self.endpoint.status):
                 self._due() if not self._rotation() else self._again()
@@ -171,7 +171,7 @@ class TestRotationWebhook(WebhookCommon):
         self.assertFalse(rotation.last_error)
 
     def test_no_answer_keeps_the_new_key(self):
-        """The receiver may have it: each one sent works until one of them is used."""
+        """The receiver may have it: each key sent works until one of them is used."""
 
         def hang_up(handler):
             handler.connection.close()
@@ -194,7 +194,7 @@ class TestRotationWebhook(WebhookCommon):
         self.assertEqual((rotation.state, rotation.new_key_id), ("overlap", second))
 
     def test_endpoint_that_never_answers(self):
-        """Or sends a byte of its answer from time to time: it holds up nobody else's rotation."""
+        """It may also drip its answer byte by byte; other rotations do not wait for it."""
         gone = threading.Event()
         self.addCleanup(gone.set)
 
@@ -217,7 +217,7 @@ class TestRotationWebhook(WebhookCommon):
         self.assertEqual(set(self._new_keys().mapped("state")), {"pending"})
 
     def test_no_time_to_send(self):
-        """Keys made and not sent, since others took too long, end; the next run makes others."""
+        """Keys that were not sent because others took too long end; the next run makes new ones."""
         with patch.object(rotation_send, "SENDING_TIME", -1):
             rotation = self._due()
         self.assertFalse(self.endpoint.got)
@@ -243,9 +243,9 @@ class TestRotationWebhook(WebhookCommon):
         rotation = self._due()
         waits = []
         for _ in range(8):
-            self._run()  # not yet
+            self._run()  # not due yet
             wait = rotation.next_try_at - fields.Datetime.now()
-            # To the minute: a second may have passed since it was set.
+            # Rounded to the minute, as a second may have passed since.
             waits.append(timedelta(minutes=round(wait.total_seconds() / 60)))
             self._again()
         self.assertEqual(rotation.tries, 9)
@@ -255,7 +255,7 @@ class TestRotationWebhook(WebhookCommon):
         self.assertGreater(waits[-1], timedelta(hours=23))
 
     def test_sends_inside_the_window_only(self):
-        """What a person wants now is sent at any hour, also when the schedule has opened it."""
+        """A user's request is sent at any hour, even if the schedule opened the rotation."""
         self.endpoint.status = 500
         self._due()
         with patch.object(type(self.policy), "_is_in_window", lambda *a: False):
@@ -266,7 +266,7 @@ class TestRotationWebhook(WebhookCommon):
         self.assertEqual(len(self.endpoint.got), 2)
 
     def test_addresses_inside_are_refused(self):
-        """At the moment of connecting, whatever the name resolved to before; nothing is sent."""
+        """Checked when connecting, whatever the name resolved to before; nothing is sent."""
         self.env["ir.config_parameter"].set_param(WEBHOOK_NETWORKS, "10.0.0.0/8")
         rotation = self._due()
         self.assertEqual((rotation.state, self.endpoint.got), ("due", []))
@@ -286,7 +286,7 @@ class TestRotationWebhook(WebhookCommon):
                 self.integration.webhook_url = url
 
     def test_obstacles_make_no_key(self):
-        """What is not set up is said on the rotation; nothing is made or sent."""
+        """The rotation shows what is not set up; nothing is made or sent."""
         cases = {
             "endpoint": lambda: self.integration.write({"webhook_url": False}),
             "signing secret": lambda: self.integration.write({"webhook_secret": False}),
@@ -326,7 +326,7 @@ class TestRotationWebhook(WebhookCommon):
         self.assertNotIn(secrets[0], rotation.last_error + str(log.output))
 
     def test_used_before_the_answer_came(self):
-        """A receiver that verifies its new key at once, before it answers."""
+        """A receiver may verify its new key before it answers."""
 
         def use_first(handler):
             self._use(self._new_keys())

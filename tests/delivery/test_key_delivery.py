@@ -12,7 +12,7 @@ from .test_delivery_webhook import WebhookCommon
 
 @tagged("post_install", "-at_install")
 class TestKeyDelivery(WebhookCommon):
-    """What was sent to the endpoint of an integration, and what came back."""
+    """The log of what was sent to an integration's endpoint, and of its answers."""
 
     def _deliveries(self):
         return self.env["auth.integration.key.delivery"].search(
@@ -40,7 +40,7 @@ class TestKeyDelivery(WebhookCommon):
         self.assertIn("No response", row.error)
 
     def test_a_delivery_whose_process_died(self):
-        """The row is there before anything is sent, and claims nothing."""
+        """The row is stored before the message is sent, with an uncertain result."""
         seen = []
 
         def look(method, rotation, secret, new_key):
@@ -81,7 +81,7 @@ class TestKeyDelivery(WebhookCommon):
         return self.integration.with_user(user or self.owner).action_send_test_delivery()["params"]
 
     def test_send_test(self):
-        """A signed message without a key; no key is made."""
+        """A signed message without a key is sent; no key is made."""
         from standardwebhooks import Webhook
 
         keys = self.integration.key_ids
@@ -167,7 +167,7 @@ class TestKeyDelivery(WebhookCommon):
             rotation.with_user(self.owner).action_retry_now()
 
     def test_the_job_runs_at_the_time_of_the_next_try(self):
-        """Its own interval is an hour; what people read is when it is sent."""
+        """The job's own interval is an hour, but the time that users see is kept."""
         self.endpoint.status = 503
         with self._triggers() as triggers:
             rotation = self._due()

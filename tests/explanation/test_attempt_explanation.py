@@ -1,4 +1,4 @@
-"""What the form of a refused attempt tells of its case, and the fixes it offers to whom."""
+"""What the form of a rejected attempt explains, and which fixes it offers to whom."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -16,14 +16,14 @@ from ..common import IntegrationCommon
 
 
 class ExplanationCase(IntegrationCommon):
-    """Rejected attempts as the log has them."""
+    """Rejected attempts as the log contains them."""
 
     def setUp(self):
         super().setUp()
         self.secret, self.key = self._issue(self.integration)
 
     def _attempt(self, cause, integration=None, reader=None, **values):
-        """A refused attempt as the log has it, seen by a manager unless a reader is given."""
+        """Add a rejected attempt to the log, read by a manager unless a reader is given."""
         now = fields.Datetime.now()
         integration = self.integration if integration is None else integration
         row = {
@@ -59,7 +59,7 @@ class TestAttemptExplanation(ExplanationCase):
     # The case
 
     def test_every_cause_can_be_explained(self):
-        """Whatever the log holds, deleted users and keys included, the form opens."""
+        """Whatever the log contains, even deleted users and keys, the form opens."""
         gone = {"user_id": 2**30, "key_id": 2**30, "integration_id": 2**30, "login": None}
         for cause in causes.CAUSES:
             for values in ({}, {"key_id": self.key.id}, gone):
@@ -93,7 +93,7 @@ class TestAttemptExplanation(ExplanationCase):
         self.assertIn(other.prefix, text)
 
     def test_a_key_works_again(self):
-        """An end that was taken back since must not be reported as one."""
+        """An end that was undone must not be reported as one."""
         text = self._attempt("key_expired", key_id=self.key.id).case_explanation
         self.assertIn("works again", text)
 
@@ -110,7 +110,7 @@ class TestAttemptExplanation(ExplanationCase):
         self.assertNotIn(foreign_key.prefix, told["olivia"])
 
     def test_scope_that_nobody_knows_is_no_name(self):
-        """The scope of ours that a removal of this app left behind says nothing to anybody."""
+        """The add-on's scope that its uninstallation left behind means nothing to users."""
         self.env.cr.execute(
             "UPDATE auth_integration_key SET scope = 'auth_integration' WHERE id = %s",
             [self.key.id],
@@ -194,7 +194,7 @@ class TestAttemptExplanation(ExplanationCase):
         self.assertIn("shop", text)
 
     def test_a_folded_row_leads_to_no_other(self):
-        """Under a flood addresses are folded into one: equal then means nothing."""
+        """In a flood, many addresses become one value, so equal values mean nothing."""
         nobody = self.env["auth.integration"]
         self._attempt("user_archived", remote_addr=COLLAPSED)
         text = self._attempt(
@@ -215,7 +215,7 @@ class TestAttemptExplanation(ExplanationCase):
         self.assertIn("192.0.2.44", text)
 
     def test_questions_of_the_doctor_are_no_failures(self):
-        """Diagnose leaves them in the log; what a program was refused for is told all the same."""
+        """A request of doctor.py without credentials is explained as diagnostic; others are not."""
         values = {"integration": self.env["auth.integration"], "user_agent": f"{probe.AGENT}1.0"}
         text = self._attempt("header_missing", **values).case_explanation
         self.assertIn("diagnostic request", text)
@@ -224,7 +224,7 @@ class TestAttemptExplanation(ExplanationCase):
         self.assertFalse(self._attempt("header_missing", **values).case_explanation)
 
     def test_questions_offer_no_fix_of_a_failure(self):
-        """Whoever reads of one should not issue keys; to be let in from there may be the point."""
+        """A request for a key's status offers no new key, but may offer to allow its address."""
         asked = {"auth_type": probe.VERIFY, "key_id": self.key.id}
         self.key.with_user(self.owner).revoke("laptop stolen")
         attempt = self._attempt("key_revoked", **asked)
@@ -247,7 +247,7 @@ class TestAttemptExplanation(ExplanationCase):
             self.assertFalse(self._attempt(cause, **values).question)
 
     def test_the_form_of_a_question_raises_no_alarm(self):
-        """Neither the box of a refused program nor what to do against it."""
+        """Neither the box for a rejected program nor its remedy is shown."""
         arch = self.env["auth.attempt"].get_view(view_type="form")["arch"]
         alarm = etree.fromstring(arch).xpath("//div[hasclass('alert-warning')]")
         for values, shown in (({"auth_type": probe.VERIFY}, False), ({}, True)):

@@ -19,7 +19,7 @@ OF_KEY = {"cause": "key_expired", "auth_type": probe.VERIFY}
 
 @tagged("post_install", "-at_install")
 class TestAttemptRelated(ExplanationCase):
-    """What leads from one attempt to others, and the attempt as an event."""
+    """The links from an attempt to others, and the attempt as an event."""
 
     def test_outcome_in_a_word(self):
         self.assertEqual(self._attempt("key_unknown").status, "rejected")
@@ -50,7 +50,7 @@ class TestAttemptRelated(ExplanationCase):
                 action = attempt.with_context(same=name).action_view_same()
                 found = attempt.search(action["domain"])
                 self.assertIn(attempt, found)
-                shown = action.get("display_name") or action["name"]  # as the web client has it
+                shown = action.get("display_name") or action["name"]  # as the web client does
                 self.assertTrue(shown.endswith(f" {titles[name]}"), shown)
                 self.assertNotIn(other, found)
                 self.assertNotIn("path", action)
@@ -80,7 +80,7 @@ class TestAttemptRelated(ExplanationCase):
         self.assertFalse(self._attempt("key_unknown", reference=None).same_reference_ids)
 
     def test_raw_event(self):
-        """The same event as the export gives, for those who may read the attempt."""
+        """The same event as in the export, for users who may read the attempt."""
         attempt = self._attempt("key_expired", key_id=self.key.id, reader=self.owner)
         event = json.loads(attempt.event_json)
         self.assertEqual((event["class_uid"], event["status_detail"]), (3002, "key_expired"))
@@ -131,7 +131,7 @@ class TestAttemptRelated(ExplanationCase):
     # Mistyped keys
 
     def _presented(self, secret):
-        """What the log has of a call with a secret that is none, and what its form says."""
+        """Make a call with a wrong secret; return what is logged and what the form says."""
         attempt = Attempt("json2", self.env.cr.dbname, outcome="failure")
         with request_state.opened(attempt):
             self.assertIsNone(self._check(secret))
@@ -185,7 +185,7 @@ class TestAttemptRelated(ExplanationCase):
         self.assertEqual(attempt.resolution, text)
 
     def test_unlock_from_one_address(self):
-        """Only the address is paused, not the login: that is lifted too, or over in time."""
+        """Only the address is paused, not the login: that is also unlocked, or ends in time."""
         attempt = self._attempt("throttled").with_user(self.system)
         self.assertIn("unlock", self._fixes(attempt))
         with freeze_time(fields.Datetime.now() + timedelta(minutes=16)):
@@ -195,7 +195,7 @@ class TestAttemptRelated(ExplanationCase):
 
 @tagged("post_install", "-at_install")
 class TestDiagnosticsInTotals(ReportCase):
-    """The report has what external systems were answered, and nothing that was asked on purpose."""
+    """The report counts what external systems were answered, but no diagnostic requests."""
 
     def test_never_counted(self):
         for days_old in (0, 0.3, 3):

@@ -10,7 +10,7 @@ from ..common import IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestAskAdministrator(IntegrationCommon):
-    """What an owner may not fix, they ask administrators for: once per cause and day."""
+    """Owners ask administrators for fixes they may not make: once per cause and day."""
 
     def setUp(self):
         super().setUp()
@@ -107,7 +107,7 @@ class TestAskAdministrator(IntegrationCommon):
         self.assertFalse(self._requests())
 
     def test_nothing_to_ask_for(self):
-        """What an owner does themselves, what passed, what was solved, and administrators."""
+        """Fixes that owners make themselves, passed checks, solved issues, and administrators."""
         self.key.revoke("gone")
         line = self._line("Keys")
         self.assertEqual((line.may_fix, line.can_ask), (True, False))
@@ -204,7 +204,7 @@ class TestAskAdministrator(IntegrationCommon):
         self.assertFalse(self._close())
 
     def test_a_request_is_done_once_the_user_is_back(self):
-        """Of two requests, only that one."""
+        """Of two requests, only that one is closed."""
         self.integration.user_id.action_archive()
         self._line("User").action_ask_administrator()
         count = len(self._requests())

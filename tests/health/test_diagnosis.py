@@ -1,5 +1,7 @@
-"""What Diagnose sees inside Odoo: each check made to fail, and mended; and who may press its
-buttons.  What it sees from outside takes a real server: ``tests/live/health/test_diagnosis.py``."""
+"""The checks of Diagnose inside Odoo, each failing and fixed, and who may use its buttons.
+
+Its checks from outside need a real server: ``tests/live/health/test_diagnosis.py``.
+"""
 
 import os
 from datetime import timedelta
@@ -26,7 +28,7 @@ class TestDiagnosis(IntegrationCommon):
         )
 
     def _lines(self):
-        """All checks inside, made anew, by name; each ✗ and each ! says what it read."""
+        """Run all inside checks; return their lines by name. Each ✗ or ! must name what it read."""
         self.env.flush_all()
         self.env.invalidate_all()
         self.diagnosis.line_ids.unlink()
@@ -44,7 +46,7 @@ class TestDiagnosis(IntegrationCommon):
         return line
 
     def _refused(self, **values):
-        """A refused attempt of the integration, a minute ago."""
+        """Add a rejected attempt of the integration, a minute ago."""
         columns = dict.fromkeys(
             ("auth_type", "login", "user_id", "integration_id", "attribution", "key_id",
              "remote_addr", "user_agent", "reference")
@@ -64,7 +66,7 @@ class TestDiagnosis(IntegrationCommon):
     # Checks
 
     def test_its_name_says_when(self):
-        """The breadcrumb has the integration's name already; many diagnoses of one tell apart."""
+        """The breadcrumb has the integration's name already; the time distinguishes diagnoses."""
         self.diagnosis.requested_at = "2026-03-04 05:06:07"
         reader = self.diagnosis.with_context(tz="Asia/Tokyo", lang="en_US")
         self.assertRegex(reader.display_name, r"^Diagnosis on Mar 4, 2026, 2:06\sPM$")
@@ -103,7 +105,7 @@ class TestDiagnosis(IntegrationCommon):
         self._assert_found("Password", "warning", self.integration.user_id)
 
     def test_seed_of_another_server(self):
-        """The second factor was set up with an encryption key that is gone."""
+        """The second factor was set up with an encryption key that no longer exists."""
         self.integration.totp_seed = "gAAAAA"
         self._assert_found("Second factor", "failed", self.integration, "seed_unreadable")
 
@@ -156,7 +158,7 @@ class TestDiagnosis(IntegrationCommon):
         self.assertEqual((self.diagnosis.failed_count, self.diagnosis.warning_count), (0, 0))
 
     def test_one_clock_with_its_zone(self):
-        """That of whoever asked, whoever reads; it is named once, above the others."""
+        """Times are in the zone of the user who asked, whoever reads them; it is named once."""
         self.manager.tz = "Asia/Tokyo"
         self.diagnosis.requested_at = "2026-03-04 05:06:07"
         self.assertRegex(self.diagnosis.with_user(self.owner).request_summary,
@@ -192,7 +194,7 @@ class TestDiagnosis(IntegrationCommon):
         self.assertIn(self.integration.policy_id.name, lines["Policy"].seen)
 
     def test_delivery_that_is_not_set_up(self):
-        """It is said before a new key is due, and only where the schedule would send one."""
+        """It is reported before a new key is due, but only if the schedule would send one."""
         self.assertNotIn("Delivery of new keys", self._lines())
         policy = self.integration.policy_id.copy({"delivery": "webhook", "auto_rotate": True})
         self.integration.policy_id = policy
@@ -207,8 +209,10 @@ class TestDiagnosis(IntegrationCommon):
         self.assertNotIn("Delivery of new keys", self._lines())
 
     def test_refused_attempts(self):
-        """What was solved since is a warning; what names nobody and only comes from near is, too;
-        what was asked on purpose, by Diagnose or at verify, is nothing."""
+        """A cause that was solved is a warning, and so are attempts attributed only by address.
+
+        Deliberate requests, by Diagnose or at verify, are ignored.
+        """
         host = {"remote_addr": "198.51.100.7"}
         self._move(self.key, ended_at=self.now, end_kind="revoked")
         attempt = self._refused(cause="key_revoked", key_id=self.key.id, **host)

@@ -13,7 +13,7 @@ from ..common import IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestFinding(IntegrationCommon):
-    """Each kind is made real, found, and gone again once it is mended."""
+    """Each kind of finding is provoked, found, and gone once it is fixed."""
 
     def setUp(self):
         super().setUp()
@@ -59,7 +59,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes() - {"failing_now"}, set())
 
     def test_health_is_found_as_it_is_read(self):
-        """By search, by group, alone and among others."""
+        """By search and by group, alone and among others."""
         integrations = self.integration
         for code in ("warned", "critical"):
             integrations |= self.integration.copy({"name": code, "code": code})
@@ -95,7 +95,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), {"key_expired_still_used"})
 
     def test_a_host_that_succeeds_again_was_put_right(self):
-        """By the same program: another one of that host may still have the old key."""
+        """The same program must succeed: another one on that host may still have the old key."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self.integration.issue_key()
         host = {"remote_addr": "192.0.2.7", "integration_id": self.integration.id}
@@ -111,7 +111,7 @@ class TestFinding(IntegrationCommon):
         self.assertIn("key_expired_still_used", self._codes())
 
     def test_a_row_of_many_puts_nobody_right(self):
-        """Of whom such a row was is not known; without a user agent, the address decides."""
+        """It is unknown whose row it was; without a user agent, the address decides."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self.integration.issue_key()
         for agent, address, is_found in (
@@ -129,7 +129,7 @@ class TestFinding(IntegrationCommon):
                 self.assertEqual("key_expired_still_used" in self._codes(), is_found)
 
     def test_what_is_asked_on_purpose_is_no_call(self):
-        """Neither of an ended key nor of an archived user; a program's call among them counts."""
+        """Neither for an ended key nor for an archived user; a program's call counts."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self.integration.user_id.active = False
         found = {"key_expired_still_used", "archived_user_still_called", "failing_now"}
@@ -151,7 +151,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), {"key_expiring"})
 
     def test_key_that_works_past_its_chosen_end(self):
-        """As the update flags it; an owner can revoke it from the list."""
+        """The update flags it; an owner can revoke it from the list."""
         self._move(self.key, outlived_end=True, replace_by=self._days(-3))
         self.assertIn("key_outlived_end", self._codes())
         finding = self._finding("key_outlived_end", self.owner)
@@ -181,7 +181,7 @@ class TestFinding(IntegrationCommon):
         self.assertRegex(message, r"The old key expires on \w+ \d+")
 
     def test_a_new_integration_has_no_issue(self):
-        """It has no key yet, or one that nobody used in time: there is nothing to miss."""
+        """It has no key yet, or one that was not used in time: no calls are missing."""
         integration = self._create_integration("new", self.owner)
         self.assertEqual(self._codes(integration_id=integration.id), set())
         self.assertEqual(integration.health, "ok")
@@ -201,7 +201,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self.integration.main_finding_ids, finding)
 
     def test_the_form_has_one_banner(self):
-        """The most severe issue; all of them are behind the Issues button."""
+        """It shows the most severe issue; the Issues button leads to all of them."""
         self._move(self.key, replace_by=self._days(3), first_used_at=self.now)
         self.integration.user_id.group_ids = [
             Command.link(self.env.ref("base.group_erp_manager").id)
@@ -275,7 +275,7 @@ class TestFinding(IntegrationCommon):
         return self.env.cr.fetchone()[0]
 
     def test_a_manager_removes_the_password(self):
-        """From the issue or from the form of the user."""
+        """From the issue or from the user's form."""
         user = self.integration.user_id
         for record in ("issue", "user"):
             with self.subTest(record=record):
@@ -328,7 +328,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), set())
 
     def test_failing_since_the_night(self):
-        """A nightly job that was rejected is no better in the morning, with the job run or not."""
+        """A nightly job that was rejected still fails in the morning, detected or not."""
         self.now -= timedelta(hours=5)
         self._attempt(cause="key_unknown", integration_id=self.integration.id, count=12)
         for _look in range(2):
@@ -393,7 +393,7 @@ class TestFinding(IntegrationCommon):
         self.assertIn("database_copied", self._codes(integration_id=False))
 
     def test_database_of_another_identity(self):
-        """Stored once, at installation or by the upgrade; until then it counts as a copy."""
+        """It is stored once, at installation or by the upgrade; until then it counts as a copy."""
         parameters = self.env["ir.config_parameter"]
         database = self.env["auth.integration.database"]
         identity = parameters.get_param("auth_integration.database_identity")
@@ -547,7 +547,7 @@ class TestFinding(IntegrationCommon):
         self.assertIn("Sys Administrator restored the integration user", self._history())
 
     def test_an_owner_who_is_an_integration_user(self):
-        """From before that was refused."""
+        """The data is older than the check that refuses it."""
         self.env.cr.execute(
             "INSERT INTO auth_integration_owner_rel (integration_id, user_id) VALUES (%s, %s)",
             (self.integration.id, self.env["res.users"].search([("login", "=", "warehouse")]).id),

@@ -14,7 +14,7 @@ DAY = 24 * 3600
 
 @tagged("post_install", "-at_install")
 class TestFindingAccess(IntegrationCommon):
-    """Keys that may do more than they do, and systems on protocols that Odoo removes."""
+    """Keys with more access than they use, and systems on protocols that Odoo will remove."""
 
     def setUp(self):
         super().setUp()
@@ -24,7 +24,7 @@ class TestFindingAccess(IntegrationCommon):
     def _found(self, user=None, **values):
         self.env.flush_all()
         self.env.invalidate_all()
-        if not {"key_id", "user_id"} & values.keys():  # there are demo data
+        if not {"key_id", "user_id"} & values.keys():  # there may be demo data
             values["integration_id"] = self.integration.id
         domain = [(name, "=", value) for name, value in values.items()]
         return self.env["auth.integration.finding"].with_user(user or self.manager).search(domain)
@@ -88,7 +88,7 @@ class TestFindingAccess(IntegrationCommon):
         self.assertFalse(self._found(code="rpc_sunset_ready"))
 
     def test_a_person_on_an_old_protocol(self):
-        """By a key or a password; managers see it."""
+        """With a key or a password; managers see it."""
         person = new_test_user(self.env, "person")
         self._used(user=person, key=False)
         finding = self._found(code="rpc_sunset", user_id=person.id)

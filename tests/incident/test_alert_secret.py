@@ -15,7 +15,7 @@ SIGNING_SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 @tagged("post_install", "-at_install")
 class TestAlertSecret(IntegrationCommon):
-    """Secrets that must be read back, when the server's encryption key changes."""
+    """Secrets that must be decrypted, when the server's encryption key changes."""
 
     def setUp(self):
         super().setUp()
@@ -49,7 +49,7 @@ class TestAlertSecret(IntegrationCommon):
             self.assertEqual(self.company._alert_secret(), SIGNING_SECRET)
 
     def test_one_that_cannot_be_read_is_in_no_other_ones_way(self):
-        """What needs it says so; the job does not fail for it every hour."""
+        """Whatever needs it reports it; the job does not fail because of it every hour."""
         unreadable = self._create_integration("unreadable", self.owner)
         with self._with_keys(LOST):
             unreadable._set_alert_secret(SIGNING_SECRET)
@@ -68,7 +68,7 @@ class TestAlertSecret(IntegrationCommon):
             )
 
     def test_nobody_sets_another_one_meanwhile(self):
-        """The row is locked before its secret is read: a new one is waited for, and stays."""
+        """The row is locked before its secret is read; a new secret waits for that, and stays."""
         with self._with_keys(FIRST):
             self.shop._set_alert_secret(SIGNING_SECRET)
             self.company._set_alert_secret(SIGNING_SECRET)

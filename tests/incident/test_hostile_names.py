@@ -1,4 +1,4 @@
-"""What a name, a login or an agent can do to those who are sent it: nothing."""
+"""Names, logins and agents cannot do any harm in messages about them."""
 
 import json
 
@@ -8,7 +8,7 @@ from odoo.tests import tagged
 from ...tools.delivery import https_client
 from .common import IncidentCommon
 
-EVALUATED = "691355"  # in a message it would be the name, rendered; by chance alone it is in none
+EVALUATED = "691355"  # the value if a name is rendered as a template; it does not occur by chance
 HOSTILE = (
     "<img src=x onerror=alert(1)><a href=//evil.example>Sign in</a>{{ 98765*7 }}${98765*7}"
     "<!channel> <https://evil.example|Sign in> @all [Sign in](https://evil.example)"
@@ -20,7 +20,7 @@ HOSTILE = (
 class TestHostileNames(IncidentCommon):
     def setUp(self):
         super().setUp()
-        self.name = name = HOSTILE.replace("\x00", "")  # PostgreSQL takes none
+        self.name = name = HOSTILE.replace("\x00", "")  # PostgreSQL does not accept it
         self.integration.name = name
         self.owner.name = self.manager.name = name
         self.integration.user_id.login = name
@@ -32,7 +32,7 @@ class TestHostileNames(IncidentCommon):
         )
 
     def _rename(self, key):
-        """Names of keys are cleaned of secrets only: this is what is left of them."""
+        """Names of keys are only cleaned of secrets, so set this one by SQL."""
         self.env["auth.integration.key"].flush_model()
         self.env.cr.execute(
             "UPDATE auth_integration_key SET name = %s WHERE id = %s", [self.name, key.id]
@@ -40,7 +40,7 @@ class TestHostileNames(IncidentCommon):
         self.env.invalidate_all()
 
     def _check_text(self, text):
-        """Read as HTML, the names in it are text: neither a picture nor a link to elsewhere."""
+        """As HTML, the names must be text: no picture and no link to another site."""
         self.assertNotIn(EVALUATED, text)
         page = html.fromstring(f"<div>{text}</div>")
         self.assertFalse(page.xpath("//img"), text)
@@ -72,7 +72,7 @@ class TestHostileNames(IncidentCommon):
         self.assertEqual(len(self.posted), 2)
 
     def test_chat(self):
-        """Chat tools show the text of a webhook, and read mark-up in it."""
+        """Chat tools show the text of a webhook and interpret mark-up in it."""
         self.env.company.alert_url = "https://example.com/alerts"
         newer = self._issue(self.integration)[1]
         self.key.revoke("A test")
@@ -132,7 +132,7 @@ class TestHostileNames(IncidentCommon):
             self._check_text(request.note)
 
     def test_history(self):
-        """What people do is noted in the history, with their names and those of keys."""
+        """Actions are noted in the history, with the names of users and keys."""
         issued = self.integration.with_user(self.owner).issue_key(self.name)
         key = self.env["auth.integration.key"].search([("prefix", "=", issued["prefix"])])
         key.with_user(self.owner).revoke(self.name)
@@ -145,7 +145,7 @@ class TestHostileNames(IncidentCommon):
             self._check_text(body)
 
     def test_message_about_a_rotation(self):
-        """Its subject has the name too."""
+        """Its subject also has the name."""
         self.key.action_rotate_now()
         rotation = self.env["auth.integration.rotation"].search([("old_key_id", "=", self.key.id)])
         rotation._notify("Something happened.", self.owner)
@@ -154,7 +154,7 @@ class TestHostileNames(IncidentCommon):
         self._check_text(message.body)
 
     def test_daily_notice(self):
-        """Names are in its subject as they are in its lines."""
+        """Names are in its subject and in its lines."""
         digest = self.env["auth.integration.digest"].create(
             {"user_id": self.owner.id, "day": self.now.date()}
         )

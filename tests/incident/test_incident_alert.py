@@ -13,7 +13,7 @@ from .common import NOW, IncidentCommon
 
 @tagged("post_install", "-at_install")
 class TestIncidentAlert(IncidentCommon):
-    """Who is told, when, and once; what the message says; what happens when it cannot be sent."""
+    """Who is notified, when, and only once; the text; and what happens if sending fails."""
 
     def _mails(self, user):
         return self._alerts_to(user).mail_id
@@ -48,7 +48,7 @@ class TestIncidentAlert(IncidentCommon):
         self.assertEqual(self.incidents.search([]).recovery_notified_at, self.now)
 
     def test_an_activity_is_of_an_integration(self):
-        """An alert that also has the incident of a person asks about the integration only."""
+        """An alert that also has a person's incident asks about the integration only."""
         person = self.incidents.create(
             {"kind": "guessing", "source": "x", "opened_at": self.now,
              "user_id": self.stranger.id}
@@ -77,7 +77,7 @@ class TestIncidentAlert(IncidentCommon):
         self.assertFalse(self.integration.activity_ids)
 
     def test_an_activity_ends_once_a_key_was_created(self):
-        """It asks to create one; a rejection that this does not fix keeps it."""
+        """It asks for a new key; a rejection that this does not fix keeps it open."""
         self._fail("key_expired")
         self._fail("user_archived", key=None)
         self._run()
@@ -267,7 +267,7 @@ class TestIncidentAlert(IncidentCommon):
             )
 
     def test_quiet_hours_are_two_hours_to_choose(self):
-        """The settings page writes them as the parameter has them."""
+        """The settings page writes them in the format of the parameter."""
         settings, parameters = self.env["res.config.settings"], self.env["ir.config_parameter"]
         page = Form(settings.with_user(self.env.ref("base.user_admin")))
         self.assertTrue(page.auth_integration_has_quiet_hours)
@@ -354,7 +354,7 @@ class TestIncidentAlert(IncidentCommon):
         self.assertEqual(to_owner.state, "pending")
 
     def test_no_sender_address_is_a_finding(self):
-        """Without alias domain, and with an OdooBot that has no address, mail has no sender."""
+        """Without an alias domain and an OdooBot with an address, mail has no sender."""
         self.env.company.alias_domain_id = False
         self.env["mail.alias.domain"].search([]).unlink()
         self.env.ref("base.partner_root").email = False
@@ -370,7 +370,7 @@ class TestIncidentAlert(IncidentCommon):
         self.assertIn("sender address", finding.remedy)
 
     def test_what_was_sent_is_not_sent_again(self):
-        """Its webhook would take it for news: *Send Again* is for what failed."""
+        """The webhook would treat it as news; *Send Again* is for what failed."""
         self._with_webhook(self.integration)
         self._fail("key_expired")
         self._run()
@@ -454,7 +454,7 @@ class TestIncidentAlert(IncidentCommon):
         self.assertEqual(len(self.posted), 1)
 
     def test_an_old_recovery_is_no_news(self):
-        """Neither to people nor to a webhook, when the job did not run for two days."""
+        """Neither users nor a webhook get it if the job did not run for two days."""
         self._with_webhook(self.integration)
         self._fail("key_expired")
         self._run()

@@ -1,11 +1,11 @@
-"""What looking for incidents reads of a long log: what is new, and little else."""
+"""The detection of incidents reads only what is new in a long log, and little else."""
 
 from odoo.tests import tagged
 
 from .common import IncidentCommon
 
 HOSTS, ROWS = 100, 20_000
-# Successes of many other hosts in the last weeks, and refusals of strangers before yesterday.
+# Successes of many other hosts in recent weeks, and older rejections of unknown callers.
 LONG_LOG = """
     INSERT INTO auth_attempt (bucket, outcome, cause, channel, integration_id, user_id, key_id,
         attribution, remote_addr, database, count, first_seen, last_seen)
@@ -52,7 +52,7 @@ class TestIncidentCost(IncidentCommon):
         return self.env.cr.fetchone()[0] - before
 
     def test_many_rejected_hosts(self):
-        """Each host is asked for its own last success: never all successes for each host."""
+        """For each host, its own last success is looked up, not all successes."""
         first = self._rows_read(self._detect)
         self.assertEqual(self._open().kind, "failing")
         again = self._rows_read(self._detect)

@@ -44,7 +44,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self.incidents.search([]))
 
     def test_of_a_minute_with_a_success_one_refusal_is_later(self):
-        """Equal refusals of a minute share a row: two of these three came before the success."""
+        """Equal failures of a minute share a row: two of these three came before the success."""
         self._fail(count=2, at=-40)
         self._succeed(at=-30)
         self._fail(count=1, at=-20)
@@ -147,7 +147,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_the_ended_key_of_one_host_recovers_from_there_only(self):
-        """Two hosts, one of them with the old key: the other's success says nothing of it."""
+        """Of two hosts, one has the old key; a success of the other one says nothing about it."""
         _secret, newer = self._issue(self.integration)
         self._know(newer, ELSEWHERE)
         for _turn in range(5):
@@ -163,7 +163,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_two_hosts_with_one_ended_key(self):
-        """One incident, which ends when the last of them works."""
+        """There is one incident, which ends when the last of them works."""
         _secret, newer = self._issue(self.integration)
         self._know(self.key, ELSEWHERE)
         self._fail("key_expired", remote_addr=HOME)
@@ -190,7 +190,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_wrong_keys_from_a_known_address(self):
-        """A wrong bearer key names nobody; its address does."""
+        """A wrong bearer key identifies no integration, but its address does."""
         self._fail("key_unknown", 3, key=None, attribution="address")
         self._detect()
         self.assertEqual(self._open().source, f"address:{self.integration.id}:{HOME}")
@@ -212,7 +212,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertEqual(self._open().filtered(lambda n: n.kind == "failing").remote_addr, HOME)
 
     def test_a_flood_from_many_addresses_opens_one(self):
-        """Whoever knows a login, or has an old key, may call from as many addresses as he likes."""
+        """Someone who knows a login or has an old key may call from any number of addresses."""
         for number in range(20):
             values = {"attribution": "login", "remote_addr": f"2001:db8::{number}"}
             self._fail("user_archived", 3, key=None, **values)
@@ -314,7 +314,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertTrue(self._open())
 
     def test_where_successes_may_be_on_their_way_it_waits(self):
-        """A success waits in memory for up to 45 seconds; what must fail does not wait."""
+        """A success may be buffered for up to 45 seconds; calls that always fail do not wait."""
         self._succeed(at=-20)
         self._fail(count=3, at=-10)
         self.assertEqual(self.incidents._detect(), self.now + timedelta(seconds=45))
@@ -341,7 +341,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_what_was_deleted_meanwhile(self):
-        """The log has no foreign keys: its rows outlive what they are about."""
+        """The log has no foreign keys: its rows outlive the records they are about."""
         self._fail("key_expired", integration=self.foreign, key=None)
         self._fail("key_expired")
         self.foreign.unlink()

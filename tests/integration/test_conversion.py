@@ -10,7 +10,7 @@ from ..common import OWNER, IntegrationCommon
 
 
 class ConversionCase(IntegrationCommon):
-    """People with personal keys, and the dialog that converts these."""
+    """Users with personal keys, and the dialog that converts these keys."""
 
     @classmethod
     def setUpClass(cls):
@@ -20,7 +20,7 @@ class ConversionCase(IntegrationCommon):
         cls.admin = cls.env.ref("base.user_admin")
 
     def _personal_key(self, user, name="export", days=1):
-        """A key as the user makes it in the preferences; without an end with ``days=None``."""
+        """Make a key as in the preferences; ``days=None`` means without an end."""
         natives = self.env["res.users.apikeys"].with_user(user).sudo()
         end = fields.Datetime.now() + timedelta(days=days) if days else None
         secret = natives._generate(None, name, end)
@@ -32,7 +32,7 @@ class ConversionCase(IntegrationCommon):
         return self.env[action["res_model"]].with_user(user or self.system).browse(action["res_id"])
 
     def _convert(self, keys, user=None, **values):
-        """Convert by the dialog; return its answer and the integrations of the keys."""
+        """Convert with the dialog; return its answer and the integrations of the keys."""
         dialog = self._open(keys, user)
         dialog.line_ids.write(values)
         codes = dialog.line_ids.mapped("code")
@@ -146,7 +146,7 @@ class TestConvertAccount(ConversionCase):
 
 @tagged("post_install", "-at_install")
 class TestConvertKeys(ConversionCase):
-    """For a person's account a new user and key are made; the old key ends after a first use."""
+    """For a person's account, a new user and key are made; the old key ends after a first use."""
 
     def setUp(self):
         super().setUp()
@@ -271,7 +271,7 @@ class TestConvertKeys(ConversionCase):
         self.assertFalse(self._check(secret))
 
     def test_a_portal_user(self):
-        """The new user is one too, of the same customer: an internal one would see more."""
+        """The new user is also a portal user of the same customer: others would see more."""
         portal = new_test_user(self.env, "por", "base.group_portal")
         company = self.env["res.partner"].create({"name": "Customer", "is_company": True})
         portal.partner_id.parent_id = company
@@ -287,7 +287,7 @@ class TestConvertKeys(ConversionCase):
 
 @tagged("post_install", "-at_install")
 class TestConvertRights(ConversionCase):
-    """Which access rights a new integration user is offered, and who may convert."""
+    """The access rights offered for a new integration user, and who may convert."""
 
     def setUp(self):
         super().setUp()
@@ -343,7 +343,7 @@ class TestConvertRights(ConversionCase):
             dialog.action_convert()
 
     def _has_rights(self, operation, groups):
-        """Whether an integration that is made of a key has what its calls take."""
+        """Whether an integration made from a key has the rights that its calls need."""
         _secret, key = self._personal_key(self.person)
         if operation:
             self._call(key, operation)
@@ -352,7 +352,7 @@ class TestConvertRights(ConversionCase):
         return integration.has_access_rights
 
     def test_the_checklist_agrees_with_the_dialog(self):
-        """It asks for access rights only where the dialog left some open."""
+        """It asks for access rights only if the dialog left some open."""
         reads_settings, nothing = ("ir.config_parameter", "search_read"), self.env["res.groups"]
         self.assertTrue(self._has_rights(("res.users", "context_get"), nothing))
         self.assertTrue(self._has_rights(reads_settings, self.reader))
@@ -421,7 +421,7 @@ class TestConvertRights(ConversionCase):
 
 @tagged("post_install", "-at_install")
 class TestIntegrationUserOnScreen(ConversionCase):
-    """An integration user says what it is, and is never invited."""
+    """An integration user is labeled as such, and is never invited."""
 
     def _modifiers(self, view_type, path):
         view_id = self.env.ref(f"base.view_users_{'tree' if view_type == 'list' else 'form'}").id
@@ -439,7 +439,7 @@ class TestIntegrationUserOnScreen(ConversionCase):
         )
 
     def test_the_state_of_a_key_is_shown(self):
-        """In a list on the form of a user, which knows nothing of the user."""
+        """In a list on the form of a user, which itself has none of these fields."""
         self.env["ir.ui.view"].create(
             {
                 "name": "state of a key",

@@ -6,7 +6,7 @@ from ..common import MANAGER, IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestHandover(IntegrationCommon):
-    """Whoever archives an owner says who owns the integrations from then on."""
+    """Whoever archives an owner chooses the new owner of the integrations."""
 
     @classmethod
     def setUpClass(cls):
@@ -64,7 +64,7 @@ class TestHandover(IntegrationCommon):
         self.assertTrue(findings)
 
     def test_gives_no_rights(self):
-        """Archiving a user is Access Rights' business, and owners are a manager's."""
+        """Archiving a user needs Access Rights, and changing owners an integration manager."""
         for user in (self.owner, self.stranger):
             with self.assertRaises(AccessError):
                 self._dialog(self.owner, user)

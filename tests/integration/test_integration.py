@@ -13,7 +13,7 @@ from ..common import IntegrationCommon
 @tagged("post_install", "-at_install")
 class TestIntegration(IntegrationCommon):
     def test_user_is_made_in_one_step(self):
-        """Creating an integration makes its user: login = code, internal, no password."""
+        """Creating an integration creates its user: login = code, internal, no password."""
         user = self.integration.user_id
         self.assertEqual(user.login, "shop")
         self.assertEqual(user.group_ids, self.env.ref("base.group_user"))
@@ -21,7 +21,7 @@ class TestIntegration(IntegrationCommon):
         self.assertEqual(self.env.cr.fetchone(), (None,))
 
     def test_the_technical_user_follows_nothing(self):
-        """It is no person: nothing is sent to it, now or with a later message."""
+        """It is not a person: it gets no message, now or later."""
         first = self.integration.user_id.partner_id
         self.integration.user_id = new_user = new_test_user(self.env, "another")
         self.integration.message_post(body="hello", subtype_xmlid="mail.mt_comment")
@@ -32,7 +32,7 @@ class TestIntegration(IntegrationCommon):
             ))
 
     def test_a_code_is_fit_to_be_a_login(self):
-        """It stands in settings of external systems, where nobody sees a blank or a capital."""
+        """It is used in settings of external systems, where spaces and capitals are overlooked."""
         for bad in ("Web Shop", "webShop", "web shop", " webshop", "_webshop", "wébshop", "mill\n"):
             with self.subTest(code=bad):
                 with self.assertRaises(ValidationError) as refused:
@@ -50,7 +50,7 @@ class TestIntegration(IntegrationCommon):
             self.integration.code = good
 
     def test_a_code_from_before_stays(self):
-        """Whatever else is changed of an integration whose code could not be chosen now."""
+        """Other fields of an integration can be changed although its code would be invalid now."""
         self.env.cr.execute(
             "UPDATE auth_integration SET code = 'Old Shop' WHERE id = %s", [self.integration.id]
         )
@@ -59,7 +59,7 @@ class TestIntegration(IntegrationCommon):
         self.assertEqual(self.integration.code, "Old Shop")
 
     def test_the_form_proposes_a_code(self):
-        """Of the name, as long as nobody has chosen another; and of what is typed as code."""
+        """From the name, until the user enters another one; and from an invalid code."""
         form = Form(self.env["auth.integration"].with_user(self.manager))
         form.name = "Übersee: Web-Shop (2)"
         self.assertEqual(form.code, "ubersee_web-shop_2")
@@ -86,7 +86,7 @@ class TestIntegration(IntegrationCommon):
                 self.integration.owner_ids = [Command.link(outsider.id)]
 
     def test_owner_group_follows_ownership(self):
-        """Who is named owner gets the group, who is named no more loses it."""
+        """A new owner gets the group, and a former owner loses it."""
         group = self.env.ref("auth_integration.auth_integration_group_owner")
         self.assertIn(group, self.owner.all_group_ids)
         self.integration.owner_ids = [Command.set(self.stranger.ids)]
@@ -111,7 +111,7 @@ class TestIntegration(IntegrationCommon):
             self._create_integration("taker", self.owner, user_id=self.system.id)
 
     def test_bad_network_is_refused_on_save(self):
-        """A typing error in a network would lock the integration out or let everybody in."""
+        """A typing error in a network would lock the integration out or let everyone in."""
         with self.assertRaisesRegex(ValidationError, r"10\.0\.0\.0/8"):
             self.integration.allowed_networks = "10.0.0.5/8"
 
@@ -120,7 +120,7 @@ class TestIntegration(IntegrationCommon):
             self.integration.allowed_channels = "soap"
 
     def test_bad_notices_are_refused_on_save(self):
-        """With words that help; PostgreSQL reads such numbers otherwise, or not at all."""
+        """With a helpful message; PostgreSQL reads such numbers differently, or not at all."""
         for bad in ("30,14,", "soon", "1_4", "-1", ""):
             with self.subTest(notices=bad), self.assertRaisesRegex(
                 ValidationError, "whole numbers of days"
@@ -135,7 +135,7 @@ class TestIntegration(IntegrationCommon):
         self.assertEqual(self.integration.allowed_channels, "xmlrpc")
 
     def test_archiving_takes_the_user_along(self):
-        """Stock looks at the user's flag, so the end holds without our code too."""
+        """Stock checks whether the user is active, so the end also applies without the add-on."""
         secret, _key = self._issue(self.integration)
         self.integration.action_archive()
         self.assertFalse(self.integration.user_id.active)
@@ -175,7 +175,7 @@ class TestIntegration(IntegrationCommon):
         self.assertEqual((made.code, made.user_id.login), ("5", "5"))
 
     def test_a_policy_can_be_duplicated(self):
-        """More than once: no two have the same name."""
+        """More than once, and each copy has another name."""
         policy = self.integration.policy_id
         first, second = policy.copy(), policy.copy()
         first.active = False
@@ -184,7 +184,7 @@ class TestIntegration(IntegrationCommon):
         self.assertTrue(all(name.startswith(policy.name) for name in names))
 
     def test_archiving_an_owner_or_the_policy_ends_no_key(self):
-        """Nor does it let a new one live longer than the policy says."""
+        """Nor does it let a new key live longer than the policy allows."""
         secret, key = self._issue(self.integration)
         end = key.expires_at
         self.owner.active = False
@@ -196,7 +196,7 @@ class TestIntegration(IntegrationCommon):
             self.integration.issue_key(expires_at="2099-01-01 00:00:00")
 
     def test_technical_user_cannot_log_in(self):
-        """No interactive login, even with a password that is right."""
+        """An integration user cannot log in, even with the right password."""
         user = self.integration.user_id
         user.password = "a good password"
         credential = {"login": user.login, "password": "a good password", "type": "password"}
@@ -207,7 +207,7 @@ class TestIntegration(IntegrationCommon):
 
 @tagged("post_install", "-at_install")
 class TestPrivilegedUser(IntegrationCommon):
-    """Whoever handles the key of a privileged user has, in effect, that user's rights."""
+    """Whoever handles a privileged user's key effectively has that user's rights."""
 
     @classmethod
     def setUpClass(cls):
@@ -243,8 +243,10 @@ class TestPrivilegedUser(IntegrationCommon):
         self.env["auth.integration"].with_user(self.system).create(values)
 
     def test_defaults_in_the_context_do_not_reach_its_user(self):
-        """A manager gets neither a password for it nor the partner of an administrator, whose
-        e-mail address the holder of its key could then change."""
+        """A manager can set neither a password for it nor an administrator as its partner.
+
+        The holder of its key could then change the administrator's email address.
+        """
         integrations = self.env["auth.integration"].with_user(self.manager).with_context(
             default_partner_id=self.system.partner_id.id, default_password="known to the manager"
         )
@@ -254,7 +256,7 @@ class TestPrivilegedUser(IntegrationCommon):
         self.assertFalse(user._is_person())
 
     def test_only_administrators_change_its_policy(self):
-        """Its keys would live longer, or be sent elsewhere. Other policies are the manager's."""
+        """Its keys would live longer, or be sent elsewhere. A manager may change other policies."""
         policy = self.env["auth.integration.policy"].create({"name": "Strict"})
         self.integration.policy_id = policy
         policy.with_user(self.manager).max_age_days = 360

@@ -6,7 +6,7 @@ from odoo.tests import Form, tagged
 
 from ..common import IntegrationCommon
 
-# What a card of the overview reads, in as many queries for 80 integrations as for one.
+# The fields of a card of the overview; 80 integrations must take as many queries as one.
 CARD = {
     "name": {},
     "active": {},
@@ -24,13 +24,13 @@ CARD = {
     "activity_state": {},
 }
 CARDS = 80
-# Half of them only where calls were rejected lately: whether that has been fixed.
+# Half of them are only made if calls were rejected lately: to check whether that was fixed.
 MAX_QUERIES = 44
 
 
 @tagged("post_install", "-at_install")
 class TestOverview(IntegrationCommon):
-    """Each integration has one status: read, found, grouped and sorted alike, the worst first."""
+    """Each integration has one status, the same when read, searched, grouped and sorted."""
 
     @classmethod
     def setUpClass(cls):
@@ -102,7 +102,7 @@ class TestOverview(IntegrationCommon):
         self.assertEqual(found.mapped("code"), ["failing", "expiring", "to_set_up", "working"])
 
     def test_the_findings_are_looked_up_once(self):
-        """Whatever a query needs the status for: with a full log, each look takes long."""
+        """However often a query uses the status: with a full log, each lookup takes long."""
         query = self.world._search([("status", "=", "failing")], order="status, name")
         self.assertEqual(query.select().code.count("FROM auth_integration_finding"), 1)
 
@@ -130,14 +130,14 @@ class TestOverview(IntegrationCommon):
         self.assertEqual(self.to_set_up.status, "failing", "it has no valid key")
 
     def test_set_up_that_is_rejected_fails(self):
-        """Somebody calls, and is rejected each time: that is no longer only to be set up."""
+        """A system calls, and is rejected each time: that is more than an unfinished setup."""
         self._issue(self.to_set_up)
         self._attempt(self.to_set_up, "failure", 5)
         self._settle()
         self.assertEqual(self.to_set_up.status, "failing")
 
     def test_an_expired_key_that_is_still_called_fails(self):
-        """One issue of the key is shown, a warning: its calls are rejected all the same."""
+        """Only one issue of the key is shown, a warning, but its calls are still rejected."""
         working = self.world[0]
         key = working.key_ids
         _secret, other = self._issue(working)
@@ -180,7 +180,7 @@ class TestOverview(IntegrationCommon):
         self.assertFalse(self.to_set_up.next_expiry)
 
     def test_call_history(self):
-        """Of seven days of the reader's time zone, from the totals and what is newer."""
+        """Seven days in the reader's time zone, from the totals and from newer rows."""
         working = self.world[0].with_context(tz="UTC")
         for ago, outcome, count in ((0, "success", 9), (0, "failure", 2), (6, "success", 5),
                                     (8, "failure", 7)):
@@ -209,7 +209,7 @@ class TestOverview(IntegrationCommon):
             self.foreign.with_user(self.owner).read(["call_history", "status"])
 
     def _fail(self, integration):
-        """An open incident of a key that is too old, and a new key that has not been used."""
+        """Make an open incident of an integration with a used key, and a new, unused key."""
         self._use(integration.key_ids)
         self.env["auth.integration.incident"].sudo().create(
             {
@@ -221,7 +221,7 @@ class TestOverview(IntegrationCommon):
         self._issue(integration)
 
     def _queries_of(self, number):
-        """Queries that the overview makes for so many cards, as an owner of all of them."""
+        """Return the queries that the overview makes for this many cards, as owner of all."""
         integrations = self.env["auth.integration"].with_user(self.owner)
         domain = [("id", "in", self.many.ids[:number])]
 
@@ -231,7 +231,7 @@ class TestOverview(IntegrationCommon):
                 domain, CARD, limit=CARDS + 1, order="status, name"
             )
 
-        look()  # what the registry and the user keep is in their caches
+        look()  # fills the caches of the registry and the user
         before = self.env.cr.sql_log_count
         self.assertEqual(len(look()["records"]), number)
         return self.env.cr.sql_log_count - before

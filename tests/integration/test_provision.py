@@ -89,13 +89,13 @@ class TestProvision(IntegrationCommon):
         for user in (self.owner, self.stranger):
             with self.assertRaises(AccessError):
                 self._provision(self.described, user=user)
-        with self.assertRaises(AccessError):  # stock: groups are for Access Rights
+        with self.assertRaises(AccessError):  # stock: groups need Access Rights
             self._provision(self.described, user=self.manager)
         del self.described["groups"]
         self._provision(self.described, user=self.manager)
 
     def test_privileged_users_stay_with_settings(self):
-        """A manager cannot give a user that he may obtain keys of the rights of Settings."""
+        """A manager, who may obtain a user's keys, cannot give the user the rights of Settings."""
         with self.assertRaises(AccessError):
             self._provision({**self.described, "groups": ["base.group_system"]})
 
@@ -107,7 +107,7 @@ class TestProvision(IntegrationCommon):
             self._provision({"code": "web_shop", "purpose": "Orders"})
 
     def test_import_by_code(self):
-        """The import of a file without ids: known codes are updated, new ones created."""
+        """Importing a file without ids updates known codes and creates new ones."""
         columns = ["code", "name", "owner_ids", "policy_id", "allowed_networks"]
         rows = [
             ["web_shop", "Web Shop", "Olivia Owner,Sam Stranger", "Quarterly", "192.0.2.0/24"],

@@ -7,7 +7,7 @@ from ..common import IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestRevokeAllKeys(IntegrationCommon):
-    """The break glass of an integration: all of its keys, and no other's, at once."""
+    """The emergency button of an integration: it revokes all of its keys, and no others."""
 
     @classmethod
     def setUpClass(cls):
@@ -21,7 +21,7 @@ class TestRevokeAllKeys(IntegrationCommon):
 
     def setUp(self):
         super().setUp()
-        self.secrets = list(self.secrets)  # a test may add to its own
+        self.secrets = list(self.secrets)  # a test may add to its own copy
 
     def _assert_all_refused(self):
         self.assertEqual(set(self.keys.mapped("state")), {"revoked"})
@@ -30,7 +30,7 @@ class TestRevokeAllKeys(IntegrationCommon):
         self.assertTrue(self._check(self.other_secret))
 
     def _insert_key(self):
-        """A key that is made by SQL, which no job has found yet."""
+        """Insert a key by SQL, which no job has found yet."""
         secret = "0123456789abcdef0123456789abcdef01234567"
         self.env.cr.execute(
             "INSERT INTO res_users_apikeys (name, user_id, scope, index, key)"
@@ -46,7 +46,7 @@ class TestRevokeAllKeys(IntegrationCommon):
         self._assert_all_refused()
 
     def test_deletion_ends_a_key_that_nobody_has_found_yet(self):
-        """Else it would work again, without any rule, once the user is restored."""
+        """Otherwise it would work again, without any rule, when the user is restored."""
         secret, user = self._insert_key(), self.integration.user_id
         self.integration.unlink()
         user.active = True
@@ -89,7 +89,7 @@ class TestRevokeAllKeys(IntegrationCommon):
         self._assert_all_refused()
 
     def test_keys_of_an_open_rotation(self):
-        """One that was handed over and is not in use yet, and none is handed over after."""
+        """A claimed key that is not used yet is revoked, and no key can be claimed afterwards."""
         self.keys[0].action_rotate_now()
         rotation = self.env["auth.integration.rotation"].search(
             [("old_key_id", "=", self.keys[0].id)]

@@ -10,7 +10,7 @@ SID = "s" * 84
 
 @tagged("post_install", "-at_install")
 class TestSessionEnd(IntegrationCommon):
-    """A session that a takeover has ended."""
+    """A session of a user who became an integration user."""
 
     def setUp(self):
         super().setUp()
@@ -20,7 +20,7 @@ class TestSessionEnd(IntegrationCommon):
         self._create_integration("person", self.owner, user_id=self.person.id)
 
     def test_ended_again_once_our_part_can_be_read(self):
-        """While our tables are locked core decides alone, and of that nothing is kept."""
+        """While the add-on's tables are locked, Odoo decides alone, and nothing of that is kept."""
         hook = "_session_token_of_integration"
         with (
             patch.object(self.registry["res.users"], hook, side_effect=TableLockedError),

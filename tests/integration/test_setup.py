@@ -12,7 +12,7 @@ from ..common import IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestSetup(IntegrationCommon):
-    """What is left to do for a new integration: access rights, a key, a first call."""
+    """The remaining steps for a new integration: access rights, a key, a first call."""
 
     def _refresh(self):
         self.env.flush_all()
@@ -78,7 +78,7 @@ class TestSetup(IntegrationCommon):
         self.assertEqual(self.integration.accessible_apps, group.privilege_id.name)
 
     def _buttons(self, user, kind="btn-primary", **state):
-        """Buttons that the form shows a user, primary ones only, in the order of the page."""
+        """Return the form's primary buttons that a user sees, in the order of the page."""
         arch = etree.fromstring(
             self.env["auth.integration"].with_user(user).get_view(view_type="form")["arch"]
         )
@@ -127,7 +127,7 @@ class TestSetup(IntegrationCommon):
                 self.assertEqual(self._buttons(user, **state), [first] if first else [])
 
     def test_the_new_key_comes_with_a_command(self):
-        """The dialog alone shows it, and only to whoever may read the integration."""
+        """Only the dialog shows it, and only to users who may read the integration."""
         dialogs = self.env["res.users.apikeys.show"].with_context(
             auth_integration_id=self.integration.id
         )

@@ -15,7 +15,7 @@ from ..common import IntegrationCommon
 @tagged("post_install", "-at_install")
 class TestKey(IntegrationCommon):
     def _codes(self, secret):
-        """Why a key is refused, or None where it is not known."""
+        """Return why a key is refused, or None if it is unknown."""
         return self.env["res.users.apikeys"]._denial_causes(secret)
 
     def test_issued_key_has_a_dated_record(self):
@@ -33,12 +33,15 @@ class TestKey(IntegrationCommon):
         self.assertNotIn(secret, str(self.env.cr.fetchall()))
 
     def test_end_is_held_to_the_policy(self):
-        """A date in the past, beyond the policy or unreadable is refused; so is no end at all."""
+        """An end in the past, after the policy's, or unreadable is refused.
+
+        A key that other code makes without an end gets one.
+        """
         now = fields.Datetime.now()
         for wrong in (now - timedelta(minutes=1), now + timedelta(days=100), "tomorrow"):
             with self.subTest(end=wrong), self.assertRaises(UserError):
                 self.integration.issue_key(expires_at=wrong)
-        # The last day of the policy, chosen in another time zone, is meant as its end.
+        # The last day of the policy in another time zone means the policy's end.
         _secret, key = self._issue(self.integration, expires_at=now + timedelta(days=90, hours=14))
         self.assertLessEqual(key.expires_at, now + timedelta(days=90, minutes=5))
         natives = self.env["res.users.apikeys"].with_user(self.integration.user_id).sudo()
@@ -47,7 +50,7 @@ class TestKey(IntegrationCommon):
         self.assertTrue(key.expires_at)
 
     def test_issued_while_the_hooks_sleep(self):
-        """While modules are installed: it has its record and the policy's end all the same."""
+        """A key issued while modules are installed also has its record and the policy's end."""
         with patch.object(self.env.registry, "auth_integration_ready", False):
             secret, key = self.env["auth.integration.key"]._issue(self.integration, "early")
             with self.assertRaises(UserError):
@@ -60,7 +63,7 @@ class TestKey(IntegrationCommon):
         self.assertEqual(self._check(secret), self.integration.user_id.id)
 
     def test_scheduled_job_sleeps_with_the_hooks(self):
-        """When the schema is behind the code, the job touches nothing."""
+        """If the schema is older than the code, the job changes nothing."""
         _secret, key = self._issue(self.integration)
         self.env.cr.execute("DELETE FROM res_users_apikeys WHERE id = %s", (key.apikey_id.id,))
         for ready in (False, True):
@@ -73,7 +76,7 @@ class TestKey(IntegrationCommon):
             self.assertEqual(bool(key.ended_at), ready)
 
     def test_personal_key_is_recorded(self):
-        """Made on the preferences page: the user's own, without an integration."""
+        """A key from the preferences page belongs to the user, without an integration."""
         secret = (
             self.env["res.users.apikeys"]
             .with_user(self.owner)
@@ -84,7 +87,7 @@ class TestKey(IntegrationCommon):
             self.owner, False, self.owner))
 
     def test_trusted_device_is_no_key(self):
-        """``auth_totp.device`` shares the model by prototype."""
+        """``auth_totp.device`` inherits the model as a prototype."""
         before = self.env["auth.integration.key"].search_count([])
         devices = self.env["auth_totp.device"].with_user(self.owner).sudo()
         token = devices._generate("browser", "phone", fields.Datetime.now() + timedelta(days=1))
@@ -94,7 +97,7 @@ class TestKey(IntegrationCommon):
         )
 
     def test_plain_sql_is_found(self):
-        """A row inserted by SQL gets its one record, and an end when it is an integration's."""
+        """A row inserted by SQL gets one record, and an end if it is an integration's."""
         secret, original = self._issue(self.integration)
         self.env.cr.execute(
             "INSERT INTO res_users_apikeys (name, user_id, index, key)"
@@ -177,7 +180,7 @@ class TestKey(IntegrationCommon):
         self.assertEqual((key.state, key.ended_at), ("expired", yesterday))
 
     def test_ended_key_is_remembered_for_its_time(self):
-        """At half of it a key used after its end is named; past it only its attempts are left."""
+        """At half that time, a use after its end names the key; later only attempts are left."""
         secret, old = self._issue(self.integration)
         _secret, new = self._issue(self.integration)
         old.action_rotate_now()
@@ -199,7 +202,7 @@ class TestKey(IntegrationCommon):
         self.assertFalse(row.web_read({"key_id": {"fields": {"display_name": {}}}})[0]["key_id"])
 
     def test_ended_key_with_a_native_row_is_not_forgotten(self):
-        """It would be found again as one that somebody else has made."""
+        """Otherwise it would be imported again as a key made elsewhere."""
         _secret, key = self._issue(self.integration)
         self._move(key, ended_at=fields.Datetime.now() - timedelta(days=500), end_kind="expired")
         self.assertEqual(self.env["auth.integration.key"]._gc_ended_keys(), (0, 0))
@@ -218,8 +221,10 @@ class TestKey(IntegrationCommon):
         self.assertFalse(self._check(secret))
 
     def test_a_user_taken_over_brings_his_keys(self):
-        """His keys come under the policy from today on: nobody breaks at once, and not all of
-        them end on one day."""
+        """The user's keys are subject to the policy from today on.
+
+        No key stops working immediately, and not all of them end on the same day.
+        """
         user = new_test_user(self.env, "legacy", "base.group_user")
         natives = self.env["res.users.apikeys"].with_user(user).sudo()
         secret = natives._generate(None, "old", None)
@@ -231,7 +236,7 @@ class TestKey(IntegrationCommon):
         self.assertEqual(self._check(secret), user.id)
 
     def test_a_key_that_lives_too_long_is_held_to_the_policy(self):
-        """Its user is taken over; afterwards its end is moved later, or away, by SQL."""
+        """Its user becomes an integration user; later its end is moved or removed by SQL."""
         user = new_test_user(self.env, "legacy", "base.group_user")
         far = fields.Datetime.now() + timedelta(days=2000)
         self.env["res.users.apikeys"].with_user(user).sudo()._generate(None, "old", far)
@@ -266,7 +271,7 @@ class TestKeyAccess(IntegrationCommon):
             self.foreign_key.with_user(self.owner).read(["state"])
 
     def test_nobody_writes_a_key_record(self):
-        """Administrators included: dates and states change by methods only."""
+        """Administrators cannot, either: only methods change dates and states."""
         for user in (self.owner, self.manager, self.system):
             key = self.key.with_user(user)
             with self.subTest(user.login):
@@ -278,7 +283,7 @@ class TestKeyAccess(IntegrationCommon):
                     self.assertRaises(AccessError, forbidden)
 
     def test_employees_can_still_read_users(self):
-        """Our fields on users must not need rights that an employee does not have."""
+        """The add-on's fields on users must not need rights that an employee does not have."""
         employee = new_test_user(self.env, "emil", "base.group_user")
         portal = new_test_user(self.env, "porter", "base.group_portal")
         ours = {"integration_ids", "owned_integration_ids", "api_key_record_ids"}
@@ -288,7 +293,7 @@ class TestKeyAccess(IntegrationCommon):
                 self.assertTrue(user.with_user(user).read(list(fields_of_users) or ["login"]))
 
     def test_whoami_tells_of_no_other_users_key(self):
-        """Should anything within this call have looked at one."""
+        """Even if something within the call has verified one."""
         state = request_state.current()
         self.addCleanup(setattr, state, "authenticated_key", None)
         state.authenticated_key = AuthenticatedKey(

@@ -1,4 +1,4 @@
-"""Keys with rules fail closed: what the native scope is, through everything that changes it."""
+"""Keys with rules fail closed: their native scope, after everything that changes it."""
 
 from unittest.mock import patch
 
@@ -22,7 +22,7 @@ class TestKeyScope(IntegrationCommon):
         self.secret, self.key = self._issue(self.integration)
 
     def _scope(self, key=None):
-        """The native scope of a key."""
+        """Return the native scope of a key."""
         self.env.flush_all()
         self.env.cr.execute(
             "SELECT scope FROM res_users_apikeys WHERE id = %s", [(key or self.key).apikey_id.id]
@@ -36,21 +36,21 @@ class TestKeyScope(IntegrationCommon):
         )
 
     def _by_stock(self, secret, scope="rpc"):
-        """What stock Odoo says of a key when nobody vouches for it."""
+        """Verify a key as stock Odoo does without the add-on's approval."""
         self.env.flush_all()
         return StockApikeys._check_credentials(
             self.env["res.users.apikeys"], scope=scope, key=secret
         )
 
     def test_keys_are_issued_for_rpc(self):
-        """A later version's doors are not opened by a key that was made for RPC."""
+        """Routes of a later version cannot be used with a key that was made for RPC."""
         self.assertEqual([self._scope(), self.key.scope], ["rpc", "rpc"])
         self.assertEqual(self._by_stock(self.secret), self.integration.user_id.id)
         self.assertEqual(self._check(self.secret), self.integration.user_id.id)
         self.assertFalse(self._check(self.secret, scope="odoo.plugin.outlook"))
 
     def test_rules_restrict_and_lifting_them_restores(self):
-        """Networks, channels, or a box that is ticked: each closes, and without all it opens."""
+        """Networks or channels, also as check boxes, restrict it; without any it is free."""
         for rules, without in (
             (NETWORKS, {"allowed_networks": False}),
             ({"allowed_channels": "json2"}, {"allowed_channels": ""}),
@@ -60,7 +60,7 @@ class TestKeyScope(IntegrationCommon):
             self.assertEqual(self._scope(), RESTRICTED, rules)
             self.assertEqual(self.key.scope, "rpc")
             self.assertFalse(self._by_stock(self.secret))
-            # Nobody calls over HTTP here: no rule of ours forbids it.
+            # This check is not over HTTP, so no rule forbids it.
             self.assertEqual(self._check(self.secret), self.integration.user_id.id)
             self.integration.write(without)
             self.assertEqual(self._scope(), "rpc", without)
@@ -69,7 +69,7 @@ class TestKeyScope(IntegrationCommon):
         self.assertEqual(self._scope(), RESTRICTED)
 
     def test_what_a_key_was_good_for_it_is_good_for_again(self):
-        """A key of before, without any scope, stays what it is; one of another scope, too."""
+        """An older key without a scope keeps none, and one with another scope keeps that."""
         for scope in (None, "odoo.plugin.outlook"):
             self._set_scope(scope)
             self.key.sudo().scope = scope or False
@@ -82,12 +82,12 @@ class TestKeyScope(IntegrationCommon):
             self.assertEqual(self._scope(), scope)
 
     def test_no_scope_opens_a_restricted_key(self):
-        """Whoever may name the scope to be verified, as newer builds allow, gains nothing."""
+        """Newer builds let the caller choose the scope to verify, which does not help."""
         self.integration.write(NETWORKS)
         self.assertFalse(self._check(self.secret, scope=RESTRICTED))
 
     def test_new_keys_have_the_rules_that_are_there(self):
-        """Issued, rotated, made by other code, or by hand: closed from their birth."""
+        """Issued, rotated, made by other code, or claimed: restricted from the beginning."""
         self.integration.write(NETWORKS)
         _secret, issued = self._issue(self.integration)
         generated = self.env["res.users.apikeys"].with_user(self.integration.user_id).sudo()
@@ -100,7 +100,7 @@ class TestKeyScope(IntegrationCommon):
             self.assertEqual([self._scope(key), key.scope], [RESTRICTED, "rpc"])
 
     def test_a_key_is_not_to_be_had_without_its_rules(self):
-        """What keeps us from writing them down keeps the key from being made."""
+        """If the add-on cannot record the rules, the key is not made."""
         self.integration.write(NETWORKS)
         keys = self.env["res.users.apikeys"].with_user(self.integration.user_id).sudo()
         with (
@@ -110,7 +110,7 @@ class TestKeyScope(IntegrationCommon):
             keys._generate("rpc", "by other code", "2026-12-24 00:00:00")
 
     def test_take_over_and_release(self):
-        """A person's key comes under the rules of the integration he is taken over by."""
+        """A person's key gets the rules when the person becomes an integration user."""
         person = self.env["res.users"].create({"name": "Pat", "login": "pat"})
         keys = self.env["res.users.apikeys"].with_user(person).sudo()
         secret = keys._generate(None, "personal", "2026-12-24 00:00:00")
@@ -123,14 +123,14 @@ class TestKeyScope(IntegrationCommon):
         self.assertIsNone(self._scope(key))
 
     def test_undo_of_a_revocation(self):
-        """A key that comes back has the rules of now, not of when it went."""
+        """A key that works again has the current rules, not those of the time of its revocation."""
         self.key.revoke("by mistake")
         self.integration.write(NETWORKS)
         self.key.with_user(self.manager)._undo_revocation("a mistake")
         self.assertEqual([self._scope(), self.key.scope], [RESTRICTED, "rpc"])
 
     def test_drift_is_repaired_both_ways(self):
-        """Rules or scopes that came by SQL: the job settles what the native rows say."""
+        """The job updates the native rows after rules or scopes were changed by SQL."""
         self.env.cr.execute(
             "UPDATE auth_integration SET allowed_channels = 'json2' WHERE id = %s",
             [self.integration.id],
@@ -146,7 +146,7 @@ class TestKeyScope(IntegrationCommon):
         )
         self.env["auth.integration.key"]._reconcile()
         self.assertEqual(self._scope(), "rpc")
-        self._set_scope("odoo.plugin.outlook")  # somebody narrowed it
+        self._set_scope("odoo.plugin.outlook")  # it was narrowed by SQL
         self.env["auth.integration.key"]._reconcile()
         self.assertEqual(
             [self._scope(), self.key.scope], ["odoo.plugin.outlook", "odoo.plugin.outlook"]
@@ -154,7 +154,7 @@ class TestKeyScope(IntegrationCommon):
         self.assertEqual(self.env["auth.integration.key"]._reconcile(), 0)
 
     def test_a_scope_whose_record_is_lost_stays_closed(self):
-        """As after an uninstallation: nobody knows what the key was good for."""
+        """As after an uninstallation: the original scope of the key is unknown."""
         self.integration.write(NETWORKS)
         self.key.sudo().unlink()
         for _turn in range(2):
@@ -165,7 +165,7 @@ class TestKeyScope(IntegrationCommon):
         self.assertFalse(self._by_stock(self.secret))
 
     def test_stock_accepts_what_we_vouch_for_and_nothing_else(self):
-        """Another module between stock and us sees the scope that was asked for."""
+        """Another module between stock and the add-on sees the scope that was requested."""
         self.integration.write(NETWORKS)
         other, _key = self._issue(self.integration)
         with request_state.vouching_for(self.env.cr.dbname, "rpc", self.secret):
@@ -175,7 +175,7 @@ class TestKeyScope(IntegrationCommon):
         self.assertFalse(self._by_stock(self.secret))
 
     def test_an_error_of_others_is_theirs(self):
-        """Another module that fails between stock and us is asked once, and its error stands."""
+        """If another module between stock and the add-on fails, it is not called again."""
         natives = type(self.env["res.users.apikeys"])
         error = TypeError("theirs")
         with (
@@ -189,7 +189,7 @@ class TestKeyScope(IntegrationCommon):
         self.assertEqual(stock.call_count, 1)
 
     def test_a_replica_alone_decides_nothing(self):
-        """Where ours fails, before or after others were asked, the primary is asked."""
+        """If the add-on fails, before or after other modules were called, the primary is asked."""
         natives = type(self.env["res.users.apikeys"])
         for name in ("_authorize_secret", "_narrowed"):
             with (
@@ -203,7 +203,7 @@ class TestKeyScope(IntegrationCommon):
                 self._check(self.secret)
 
     def test_the_hooks_asleep(self):
-        """The database behind the code: no key with rules is accepted; it may be tried again."""
+        """With a schema older than the code, keys with rules are refused; a retry is possible."""
         self.integration.write(NETWORKS)
         free, _key = self._issue(self.foreign)
         self.patch(self.env.registry, "auth_integration_ready", False)
@@ -213,7 +213,7 @@ class TestKeyScope(IntegrationCommon):
         self.assertFalse(self._check("0" * 40))
 
     def test_changed_prefix_reads_as_revoked(self):
-        """Stock seeks a key by its first characters: changed, they find it no more."""
+        """Stock finds a key by its first characters; if they change, it finds the key no more."""
         self.assertTrue(self._check(self.secret))
         self.env.cr.execute(
             "UPDATE res_users_apikeys SET index = 'ffffffff' WHERE id = %s",
@@ -223,7 +223,7 @@ class TestKeyScope(IntegrationCommon):
         self.assertEqual(self.key.state, "revoked")
 
     def test_removal_of_the_addon_is_announced(self):
-        """The dialog that asks before names whose keys will be rejected, and nobody else's."""
+        """The dialog before names exactly those integrations whose keys will be rejected."""
         module = self.env.ref("base.module_auth_integration")
         wizard = self.env["base.module.uninstall"].create({"module_ids": [Command.set(module.ids)]})
         self.assertFalse(wizard.auth_integration_warning)

@@ -1,4 +1,4 @@
-"""An end only ever moves earlier: no job, repair or restore gives life back to a key."""
+"""An end only moves earlier: no job, repair or restore revives a key."""
 
 from datetime import timedelta
 from itertools import product
@@ -25,7 +25,7 @@ class KeyEndCommon(RotationCommon):
         self.env.invalidate_all()
 
     def _run_jobs(self, *names):
-        """Let scheduled jobs run as the server would, by default both of ours and the vacuum."""
+        """Run scheduled jobs as the server would, by default both of the add-on and the vacuum."""
         for name in names or (
             "auth_integration.ir_cron_reconcile",
             "auth_integration.ir_cron_rotation",
@@ -36,7 +36,7 @@ class KeyEndCommon(RotationCommon):
         self.env.invalidate_all()
 
     def _assert_ended(self, key, secret, kind="expired"):
-        """The key reads as ended and is refused, by us and natively, before and after all jobs."""
+        """Check that the key has ended and is refused, also natively, before and after all jobs."""
         for _run in range(2):
             self.assertEqual(key.state, kind)
             self.assertIsNone(self._check(secret))
@@ -45,7 +45,7 @@ class KeyEndCommon(RotationCommon):
         self.assertIsNone(self._native(key), "the vacuum removes what has ended")
 
     def _rotate(self, key):
-        """Replace a key by another that is in use."""
+        """Replace a key by another one that is in use."""
         key.action_rotate_now()
         secret, new = self._claim(self.rotations._open_of(key))
         self._use(new)
@@ -55,7 +55,7 @@ class KeyEndCommon(RotationCommon):
 @tagged("post_install", "-at_install")
 class TestKeyEndIsFinal(KeyEndCommon):
     def test_chosen_end_is_not_moved_by_a_job(self):
-        """Issued for an hour, it ends after an hour."""
+        """A key issued for an hour ends after an hour."""
         end = fields.Datetime.now() + timedelta(hours=1)
         secret, key = self._issue(self.integration, expires_at=end)
         self._use(key)
@@ -65,14 +65,14 @@ class TestKeyEndIsFinal(KeyEndCommon):
         self._assert_ended(key, secret)
 
     def test_past_native_end_is_final(self):
-        """Set by SQL or by other code: the key has ended, before any job and after each."""
+        """Set by SQL or by other code, it ends the key, before any job and after each."""
         past = fields.Datetime.now() - timedelta(hours=1)
         self._set_native_end(self.key, past)
         self._assert_ended(self.key, self.secret)
         self.assertEqual(self.key.ended_at, past)
 
     def test_own_past_end_is_final(self):
-        """Not extended once the last day it may work has passed."""
+        """It is not extended after its last day has passed."""
         self._set_end(self.key, -2)
         self._assert_ended(self.key, self.secret)
 
@@ -84,7 +84,7 @@ class TestKeyEndIsFinal(KeyEndCommon):
         self._assert_ended(self.key, self.secret)
 
     def test_revoking_the_middle_of_a_chain(self):
-        """A is replaced by B, B by C, all within a day. Revoking B does not bring A back."""
+        """A is replaced by B, B by C, all within a day. Revoking B does not revive A."""
         _secret, second = self._rotate(self.key)
         _secret, third = self._rotate(second)
         retire_at = self.key.retire_at
@@ -99,7 +99,7 @@ class TestKeyEndIsFinal(KeyEndCommon):
         self.assertEqual(self._rotation().state, "done")
 
     def test_removing_the_only_new_key(self):
-        """By Odoo's own button, which knows nothing of rotations: it revokes like ours."""
+        """Odoo's own button knows nothing of rotations, but has the effect of a revocation."""
         _secret, new = self._rotate(self.key)
         self.assertEqual(self.key.state, "retiring")
         new.apikey_id.unlink()
@@ -122,7 +122,7 @@ class TestKeyEndIsFinal(KeyEndCommon):
         self.assertIsNone(self._check(self.secret))
 
     def test_a_stopped_scheduler_ends_no_key(self):
-        """Nothing ran from the day a key was issued until long after it should be replaced."""
+        """No job ran from the day a key was issued until long after it should be replaced."""
         self._pass_days(self.key, 90 + self.policy.overlap_days + 1)
         self.assertEqual(self._check(self.secret), self.integration.user_id.id)
         self._run_jobs()
@@ -132,8 +132,10 @@ class TestKeyEndIsFinal(KeyEndCommon):
             self.assertIn(self.key.prefix, self._mails(user).body_html, user.login)
 
     def test_a_stopped_scheduler_shortens_no_overlap(self):
-        """The first use was recorded by a process that died: the overlap begins when the next run
-        finds it, however long that took."""
+        """The first use was recorded by a process that died.
+
+        The overlap begins when the next run finds it, however long that took.
+        """
         self.key.action_rotate_now()
         _secret, new = self._claim(self.rotations._open_of(self.key))
         self._move(new, first_used_at=fields.Datetime.now() - 30 * DAY)
@@ -145,7 +147,7 @@ class TestKeyEndIsFinal(KeyEndCommon):
 @tagged("post_install", "-at_install")
 class TestKeyVacuum(KeyEndCommon):
     def test_expired_native_keys_are_deleted(self):
-        """By the vacuum that core runs every day; the tombstones stay."""
+        """Odoo's daily vacuum deletes them; the add-on's records stay."""
         past = fields.Datetime.now() - DAY
         secret, personal = self._personal_key()
         for key in (self.key, personal):
@@ -172,7 +174,7 @@ class TestKeyVacuum(KeyEndCommon):
 
 @tagged("post_install", "-at_install")
 class TestKeyEndSql(KeyEndCommon):
-    """The SQL of ``tools/key/key_state.py`` gives what its Python gives, for every combination."""
+    """The SQL of ``tools/key/key_state.py`` gives the same as its Python, for every combination."""
 
     def test_end_and_state(self):
         moments = (None, self.now - DAY, self.now + DAY)
@@ -216,7 +218,7 @@ class TestKeyEndSql(KeyEndCommon):
         return self.env.cr.fetchone()[0]
 
     def test_shortening(self):
-        """Ages, dates and policies of all kinds, the policy's ways on the last day included."""
+        """All kinds of ages, dates and policies, including the options for the last day."""
         days = (-40, -1, 3, 60, 500)
         for max_age, extension, overlap, on_deadline in product(
             (31, 90), (0, 30), (0, 7), ("extend", "enforce")
@@ -244,7 +246,7 @@ class TestKeyPolicyChange(KeyEndCommon):
         return self.key.replace_by, self.key.expires_at
 
     def test_a_policy_counts_for_keys_issued_from_now_on(self):
-        """Whether it becomes stricter or looser; no job applies it to a key that has its dates."""
+        """Whether it is stricter or looser, no job applies it to a key that has its dates."""
         before = self._dates()
         for days in (40, 300):
             self.policy.max_age_days = days
@@ -254,7 +256,7 @@ class TestKeyPolicyChange(KeyEndCommon):
         self.assertAlmostEqual((new.replace_by - self.now) / DAY, 300, places=2)
 
     def test_shorten_existing_keys(self):
-        """The dialog says how many; the keys end earlier, natively too, and are on record."""
+        """The dialog shows the number; the keys end earlier, also natively, which is recorded."""
         self.policy = self.policy.copy()
         self.integration.policy_id = self.policy
         chosen = self._issue(self.integration, expires_at=self.now + 10 * DAY)[1]
@@ -284,7 +286,7 @@ class TestKeyPolicyChange(KeyEndCommon):
             self.assertAlmostEqual((date - self.now) / DAY, 7, places=2)
 
     def test_another_policy(self):
-        """A stricter one moves both dates earlier, a looser one neither."""
+        """A stricter one moves both dates earlier, a looser one does not move them."""
         strict = self.policy.copy({"max_age_days": 40, "on_deadline": "enforce"})
         self.integration.with_user(self.manager).policy_id = strict
         shorter = self._dates()
@@ -295,7 +297,7 @@ class TestKeyPolicyChange(KeyEndCommon):
         self.assertEqual(self._dates(), shorter)
 
     def test_a_user_taken_over_by_another_integration(self):
-        """Keys that had a policy already are held to the new one, and get no more than they had."""
+        """Keys that already had a policy are subject to the new one, and never live longer."""
         strict = self.policy.copy({"max_age_days": 40, "on_deadline": "enforce"})
         other = self._create_integration("mill", self.owner, policy_id=strict.id)
         user, spare = self.integration.user_id, other.user_id
@@ -311,7 +313,7 @@ class TestKeyPolicyChange(KeyEndCommon):
             self.assertAlmostEqual((date - self.now) / DAY, 40, places=2)
 
     def test_a_key_that_an_integration_makes_for_itself(self):
-        """By Odoo's own means: it gets no longer life than Odoo grants its user's groups."""
+        """With Odoo's own methods, it gets no longer life than Odoo grants the user's groups."""
         user = self.integration.user_id
         user.group_ids.api_key_duration = 100
         natives = self.env["res.users.apikeys"].with_user(user)
@@ -322,7 +324,7 @@ class TestKeyPolicyChange(KeyEndCommon):
         self.assertEqual(self._native(key), (key.expires_at,))
 
     def test_imported_native_end(self):
-        """Within the policy it is both dates; later, or none, the policy gives both from now on."""
+        """Within the policy it is both dates; otherwise, the policy gives both from now on."""
         user = new_test_user(self.env, "legacy", "base.group_user")
         natives = self.env["res.users.apikeys"].with_user(user).sudo()
         soon = fields.Datetime.now() + 20 * DAY
@@ -347,7 +349,7 @@ class TestKeyExtend(KeyEndCommon):
         return end
 
     def test_extend(self):
-        """By an administrator, with a reason, in both histories; reminders go on as they were."""
+        """By an administrator, with a reason, in both histories; reminders continue as before."""
         replace_by = self.key.replace_by
         end = self._extend(30)
         self.assertEqual((self.key.expires_at, self._native(self.key)), (end, (end,)))
@@ -371,7 +373,7 @@ class TestKeyExtend(KeyEndCommon):
             self._extend()
 
     def test_only_a_key_that_works(self):
-        """Not one that has ended, in Odoo's own table either; nor one that is being replaced."""
+        """Not a key that has ended, even if only in Odoo's table, nor one being replaced."""
         new = self._rotate(self.key)[1]
         with self.assertRaisesRegex(UserError, "being replaced"):
             self._extend()
@@ -412,7 +414,7 @@ class TestKeyRestored(KeyEndCommon):
     def test_restored_native_row(self):
         """As from a backup of Odoo's own table: it ends again, and the record says so."""
         self.key.revoke("leaked")
-        # For the vacuum, the time is when the transaction of the tests began.
+        # For the vacuum, the current time is the beginning of the tests' transaction.
         self._move(self.key, ended_at=fields.Datetime.now() - timedelta(hours=1))
         self.env.cr.execute(
             "INSERT INTO res_users_apikeys (id, name, user_id, index, key)"

@@ -23,7 +23,7 @@ class TestVerify(HttpCase, IntegrationCommon):
         self.assertEqual((answer["prefix"], answer["integration"]), (key.prefix, "shop"))
 
     def test_an_ended_key_is_told_why(self):
-        """Only whoever presents the right secret learns it."""
+        """Only a caller with the right secret learns it."""
         secret, key = self._issue(self.integration)
         self._move(key, expires_at=fields.Datetime.now() - timedelta(days=1))
         answer = self._verify(f"bearer {secret}").json()

@@ -1,16 +1,16 @@
 """Fixtures for tests against real server processes.
 
 A test module may set ``SERVER = {...}``: keyword arguments of ``LiveServer`` for the servers that
-the fixtures start. Warnings and errors of the add-on in a server's log fail the test during which
-they appear, unless it said ``server.expect_log(regex)``.
+the fixtures start. A warning or error of the add-on in a server's log fails the test during which
+it appears, unless the test has called ``server.expect_log(regex)``.
 
-What several parts need is in folders of its own; a helper of one part is beside its tests:
+Shared helpers have their own folders; a helper of one part is beside its tests:
 
 * ``callers/``: external systems, from one call over a protocol to traffic without a pause
-* ``other_servers/``: what stands beside Odoo: nginx, SMTP, HTTPS, LDAP, Prometheus, rsyslog,
-  a line to cut
-* ``worlds/``: people, keys and integrations that tests share, and what can happen to them
-* ``evidence/``: a secret looked for everywhere, and what stock Odoo does
+* ``other_servers/``: the servers around Odoo: nginx, SMTP, HTTPS, LDAP, Prometheus, rsyslog, and a
+  connection to PostgreSQL that can be cut
+* ``worlds/``: users, keys and integrations that tests share, and what can happen to them
+* ``evidence/``: the search for a secret everywhere, and the comparison with stock Odoo
 * ``processes.py``: what tests do to the processes of a server
 * ``addons/``: small add-ons that only tests install
 """
@@ -38,10 +38,10 @@ _run = contextlib.ExitStack()
 
 
 def pytest_sessionstart(session):
-    """Have a PostgreSQL server for the whole run.
+    """Provide a PostgreSQL server for the whole run.
 
-    One run of a checkout at a time: the names of the databases do not tell two runs apart.
-    (They do tell apart the processes of one run, each of which takes whole modules.)
+    Only one run of a checkout at a time is possible, as the names of its databases do not depend on
+    the run. They do depend on the module, and each process of a run takes whole modules.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         _run.enter_context(lock(state_dir("test") / "live.lock"))
@@ -49,7 +49,7 @@ def pytest_sessionstart(session):
 
 
 def pytest_sessionfinish(session):
-    """Let go of what the run held."""
+    """Release what the run held."""
     _run.close()
 
 
@@ -57,15 +57,15 @@ def pytest_sessionfinish(session):
 def live_server(request):
     """Return a function that starts further servers: ``live_server("name", workers=2, ...)``.
 
-    They end, and their databases go, with the module. ``database`` is one that another server of
-    the module has.
+    The servers are stopped and their databases dropped at the end of the module. ``database`` is
+    the database of another server of the module.
     """
     mine = []
 
     def start(name, database=None, **options):
         module = request.module.__name__.removeprefix("test_")
         own = re.sub(r"\W+", "_", f"live_{CHECKOUT_ID}_{module}_{name}")[:60]
-        # A run that was killed may have left the database.
+        # A killed run may have left the database.
         if database is None and own in postgres.databases():
             LiveServer(own).drop()
         options = {**getattr(request.module, "SERVER", {}), **options}
@@ -84,19 +84,19 @@ def live_server(request):
 
 @pytest.fixture(scope="module", params=MODES)
 def server(request, live_server):
-    """Give a server with the add-on, once threaded and once with two workers."""
+    """A server with the add-on, once threaded and once with two workers."""
     return live_server(request.param, workers=MODES[request.param])
 
 
 @pytest.fixture(scope="module")
 def stock_server(live_server):
-    """Give a threaded server without the add-on, on a database that never had it."""
+    """A threaded server without the add-on, on a database that never had it."""
     return live_server("stock", with_addon=False)
 
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory):
-    """Give an HTTPS endpoint that takes new keys."""
+    """An HTTPS endpoint that accepts new keys."""
     endpoint = Endpoint(tmp_path_factory.mktemp("endpoint"))
     yield endpoint
     endpoint.close()
@@ -104,9 +104,9 @@ def endpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment():
-    """Give the environment of the module's servers: with a key to encrypt secrets with.
+    """The environment of the module's servers, with a key to encrypt secrets.
 
-    It is a ``MonkeyPatch``: a fixture may set more in it before it starts a server.
+    It is a ``MonkeyPatch``: a fixture may set more variables before it starts a server.
     """
     with pytest.MonkeyPatch.context() as patch:
         secret_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -133,7 +133,7 @@ def admin(server):
 
 @pytest.fixture
 def issued(server, admin, request):
-    """An integration of its own and a key: ``(id, code, uid, secret)``."""
+    """A new integration and its key: ``(id, code, uid, secret)``."""
     code = re.sub(r"\W+", "-", request.node.name.lower())[:60]
     [integration] = admin.call("auth.integration", "create", [{"name": code, "code": code}])
     key = admin.call("auth.integration", "issue_key", [integration])
@@ -143,7 +143,7 @@ def issued(server, admin, request):
 
 @pytest.fixture(autouse=True)
 def no_unexpected_log_lines():
-    """Fail a test during which a server logged a warning or error of ours, unexpected."""
+    """Fail a test during which a server logged an unexpected warning or error of the add-on."""
     yield
     unexpected = [line for server in _servers for line in server.unexpected_log_lines()]
     for server in _servers:

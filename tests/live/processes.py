@@ -1,5 +1,4 @@
-"""What tests do to the processes of a live server: let one worker answer, halt a commit, run Odoo.
-"""
+"""Process control for tests on a live server: use one worker only, halt a commit, run Odoo."""
 
 import contextlib
 import os
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from dev.servers import odoo_command, postgres
 
-# How each test of the fixture ``server`` is run: the number of workers.
+# The parameters of the fixture ``server``: the number of workers.
 MODES = {"threaded": 0, "workers2": 2}
 
 # In short tries, for at most half a minute: all who read the table wait behind one who waits to
@@ -32,7 +31,7 @@ DROP_TRIGGER = """
 
 @contextlib.contextmanager
 def only_worker(server, pid):
-    """Let only one worker answer: the others are stopped by signal, so the next call is its."""
+    """Let only one worker answer: the others are stopped by signal, so it gets the next call."""
     others = [other for other in server.worker_pids() if other != pid]
     try:
         for other in others:
@@ -44,8 +43,8 @@ def only_worker(server, pid):
 
 
 def _stop_between_transactions(server, pid):
-    """Stop a process where it holds no row locked: its thread that counts uses may be at work."""
-    # Connections made before the fork bear the master's name.
+    """Stop a process while it holds no row lock, as its usage writer thread may be at work."""
+    # Connections made before the fork have the master's name.
     names = [f"odoo-{pid}", f"odoo-{server.pid}"]
     in_transaction = (
         "SELECT pid FROM pg_stat_activity WHERE application_name = ANY(%s) AND datname = %s"
@@ -61,7 +60,7 @@ def _stop_between_transactions(server, pid):
 
 
 def _is_stopped(pid):
-    """Tell whether every thread has stopped: the signal may reach them a little later."""
+    """Return whether every thread has stopped: the signal may reach them a little later."""
     states = (
         task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
         for task in Path(f"/proc/{pid}/task").iterdir()
@@ -70,7 +69,7 @@ def _is_stopped(pid):
 
 
 def each_worker(server):
-    """Go through the server's workers; during each turn of the loop only that one answers."""
+    """Iterate over the server's workers; during each iteration only that worker answers."""
     for pid in server.worker_pids():
         with only_worker(server, pid):
             yield pid
@@ -78,13 +77,13 @@ def each_worker(server):
 
 @contextlib.contextmanager
 def halted_at_commit(server, table, change, on="UPDATE OR DELETE"):
-    """Run ``change`` in a thread up to the end of its transaction, and let it commit on leaving.
+    """Run ``change`` in a thread up to the end of its transaction; it commits when the block ends.
 
-    Within the block all of its code has run, clearing of caches included, and nothing of it is
-    visible to others yet. With workers, the one that runs it cannot answer meanwhile.
+    Within the block, all of its code has run, including the clearing of caches, but nothing of it
+    is visible to others yet. With workers, the one that runs it cannot answer meanwhile.
 
     :param table: a table of which ``change`` updates or deletes a row
-    :param on: what else it does with a row, as in ``CREATE TRIGGER``
+    :param on: other operations on a row, as in ``CREATE TRIGGER``
     """
     server.sql(
         f"""

@@ -1,4 +1,4 @@
-"""Counters of attempts: exact, and never lower than before, whatever happens to the log."""
+"""Counters of attempts: exact, and never decreasing, whatever happens to the log."""
 
 import random
 from datetime import datetime, timedelta
@@ -29,14 +29,14 @@ class TestAttemptCounter(AttemptCase):
         self.enterContext(self.enter_registry_test_mode())
 
     def seen(self, days_old=0, count=1, cause="password_wrong", channel="json2", **values):
-        """Have attempts in the log, and remember that they were."""
+        """Add attempts to the log, and to the expected counts."""
         outcome = "failure" if cause else "success"
         self.add(days_old, count, outcome=outcome, cause=cause or None, channel=channel, **values)
         place = outcome, cause, channel
         self.expected[place] = self.expected.get(place, 0) + count
 
     def counts(self):
-        """Return what is counted; it must not be lower than before."""
+        """Return the counts; they must not have decreased."""
         found = {tuple(place): count for *place, count in self.counter._counts()}
         for place, count in self.lowest.items():
             self.assertGreaterEqual(found.get(place, 0), count, place)
@@ -47,7 +47,7 @@ class TestAttemptCounter(AttemptCase):
         self.assertEqual(self.counts(), self.expected)
         self.env.cr.execute("SELECT FROM auth_attempt_report_invalid")
         if self.env.cr.rowcount:
-            return  # rows that came late are among the rows of the log after the next job
+            return  # the metric includes late rows only after the next job
         [rows] = [metric for metric in self.metrics._log() if metric.name.endswith("log_rows")]
         self.env.cr.execute("SELECT count(*) FROM auth_attempt")
         self.assertEqual(rows.samples[()], self.env.cr.fetchone()[0])
@@ -65,7 +65,7 @@ class TestAttemptCounter(AttemptCase):
         self.expected[place] = self.expected.get(place, 0) + count
 
     def test_anything_in_any_order(self):
-        """Attempts, the hourly job, retention by age and by number, late uses, in random order."""
+        """Attempts, the hourly job, retention by age and number, and late uses, in random order."""
         parameters = self.env["ir.config_parameter"]
         for seed in range(6):
             chosen = random.Random(seed)
@@ -117,7 +117,7 @@ class TestAttemptCounter(AttemptCase):
                 self.assertEqual(self.counts(), self.expected)
 
     def test_rows_that_came_after_their_hour_was_closed_are_counted_within_a_day(self):
-        """A transaction that was held open, or a clock that was wrong."""
+        """A transaction was held open, or a clock was wrong."""
         self.seen(1, 3)
         self.run_job()
         self.seen(0.2, 5, login="held open today")

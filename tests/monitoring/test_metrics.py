@@ -1,4 +1,4 @@
-"""Metrics: names, labels that nobody outside chooses, and who may have the token."""
+"""Metrics: names, labels that callers cannot choose, and who may have the token."""
 
 import json
 import sys
@@ -39,7 +39,7 @@ class TestMetrics(IntegrationCommon):
         self.assertEqual({metric.name: metric.labels for metric in metrics}, LABELS)
 
     def test_labels_come_from_our_registries_only(self):
-        """Whatever is in the log: a row of another version, or of somebody with SQL."""
+        """Whatever is in the log: a row of another version, or one inserted by SQL."""
         hostile = 'x"} 1\nfake{a="'
         self.env.cr.execute(
             "INSERT INTO auth_attempt (bucket, outcome, cause, channel, login, remote_addr,"
@@ -59,7 +59,7 @@ class TestMetrics(IntegrationCommon):
         self.assertEqual(self.samples("keys")["pending",], before["pending",] + 2)
         self._move(key, expires_at=fields.Datetime.now() + timedelta(days=3))
         self.assertAlmostEqual(self.samples("days_to_expiry")[()], 3, 2)
-        # Being replaced: its end is what was planned.
+        # The end of a key that is being replaced is planned.
         self._move(key, retire_at=fields.Datetime.now() + timedelta(days=1))
         self.assertGreater(self.samples("days_to_expiry")[()], 3)
 
@@ -74,7 +74,7 @@ class TestMetrics(IntegrationCommon):
         self.assertEqual(self.samples("findings")["critical",], shown)
 
     def test_findings_are_counted_by_the_job(self):
-        """The view of findings is no work for a scrape; without the job it is done all the same."""
+        """A scrape should not compute the findings, but it does if the job does not run."""
         metrics = self.env["auth.integration.metrics"]
         live = metrics._count_findings()
         metrics._store_finding_counts()

@@ -9,14 +9,14 @@ from ..common import IntegrationCommon
 RUN_LOGGER = "odoo.addons.auth_integration.models.rotation.auth_integration_rotation_schedule"
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
 
-# Dates of a key that move together when days pass.
+# Dates of a key that are moved together to let days pass.
 DATES = (
     "issued_at", "replace_by", "expires_at", "retire_at", "first_used_at", "last_used_at",
 )
 
 
 class RotationCommon(IntegrationCommon):
-    """A key in use, and the means to let days pass and the schedule run."""
+    """A key in use, and methods to let days pass and to run the schedule."""
 
     @classmethod
     def setUpClass(cls):
@@ -35,7 +35,7 @@ class RotationCommon(IntegrationCommon):
         self._use(self.key)
 
     def _use(self, key, address="192.0.2.7"):
-        """One successful use over HTTP."""
+        """Record a successful use over HTTP."""
         from ...tools.key.usage_writer import SuccessfulUse
 
         use = SuccessfulUse(
@@ -49,19 +49,19 @@ class RotationCommon(IntegrationCommon):
         self.env.invalidate_all()
 
     def _set_end(self, key, days):
-        """Move a key's life so that it works for so many days more, natively too."""
+        """Move a key's dates so that it works for this many more days, also natively."""
         key.invalidate_recordset()
         left = key.expires_at - fields.Datetime.now()
         self._pass_days(key, left.total_seconds() / 86400 - days)
 
     def _set_due_in(self, key, days):
-        """Move a key's life so that it should be replaced in so many days."""
+        """Move a key's dates so that it should be replaced in this many days."""
         key.invalidate_recordset()
         left = key.replace_by - fields.Datetime.now()
         self._pass_days(key, left.total_seconds() / 86400 - days)
 
     def _pass_days(self, key, days):
-        """Let days pass for one key: all of its dates lie so much further back."""
+        """Let days pass for one key by moving all of its dates back."""
         key.invalidate_recordset()
         self._move(
             key, **{date: key[date] - timedelta(days=days) for date in DATES if key[date]}
@@ -72,7 +72,7 @@ class RotationCommon(IntegrationCommon):
         )
 
     def _run(self):
-        """Let the scheduled job run as the server would."""
+        """Run the scheduled job as the server would."""
         with self.enter_registry_test_mode():
             self.cron.method_direct_trigger()
 
@@ -80,7 +80,7 @@ class RotationCommon(IntegrationCommon):
         return self.rotations.search([("old_key_id", "=", (key or self.key).id)])
 
     def _due(self, key=None, days=20):
-        """Make a key due and have the schedule open its rotation."""
+        """Make a key due and let the schedule open its rotation."""
         self._set_due_in(key or self.key, days)
         self._run()
         return self._rotation(key)
@@ -96,7 +96,7 @@ class RotationCommon(IntegrationCommon):
         )
 
     def _mails(self, user=None):
-        """Queued digest mails, of one person or all."""
+        """Return queued digest mails, for one user or all."""
         mails = self.env["mail.mail"].search([("model", "=", "auth.integration.digest")])
         return mails.filtered(lambda m: user.partner_id in m.recipient_ids) if user else mails
 

@@ -12,7 +12,7 @@ HOME, ELSEWHERE = "192.0.2.7", "203.0.113.66"
 @tagged("post_install", "-at_install")
 class TestRotationReuse(RotationCommon):
     def setUp(self):
-        """A rotation that is over: the old key is superseded."""
+        """Make a finished rotation: the old key is superseded."""
         super().setUp()
         self._use(self.key, HOME)
         _secret, self.new = self._claim(self._due())
@@ -25,7 +25,7 @@ class TestRotationReuse(RotationCommon):
         self.assertEqual(self.key.end_kind, "superseded")
 
     def _present(self, address, days_ago=0, count=3):
-        """Somebody calls with the old key and is refused."""
+        """Record refused calls with the old key."""
         when = fields.Datetime.now() - timedelta(days=days_ago) + timedelta(seconds=1)
         self.env["auth.attempt"]._upsert(
             dict.fromkeys(
@@ -57,7 +57,7 @@ class TestRotationReuse(RotationCommon):
         self.assertEqual(alert.notified_partner_ids, self.owner.partner_id)
 
     def test_stranger(self):
-        """From an address that the integration never called from: administrators hear of it too."""
+        """For an address that the integration never used, administrators are notified, too."""
         self._present(HOME)
         self._present(ELSEWHERE)
         self._run()
@@ -67,7 +67,7 @@ class TestRotationReuse(RotationCommon):
         self.assertIn(self.manager.partner_id, alert.notified_partner_ids)
 
     def test_long_after(self):
-        """Nobody is late for weeks: also a known address is suspicious then."""
+        """No system is late for weeks, so even a known address is suspicious then."""
         self._move(self.key, ended_at=fields.Datetime.now() - timedelta(days=20))
         self._present(HOME)
         self._run()
@@ -96,7 +96,7 @@ class TestRotationReuse(RotationCommon):
 @tagged("post_install", "-at_install")
 class TestRotationWithdrawal(RotationCommon):
     def test_mistaken_revocation(self):
-        """The very same key works again, natively too, and the owners are told."""
+        """The same key works again, also natively, and the owners are notified."""
         end = self._native(self.key)
         self.key.revoke("wrong line")
         self.assertIsNone(self._check(self.secret))
@@ -135,7 +135,7 @@ class TestRotationWithdrawal(RotationCommon):
                 self.key.with_user(self.manager)._undo_revocation(nothing)
 
     def test_starts_the_overlap_again(self):
-        """The old key had been given back: it is retired anew, and not from the first use on."""
+        """The old key had been restored: it is retired again, not from the first use on."""
         new = self._claim(self._due())[1]
         self._use(new)
         self._move(new, first_used_at=fields.Datetime.now() - timedelta(days=20))
@@ -146,7 +146,7 @@ class TestRotationWithdrawal(RotationCommon):
         self.assertGreater(self.key.retire_at, fields.Datetime.now() + timedelta(days=6))
 
     def test_a_native_end_outlives_a_revocation(self):
-        """Set in Odoo's own table, not yet found by the job when the key was revoked."""
+        """It was set in Odoo's own table, and not found by the job before the revocation."""
         end = fields.Datetime.now() + timedelta(minutes=30)
         self.env.cr.execute(
             "UPDATE res_users_apikeys SET expiration_date = %s WHERE id = %s",
@@ -169,7 +169,7 @@ class TestRotationWithdrawal(RotationCommon):
             self.key.with_user(self.system)._undo_revocation("a mistake")
 
     def test_only_revocations(self):
-        """Neither a key that works, nor one past its end, nor one retired by rotation."""
+        """Not for a key that works, one past its end, or one retired by rotation."""
         def withdraw():
             self.key.with_user(self.system)._undo_revocation("a mistake")
 
@@ -184,7 +184,7 @@ class TestRotationWithdrawal(RotationCommon):
             withdraw()
 
     def test_marked_in_the_dialogue(self):
-        """Whoever revokes says that the key leaked; nobody can take that back."""
+        """A user who revokes a key says that it leaked; no one can undo that."""
         wizard = self.env["auth.integration.revoke"].with_user(self.owner).create(
             {"key_ids": self.key.ids, "reason": "posted in a forum", "compromised": True}
         )
@@ -197,7 +197,7 @@ class TestRotationWithdrawal(RotationCommon):
         self.assertIn("as compromised: posted in a forum", history)
 
     def test_marked_after_its_end(self):
-        """It turns out a little later that what was revoked has leaked."""
+        """A leak is discovered a little after the revocation."""
         self.key.revoke("wrong line")
         self.assertTrue(self.key.with_user(self.manager).may_undo_revocation)
         with self.assertRaises(AccessError):

@@ -1,4 +1,4 @@
-"""In a copy of a database nothing is rotated."""
+"""Nothing is rotated in a copy of a database."""
 
 from odoo.exceptions import UserError
 from odoo.tests import tagged
@@ -10,7 +10,7 @@ from .common import RUN_LOGGER, RotationCommon
 @tagged("post_install", "-at_install")
 class TestRotationCopy(RotationCommon):
     def test_neutralized_copy(self):
-        """Targets and secrets are gone, the jobs are off, and no key is handed over."""
+        """Targets and secrets are deleted, the jobs are off, and no key is delivered."""
         self.integration.webhook_url = "https://example.com/hook"
         self.env.cr.execute(
             "UPDATE auth_integration SET webhook_secret = 'x', totp_seed = 'y' WHERE id = %s",
@@ -27,12 +27,12 @@ class TestRotationCopy(RotationCommon):
         self.assertFalse(self.cron.active)
         with self.assertRaisesRegex(UserError, "copy"):
             self._claim(rotation)
-        # Whatever gives the copy's database.uuid, it is never what the script wrote.
+        # Whatever the copy's new database.uuid is, it is not the value the script wrote.
         self.env["ir.config_parameter"].init(force=True)
         self.assertTrue(self.env["auth.integration.database"]._is_copy())
 
     def test_copied_database_rotates_nothing(self):
-        """Opens, tells and hands over nothing; its own keys work to their ends."""
+        """It opens, notifies and delivers nothing; its own keys work until their ends."""
         rotation = self._due()
         other = self._issue(self.integration)[1]
         self._set_due_in(other, 20)

@@ -1,4 +1,4 @@
-"""When a key should be replaced, and when it ends all the same."""
+"""When a key should be replaced, and when it ends in any case."""
 
 from collections import Counter
 from datetime import timedelta
@@ -15,7 +15,7 @@ from .common import RotationCommon
 @tagged("post_install", "-at_install")
 class TestRotationDeadline(RotationCommon):
     def test_the_policy_gives_both_dates(self):
-        """Replaced after 90 days, rejected after 30 more; ``enforce`` gives no more."""
+        """Replaced after 90 days, rejected after 30 more; ``enforce`` gives no more days."""
         day, issued = timedelta(days=1), self._issue(self.integration)[1]
         self.policy.on_deadline = "enforce"
         enforced = self._issue(self.integration)[1]
@@ -27,9 +27,9 @@ class TestRotationDeadline(RotationCommon):
         self.assertEqual(issued.rotate_after, issued.replace_by - 30 * day)
 
     def test_overdue_key_works_to_its_end(self):
-        """No job moves an end: not before the day it should be replaced, not after."""
+        """No job moves an end: neither before the day it should be replaced, nor after."""
         rotation, end = self._due(), self.key.expires_at
-        for days in (19, 1, 1, 14, 14):  # from a day before it should be replaced on
+        for days in (19, 1, 1, 14, 14):  # begins a day before it should be replaced
             self._pass_days(self.key, days)
             end -= timedelta(days=days)
             self._run()
@@ -41,7 +41,7 @@ class TestRotationDeadline(RotationCommon):
         self.assertEqual((self.key.state, rotation.state), ("expired", "due"))
 
     def test_digest_names_key_time_and_place(self):
-        """In the reader's own time, and with the way to where the key is claimed."""
+        """In the reader's own time zone, with a link to where the key is claimed."""
         self.owner.tz = "Asia/Tokyo"
         self._set_due_in(self.key, 5)
         self._run()
@@ -56,7 +56,7 @@ class TestRotationDeadline(RotationCommon):
         self.assertIn(f"model=auth.integration&amp;res_id={self.integration.id}", mail.body_html)
 
     def test_nothing_is_claimed_where_the_key_is_sent(self):
-        """An owner may still install one by hand, and reads so wherever he is led."""
+        """An owner may still install one by hand, which every page says."""
         for delivery, sent in (("claim", False), ("self_service", False), ("webhook", True)):
             with self.subTest(delivery=delivery):
                 self.policy.delivery = delivery
@@ -82,7 +82,7 @@ class TestRotationDeadline(RotationCommon):
                 rotation.action_cancel()
 
     def test_enforce_lets_the_key_end(self):
-        """And its rotation stays open: an owner can still claim a new key."""
+        """Its rotation stays open: an owner can still claim a new key."""
         self.policy.on_deadline = "enforce"
         rotation = self._due()
         self._set_end(self.key, -0.1)
@@ -93,7 +93,7 @@ class TestRotationDeadline(RotationCommon):
         self.assertEqual((self.key.state, rotation.state), ("expired", "done"))
 
     def test_superseded_key_never_comes_back(self):
-        """Not even when what replaced it has ended too, on what would have been its last day."""
+        """Not even if its replacement has also ended before what would have been its last day."""
         _secret, new = self._claim(self._due())
         self._use(new)
         self._move(self.key, retire_at=fields.Datetime.now() - timedelta(hours=1))
@@ -107,7 +107,7 @@ class TestRotationDeadline(RotationCommon):
 @tagged("post_install", "-at_install")
 class TestImportedKeysEnd(IntegrationCommon):
     def test_keys_adopted_on_one_day_end_on_different_days(self):
-        """Otherwise all of them would have to be rotated in one night, every time."""
+        """Otherwise all of them would have to be rotated in the same night, every time."""
         natives = []
         for number in range(30):
             self.env.cr.execute(
@@ -133,7 +133,7 @@ class TestImportedKeysEnd(IntegrationCommon):
         self.assertEqual({key.id: key.expires_at for key in imported}, ends)
 
     def _assert_graph_shows(self, keys):
-        """What ends when, as the graph of an owner asks for it."""
+        """Check the number of ends per month, as an owner's graph queries it."""
         keys = keys.with_user(self.owner)
         view = keys.get_view(view_type="graph")
         self.assertIn("effective_end", view["arch"])

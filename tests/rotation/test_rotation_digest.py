@@ -1,4 +1,4 @@
-"""The daily e-mail about keys that are due: to whom, when, and what is in it."""
+"""The daily email about keys that are due: recipients, time and content."""
 
 from datetime import datetime, time, timedelta
 
@@ -12,14 +12,17 @@ from .common import RUN_LOGGER, RotationCommon
 @tagged("post_install", "-at_install")
 class TestRotationDigest(RotationCommon):
     def _next_day(self):
-        """No digest is of today any more."""
+        """Date all digests back."""
         self.env.flush_all()
         self.env.cr.execute("UPDATE auth_integration_digest SET day = date '2001-01-01' + id")
         self.env.invalidate_all()
 
     def test_countdown(self):
-        """A digest at each notice, none in between, however often the job runs. Once the key is
-        overdue: one for each overlap, to administrators too, until the key ends."""
+        """There is a digest at each notice, and none in between, however often the job runs.
+
+        Once the key is overdue, there is one for each overlap, to administrators too, until the key
+        ends.
+        """
         told = {self.owner: [], self.manager: []}
         for days in range(31, -32, -1):
             day = datetime.combine(fields.Date.today() + timedelta(days=days), time(23, 59, 30))
@@ -42,7 +45,7 @@ class TestRotationDigest(RotationCommon):
         self.assertIn("Overdue", self._mails(self.manager)[:1].body_html)
 
     def test_one_mail_for_all_keys_of_an_owner(self):
-        """Each integration and each of its keys in one mail; no other owner's."""
+        """One mail has all integrations and keys of an owner, and no other owner's."""
         second = self._create_integration("mill", self.owner | self.stranger)
         keys = [self.key, self._issue(self.integration)[1], self._issue(second)[1]]
         for key in keys:
@@ -57,7 +60,7 @@ class TestRotationDigest(RotationCommon):
         self.assertNotIn(self.key.prefix, others.body_html)
 
     def test_mail_of_many_keys_is_short(self):
-        """The most urgent ones and a link, however many there are and however long their names."""
+        """The mail has the most urgent keys and a link, even for many keys and long names."""
         self.integration.name = "☃" * 200
         count = 300
         self.env.cr.execute(
@@ -90,7 +93,7 @@ class TestRotationDigest(RotationCommon):
         self.assertLess(len(mail.subject), 400)
 
     def test_one_mail_a_day(self):
-        """What falls due after it waits for tomorrow's."""
+        """Keys that become due after it wait for tomorrow's."""
         self._due()
         later = self._issue(self.integration)[1]
         self._set_due_in(later, 20)
@@ -122,7 +125,7 @@ class TestRotationDigest(RotationCommon):
         self.assertNotIn(self.secret, self._mails(self.owner).body_html)
 
     def test_a_failing_mail_stops_nobody_and_is_tried_again(self):
-        """No digest is noted for who was not told."""
+        """No digest is recorded for a user who was not notified."""
         self.stranger.email = "sam@example.com"
         foreign = self._issue(self.foreign)[1]
         for key in (self.key, foreign):

@@ -15,7 +15,7 @@ INTEGRATIONS, KEYS_OF_EACH = 80, 7
 
 @tagged("post_install", "-at_install")
 class TestRotationFinds(IntegrationCommon):
-    """What the schedule looks for, by plain dates, is what asking each row for its state finds."""
+    """The schedule's queries by dates find the same as the state of each row."""
 
     def setUp(self):
         super().setUp()
@@ -39,7 +39,7 @@ class TestRotationFinds(IntegrationCommon):
         return self.env.cr.fetchone()[0]
 
     def _make_anything(self):
-        """Integrations with keys and rotations in any mixture of dates, possible or not."""
+        """Make integrations with keys and rotations in any mixture of dates, possible or not."""
         dice = random.Random(11)
         policies = self.env["auth.integration.policy"].create(
             [
@@ -172,7 +172,7 @@ class TestRotationFinds(IntegrationCommon):
             self.assertEqual(key.is_live, key.state in LIVE_STATES, key)
 
     def test_open_states(self):
-        """The join finds each rotation in the state that the rotation itself reads."""
+        """The join finds each rotation in the state that the rotation itself has."""
         self._make_anything()
         for state in ("due", "delivering", "delivered"):
             rows = self.env.execute_query(

@@ -17,7 +17,7 @@ class TestRotationNextStep(RotationCommon):
         return rotation.with_user(user or self.owner).next_step
 
     def _primary(self, rotation, user=None):
-        """The primary buttons that a reader of the form sees."""
+        """Return the primary buttons that a reader of the form sees."""
         rotation = rotation.with_user(user or self.owner)
         rotation.invalidate_recordset()
         form = etree.fromstring(rotation.get_view(view_type="form")["arch"])
@@ -47,7 +47,7 @@ class TestRotationNextStep(RotationCommon):
         self.assertEqual((rotation.state, self._primary(rotation)), ("done", []))
 
     def test_the_integration_names_a_claimed_key_that_is_not_installed(self):
-        """Unless an issue on its form does already."""
+        """Unless an issue on its form names it already."""
         self.key.with_user(self.owner).action_rotate_now()
         rotation = self._rotation()
         _secret, new_key = self._claim(rotation)
@@ -115,7 +115,7 @@ class TestRotationNextStep(RotationCommon):
         for moment, opens in (
             ("2026-03-04 12:00:00", "2026-03-04 13:30:00"),  # 21:00 there
             ("2026-03-04 13:30:00", "2026-03-04 13:30:00"),
-            ("2026-03-04 18:59:00", "2026-03-04 18:59:00"),  # 3:59, over midnight
+            ("2026-03-04 18:59:00", "2026-03-04 18:59:00"),  # 3:59 there, after midnight
             ("2026-03-04 19:00:00", "2026-03-05 13:30:00"),
         ):
             self.assertEqual(self.policy._next_in_window(at(moment)), at(opens), moment)

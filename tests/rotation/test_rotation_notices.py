@@ -10,7 +10,7 @@ UPDATED, FORGOTTEN = "192.0.2.7", "198.51.100.9"
 @tagged("post_install", "-at_install")
 class TestRotationNotices(RotationCommon):
     def setUp(self):
-        """One host has taken the new key; another one, that shared the old key, has not."""
+        """One host uses the new key; another one, which shared the old key, does not."""
         super().setUp()
         self.rotation = self._due()
         _secret, self.new = self._claim()
@@ -18,7 +18,7 @@ class TestRotationNotices(RotationCommon):
         self._use(self.new, UPDATED)
 
     def _let_pass(self, days):
-        """Days pass for both keys and the addresses that were seen."""
+        """Let days pass for both keys and their known addresses."""
         for key in (self.key, self.new):
             self._pass_days(key, days)
         self.env.cr.execute(
@@ -32,7 +32,7 @@ class TestRotationNotices(RotationCommon):
         return self.integration.message_ids.filtered(lambda m: "still used" in (m.body or ""))
 
     def test_owners_are_told_in_the_middle_of_the_overlap(self):
-        """Of the address that still uses the old key, while there is time; once."""
+        """They learn once, while there is time, which address still uses the old key."""
         self._let_pass(3)
         self._use(self.key, FORGOTTEN)
         self.assertEqual(self.rotation.late_callers, FORGOTTEN)
@@ -48,7 +48,7 @@ class TestRotationNotices(RotationCommon):
         self.assertEqual(self._told(), message)
 
     def test_what_was_just_finished_counts_for_nothing(self):
-        """The system that takes the new key has calls under way with the old one."""
+        """The system that got the new key may still have running calls with the old one."""
         self.assertFalse(self.rotation.old_key_used_since)
         self.assertFalse(self.rotation.with_user(self.owner).next_step)
         self._use(self.key, UPDATED)
@@ -62,7 +62,7 @@ class TestRotationNotices(RotationCommon):
         self.assertFalse(self._told())
 
     def test_nobody_straggles_after_the_overlap(self):
-        """Who calls then is refused: that is told as reuse."""
+        """Calls after the overlap are refused, and are reported as reuse."""
         self._let_pass(1)
         self._use(self.key, FORGOTTEN)
         self._let_pass(7)

@@ -11,7 +11,7 @@ from .common import RotationCommon
 @tagged("post_install", "-at_install")
 class TestRotationOverlap(RotationCommon):
     def test_first_use_ends_unused_siblings(self):
-        """Whichever of them is used, that one is the new key."""
+        """Whichever of them is used first becomes the new key."""
         rotation = self._due()
         _secret, first = self._claim(rotation)
         _secret, second = self._claim(rotation)
@@ -21,7 +21,7 @@ class TestRotationOverlap(RotationCommon):
         self.assertEqual(rotation.state, "overlap")
 
     def test_first_use_starts_the_overlap(self):
-        """The old key lives on for overlap_days, at most to its own end, natively too."""
+        """The old key works for overlap_days, at most until its own end, also natively."""
         rotation = self._due()
         _secret, new = self._claim(rotation)
         self._use(new)
@@ -62,7 +62,7 @@ class TestRotationOverlap(RotationCommon):
         self.assertEqual(rotation.state, "delivered")
 
     def test_new_key_revoked_in_the_overlap_gives_the_old_one_back(self):
-        """At once, where no other key of the integration works; no job has a part in it."""
+        """Immediately and without a job, if no other key of the integration works."""
         rotation = self._due()
         _secret, new = self._claim(rotation)
         self._use(new)
@@ -79,8 +79,10 @@ class TestRotationOverlap(RotationCommon):
         self.assertEqual((self.key.state, rotation.state), ("retiring", "overlap"))
 
     def test_overlap_is_not_taken_back(self):
-        """Where another key works, where the overlap has passed, or where the old key's own end
-        has passed in Odoo's table."""
+        """The overlap stays if another key works, or if the overlap has passed.
+
+        It also stays if the old key's own end has passed in Odoo's table.
+        """
         _secret, new = self._claim(self._due())
         self._use(new)
         hour = timedelta(hours=1)
@@ -107,7 +109,7 @@ class TestRotationOverlap(RotationCommon):
         self.assertEqual(self.key.state, "expired")
 
     def test_run_repairs_what_a_dead_process_left(self):
-        """A used key whose old one was never told; an unused sibling of a used one."""
+        """A used key whose old key was not retired; an unused sibling of a used key."""
         rotation = self._due()
         _secret, new = self._claim(rotation)
         _secret, sibling = self._claim(rotation)
@@ -123,7 +125,7 @@ class TestRotationOverlap(RotationCommon):
         self.assertEqual(late.state, "superseded")
 
     def test_what_was_found_is_looked_at_again(self):
-        """Between finding and acting another run, or a caller, may have been faster."""
+        """Between finding and acting, another run or a call may have been faster."""
         rotation, rotations = self._due(), self.rotations
         self._activities().unlink()
         requests = rotations._missing_activities()

@@ -15,7 +15,7 @@ class TestRotationOwner(RotationCommon):
     # Claim -----------------------------------------------------------------------------------
 
     def test_due_key_asks_its_owners(self):
-        """By an activity each; no mail of its own, the digest has it."""
+        """Each owner gets an activity, but no separate mail, as the digest contains it."""
         self.integration.owner_ids |= self.stranger
         self._due()
         self._run()
@@ -44,7 +44,7 @@ class TestRotationOwner(RotationCommon):
         self.assertEqual(rotation.display_name, f"Rotation of {self.key.display_name}")
 
     def test_claim_hands_over_once(self):
-        """No key exists before; the claim makes it, closes the activities and is on record."""
+        """The claim creates the key, closes the activities and is recorded."""
         rotation = self._due()
         self.assertFalse(rotation.new_key_id)
         secret, new = self._claim(rotation)
@@ -57,12 +57,12 @@ class TestRotationOwner(RotationCommon):
         self._assert_nowhere(secret)
 
     def _noted_by(self, user):
-        """The newest note in the history of the integration, if it is somebody's."""
+        """Return the newest note in the integration's history, if it is by this user."""
         note = self.integration.message_ids[:1]
         return note.author_id == user.partner_id and note.body or ""
 
     def _assert_nowhere(self, secret):
-        """The secret is in no text column of any table of this transaction."""
+        """Check that the secret is in no relevant table of this transaction."""
         self.env.flush_all()
         self.env.cr.execute(
             "SELECT DISTINCT table_name FROM information_schema.columns c JOIN"
@@ -91,7 +91,7 @@ class TestRotationOwner(RotationCommon):
         self._claim(rotation, self.system)
 
     def test_dialogue_asks_for_identity(self):
-        """Outside of a browser session with a fresh identity check nobody gets a key."""
+        """No one gets a key without a web session with a fresh identity check."""
         rotation = self._due()
         wizard = (
             self.env["auth.integration.claim"].with_user(self.owner)
@@ -102,7 +102,7 @@ class TestRotationOwner(RotationCommon):
         self.assertFalse(rotation.new_key_id)
 
     def test_second_claim_gives_a_sibling_and_alerts(self):
-        """The first answer may be lost: its key stays; the owners hear of it at once."""
+        """The first answer may be lost, so its key stays; the owners are alerted immediately."""
         rotation = self._due()
         _secret, first = self._claim(rotation)
         before = self.integration.message_ids
@@ -162,7 +162,7 @@ class TestRotationOwner(RotationCommon):
             rotation.with_user(self.owner).action_cancel()
 
     def test_postpone(self):
-        """With a reason, not beyond the key's end; until then nobody is asked or told."""
+        """With a reason, not beyond the key's end; until then no one is asked or notified."""
         rotation = self._due(days=20).with_user(self.owner)
         until = fields.Datetime.now() + timedelta(days=5)
         with self.assertRaises(UserError):
@@ -187,7 +187,7 @@ class TestRotationOwner(RotationCommon):
         self.assertEqual(len(self._mails(self.owner)), mails + 1)
 
     def test_postpone_on_the_screen(self):
-        """The rotation's form has the button; its dialogue asks until when and why."""
+        """The rotation's form has the button; its dialog asks for a date and a reason."""
         rotation = self._due(days=20).with_user(self.owner)
         view = self.env.ref("auth_integration.auth_integration_rotation_view_form")
         self.assertIn("action_postpone", rotation.get_view(view.id)["arch"])
@@ -202,7 +202,7 @@ class TestRotationOwner(RotationCommon):
         )
 
     def test_activities_close_when_nothing_is_left_to_claim(self):
-        """For whatever reason: here the old key was revoked."""
+        """For any reason: here the old key was revoked."""
         rotation = self._due()
         self.assertTrue(self._activities())
         self.key.revoke("decommissioned")

@@ -104,8 +104,11 @@ class TestRotationSchedule(RotationCommon):
         self.assertEqual([h for h, ok in inside.items() if ok], ["22:00:00", "03:59:00"])
 
     def test_not_due(self):
-        """Not without auto_rotate, not for an archived integration, not a personal key, not an
-        ended or retiring one, not a new key that waits for its first use."""
+        """Keys that the schedule does not rotate.
+
+        Keys without auto_rotate, of an archived integration, personal keys, ended or retiring keys,
+        and new keys that were not used yet.
+        """
         self._set_due_in(self.key, 20)
         self.policy.auto_rotate = False
         self.assertNotIn(self.key.id, self.rotations._due_keys())
@@ -123,7 +126,7 @@ class TestRotationSchedule(RotationCommon):
         self.assertIn(new.id, self.rotations._due_keys())
 
     def test_one_failing_key_stops_nobody(self):
-        """The others are opened, the job does not fail, and the next run takes the culprit."""
+        """The others are opened, the job does not fail, and the next run opens the failed one."""
         keys = [self.key] + [self._issue(self.integration)[1] for _ in range(4)]
         for key in keys:
             self._set_due_in(key, 20)
@@ -137,7 +140,7 @@ class TestRotationSchedule(RotationCommon):
         self.assertEqual([len(self._rotation(key)) for key in keys], [1] * 5)
 
     def test_run_out_of_time_is_continued(self):
-        """What is left is told to the scheduler, which calls again; nothing is done twice."""
+        """The scheduler is told what is left and calls again; nothing is done twice."""
         keys = [self.key] + [self._issue(self.integration)[1] for _ in range(4)]
         for key in keys:
             self._set_due_in(key, 20)
@@ -167,7 +170,7 @@ class TestRotationSchedule(RotationCommon):
         self.assertTrue(self._rotation())
 
     def test_rotate_now(self):
-        """Owners and managers; at once, with a mail of its own to the other owners."""
+        """For owners and managers, immediately, with a separate mail to the other owners."""
         self.integration.owner_ids |= self.manager
         with self.assertRaises(AccessError):
             self.key.with_user(self.stranger).action_rotate_now()
@@ -183,7 +186,7 @@ class TestRotationSchedule(RotationCommon):
         self.key.with_user(self.owner).action_rotate_now()
         self.assertEqual(len(self._rotation()), 1)
         self.assertEqual(len(self._activities()), 2)
-        # Whoever may do more than the owner: his key is no owner's business.
+        # The key of a user with more rights than the owner is not the owner's to rotate.
         self.integration.user_id.group_ids |= self.env.ref("base.group_erp_manager")
         with self.assertRaises(AccessError):
             self.key.with_user(self.owner).action_rotate_now()

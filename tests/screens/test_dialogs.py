@@ -14,7 +14,7 @@ from ..common import IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestDialogs(IntegrationCommon):
-    """A dialog is a row that its user confirms: nobody else may read it, or change it before."""
+    """A dialog is a row that its user confirms: no one else may read it, or change it before."""
 
     def _dialogs(self):
         for model in self.env.values():
@@ -22,7 +22,7 @@ class TestDialogs(IntegrationCommon):
                 yield model.sudo(False)
 
     def test_each_is_its_users_alone(self):
-        """Unless nobody but Settings may open one of the kind."""
+        """Unless only Settings may open a dialog of this kind."""
         self.assertGreaterEqual(len(list(self._dialogs())), 9)
         for model in self._dialogs():
             for operation in ("read", "write"):
@@ -33,7 +33,7 @@ class TestDialogs(IntegrationCommon):
                     self.assertIn("create_uid", str(domain))
 
     def test_a_question_has_the_name_of_its_button(self):
-        """Not “Confirmation” and “Ok”, by which nobody knows what is done."""
+        """Not “Confirmation” and “Ok”, which do not say what is done."""
         ours = self.env["ir.model.data"].search(
             [("module", "=", "auth_integration"), ("model", "=", "ir.ui.view")]
         )
@@ -44,12 +44,12 @@ class TestDialogs(IntegrationCommon):
                 seen += 1
                 with self.subTest(view=view.xml_id, button=button.get("name")):
                     self.assertTrue(button.get("confirm-label"))
-                    # Core's schema of lists does not allow a title.
+                    # Odoo's schema of lists does not allow a title.
                     self.assertTrue(arch.tag == "list" or button.get("confirm-title"))
         self.assertGreater(seen, 10)
 
     def test_nobody_turns_a_dialog_against_its_user(self):
-        """The owner of one integration cannot have a manager revoke the keys of another one."""
+        """The owner of one integration cannot make a manager revoke another integration's keys."""
         dialog = self.env["auth.integration.revoke.all"].with_user(self.manager).create(
             {"integration_id": self.integration.id, "reason": "The host was lost"}
         )
@@ -61,8 +61,11 @@ class TestDialogs(IntegrationCommon):
 
 @tagged("post_install", "-at_install")
 class TestNamedRecords(IntegrationCommon):
-    """Core reads the name of a many2one as superuser, and related fields from the cache that this
-    fills: a dialog must not name what its user may not read."""
+    """A dialog must not show the names of records that its user may not read.
+
+    Odoo reads the name of a many2one as superuser, and related fields from the cache that this
+    fills.
+    """
 
     @classmethod
     def setUpClass(cls):
@@ -79,14 +82,14 @@ class TestNamedRecords(IntegrationCommon):
 
     @classmethod
     def _records(cls, integration):
-        """One record of each model that a dialog names."""
+        """Make one record of each model that a dialog refers to."""
         key = cls._issue(integration, name=f"Key of {integration.name}")[1]
         key.action_rotate_now()
         rotation = cls.env["auth.integration.rotation"].search([("old_key_id", "=", key.id)])
         return {record._name: record for record in (integration, key, rotation)}
 
     def _cases(self):
-        """Each dialog that an owner may open, and each field of it that names a record of ours."""
+        """Yield each dialog that an owner may open, with each field that refers to a record."""
         for model in self.env.values():
             if not model._transient or model._original_module != "auth_integration":
                 continue
@@ -97,7 +100,7 @@ class TestNamedRecords(IntegrationCommon):
                     yield model.with_user(self.owner), name
 
     def _values(self, model, name, records):
-        """What it takes to create a dialog in which one field names one of some records."""
+        """Return values to create a dialog in which one field refers to the given records."""
         examples = {
             "reason": "A test", "name": "A test", "access": "full", "until": self._next_week()
         }
@@ -127,7 +130,7 @@ class TestNamedRecords(IntegrationCommon):
                     dialog.write({name: foreign[name]})
 
     def test_a_new_form_names_it_neither(self):
-        """Neither by a value that the web client sends nor by a default of the context."""
+        """Neither with a value that the web client sends nor with a default of the context."""
         for model, name in self._cases():
             spec = self._form_fields(model)
             own, foreign = (
@@ -153,7 +156,7 @@ class TestNamedRecords(IntegrationCommon):
         }
 
     def test_each_dialog_has_the_mixin(self):
-        """Also those that only administrators open, who read everything today."""
+        """Also those that only administrators open, who can read everything today."""
         mixin = self.registry["auth.integration.dialog.mixin"]
         for model in self.env.values():
             if model._transient and model._original_module == "auth_integration":

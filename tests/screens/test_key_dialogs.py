@@ -1,4 +1,4 @@
-"""What the dialogs that create and show a key say beside it."""
+"""The texts of the dialogs that create and show a key."""
 
 from datetime import datetime, time, timedelta
 
@@ -19,7 +19,7 @@ SHOWN = (
 @tagged("post_install", "-at_install")
 class TestKeyDialogs(IntegrationCommon):
     def _shown(self, secret, user=None, integration=None):
-        """What the dialog of a new key gives the web client."""
+        """Return what the dialog of a new key sends to the web client."""
         dialogs = self.env["res.users.apikeys.show"].with_user(user or self.owner).with_context(
             default_key=secret, auth_integration_id=(integration or self.integration).id
         )
@@ -118,7 +118,7 @@ class TestKeyDialogs(IntegrationCommon):
         self.assertEqual(wizard.name, "Shop")
 
     def _validity(self, model, view, **values):
-        """What a dialog says of the dates of a key."""
+        """Return the fields that a dialog shows about the dates of a key."""
         arch = self.env[model].get_view(self.env.ref(f"auth_integration.{view}").id)["arch"]
         return [
             node.get("name")

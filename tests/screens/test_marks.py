@@ -8,27 +8,27 @@ from odoo.tests import TransactionCase, tagged
 from odoo.tools import ormcache
 
 OURS = "odoo.addons.auth_integration."
-# A cached answer would outlive the key or password it was given for: ours is not cached.
-# Where ours only looks at what core's cached method answers, that one still is.
+# A cached answer would outlive its key or password, so these overrides are not cached. Where one
+# only checks the result of Odoo's cached method, that method is still cached.
 UNCACHED = {
     "res.users._check_uid_passwd": {"__cache__"},
     "res.users._compute_session_token": {"__cache__"},
 }
-# Core looks for it in every class of a model (odoo.service.model.get_public_method).
+# Odoo looks for it in every class of a model (odoo.service.model.get_public_method).
 INHERITED = {"_api_private"}
 
 
 def marks(function):
-    """What decorators have left on a function, for core to find it by."""
+    """Return the attributes that decorators have set on a function, by which Odoo finds it."""
     return {name: value for name, value in vars(function).items() if name != "__wrapped__"}
 
 
-# What our own patches leave on core's methods is for no override.
+# The marker of the add-on's patches of Odoo's methods is not for overrides.
 OUR_PATCH = "_auth_integration_patch"
 
 
 def overrides(model):
-    """Each method of ours that overrides another, as its name, itself and the other."""
+    """Yield each method of the add-on that overrides another: its name, itself and the other."""
     classes = type(model).mro()
     for place, class_ in enumerate(classes):
         if not class_.__module__.startswith(OURS):
@@ -46,8 +46,11 @@ def overrides(model):
 
 @tagged("post_install", "-at_install")
 class TestMarks(TransactionCase):
-    """Core finds scheduled clean-ups, constraints, public methods and the like by what a decorator
-    has left on the method: an override that lost it is never called, or called by anybody."""
+    """Overrides must keep the attributes that decorators set.
+
+    By these, Odoo finds cleanups, constraints, public methods and so on: an override without them
+    would never be called, or be callable by anyone.
+    """
 
     def test_overrides_keep_the_marks(self):
         lost, seen = [], 0
@@ -60,11 +63,11 @@ class TestMarks(TransactionCase):
                 kept = marks(ours).keys() | INHERITED | {OUR_PATCH} | UNCACHED.get(place, set())
                 missing = marks(overridden).keys() - kept
                 lost += [f"{place} lost {mark}" for mark in sorted(missing)]
-        self.assertGreater(seen, 30)  # it did look
+        self.assertGreater(seen, 30)  # it did check some
         self.assertEqual(lost, [])
 
     def test_private_stays_private(self):
-        """Core finds this mark although an override does not repeat it."""
+        """Odoo finds this mark even if an override does not repeat it."""
         for model in self.env.values():
             for name, _ours, overridden in overrides(model):
                 if getattr(overridden, "_api_private", False):
@@ -72,7 +75,7 @@ class TestMarks(TransactionCase):
                         self.assertRaises(AccessError, get_public_method, model, name)
 
     def test_marks_are_seen(self):
-        """Whatever decorator core uses, this would notice that it was lost."""
+        """The test notices a lost mark of each decorator that Odoo uses."""
 
         def method(self):
             pass

@@ -1,4 +1,4 @@
-"""What screens say after something was fixed, and before: one next step, decided in one place."""
+"""The screens before and after a fix agree on one next step, decided in one place."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ class TestNextStep(ExplanationCase):
                    last_used_address=ADDRESS)
 
     def _rejected(self, cause, **values):
-        """A rejected attempt an hour ago, its open incident and the box on the form."""
+        """Make a rejected attempt an hour ago, its open incident and the box on the form."""
         attempt = self._attempt(cause, **({"key_id": self.key.id} | values))
         at = self._set_back(attempt, hours=1)
         incident = self.env["auth.integration.incident"].sudo().create(
@@ -70,7 +70,7 @@ class TestNextStep(ExplanationCase):
         self._assert_status("failing")
 
     def _assert_status(self, status):
-        """On the form, its card and in the counts of the overview."""
+        """Check the status on the form, on its card and in the counts of the overview."""
         self._refresh()
         mine = [("id", "=", self.integration.id)]
         integrations = self.env["auth.integration"].with_user(self.manager)
@@ -79,7 +79,7 @@ class TestNextStep(ExplanationCase):
         self.assertEqual(integrations._read_group(mine, ["status"]), [(status,)])
 
     def _assert_solved(self, attempt, incident, text):
-        """Attempt, incident and integration say so, and none offers the fix again."""
+        """Check that attempt, incident and integration say so, and none offers the fix again."""
         self._refresh()
         self.assertIn(text, attempt.resolution)
         self.assertIn(text, incident.resolution)
@@ -152,7 +152,7 @@ class TestNextStep(ExplanationCase):
         self.assertFalse(self.integration.activity_exception_decoration)
 
     def test_incidents_are_looked_up_together(self):
-        """Their states, in as many queries for ten as for one."""
+        """The states of ten incidents take as many queries as those of one."""
         incidents = self.env["auth.integration.incident"].with_user(self.manager)
         for number in range(10):
             integration = self._create_integration(f"shop_{number}", self.owner)
@@ -277,7 +277,7 @@ class TestNextStep(ExplanationCase):
         return {finding.code: finding for finding in found}
 
     def _use_new_key(self):
-        """The key has expired and its host calls on; a new one was created."""
+        """Let the key expire while its host continues to call, and create a new key."""
         self._move(self.key, expires_at=self.now - timedelta(hours=2))
         self.integration.allowed_networks = ADDRESS
         rejected = self._attempt("key_expired", key_id=self.key.id)
@@ -469,7 +469,7 @@ class TestNextStep(ExplanationCase):
                 self.assertNotIn("▸ Overview", cause.remedy, cause.code)
 
     def test_diagnose_offers_every_fix(self):
-        """The first fix of an attempt is one that Diagnose knows, with a button."""
+        """Diagnose knows the first fix of every attempt, with a button."""
         lines = self.env["auth.integration.diagnosis.line"]
         known = dict(lines._fields["fix"].selection)
         view = self.env.ref("auth_integration.auth_integration_diagnosis_line_view_kanban").arch_db
@@ -572,7 +572,7 @@ class TestNextStep(ExplanationCase):
         self.assertFalse(self.integration.is_setting_up)
 
     def test_the_news_of_the_first_call_hides_no_rejection(self):
-        """One rejected call is no issue yet, and no success either."""
+        """One rejected call is not an issue yet, but not a success, either."""
         self._move(self.key, first_used_at=self.now - timedelta(minutes=5))
         self._succeeded(minutes=5)
         self.assertTrue(self.integration.is_setting_up)

@@ -24,10 +24,10 @@ ACTIONS = (
 
 @tagged("post_install", "-at_install")
 class TestScreens(IntegrationCommon):
-    """Whatever a screen offers can be asked of the server: views, filters, groups."""
+    """Everything that a screen offers works on the server: views, filters, groups."""
 
     def _screens(self, user):
-        """Each action as a user gets it: its model and its search view."""
+        """Yield the model and the search view of each action, as a user gets it."""
         for name in ACTIONS:
             with self.subTest(action=name, user=user.login):
                 action = self.env.ref(f"auth_integration.{name}")
@@ -44,7 +44,7 @@ class TestScreens(IntegrationCommon):
                         model.search(safe_eval(node.get("domain"), {"uid": user.id}), limit=5)
 
     def _shown_first(self, action, user):
-        """The records that an action shows first: of its domain, by the filters of its context."""
+        """Return the records that an action shows first, by its domain and default filters."""
         model = self.env[action["res_model"]].with_user(user)
         search = etree.fromstring(
             model.get_view((action["search_view_id"] or [False])[0], "search")["arch"]
@@ -101,7 +101,7 @@ class TestScreens(IntegrationCommon):
                         self.assertGreaterEqual(counted, model.search_count([]))
 
     def test_the_activity_menu_finds_its_filters(self):
-        """It names them, and shows all records where a view has none of that name."""
+        """It uses their names, and shows all records if a view has none with that name."""
         arch = self.env["auth.integration"].get_view(view_type="search")["arch"]
         names = etree.fromstring(arch).xpath("//filter/@name")
         for name in ("filter_activities_my", "activities_overdue", "activities_today",
@@ -109,7 +109,7 @@ class TestScreens(IntegrationCommon):
             self.assertIn(name, names)
 
     def test_owners_are_not_offered_what_they_may_not_do(self):
-        """No hints for typing where nothing can be typed, and no link to the form of a user."""
+        """No input hints in read-only fields, and no link to the form of a user."""
         integrations = self.env["auth.integration"]
         for user, is_manager in ((self.manager, True), (self.owner, False)):
             arch = integrations.with_user(user).get_view(view_type="form")["arch"]
@@ -128,7 +128,7 @@ class TestScreens(IntegrationCommon):
         self.assertNotIn("no_open", link.get("options"))
 
     def test_an_empty_search_claims_nothing(self):
-        """Odoo shows the same text when nothing is there and when a search finds nothing."""
+        """Odoo shows the same text when there are no records and when a search finds none."""
         for name in ACTIONS:
             with self.subTest(action=name):
                 action = self.env.ref(f"auth_integration.{name}")
@@ -136,7 +136,7 @@ class TestScreens(IntegrationCommon):
                 self.assertRegex(text.findtext("p"), r"(No|Nothing) .*found$|^Nothing found$")
 
     def test_each_action_has_its_button(self):
-        """What people can do, some screen offers: an action without a button is never found."""
+        """An action without a button would never be found."""
         views = self.env["ir.ui.view"].search([("key", "=", False)])
         ours = views.filtered(lambda view: view.xml_id.startswith("auth_integration."))
         offered = set()
@@ -153,8 +153,8 @@ class TestScreens(IntegrationCommon):
                 if name.startswith("action_")
             }
             with self.subTest(model=model._name):
-                # What programs call; people press action_rotate and action_ask_add_network,
-                # which call them.
+                # Programs call these; users click action_rotate and action_ask_add_network, which
+                # call them.
                 called = {"action_rotate_now", "action_fix_add_network"}
                 self.assertLessEqual(actions - called, offered)
 
@@ -162,7 +162,7 @@ class TestScreens(IntegrationCommon):
         return not safe_eval(button.get("invisible", "False"), values)
 
     def test_the_form_has_one_thing_to_do_first(self):
-        """Whatever state an integration is in: two buttons of the same colour are a riddle."""
+        """In every state of an integration, at most one button is primary."""
         form = self.env["auth.integration"].with_user(self.owner).get_view(view_type="form")
         header = etree.fromstring(form["arch"]).xpath("//header//button[hasclass('btn-primary')]")
         for values, first in (
@@ -206,14 +206,14 @@ class TestScreens(IntegrationCommon):
         self.assertIn("else", following, "only then it counts live keys")
 
     def test_owner_claims_from_the_integration(self):
-        """The mail leads to the integration's form: what is to be done is the first button."""
+        """The mail leads to the integration's form, whose first button claims the key."""
         integration = self.integration.with_user(self.owner)
         self.assertFalse(integration.has_key_to_claim)
         with self.assertRaises(UserError):
             integration.action_claim_key()
         keys = [self._issue(self.integration)[1] for _number in range(2)]
         now = fields.Datetime.now()
-        # Before the end in Odoo's own table, which counts too.
+        # Before the end in Odoo's own table, which also counts.
         for key, days in zip(keys, (20, 10), strict=True):
             end = now + timedelta(days=days)
             self._move(key, replace_by=end, expires_at=end, first_used_at=now)
@@ -221,7 +221,7 @@ class TestScreens(IntegrationCommon):
         integration.invalidate_recordset()
         self.assertTrue(integration.has_key_to_claim)
         rotations = self.env["auth.integration.rotation"]
-        for key in reversed(keys):  # the first to end first
+        for key in reversed(keys):  # the first to end comes first
             action = integration.action_claim_key()
             rotation = rotations.browse(action["context"]["default_rotation_id"])
             self.assertEqual(rotation.old_key_id, key)
@@ -282,7 +282,7 @@ class TestScreens(IntegrationCommon):
         self.assertIn('lang="fr-FR"', sheet)
 
     def test_closing_the_tab_does_not_log_the_new_key(self):
-        """The web client saves the open dialogue that shows a key; core's query is logged."""
+        """The web client saves the open dialog that shows a key; Odoo would log the query."""
         dialogue = self.env["res.users.apikeys.show"].with_user(self.owner)
         with self.assertNoLogs("odoo.sql_db"):
             self.assertEqual(dialogue.web_save({"key": "0" * 40}, {}), [])
@@ -291,7 +291,7 @@ class TestScreens(IntegrationCommon):
 @tagged("post_install", "-at_install")
 class TestSettingsPage(HttpCase):
     def test_technical_users_are_no_pending_invitations(self):
-        """Core takes whoever never logged in for invited; a person who was invited stays listed."""
+        """Odoo treats users who never logged in as invited; invited persons stay listed."""
         boss = new_test_user(self.env, "boss", "base.group_user,base.group_system", password="boss")
         invited = new_test_user(self.env, "invited")
         integration = self.env["auth.integration"].create(

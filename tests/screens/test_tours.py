@@ -10,7 +10,7 @@ from ...tools.access.operation_counts import Counts
 
 @tagged("post_install", "-at_install")
 class TestTours(HttpCase):
-    """What an administrator and an owner do in the browser, in their own words: see the tours."""
+    """What an administrator and an owner do in the browser: see the tours."""
 
     @classmethod
     def setUpClass(cls):
@@ -23,13 +23,13 @@ class TestTours(HttpCase):
         )
 
     def _key_in_use(self, integration):
-        """A key that an external system has used already."""
+        """Make a key that an external system has used."""
         _secret, key = self.env["auth.integration.key"]._issue(integration, "Tour key")
         key.sudo().first_used_at = key.issued_at
         return key
 
     def _call_at_second_look(self):
-        """Have the first call come while the form waits for it: at its second look."""
+        """Make the first call at the second poll of the form that waits for it."""
         looks = []
         integrations = self.env.registry["auth.integration"]
         read = integrations.read
@@ -41,12 +41,12 @@ class TestTours(HttpCase):
                     records.sudo().key_ids.first_used_at = fields.Datetime.now()
             return read(records, names, *args, **kwargs)
 
-        look._readonly = False  # the call is one of another request, really
+        look._readonly = False  # in reality, the call is another request, which writes
         self.patch(integrations, "read", look)
         return looks
 
     def test_administrator_sets_integration_up(self):
-        """Its user, its key, and its first call, which turns the form green by itself."""
+        """The user, the key, and the first call, which turns the form green by itself."""
         looks = self._call_at_second_look()
         self.start_tour("/odoo/api-integrations", "auth_integration_issue", login="admin")
         integration = self.env["auth.integration"].search([("code", "=", "tour_shop")])
@@ -57,7 +57,7 @@ class TestTours(HttpCase):
         self.assertEqual(integration.key_ids.issued_by, self.env.ref("base.user_admin"))
 
     def test_owner_sees_what_fails(self):
-        """At the width of a phone as at that of a desk."""
+        """On the width of a phone and of a desktop."""
         working, failing = (
             self.env["auth.integration"].create(
                 {"name": f"Tour {name}", "code": name.lower(), "owner_ids": self.owner.ids}
@@ -112,7 +112,7 @@ class TestTours(HttpCase):
         )
 
     def test_diagnosis_shows_its_progress(self):
-        """The page needs no reload.  web.base.url leads nowhere: the tests' server answers one."""
+        """The page needs no reload. web.base.url leads nowhere: the server handles one request."""
         integration = self._integration()
         parameters = self.env["ir.config_parameter"]
         parameters.set_param("web.base.url", "http://127.0.0.1:9")
@@ -173,7 +173,7 @@ class TestTours(HttpCase):
         self.assertTrue(integration.user_id.active)
 
     def test_wider_rules_ask_who_sits_there(self):
-        """The web client asks in core's dialog, and then saves what was to be saved."""
+        """The web client shows Odoo's identity check, and then saves the changes."""
         integration = self._integration()
         integration.allowed_networks = "10.0.0.0/8"
         address = f"/odoo/api-integrations/{integration.id}"

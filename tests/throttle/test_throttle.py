@@ -16,7 +16,7 @@ HOME, AWAY = "192.0.2.7", "203.0.113.9"
 
 
 class ThrottleCommon(IntegrationCommon):
-    """Guesses as hooks have them counted, without a password being hashed."""
+    """Guesses as the hooks count them, without hashing a password."""
 
     def setUp(self):
         super().setUp()
@@ -34,7 +34,7 @@ class ThrottleCommon(IntegrationCommon):
         return self.throttle._guarded(login, secret, False, **options)
 
     def guess(self, login, count, address=HOME):
-        """Make guesses, and return how many of them were looked at."""
+        """Make guesses, and return how many of them were checked."""
         looked_at = 0
         for number in range(count):
             try:
@@ -54,7 +54,7 @@ class ThrottleCommon(IntegrationCommon):
             return False
 
     def refused(self, login, secret, inner=None):
-        """Have a guess refused; ``assertRaises`` would take back what was counted."""
+        """Make a refused guess; ``assertRaises`` would roll back the count."""
         try:
             with self.guard(login, secret):
                 if inner:
@@ -69,7 +69,7 @@ class ThrottleCommon(IntegrationCommon):
         return self.env.cr.fetchone()[0]
 
     def attempt(self, user, address=HOME, count=5):
-        """Write down refused guesses."""
+        """Record refused guesses."""
         now = self.env.cr.now()
         values = dict.fromkeys(self.env["auth.attempt"]._fields) | {
             "outcome": "failure", "cause": "throttled", "channel": "xmlrpc",
@@ -97,7 +97,7 @@ class TestGuard(ThrottleCommon):
         self.assertTrue(self.passes(self.login, AWAY))
 
     def test_addresses_of_one_ipv6_customer(self):
-        """A /64 is one guesser, and so is a /48, for which there are 65,536 of them."""
+        """A /64 counts as one guesser, and so does a /48, which has 65,536 of them."""
         self.assertEqual(self.guess(self.login, 2, "2001:db8:1:1::1"), 2)
         self.assertEqual(self.guess(self.login, 2, "2001:db8:1:1::2"), 1)
         looked_at = sum(
@@ -109,7 +109,7 @@ class TestGuard(ThrottleCommon):
         self.assertEqual(self.guess(self.login, 2, None) + self.guess(self.login, 2, "junk"), 3)
 
     def test_known_pair(self):
-        """From its first success on; a password is not enough where a second factor follows."""
+        """Known from its first success on; a password alone is not enough with a second factor."""
         self.assertTrue(self.passes(self.login, complete=False))
         for number in range(12):
             self.guess(self.login, 3, f"198.51.100.{number}")
@@ -146,7 +146,7 @@ class TestGuard(ThrottleCommon):
         self.assertTrue(self.passes(self.login))
 
     def test_what_counts(self):
-        """Only a guess that was looked at: no error, and nothing that core refused itself."""
+        """Only a guess that was checked: no errors, and nothing that Odoo refused itself."""
         for _turn in range(5):
             with self.assertRaises(ZeroDivisionError), self.guard(self.login, "x"):
                 raise ZeroDivisionError
@@ -176,14 +176,14 @@ class TestGuard(ThrottleCommon):
             self.assertEqual(self.guess(self.login, 5), 2, "another secret is another guess")
 
     def test_refusal_is_the_callers(self):
-        """Whatever the hook does, nobody gets in."""
+        """Whatever the hook does, no one gets in."""
         self.guess(self.login, 3)
         for refuse in (lambda _login: None, lambda _login: nullcontext()):
             with self.assertRaises(AccessDenied), self.guard(self.login, "x", refuse=refuse):
                 self.fail("it was looked at")
 
     def test_identity_check(self):
-        """What can be no password is refused there like a wrong one, and counted."""
+        """A value that cannot be a password is refused like a wrong one, and counted."""
         who = caller.Caller(channel="web", remote_addr=HOME, is_http=True)
         self.enterContext(patch.object(caller, "current", return_value=who))
         check = self.env["res.users.identitycheck"].with_user(self.stranger).create({})
@@ -215,7 +215,7 @@ class TestGuard(ThrottleCommon):
             self.assertEqual(self.throttle._exempt_networks(), ())
 
     def test_columns(self):
-        """What is needed is what is made."""
+        """The columns that are needed are those that are created."""
         self.env.cr.execute(
             "SELECT column_name FROM information_schema.columns WHERE table_name = 'auth_throttle'"
         )
@@ -224,7 +224,7 @@ class TestGuard(ThrottleCommon):
 
 @tagged("post_install", "-at_install")
 class TestUnlock(ThrottleCommon):
-    """Administrators let people in again."""
+    """Administrators can unlock users."""
 
     def test_only_administrators(self):
         for user in (self.owner, self.manager):
@@ -267,10 +267,10 @@ class TestUnlock(ThrottleCommon):
 
 @tagged("post_install", "-at_install")
 class TestGuessingFinding(ThrottleCommon):
-    """Who sees whose password is guessed."""
+    """Who sees whose password is being guessed."""
 
     def found(self, user=None):
-        """What is found, but for the user of the demo data."""
+        """Return the findings, except for the user of the demo data."""
         self.env.flush_all()
         model = self.env["auth.integration.finding"].with_user(user or self.manager)
         demo = self.env.ref("base.user_demo", raise_if_not_found=False)
@@ -309,7 +309,7 @@ class TestGuessingFinding(ThrottleCommon):
         self.assertIn(HOME, finding.message)
 
     def test_mail(self):
-        """Once for each window, to people only."""
+        """Once for each window, and only to persons."""
         self.stranger.email = "sam@example.com"
         for number in range(12):
             self.guess(self.login, 3, f"198.51.100.{number}")
@@ -326,7 +326,7 @@ class TestGuessingFinding(ThrottleCommon):
 
 @tagged("post_install", "-at_install")
 class TestSettings(ThrottleCommon):
-    """Bounds, on the form and for parameters that were written past it."""
+    """Bounds, on the form and for parameters that were set in another way."""
 
     def settings(self, **values):
         names = {f"auth_integration_throttle_{name}": value for name, value in values.items()}
@@ -348,7 +348,7 @@ class TestSettings(ThrottleCommon):
         self.assertIn("10.0.0.1", values["auth_integration_throttle_exempt_networks"])
 
     def test_they_are_those_of_settings_administrators(self):
-        """Core's methods of the page are public, and reset what no record holds."""
+        """Odoo's methods of the page are public, and would reset what no record contains."""
         self.settings(failures=20, minutes=30, exempt_networks="192.0.2.0/24").execute()
         names = [
             name for name in self.env["res.config.settings"]._fields

@@ -1,4 +1,4 @@
-"""An error of ours goes no further, and one of core's is never taken for ours."""
+"""An error of the add-on is contained, and an error of Odoo is never mistaken for one."""
 
 import logging
 
@@ -15,7 +15,7 @@ DECISIONS = [AccessDenied, KeyRulesUnreadable, SerializationFailure]
 
 
 class Observer:
-    """A context manager of ours, of which some steps fail."""
+    """A context manager of the add-on, of which some steps fail."""
 
     def __init__(self, failing=()):
         self.failing, self.seen = failing, []
@@ -23,7 +23,7 @@ class Observer:
 
     def _step(self, step):
         if step in self.failing:
-            raise AccessDenied  # not even a refusal is an observer's to make
+            raise AccessDenied  # an observer cannot refuse access
         self.seen.append(step)
 
     def __enter__(self):
@@ -32,11 +32,11 @@ class Observer:
 
     def __exit__(self, kind, error, trace):
         self._step("exit")
-        return True  # nor is it to swallow core's error
+        return True  # nor can it suppress Odoo's error
 
 
 def hook(core, observers=(), failing=(), before=lambda: None, decide=lambda: None):
-    """A hook as ours are: observed, with parts that note and decide, and one call of core."""
+    """A hook as in the add-on: observed, with parts that note and decide, and one call of Odoo."""
 
     def make():
         observers.append(Observer(failing))
@@ -52,7 +52,7 @@ def hook(core, observers=(), failing=(), before=lambda: None, decide=lambda: Non
 
 
 class Core:
-    """A method of core: accepts user 7, or refuses."""
+    """A method of Odoo that accepts user 7, or refuses."""
 
     def __init__(self, error=None):
         self.error, self.calls = error, 0

@@ -1,4 +1,4 @@
-"""What is known of a request is in one place, and left to nobody else."""
+"""The state of a request is kept in one place, and does not leak into others."""
 
 import re
 
@@ -23,8 +23,11 @@ def test_one_context_variable():
 
 
 def test_no_decision_by_the_frames_of_others():
-    """The first call has nothing else; a traceback is shortened for whoever reads it; and what
-    evaluated code calls may do less for it, never more."""
+    """Only three modules look at stack frames.
+
+    The first call has nothing else. A traceback is shortened for its readers. What evaluated code
+    calls may do less because of it, never more.
+    """
     pattern = r"_getframe|f_locals|extract_tb|co_name\b|tb_frame|inspect\.stack|currentframe"
     assert files_with(pattern) == {
         "tools/call_of_import.py", "tools/attempt/tracebacks.py", "tools/access/evaluated_code.py",
@@ -43,7 +46,7 @@ def test_a_request_leaves_nothing_behind():
 
 
 def test_a_service_call_begins_and_ends_without_a_key():
-    """What the answer has to know of it stays."""
+    """What the response needs from the call is kept."""
     with request_state.serving():
         state = request_state.current()
         state.authenticated_key, state.is_decided = "somebody's", True

@@ -1,4 +1,4 @@
-"""SECURITY.md names the tests that show its promises: they are there."""
+"""The tests that SECURITY.md names for its promises exist."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A delivery that takes no time of its own: what is measured is the rotation."""
+"""A delivery that takes hardly any time, so that only the rotation is measured."""
 
 import os
 
@@ -6,7 +6,7 @@ from odoo import models
 
 
 class ToFile(models.AbstractModel):
-    """Written to the file that ``AUTH_INTEGRATION_BENCH_FILE`` names, one key a line."""
+    """Append each key as a line to the file that ``AUTH_INTEGRATION_BENCH_FILE`` names."""
 
     _name = "auth.integration.delivery.bench"
     _inherit = "auth.integration.delivery"

@@ -1,4 +1,4 @@
-"""A key with a list calls what is on it, and nothing else, whoever tries."""
+"""A key with a list of operations can call these and nothing else."""
 
 import json
 import xmlrpc.client
@@ -34,7 +34,7 @@ def rows(server):
 
 
 def refused(call, *args, **kwargs):
-    """Whether a call is rejected, or fails before anything was called."""
+    """Whether a call is rejected, or fails before any method is called."""
     try:
         call(*args, **kwargs)
     except (Rejected, Refused, RuntimeError, xmlrpc.client.Fault):
@@ -102,7 +102,7 @@ def test_odd_spellings_call_nothing(server, listed, way):
 
 
 def test_names_in_the_body_change_nothing(server, listed):
-    """The method that is called is the one that was looked up."""
+    """The method in the path or the arguments is called, not another one named in the body."""
     before = rows(server)
     client = Json2(server, listed.secret)
     smuggled = {"__model__": "access.probe", "__method__": "write_plainly"}
@@ -122,7 +122,7 @@ def test_names_in_the_body_change_nothing(server, listed):
 
 @pytest.mark.parametrize("access", [{"access": "read_only"}, {"operations": [READ]}])
 def test_odd_requests_call_nothing(server, access):
-    """Several calls in one, names that are given twice, and services that are none."""
+    """Batches, repeated names, invalid user IDs, unknown services and odd paths call nothing."""
     key = make_key(server, "odd_" + next(iter(access)), groups=["base.group_system"], **access)
     before = rows(server)
     bearer = {"Authorization": f"Bearer {key.secret}"}
@@ -162,7 +162,7 @@ def test_what_a_listed_method_calls_is_its_own_business(server):
 
 
 def test_all_methods_of_a_model(server):
-    """But for what runs other code: that is named one by one."""
+    """A star allows all methods of a model but those that run other code, which must be listed."""
     stars = [["access.probe", "*"], ["ir.actions.server", "*"]]
     key = make_key(server, "stars", groups=["base.group_system"], operations=stars)
     action = server.shell(
@@ -187,7 +187,7 @@ def test_all_methods_of_a_model(server):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_change_is_in_force_on_the_next_call(server, way):
-    """In every worker that has accepted the key, by set_access and by SQL."""
+    """A change by set_access or by SQL applies in every worker that has accepted the key."""
     key = make_key(server, f"list_{way}", operations=[READ])
     for change, allows in (
         (None, True),
@@ -221,7 +221,7 @@ def test_a_list_that_cannot_be_read_opens_nothing(server, listed):
 
 
 def test_own_networks(server):
-    """Narrower than the integration's: the address must be in both."""
+    """A key's own networks only restrict: the address must also be in the integration's."""
     key = make_key(server, "own_networks")
     for networks, of_all, here, elsewhere in (
         ("", False, True, True),
@@ -244,7 +244,7 @@ def test_own_networks(server):
     assert [row["cause"] for row in rows] == ["address_not_allowed"]
 
 
-# Doors --------------------------------------------------------------------------------------------
+# Other routes -------------------------------------------------------------------------------------
 
 ROUTES = {
     "/access_probe/bearer/name": "/access_probe/bearer/<name>",
@@ -288,7 +288,7 @@ def test_routes_that_verify_keys_themselves(server, listed):
 
 
 def test_doors_without_keys_stay_shut(server, listed):
-    """Reports, attachments and the web client's own calls want a session, and a key makes none."""
+    """Reports, attachments and the web client's calls need a session, which a key cannot open."""
     bearer = {"Authorization": f"Bearer {listed.secret}"}
     for path in (
         "/web/content/res.partner/1/name",
@@ -298,7 +298,7 @@ def test_doors_without_keys_stay_shut(server, listed):
     ):
         status, answer = get(server, path, bearer)
         assert "mail.group_user" not in answer and status in (200, 303, 400, 401, 403, 404, 500)
-        if status == 200:  # the placeholder
+        if status == 200:  # a placeholder image
             assert path.startswith("/web/image")
     line = Line(server)
     call = {"model": "access.probe", "method": "write_plainly", "args": [], "kwargs": {}}
@@ -318,7 +318,7 @@ def test_doors_without_keys_stay_shut(server, listed):
 
 
 def test_authenticate_changes_no_setting(server):
-    """Odoo would take the web address from whoever logs in as an administrator."""
+    """Odoo would set its web address from any login of an administrator."""
     key = make_key(server, "settings", groups=["base.group_system"], operations=[READ])
     before = base_url(server)
     for secret, login in ((key.secret, key.code), (server.administrator_key, "admin")):
@@ -348,7 +348,7 @@ OURS = [
 
 @pytest.mark.parametrize("access", [{"access": "read_only"}, {"operations": OURS}])
 def test_a_limited_key_gets_no_more(server, access):
-    """Of an administrator of integrations, although all of these methods are on its list."""
+    """It gets no more rights, even if its list has all methods of an integration administrator."""
     server.expect_log("bad query|ReadOnlySqlTransaction")
     name = "narrow_" + next(iter(access))
     manager = "auth_integration.auth_integration_group_manager"
@@ -387,7 +387,7 @@ def test_a_limited_key_gets_no_more(server, access):
 
 
 def test_a_key_with_networks_gets_no_other(server):
-    """Whoever has it at an allowed address could use it elsewhere afterward."""
+    """Anyone who has the key at an allowed address could use the new one elsewhere."""
     made = server.shell(
         """
         user = env["res.users"].create({"name": "at home", "login": "at_home"})
@@ -411,7 +411,7 @@ def test_a_key_with_networks_gets_no_other(server):
     )
     client = Json2(server, key.secret)
     asked = client.call("res.users.apikeys.description", "make_key", ids=dialog)
-    assert asked["res_model"] == "res.users.identitycheck"  # which asks for the user's password
+    assert asked["res_model"] == "res.users.identitycheck"  # it asks for the user's password
     key.call(
         "xmlrpc", "auth.integration.key", "set_access",
         [key.id], "read_only", False, False, False, "less is allowed",

@@ -1,4 +1,4 @@
-"""What keys call is counted exactly, on every way, by all workers, and of what exists only."""
+"""Operations of keys are counted exactly, on every protocol, in all workers, if they exist."""
 
 import contextlib
 import xmlrpc.client
@@ -19,7 +19,7 @@ WRITING = (
 
 
 def counted(server, key, restart=True):
-    """What a key has called: uses, writes and refusals by operation. Stopping writes it down."""
+    """Uses, writes and rejections of a key by operation; a restart makes the server store them."""
     if restart:
         server.restart()
     rows = server.sql(
@@ -75,7 +75,7 @@ def test_however_a_method_writes(server):
 
 
 def test_what_does_not_exist_is_not_counted(server):
-    """Nor what asks about the key itself, nor calls that were not authenticated."""
+    """Calls about the key itself and unauthenticated calls are not counted either."""
     server.expect_log(".")
     key = make_key(server, "typing")
     for way in WAYS:
@@ -94,7 +94,7 @@ LISTED = {"access": "listed", "operations": [[PROBE, "read_name"]]}
 
 @pytest.mark.parametrize("access", [LISTED, {"access": "read_only"}], ids=["listed", "read_only"])
 def test_what_is_not_allowed(server, access):
-    """Rejected calls are no uses; in report mode they are both."""
+    """Rejected calls do not count as uses; in report mode they are uses and rejections."""
     server.expect_log(EXPECTED)
     keys = {way: make_key(server, f"{access['access']}_{way}", **access) for way in WAYS}
     for way, key in keys.items():
@@ -119,7 +119,7 @@ def test_what_is_not_allowed(server, access):
 
 
 def test_the_next_call_of_the_thread_is_counted_for_itself(server):
-    """Nothing of a call is left in its thread: neither its key nor what watches its statements."""
+    """A call leaves neither its key nor the hook for its statements in its thread."""
     first, second = make_key(server, "first"), make_key(server, "second")
     for _worker in each_worker(server):
         assert first.call("json2", PROBE, "read_name") == "off"

@@ -1,4 +1,4 @@
-"""A key that may only read changes nothing, whatever a method does."""
+"""A read-only key cannot change anything, whatever a method does."""
 
 import contextlib
 import dataclasses
@@ -72,7 +72,7 @@ def test_it_writes_nothing(server, reader, way, method):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_full_key_writes(server, reader, writer, way):
-    """The same methods with another key, served by the same connections."""
+    """The same methods work with another key on the same connections."""
     server.expect_log(EXPECTED)
     for method in WRITING[:-1]:
         for _worker in each_worker(server):
@@ -95,7 +95,7 @@ def test_what_a_method_swallows_is_not_written(server, reader):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_of_a_rejected_call_is_left_to_the_next(server, reader, way):
-    """A worker serves both; what one wanted to signal to the others would fail the next one."""
+    """One worker serves both calls; pending signals of the rejected one would fail the next one."""
     server.expect_log(EXPECTED)
     for _worker in each_worker(server):
         with pytest.raises(Rejected):
@@ -105,7 +105,7 @@ def test_nothing_of_a_rejected_call_is_left_to_the_next(server, reader, way):
 
 
 def test_routes_of_other_modules(server, reader, writer):
-    """Whatever verifies the key: nothing is written, and a full key writes."""
+    """Whatever verifies the key, a read-only key writes nothing, and a full key writes."""
     server.expect_log(EXPECTED)
     routes = {
         "/access_probe/bearer/name": ({"Authorization": "Bearer {}"}, 403),
@@ -128,7 +128,7 @@ def test_routes_of_other_modules(server, reader, writer):
 
 
 def test_uses_are_still_counted(server):
-    """The log, the uses and the first use are written on connections of our own."""
+    """The log, the uses and the first use are written on the add-on's own connections."""
     key = make_key(server, "counted_reader", access="read_only")
     for way in WAYS:
         assert key.call(way, "access.probe", "read_name") == "on"
@@ -145,7 +145,7 @@ def test_uses_are_still_counted(server):
 
 
 def test_it_can_tell_and_replace_itself(server):
-    """whoami and rotate work, and the new key may do no more."""
+    """whoami and rotate work, and the new key is also read-only."""
     key = make_key(server, "rotating_reader", access="read_only")
     assert key.call("json2", "auth.integration.key", "whoami")["access"] == "read_only"
     server.shell(
@@ -160,7 +160,7 @@ def test_it_can_tell_and_replace_itself(server):
         id=key.id,
     )
     server.expect_log(EXPECTED)
-    for way in WAYS:  # siblings: none of them was used yet
+    for way in WAYS:  # each is a sibling, as none was used yet
         fetched = key.call(way, "auth.integration.key", "rotate")
         new = dataclasses.replace(key, secret=fetched["key"])
     assert new.call("json2", "auth.integration.key", "whoami")["access"] == "read_only"
@@ -181,7 +181,7 @@ def test_report_mode_rejects_nothing(server, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_change_is_in_force_on_the_next_call(server, way):
-    """In every worker that has accepted the key, by set_access and by SQL."""
+    """A change by set_access or by SQL applies in every worker that has accepted the key."""
     server.expect_log(EXPECTED)
     key = make_key(server, f"changed_{way}")
     steps = [
@@ -230,7 +230,7 @@ def native_scope(server, key):
 
 @pytest.fixture(scope="module")
 def replica(live_server):
-    """Give a server that reads from a replica."""
+    """Provide a server that reads from a replica."""
     name = f"access_reader_{CHECKOUT_ID}"
     with contextlib.closing(postgres.connect()) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN SUPERUSER")
@@ -239,7 +239,7 @@ def replica(live_server):
 
 
 def test_replica(replica):
-    """Reads stay where Odoo puts them, and a change is rejected at once, on either server."""
+    """Reads stay where Odoo routes them; a change is rejected immediately, on either server."""
     server = replica
     server.expect_log(EXPECTED)
     key, full = make_key(server, "reader", access="read_only"), make_key(server, "writer")

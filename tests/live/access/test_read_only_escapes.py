@@ -1,4 +1,4 @@
-"""What could lift the limit of a key that only reads: SQL, and code that Odoo evaluates."""
+"""Attempts to lift the limit of a read-only key: SQL, and code that Odoo evaluates."""
 
 import xmlrpc.client
 
@@ -32,9 +32,9 @@ SQL = {
     "a temporary table": ["CREATE TEMPORARY TABLE escaped AS SELECT 1"],
     "a row lock": ["SELECT id FROM access_probe FOR KEY SHARE"],
 }
-# PostgreSQL rejects these for another reason, in its own words.
+# PostgreSQL rejects these itself, with another message.
 OF_POSTGRESQL = ("set in a query", "in a block", "committed in a block")
-# What leaves no row behind is not held back.
+# Statements that leave no data behind are allowed.
 HARMLESS = [
     "SELECT pg_advisory_xact_lock(4711)", "NOTIFY escaped", "LISTEN escaped", "UNLISTEN escaped",
     "SET LOCAL lock_timeout = '1s'", "SAVEPOINT x", "ROLLBACK TO SAVEPOINT x",
@@ -101,8 +101,11 @@ def test_sql(server, reader, way, own_cursor):
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_a_template_that_is_previewed(server, reader, name):
-    """It needs no right but to sign in: Odoo renders a template that nobody has stored. Past the
-    database, it could change what the server keeps in memory, and sign tokens."""
+    """To preview a template, a user needs no right but to log in.
+
+    Odoo renders a template that is not stored. Besides writing to the database, it could change the
+    server's memory and sign tokens.
+    """
     server.expect_log(EXPECTED)
     before = state(server)
     expression = EXPRESSIONS[name].replace("{env}", "object.env")
@@ -138,7 +141,7 @@ def test_a_rule_that_is_checked(server, administrator_key, name):
 
 
 def test_a_stored_action(server, administrator_key):
-    """An administrator may have written it for others; it is rejected in words."""
+    """An action that an administrator has stored is rejected with a clear message."""
     server.expect_log(EXPECTED)
     action = server.shell(
         """

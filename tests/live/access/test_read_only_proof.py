@@ -1,4 +1,4 @@
-"""Hundreds of methods over every protocol with a key that only reads: not one row differs."""
+"""Calls hundreds of methods over every protocol with a read-only key: no row may change."""
 
 import json
 import xmlrpc.client
@@ -8,7 +8,7 @@ import pytest
 from callers.clients import Jsonrpc, Line, Refused, Xmlrpc
 from worlds.access import WAYS, Rejected, make_key, make_room_in_the_log
 
-# Its methods are called as an administrator, with whatever their parameters are named after.
+# The methods to call as an administrator, with arguments chosen by the names of their parameters.
 TABLE = """
     import inspect
     from odoo.service.model import get_public_method
@@ -80,7 +80,7 @@ TABLE = """
                 ids = env[model_name].with_context(active_test=False).search([], limit=1).ids
         result.append([model_name, name, bool(getattr(method, "_api_model", False)), ids, given])
 """
-# Whatever else differs afterwards was changed by a method.
+# The add-on itself writes to these tables; any other difference was made by a method.
 OURS = {
     "auth_attempt",
     "auth_attempt_budget",
@@ -89,12 +89,12 @@ OURS = {
     "auth_attempt_late",
     "auth_attempt_report_invalid",
     "auth_integration_key_address",
-    "auth_integration_key_operation",  # counts; what is allowed is looked at
+    "auth_integration_key_operation",  # counts differ; the allowed operations are compared apart
     "auth_integration_rpc_use",
-    "auth_throttle",  # a method that was given a wrong password
+    "auth_throttle",  # a method may check a wrong password
     "res_users_log",
 }
-# A method that has the registry loaded anew has our code look whose database this is.
+# A method that reloads the registry makes the add-on check the identity of the database.
 SEQUENCES = (*OURS, "ir_config_parameter")
 USES = ("use_count", "first_used_at", "last_used_at", "last_used_address", "last_used_channel",
         "last_used_agent", "digest", "operations_since", "operation_count", "last_write_at")
@@ -129,7 +129,7 @@ def reader(server):
 
 
 def dump(server):
-    """A digest of each table, of all columns and large objects, and where each sequence is."""
+    """A digest of each table, the columns and large objects, and the value of each sequence."""
     digests = {}
     for row in server.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
         table = row["tablename"]
@@ -161,7 +161,7 @@ def difference(before, after):
 
 
 def call(key, way, model, method, is_model_method, ids, given):
-    """Call a method with what the table has for it; say what came of it."""
+    """Call a method with the arguments from the table, and return the outcome."""
     server, recipient = key.server, [] if is_model_method else [ids]
     who = [server.db, key.uid, key.secret, model, method]
     try:
@@ -202,7 +202,7 @@ def test_not_one_row_differs(server, reader):
     for way in WAYS:
         found = {outcome: len(methods) for outcome, methods in outcomes[way].items()}
         assert found["answered"] >= 60 and found["rejected"] >= 60, (way, found)
-        # The others failed before they did anything: an argument of the wrong kind, no right.
+        # The others failed before they did anything: a wrong argument type, or no access right.
         assert found["answered"] + found["rejected"] >= 200, (way, found)
     assert set(WRITERS) - outcomes["xmlrpc"]["rejected"] == set()
 
@@ -215,7 +215,7 @@ def test_wizards_fail_in_words(server, reader, model):
 
 
 def test_the_dump_sees_what_a_full_key_writes(server):
-    """The same methods change rows when they may."""
+    """The same methods do change rows with a full key."""
     server.expect_log(".")
     key = make_key(server, "proof_writer", groups=["base.group_system"])
     before = dump(server)

@@ -1,6 +1,6 @@
-"""Every way to be refused leaves exactly one attempt, and the client is told what Odoo tells it.
+"""Each rejected call leaves exactly one attempt, and the client gets the same answer as from Odoo.
 
-One table: a call, what must be recorded of it, and which call of stock Odoo answers the same.
+Each case has a call, what must be recorded of it, and which call of stock Odoo has the same answer.
 """
 
 import json
@@ -20,7 +20,7 @@ PASSWORD = "a person's password"
 
 
 class ProviderOfIdentities(BaseHTTPRequestHandler):
-    """Knows the access tokens of two people; any other token is refused."""
+    """An OAuth provider that knows the access tokens of three people and rejects all others."""
 
     def do_GET(self):
         token = urllib.parse.parse_qs(self.path.partition("?")[2])["access_token"][0]
@@ -36,7 +36,7 @@ class ProviderOfIdentities(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def provider():
-    """A provider of identities that answers; its address."""
+    """Run the OAuth provider and yield its URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), ProviderOfIdentities) as http:
         threading.Thread(target=http.serve_forever).start()
         yield f"http://127.0.0.1:{http.server_port}/userinfo"
@@ -65,7 +65,7 @@ def world(server, provider):
     """The world on a server with the add-on, threaded and with two workers."""
     made = World(server)
     made.providers = server.shell(MAKE_PROVIDERS, address=provider)
-    # Nothing must be attributed by this address: a personal key has been used from it as well.
+    # A personal key has been used from this address, too, so nothing is attributed by the address.
     assert made.calls().json2(made.keys["good"]).status == 200
     assert made.calls().json2(made.keys["personal"]).status == 200
     assert made.calls("127.0.0.7").json2(made.keys["good"]).status == 200
@@ -84,12 +84,13 @@ def stock_world(live_server, provider):
 
 @dataclass
 class Case:
-    """A call and what it must lead to.
+    """A call and the result it must have.
 
-    :ivar call: gets a caller and the world, returns the reply
-    :ivar row: expected columns; ``user``, ``integration`` and ``key`` by name. None: no attempt
-    :ivar like: the call of stock Odoo that is answered the same, by default this one; None where
-        there is nothing to compare with, with the reason as the case's comment
+    :ivar call: takes a caller and the world, returns the reply
+    :ivar row: the expected columns, with ``user``, ``integration`` and ``key`` by name; None: no
+        attempt
+    :ivar like: the call that stock Odoo answers the same way, by default this one; None if there is
+        nothing to compare with, for the reason in the case's comment
     """
 
     call: object
@@ -114,7 +115,7 @@ def of_worker(key=None, attribution=None):
 
 
 def cases_of_secrets(case, channel, wrong):
-    """What is recorded of a secret, whether a login or a user id comes with it."""
+    """Declare what is recorded of a secret, with either a login or a user ID."""
     case("with password", "person", PASSWORD, accepted(channel, "person"))
     case("with key", "worker", "good", accepted(channel, "worker", **of_worker("good")))
     case("archived user", "retired", PASSWORD, refused("user_archived", channel, "retired"))
@@ -122,7 +123,7 @@ def cases_of_secrets(case, channel, wrong):
          refused("user_archived", channel, "gone", integration="gone", attribution="login"))
     case("wrong password", "person", "not it", refused("password_wrong", channel, "person"))
     case("empty password", "person", "", refused("secret_missing", channel, "person"))
-    # Stock raises another error for them, but only when there is such a user.
+    # Stock raises another error for these, but only if the user exists.
     for name, secret in (("unhashable", ["x"]), ("long", "x" * 5000), ("wrong type of", 17)):
         case(f"{name} password", "person", secret,
              refused("malformed_request", channel, "person"), like=wrong)
@@ -148,7 +149,7 @@ def cases_of_secrets(case, channel, wrong):
 UNKNOWN_LOGIN = {"login": re.compile(r"unknown login \(\d+ characters.*#[0-9a-f]{4}\)")}
 CASES = {}
 
-# Logging in by login and secret over RPC.
+# Log in over RPC with login and secret.
 for channel, call in {
     "xmlrpc": lambda c, login, secret: c.authenticate(login, secret),
     "jsonrpc": lambda c, login, secret: c.json("common", "login", c.db, login, secret),
@@ -173,7 +174,7 @@ for channel, call in {
     login_case("password with a second factor", "factor", PASSWORD,
                refused("password_not_allowed", channel, "factor"))
 
-# Calling by uid and secret over RPC.
+# Call over RPC with user ID and secret.
 for channel, call in {
     "xmlrpc": lambda c, uid, secret: c.execute(uid, secret),
     "jsonrpc": lambda c, uid, secret: c.execute_json(uid, secret),
@@ -189,7 +190,7 @@ for channel, call in {
         return call(c, w.uids["worker"], WRONG_KEY)
 
     cases_of_secrets(call_case, channel, wrong)
-    # The deviation: stock says "Record does not exist" and so tells which ids do.
+    # Deviates from stock, which says "Record does not exist" and so reveals the existing IDs.
     call_case("unknown uid", 987654, "x",
               refused("user_unknown", channel, login="unknown user id 987654"), like=wrong)
     call_case("uid False", False, "x",
@@ -271,7 +272,7 @@ CASES |= {
         refused("user_unknown", "xmlrpc", **of_worker(attribution="address")) | UNKNOWN_LOGIN,
         source="127.0.0.7",
     ),
-    # Requests that never get as far as a credential.
+    # Requests that contain no valid credential, or reach no method that checks it.
     "xmlrpc v1 authenticate": Case(
         lambda c, w: c.authenticate("person", "not it", version=1),
         refused("password_wrong", "xmlrpc", "person"),
@@ -327,7 +328,7 @@ CASES |= {
         lambda c, w: c.http("POST", "/web/hook/0b6e1f6c-0000-4000-8000-000000000000", "{}"),
         refused("webhook_unknown", "webhook"),
     ),
-    # A database that is not served: this host serves one, and its log may know.
+    # An unknown database: this host serves only one, so its log may record it.
     "xmlrpc authenticate at an unknown database": Case(
         lambda c, w: c.xml("common", "authenticate", "nodb", "person", PASSWORD, {}),
         refused("database_unknown", "xmlrpc", "person"),
@@ -353,7 +354,7 @@ CASES |= {
                              {"db": "nodb", "login": "person", "password": PASSWORD}),
         refused("database_unknown", "session", "person"),
     ),
-    # Sessions, and what people do in a browser.
+    # Sessions, and what users do in a browser.
     "session authenticate": Case(
         lambda c, w: c.session_login("person", PASSWORD), accepted("session", "person")
     ),
@@ -436,10 +437,10 @@ CASES |= {
 
 @pytest.mark.parametrize("name", CASES)
 def test_exactly_one_attempt(world, stock_world, name):
-    """The row, the client's answer and the log line of one call."""
+    """Check the row, the client's answer and the log line of one call."""
     case = CASES[name]
     caller = Calls(world, case.source)
-    # Where stock Odoo logs the traceback of a malformed call, names of ours are in it.
+    # The traceback of a malformed call, which stock Odoo logs, contains names of the add-on.
     for server in (world.server, stock_world.server):
         server.expect_log("odoo.http: Exception during request handling")
     mark = world.server.log_mark()

@@ -1,4 +1,4 @@
-"""Who may read the log of attempts, and that nobody may write it: over every protocol there is."""
+"""Who may read the log of attempts, and that no user may change it, over every protocol."""
 
 import contextlib
 import datetime
@@ -41,7 +41,7 @@ LOGS = ("auth.attempt", "auth.attempt.removal", "auth.attempt.report")
 
 
 class Readers:
-    """Four people, and three rows: of the owner's integration, of another, of nobody's.
+    """Four users, and three rows: of the owner's integration, of another, and of none.
 
     :ivar clients: by protocol and login
     """
@@ -72,7 +72,7 @@ class Readers:
         self.rows = (self.own, self.removal, self.counted)
 
     def recorded(self):
-        """All there is on record of the three rows, and of what was removed."""
+        """Everything recorded about the three rows and about removals."""
         return self.world.server.sql(
             "SELECT * FROM auth_attempt WHERE id = ANY(%s) ORDER BY id",
             [[self.own, self.other, self.nobodys]],
@@ -86,9 +86,9 @@ def readers(live_server):
 
 @pytest.fixture(params=["xmlrpc", "jsonrpc", "json2", "session"])
 def call(request, readers):
-    """Call a method over one of the protocols; a refusal is the text ``refused``.
+    """Call a method over one of the protocols; the result of a refused call is ``refused``.
 
-    ``ids`` are the records, for methods of records; all else goes by its name, as /json/2 has it.
+    ``ids`` are the records for methods of records; other arguments are named, as in /json/2.
     """
 
     def call(login, method, ids=None, model="auth.attempt", **arguments):
@@ -120,7 +120,7 @@ def owner(call):
 
 
 def test_owner_reads_the_attempts_of_his_integrations(readers, owner):
-    """By searching, reading, counting, grouping, export and name search alike: all of them."""
+    """The owner finds them by search, read, count, grouping, export and name search."""
     near = readers.world.integrations["near"]
     found = owner("search", domain=[])
     assert readers.own in found
@@ -143,7 +143,7 @@ def test_owner_reads_the_attempts_of_his_integrations(readers, owner):
 
 
 def test_owner_finds_no_other_attempts(readers, owner):
-    """Whatever is searched for, counted or grouped."""
+    """The owner gets none by any search, count or grouping."""
     readers.world.server.expect_log("read_group is deprecated")
     for domain in (
         [("id", "in", [readers.other, readers.nobodys])],
@@ -168,7 +168,7 @@ def test_owner_finds_no_other_attempts(readers, owner):
 
 
 def test_owner_reads_no_other_attempts(readers, owner):
-    """Whoever knows the number of one may not read, export or fix it, alone or among others."""
+    """Knowing its ID, the owner cannot read, export or fix one, neither alone nor among others."""
     for hidden in (readers.other, readers.nobodys):
         assert owner("read", [hidden], fields=["login"]) == "refused"
         assert owner("read", [readers.own, hidden], fields=["login"]) == "refused"
@@ -179,7 +179,7 @@ def test_owner_reads_no_other_attempts(readers, owner):
 
 
 def test_owner_reads_the_analysis_of_his_integrations_only(readers, call):
-    """The report counts what the rules of the log would let him read."""
+    """The report counts only the rows that the rules of the log let the owner read."""
     near = readers.world.integrations["near"]
     [counted] = readers.world.server.sql(
         "SELECT sum(count)::integer AS count, count(*) AS rows FROM auth_attempt"
@@ -211,7 +211,7 @@ def test_owner_reads_the_analysis_of_his_integrations_only(readers, call):
 
 
 def test_others_read_nothing_and_the_administrator_everything(readers, call):
-    """Neither people of the company nor customers may look; a reference is explained to the one."""
+    """Internal and portal users read nothing; explain_reference returns nothing or is refused."""
     readers.world.server.expect_log("read_group is deprecated")
     grouped = {"domain": [], "groupby": ["outcome"]}
     of_rows = {
@@ -239,7 +239,7 @@ def test_others_read_nothing_and_the_administrator_everything(readers, call):
     ):
         for login in OUTSIDERS:
             answer = call(login, f"action_fix_{fix}", [readers.own])
-            # Over a session the password is asked for first; nothing is told or done before.
+            # Over a session, the password is asked for first; nothing is shown or done before.
             assert answer == "refused" or answer.get("res_model") == IDENTITY_CHECK, fix
     assert call("reader_internal", "explain_reference", reference="AAAA-AAAA") == []
     assert call("reader_portal", "explain_reference", reference="AAAA-AAAA") == "refused"
@@ -249,7 +249,7 @@ def test_others_read_nothing_and_the_administrator_everything(readers, call):
 
 
 WRITES = {"outcome": "success", "channel": "web"}
-# Of records, then of the model; what is private last.
+# Methods of records, then of the model; private methods last.
 OF_ROWS = (
     ("write", {"vals": {"outcome": "success"}}),
     ("write", {"vals": {"count": 0}}),
@@ -275,7 +275,7 @@ OF_MODEL = (
     ("_correlation_key", {}),
     ("_reference_key", {}),
 )
-# Of no meaning for these models: some refuse, others do nothing, and what that is like differs.
+# Methods that are of no use for these models: some are refused, others do nothing.
 IN_VAIN = (
     ("action_archive", {}),
     ("action_unarchive", {}),
@@ -288,7 +288,7 @@ IN_VAIN = (
 
 @pytest.mark.parametrize("login", EVERYBODY)
 def test_nobody_changes_a_row(readers, call, login):
-    """Nor removes or adds one: by any method that writes, and not by the hooks' own either."""
+    """Nor can they remove or add one, with any writing method or with the hooks' own methods."""
     for in_vain in ("odoo.http: Exception during request handling", "use action_archive"):
         readers.world.server.expect_log(in_vain)
     before = readers.recorded()

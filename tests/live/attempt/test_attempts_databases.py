@@ -1,7 +1,7 @@
-"""The attempt log where a server has several databases, stands behind a proxy and speaks IPv6.
+"""The attempt log on a server with several databases, behind a proxy and with IPv6.
 
-No database is chosen by the host name and their list is not shown: core routes such requests
-without a database, and no module of any database is asked.
+The host name selects no database and the list of databases is hidden, so Odoo routes such requests
+without a database, and calls no module of any database.
 """
 
 
@@ -27,7 +27,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def other(live_server):
-    """Another database that the server serves."""
+    """Another database of the same server."""
     server = live_server("other")
     server.stop()
     return server
@@ -49,7 +49,7 @@ def world(request, live_server, other):
 
 
 def first_calls(world):
-    """The very first calls of a process: callers and replies, by the cause of their refusal."""
+    """Make the first calls of a process; return callers and replies by the expected cause."""
     made = {}
     if world.in_load:
         caller = world.calls()
@@ -64,7 +64,7 @@ def line_of(world, mark):
 
 
 def test_first_calls_of_a_fresh_process(world):
-    """The add-on is imported during the first call, unless the server lists it in ``--load``."""
+    """The add-on is imported during the first call, unless ``--load`` lists it."""
     for made in world.first:
         for cause, (caller, reply) in made.items():
             [row] = caller.rows()
@@ -82,7 +82,7 @@ def test_first_calls_of_a_fresh_process(world):
     ids=["json2", "xmlrpc", "jsonrpc"],
 )
 def test_first_call_of_a_fresh_process_is_refused_by_an_exception(world, call):
-    """Its answer is made by another part of Odoo than that of an authenticate."""
+    """The response is made by another part of Odoo than that to an authenticate call."""
     world.server.restart()
     for _worker in each_worker(world.server):
         caller = world.calls()
@@ -105,7 +105,7 @@ def test_first_call_of_a_fresh_process_is_refused_by_an_exception(world, call):
     ],
 )
 def test_unknown_database_is_in_the_server_log_only(world, other, call):
-    """No attempt in any database, no name in the answer, one line with the answer's reference."""
+    """No database has an attempt, the answer has no name, and one log line has its reference."""
     world.server.expect_log("odoo.http: Exception during request handling")
     caller = world.calls()
     mark = world.server.log_mark()
@@ -133,7 +133,7 @@ def test_unknown_database_is_in_the_server_log_only(world, other, call):
     ],
 )
 def test_named_database_has_the_attempt(world, other, call, cause):
-    """Without a selected database each call goes to the log of the one it names."""
+    """If no database is selected, a call is recorded in the database that it names."""
     caller = world.calls()
     reply = call(caller, world)
     [row] = caller.rows()
@@ -143,7 +143,7 @@ def test_named_database_has_the_attempt(world, other, call, cause):
 
 
 def test_addresses(world):
-    """Of the proxy's client, of an IPv6 caller; text that is no address is not believed."""
+    """Tests the address behind a proxy and of IPv6; a text that is not an address is ignored."""
 
     def address(host="127.0.0.1", **headers):
         caller = Calls(world, host=host)
@@ -152,7 +152,7 @@ def test_addresses(world):
         return row["remote_addr"]
 
     forwarded = {"X_Forwarded_Host": "erp.example.com"}
-    assert address() == "127.0.0.1"  # seen as ::ffff:127.0.0.1 by a socket for both versions
+    assert address() == "127.0.0.1"  # a dual-stack socket sees ::ffff:127.0.0.1
     assert address("::1") == "::1"
     assert address(X_Forwarded_For="203.0.113.7", **forwarded) == "203.0.113.7"
     assert address(X_Forwarded_For="9.9.9.9, 203.0.113.7", **forwarded) == "203.0.113.7"
@@ -162,7 +162,7 @@ def test_addresses(world):
 
 
 def test_addresses_over_rpc(world):
-    """Core hides the request from RPC services; the address is the same."""
+    """Odoo hides the request from RPC services, but the address is the same."""
     caller = world.calls()
     headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "erp.example.com"}
     caller.authenticate("nobody here", "x", headers=headers)

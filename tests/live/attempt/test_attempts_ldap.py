@@ -1,7 +1,7 @@
-"""Passwords that an LDAP directory knows: Odoo's ``auth_ldap`` with a real slapd.
+"""Passwords in an LDAP directory: Odoo's ``auth_ldap`` with a real slapd.
 
-It asks the directory twice on two ways: for a login that Odoo has refused, and for one that Odoo
-does not know, which may so still be accepted and become a user. Either is one attempt.
+It asks the directory in two cases: for a login that Odoo has rejected, and for one that Odoo does
+not know, which may then become a user. Each is one attempt.
 """
 
 import re
@@ -19,7 +19,7 @@ PASSWORD = "a person's password"
 IN_DIRECTORY = "known to the directory"
 SERVER = {"modules": ("auth_integration", "auth_ldap")}
 
-# Ways to authenticate by a login, then by a user id.
+# Authentication with a login, then with a user ID.
 BY_LOGIN = {
     "web": lambda c, login, secret: c.web_login(login, secret),
     "session": lambda c, login, secret: c.session_login(login, secret),
@@ -43,7 +43,7 @@ USE_DIRECTORY = """
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """A directory of everybody, also of those whom Odoo does not know yet."""
+    """A directory with all users, and with people whom Odoo does not know yet."""
     try:
         openldap.provide()
     except openldap.Unavailable as error:
@@ -56,7 +56,7 @@ def directory(tmp_path_factory):
 
 
 def using(directory, server):
-    """The world on a server that asks the directory."""
+    """The world on a server that uses the directory."""
     world = World(server)
     world.uids |= server.shell(USE_DIRECTORY, port=directory.port, base=PEOPLE)
     return world
@@ -64,25 +64,25 @@ def using(directory, server):
 
 @pytest.fixture(scope="module")
 def world(directory, server):
-    """With the add-on, threaded and with two workers."""
+    """The world with the add-on, threaded and with two workers."""
     return using(directory, server)
 
 
 @pytest.fixture(scope="module")
 def stock_world(directory, live_server):
-    """Without the add-on."""
+    """The world without the add-on."""
     server = live_server("stock", with_addon=False, modules=("mail", "rpc", "auth_ldap"))
     return using(directory, server)
 
 
 @dataclass
 class Case:
-    """Who presents what, and what must be recorded of it.
+    """A login, its secret, and what must be recorded.
 
-    :ivar cause: None when the caller gets in; one for people's logins and one for programs when
-        they differ
-    :ivar user: login of the user found, if another one than the caller's or none
-    :ivar like: the secret with which stock Odoo answers the same, when it would let this one in
+    :ivar cause: None if the caller is accepted; a pair if it differs: for logins of people and for
+        programs
+    :ivar user: login of the user found, if it is not the caller's
+    :ivar like: the secret to which stock Odoo gives the same answer, if it would accept this one
     """
 
     login: str
@@ -114,8 +114,8 @@ CASES = {
     ),
     "archived user": Case("retired", IN_DIRECTORY, "user_archived"),
     "integration": Case("worker", IN_DIRECTORY, OF_INTEGRATION, like="not it"),
-    # auth_ldap takes it for a login that Odoo does not know, and never comes by the hook that
-    # holds integrations to their keys.
+    # auth_ldap does not find this login in Odoo and bypasses the hook that makes integrations use
+    # their keys.
     "integration in capitals": Case(
         "WORKER", IN_DIRECTORY, OF_INTEGRATION, "worker", tuple(BY_LOGIN), like="not it"
     ),
@@ -158,14 +158,16 @@ def logged(world, mark):
     ("way", "name"), [(way, name) for name, case in CASES.items() for way in case.ways]
 )
 def test_exactly_one_attempt(world, stock_world, way, name):
-    """Whichever of the two accepts or refuses."""
+    """There is one attempt whether Odoo or the directory accepts or rejects."""
     check(world, stock_world, way, CASES[name])
 
 
 @pytest.mark.parametrize("way", [way for way in BY_LOGIN if way != "web"])
 def test_newcomer_whom_odoo_fails_to_make(world, stock_world, way):
-    """Odoo makes users of newcomers at the web login only: elsewhere it ends in an error of its
-    own, since nobody is there yet to be their maker."""
+    """Odoo creates users of newcomers at the web login only.
+
+    Elsewhere it fails with an internal error, since there is no user yet to create one.
+    """
     for place in (world, stock_world):
         place.server.expect_log("odoo.http: Exception during request handling")
     caller = world.calls()
@@ -179,7 +181,7 @@ def test_newcomer_whom_odoo_fails_to_make(world, stock_world, way):
     ("secret", "told"), [("not it", ["LDAP directory also rejected"]), (IN_DIRECTORY, [])]
 )
 def test_directory_is_in_the_explanation(world, secret, told):
-    """Where Odoo has no password of somebody, when it last changed would explain nothing."""
+    """If Odoo has no password of a user, the date of its last change would explain nothing."""
     caller = world.calls()
     caller.authenticate("clerk", secret)
     [row] = caller.rows()
@@ -205,13 +207,13 @@ UNASKED = {
 }
 
 
-# Whom a server has let in over RPC it lets in again without asking, until its caches are cleared.
+# Odoo remembers accepted RPC callers without asking again, until its caches are cleared.
 FORGET = "env.registry.clear_cache()"
 
 
 @pytest.fixture
 def gone(directory, world, stock_world):
-    """The directory, while its server is not running."""
+    """The directory while its server is stopped."""
     for place in (world, stock_world):
         place.server.shell(FORGET)
     directory.stop()
@@ -223,14 +225,16 @@ def gone(directory, world, stock_world):
     ("way", "name"), [(way, name) for name, case in UNASKED.items() for way in case.ways]
 )
 def test_directory_that_is_gone_is_the_cause(world, stock_world, gone, way, name):
-    """Whoever gets in without it gets in. Of the others nobody can say that his password is wrong;
-    auth_ldap only logs the error and goes on as if it had been."""
+    """Users whom Odoo itself accepts get in; it is unknown whether other passwords are wrong.
+
+    auth_ldap only logs the error and continues as if the password were wrong.
+    """
     check(world, stock_world, way, UNASKED[name])
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_directory_that_refuses_odoo_is_the_cause(world, stock_world, way):
-    """The account with which Odoo looks people up has another password now."""
+    """The account with which Odoo searches the directory has a new password there."""
 
     def bind_as(dn, secret):
         change = {"ldap_binddn": dn, "ldap_password": secret}
@@ -250,8 +254,10 @@ def test_directory_that_refuses_odoo_is_the_cause(world, stock_world, way):
 
 
 def test_changed_password_holds_no_longer_than_in_stock(world, stock_world, directory):
-    """Odoo is not told of it: what it has accepted it accepts until its caches are cleared, or
-    until it has accepted the present one."""
+    """Odoo is not notified of the change.
+
+    It accepts an accepted password until its caches are cleared or it has accepted the current one.
+    """
 
     def accepted(place, secret):
         return place.calls().execute(place.uids["clerk"], secret).detail == "dict"
@@ -277,12 +283,14 @@ def test_changed_password_holds_no_longer_than_in_stock(world, stock_world, dire
         directory.change_password("clerk", IN_DIRECTORY)
 
 
-# Where auth_ldap is above the add-on
+# When auth_ldap overrides the add-on
 
 
 def test_integration_is_held_to_its_key_by_a_module_loaded_later(directory, live_server):
-    """Installed into a running server, auth_ldap comes before the add-on until the next start, and
-    so has the last word on what the add-on's hooks refuse."""
+    """Installed on a running server, auth_ldap precedes the add-on until the next start.
+
+    So it decides last about what the add-on's hooks reject.
+    """
     server = live_server("later", modules=("auth_integration",))
     administrator(server).call("ir.module.module", "button_immediate_install", [
         server.shell("result = env.ref('base.module_auth_ldap').id")

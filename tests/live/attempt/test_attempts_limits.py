@@ -1,4 +1,4 @@
-"""How many rows of the log anybody can make, and that he alone loses detail by it."""
+"""The number of log rows that one source can create, and that only that source loses detail."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def last_id(world):
 
 
 def attempts(world):
-    """Return how many there were: collapsed ones may be in a row of an earlier test."""
+    """The number of attempts; collapsed ones may be in a row of an earlier test."""
     [total] = world.server.sql("SELECT coalesce(sum(count), 0)::integer AS n FROM auth_attempt")
     return total["n"]
 
@@ -40,7 +40,7 @@ def minutes_of(rows):
 
 
 def nameless(world, source, number):
-    """Call /json/2 without a key, as another program each time."""
+    """Call /json/2 without a key, each time as another program."""
     line = Line(world.server, source=source, agent=f"noise/{number}.0")
     json_type = {"Content-Type": "application/json"}
     status, _headers, _body = line.post("/json/2/res.users/context_get", "{}", json_type)
@@ -49,7 +49,7 @@ def nameless(world, source, number):
 
 def test_a_noisy_source_loses_detail_alone(world):
     """Others keep address, agent and reference, and so does an integration at the same address."""
-    for _minute in range(3):  # at the third try at the latest it is one minute
+    for _minute in range(3):  # all calls are in the same minute at the third try at the latest
         mark = last_id(world)
         for number in range(130):
             nameless(world, "127.0.2.1", number)
@@ -71,7 +71,7 @@ def test_a_noisy_source_loses_detail_alone(world):
 
 
 def test_user_ids_make_no_more_rows_than_logins(world):
-    """Empty secrets over user ids: of one source, users collapse too, and every try counts."""
+    """Empty secrets with many user IDs from one source: the users collapse, each try is counted."""
     mark, before, tries = last_id(world), attempts(world), 200
     caller = world.calls("127.0.3.1")
     for uid in range(1000, 1000 + tries):
@@ -83,7 +83,7 @@ def test_user_ids_make_no_more_rows_than_logins(world):
 
 
 def test_users_collapse_and_integrations_do_not(world):
-    """Wrong keys for every user there is, each under many names of programs."""
+    """Empty secrets for many users from one source."""
     made = world.server.shell(
         "result = env['res.users'].create([{'name': f'many {n}', 'login': f'many {n}'}"
         " for n in range(40)]).ids"
@@ -101,7 +101,7 @@ def test_users_collapse_and_integrations_do_not(world):
 
 
 def test_one_good_key_makes_so_many_rows_an_hour(world):
-    """From many addresses, by many programs, in both workers: bounded, and the count is exact."""
+    """With many addresses and programs in both workers, rows are bounded and counts are exact."""
     mark, sources, agents = last_id(world), 12, 12
     for number in range(sources):
         for agent in range(agents):

@@ -1,4 +1,4 @@
-"""OCA's auth_api_key, the real wheel from PyPI: its method is seen without knowing of it."""
+"""OCA's auth_api_key, the real wheel from PyPI: its auth method is logged without special code."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ class Route(http.Controller):
 
 @pytest.fixture(scope="module")
 def addons():
-    """The wheel's add-on and one of ours with a route that uses it, unpacked."""
+    """The unpacked add-on of the wheel, and a test add-on with a route that uses it."""
     folder = state_dir("test", "oca_auth_api_key")
     if not (folder / "auth_api_key").exists():
         done = subprocess.run(
@@ -73,7 +73,7 @@ class Place:
     ],
 )
 def test_each_call_is_one_attempt(server, key, status, outcome, cause, uid):
-    """Accepted, refused and without a key; the wrong key is in no log line."""
+    """Accepted, rejected and without a key; a wrong key appears in no log line."""
     caller = Calls(Place(server))
     mark = server.log_mark()
     reply = caller.http("GET", "/oca", headers={"API-KEY": key} if key else {})

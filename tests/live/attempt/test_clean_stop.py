@@ -1,4 +1,4 @@
-"""A server that is stopped at any moment has written every call that it answered."""
+"""A server that is stopped at any moment has logged every call that it answered."""
 
 import os
 import random
@@ -18,7 +18,7 @@ def world(live_server):
 
 
 def test_no_answered_call_is_lost_when_the_server_stops(world):
-    """At random moments, over and over; a call that got no answer may have been counted."""
+    """Stop at random moments, repeatedly; unanswered calls may or may not be counted."""
     chance = random.Random()
     for stop in range(STOPS):
         if stop:

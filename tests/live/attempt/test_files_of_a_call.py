@@ -1,4 +1,4 @@
-"""How many files of the add-on stand in the way of one warm call."""
+"""The number of files of the add-on that one warm call enters."""
 
 import pytest
 
@@ -16,11 +16,11 @@ def world(live_server):
     return World(live_server("main"))
 
 
-# The goal is 10 and 12. In the way are small modules of one idea each: the caller, agents and
-# redaction; for a refusal also causes, references, buckets, limits and settings.
+# The goal is 10 and 12. The excess is small modules with one purpose each: the caller, agents and
+# redaction; for a rejected call also causes, references, buckets, limits and settings.
 @pytest.mark.parametrize(("key", "bound"), [("good", 14), (WRONG_KEY, 23)])
 def test_files_entered_by_a_warm_call(world, key, bound):
-    """Those who read how a key is accepted, or refused, read so many files."""
+    """This is how many files one must read to see how a key is accepted or rejected."""
     caller, secret = world.calls(), world.secret(key)
     for _warm in range(3):
         caller.json2(secret)

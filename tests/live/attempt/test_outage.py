@@ -1,4 +1,4 @@
-"""While PostgreSQL is away, or a table of ours is locked: nobody is told that it is his fault."""
+"""When PostgreSQL is down or a table of the add-on is locked, the caller is not blamed."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ SERVER = {"workers": 2}
 
 @pytest.fixture(scope="module")
 def line():
-    """A way to PostgreSQL for all that this module starts."""
+    """The connection to PostgreSQL for everything that this module starts."""
     made = CutLine()
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PGHOST", str(made.folder))
@@ -26,7 +26,7 @@ def line():
 
 @pytest.fixture(scope="module", params=["by filter", "by name"])
 def world(request, live_server, line):
-    """A server that finds its database among all there are, and one that is told its name."""
+    """A server that selects its database by the name in the call, and one with a fixed database."""
     config = {"dbfilter": ""} if request.param == "by name" else {}
     return World(live_server(request.param, config=config))
 
@@ -46,7 +46,7 @@ CALLS = {
 
 @contextlib.contextmanager
 def locked(world, table):
-    """Somebody changes a table: no other may even read it."""
+    """Another transaction holds an exclusive lock on a table, so it cannot even be read."""
     with contextlib.closing(postgres.connect(world.db)) as other, other.cursor() as cursor:
         cursor.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield
@@ -57,9 +57,9 @@ def locked(world, table):
     "table", ["auth_integration", "auth_integration_key", "auth_attempt", "auth_attempt_budget"]
 )
 def test_lock_on_our_tables_stops_no_login(world, table):
-    """Stock decides after the short lock timeout; the lock is held all the while."""
+    """After the short lock timeout, stock Odoo decides, while the lock is still held."""
     world.server.expect_log(".")
-    for _worker in each_worker(world.server):  # a warm identity, in each
+    for _worker in each_worker(world.server):  # cache the identity in each worker
         world.calls().json2(world.keys["personal"])
     with locked(world, table):
         for _worker in each_worker(world.server):
@@ -72,8 +72,7 @@ def test_lock_on_our_tables_stops_no_login(world, table):
 
 
 def test_lock_timeout_of_ours_does_not_stay_with_the_caller(world):
-    """What the caller's own statements wait for is his business; also after a lock was waited for.
-    """
+    """The lock timeout of the caller's own statements stays the same, also after waiting."""
     found = world.server.shell(
         """
         from odoo.addons.auth_integration.tools import hook_queries
@@ -105,14 +104,14 @@ def test_lock_timeout_of_ours_does_not_stay_with_the_caller(world):
 
 @pytest.mark.parametrize("name", CALLS)
 def test_outage_is_not_the_callers_fault(world, line, name):
-    """A call that Odoo cannot serve names no wrong database, request or credential."""
+    """A call that Odoo cannot serve is not recorded as a wrong database, request or credential."""
     world.server.expect_log(".")
-    for _warm in range(4):  # in processes that have their connections
+    for _warm in range(4):  # the processes have their connections then
         CALLS[name](world.calls(), world)
     mark = world.server.log_mark()
     line.cut()
     try:
-        for _again in range(6):  # connections that break, then none to be had
+        for _again in range(6):  # first connections break, then none can be opened
             with contextlib.suppress(OSError):
                 CALLS[name](world.calls(), world)
     finally:

@@ -1,4 +1,4 @@
-"""How many queries one warm call makes, by the server's own count in its access line."""
+"""The number of queries of a warm call, as counted in the server's access log."""
 
 import pytest
 
@@ -30,7 +30,7 @@ BOUNDS = dict(zip(CALLS, (3, 5, 4, 10, 4, 18, 9, 16, 17, 13, 36), strict=True))
 
 @pytest.mark.parametrize("name", CALLS)
 def test_queries_of_a_warm_call(world, name):
-    """Of three calls the cheapest: the first of a minute writes, too."""
+    """Use the smallest count of three calls, as the first call of a minute also writes."""
     calls, server, counted = world.calls(), world.server, []
     for _warm in range(4):
         mark = len(server.log_since().encode())

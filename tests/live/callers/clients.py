@@ -1,7 +1,7 @@
 """Small clients for every way of calling a live server.
 
-Each call is one connection unless a :class:`Line` is passed, and returns its result or raises
-:class:`Refused`. Two addresses of the machine itself can be called from: see ``Line``.
+Each call opens a connection unless a :class:`Line` is passed. It returns the result or raises
+:class:`Refused`. Calls can come from different addresses of this machine, see :class:`Line`.
 """
 
 import functools
@@ -21,9 +21,9 @@ _numbers = itertools.count(1)
 class Refused(Exception):
     """The server did not accept the credentials.
 
-    :ivar status: of the HTTP answer
-    :ivar detail: the fault's code, the name of the JSON error, or the answer's text
-    :ivar headers: of the HTTP answer
+    :ivar status: status of the HTTP response
+    :ivar detail: the fault's code, the name of the JSON error, or the response text
+    :ivar headers: headers of the HTTP response
     """
 
     def __init__(self, status, detail, headers=None):
@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 class Line:
-    """A way to the server: which of its addresses, from where, and whether the connection is kept.
+    """A connection to the server: its address, the caller's address, and whether it is kept open.
 
     :param server: ``LiveServer``
     :param host: ``127.0.0.1``, or ``::1`` for a server that listens on ``::``
@@ -51,7 +51,7 @@ class Line:
         return self.request("POST", path, body, headers)
 
     def request(self, method, path, body=None, headers=()):
-        """Send one request, marked in its URL, and return ``(status, headers, body)``."""
+        """Send a request with a marker in its URL, and return ``(status, headers, body)``."""
         self.marker = f"call={os.getpid()}-{next(_numbers)}."
         self._log_mark = self.server.log_mark()
         path += ("&" if "?" in path else "?") + self.marker
@@ -72,14 +72,14 @@ class Line:
                 connection.close()
 
     def close(self):
-        """End a kept connection."""
+        """Close a kept connection."""
         if self._connection:
             self._connection.close()
             self._connection = None
 
     @property
     def pid(self):
-        """Process id of the worker that answered the last call."""
+        """Process ID of the worker that answered the last call."""
         pattern = ACCESS_LINE.replace("{marker}", re.escape(self.marker))
         return int(self.server.wait_for_log(pattern, self._log_mark)["pid"])
 
@@ -115,7 +115,7 @@ class Xmlrpc(_Client):
             return xmlrpc.client.loads(answer)[0][0]
         except xmlrpc.client.Fault as fault:
             code = fault.faultCode
-            # XML-RPC v2 numbers its faults, v1 names them.
+            # Faults have numbers in XML-RPC v2 and names in v1.
             if code == 3 or (isinstance(code, str) and "AccessDenied" in code + fault.faultString):
                 raise Refused(status, code, headers) from fault
             raise
@@ -180,7 +180,7 @@ class Json2(_Client):
 
 
 class Session(_Client):
-    """A web session, logged in with login and password, as a browser has it."""
+    """A web session, logged in with login and password as in a browser."""
 
     def __init__(self, server, login, password, line=None):
         super().__init__(server, line)
@@ -199,7 +199,7 @@ class Session(_Client):
         return self.post("/web/dataset/call_kw", params)
 
     def call_checked(self, model, method, *args, **kwargs):
-        """Call a method that wants the password once more, and give it, as the web client does."""
+        """Call a method that asks for the password again, and give it, as the web client does."""
         action = self.call(model, method, *args, **kwargs)
         if action.get("res_model") != "res.users.identitycheck":
             return action
@@ -233,7 +233,10 @@ def _jsonrpc(line, path, params, headers=(), on_headers=None):
 
 
 def administrator(server):
-    """Give the administrator over XML-RPC, with a key: passwords are hashed after each change."""
+    """The administrator over XML-RPC, with a key.
+
+    A password would be hashed again after each change.
+    """
     if not hasattr(server, "administrator_key"):
         server.administrator_key = server.shell(
             "result = env['res.users.apikeys'].with_user(2).sudo()._generate(None, 'tests', False)"
@@ -242,9 +245,9 @@ def administrator(server):
 
 
 def ways(server, uid, login, secret, **line):
-    """Every way to use an API key, by name: a function that calls and returns the user's id.
+    """Return the ways to use an API key, by name: functions that call and return the user's ID.
 
-    :param line: options of :class:`Line`
+    :param line: options for :class:`Line`
     """
 
     at = functools.partial(Line, server, **line)
@@ -257,7 +260,7 @@ def ways(server, uid, login, secret, **line):
 
 
 class _Way:
-    """A call that needs no right, and the line it is made on."""
+    """A call that needs no access right, and the line on which it is made."""
 
     def __init__(self, client):
         self.client, self.line = client, client.line
@@ -268,7 +271,7 @@ class _Way:
 
 
 def accepted(call):
-    """Tell whether a call of :func:`ways` is accepted."""
+    """Whether a call of :func:`ways` is accepted."""
     try:
         return bool(call())
     except Refused:

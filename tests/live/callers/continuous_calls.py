@@ -1,4 +1,4 @@
-"""External systems that call without a pause, and retry broken connections only."""
+"""External systems that call without a pause and only retry broken connections."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ BROKEN = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
 
 class Traffic:
-    """Clients of one integration on every protocol, one call after the other.
+    """Clients of one integration on every protocol, which make one call after the other.
 
     :param pause: seconds between two calls of a client
     """
@@ -47,7 +47,7 @@ class Traffic:
         }[way]()
 
     def call(self, way, key, model="res.users", method="context_get"):
-        """Call until the connection holds.
+        """Call, again if the connection breaks.
 
         :raise Refused: the credentials were not accepted
         """
@@ -72,7 +72,7 @@ class Traffic:
             self._stop.wait(self.pause)
 
     def wait_for_calls(self, count=2):
-        """Wait until every client has made so many more calls."""
+        """Wait until every client has made this many more calls."""
         before = dict(self.calls)
         deadline = time.monotonic() + 60
         while any(self.calls[way] < before[way] + count for way in before):
@@ -80,6 +80,6 @@ class Traffic:
             time.sleep(0.02)
 
     def switch_to(self, key):
-        """Do as a careful client does: verify the new key by a call, then let the old one go."""
+        """Verify the new key with a call before using it, as a careful client does."""
         self.call("json2", key)
         self.key = key

@@ -51,7 +51,7 @@ class System:
             self.end_in(20)
 
     def take_keys_at(self, url):
-        """Have its new keys sent to an endpoint, signed."""
+        """Configure a signed webhook that gets the new keys."""
         self.server.shell(
             """
             from odoo.addons.auth_integration.tools.delivery import signatures
@@ -64,7 +64,7 @@ class System:
         )
 
     def end_in(self, days):
-        """Have the key end in so many days, and be due from 30 days before that on."""
+        """Make the key expire in this many days, and be due from 30 days before."""
         self.server.sql(
             """
             WITH ends AS (
@@ -111,7 +111,7 @@ class System:
         return self.call(channel, "rotate", key, source, **arguments)
 
     def refusal(self, channel, **arguments):
-        """Say why a call of ``rotate`` is refused; nothing may have come of it."""
+        """Return why a call of ``rotate`` is refused; it must not have changed the keys."""
         before = self.keys()
         words = reason(lambda: self.rotate(channel, **arguments))
         assert self.keys() == before
@@ -126,7 +126,7 @@ class System:
 
 
 def reason(call):
-    """The words with which a good key's call is refused."""
+    """The message with which the call of a good key is refused."""
     try:
         answer = call()
     except xmlrpc.client.Fault as fault:

@@ -1,4 +1,4 @@
-"""Mixed traffic of several callers, and the log beside what they were answered."""
+"""Mixed traffic of several callers, and a comparison of the log with their answers."""
 
 import http.client
 import json
@@ -10,20 +10,20 @@ from collections import Counter
 from worlds.attempt import WRONG_KEY
 
 KINDS = ("good", "personal", "wrong")
-# What a proxy answers for a server that is gone, and a server for what it cannot do now.
+# Answers of a proxy whose server is down, and of a server that cannot respond now.
 NO_ANSWER = (502, 503, 504)
 
 
 class Traffic:
-    """Callers with agents of their own.
+    """Several callers, each with its own user agents.
 
-    A place is an agent, and whether it was refused.
+    A place is a pair: the agent, and whether the call was refused.
 
-    :ivar answered: number of answered calls of each place
-    :ivar cut: of calls that got no answer; the server may have counted them or not
-    :ivar refused: what calls with a good key were answered that were refused
-    :param callers: how many call at once
-    :param outlasts: whether they call on when a server is gone, until :meth:`end`
+    :ivar answered: number of answered calls, by place
+    :ivar cut: number of calls without an answer, by place; the server may have counted them
+    :ivar refused: the answers to refused calls with a good key
+    :param callers: number of concurrent callers
+    :param outlasts: whether they continue when a server is down, until :meth:`end`
     """
 
     def __init__(self, world, chance, callers=4, outlasts=False):
@@ -38,13 +38,13 @@ class Traffic:
             thread.start()
 
     def wait_for(self, number):
-        """Wait until so many more calls were answered, or no caller is left."""
+        """Wait until this many more calls were answered, or all callers have ended."""
         wanted = sum(self.answered.values()) + number
         while sum(self.answered.values()) < wanted and any(t.is_alive() for t in self._threads):
             time.sleep(0.001)
 
     def end(self):
-        """Wait for the last answers."""
+        """Stop calling and wait for the last answers."""
         self._ending.set()
         for thread in self._threads:
             thread.join()
@@ -52,9 +52,11 @@ class Traffic:
     def mistakes(self, *servers):
         """Compare the log with the answers.
 
-        :param servers: of one database; what one could not write is in its own log
-        :return: answered and logged calls of each place where there are fewer, or more than those
-            that got no answer explain
+        :param servers: servers of one database; attempts that one could not store are in its own
+            log
+        :return: the numbers of answered and logged calls of each place where fewer are logged, or
+            more than
+            the unanswered calls explain
         """
         rows = servers[0].sql(
             "SELECT user_agent, outcome, sum(count)::integer AS count FROM auth_attempt"
@@ -86,7 +88,7 @@ class Traffic:
             except (OSError, http.client.HTTPException):
                 is_answered = False
                 if not self._outlasts:
-                    self._ending.set()  # the server is gone, or going
+                    self._ending.set()  # the server is down or stopping
             with self._lock:
                 (self.answered if is_answered else self.cut)[place] += 1
                 if is_answered and kind != "wrong" and not _is_good(reply):

@@ -149,7 +149,7 @@ def test_no_key_before_the_host_is_odoo(good):
         do_GET = do_POST
 
         def log_message(self, *_args):
-            """Say nothing."""
+            """Do not log."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
         threading.Thread(target=stranger.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Search everything that a server leaves behind for a secret, however it is encoded."""
+"""Search everything that a server leaves behind for a secret, in any encoding."""
 
 import base64
 import contextlib
@@ -10,7 +10,7 @@ from dev.servers import postgres, templates
 
 
 def encodings(secret):
-    """A secret in every form in which it might be lying about."""
+    """Yield a secret in every encoding in which it might be stored."""
     raw = secret.encode()
     yield from {
         raw,
@@ -25,7 +25,7 @@ def encodings(secret):
 
 
 def _base64_at_any_offset(raw):
-    """What a secret looks like within a longer text in base64: as three letters make four."""
+    """Yield the base64 of a secret within a longer text: it depends on the offset modulo 3."""
     for before in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             coded = encode(bytes(before) + raw)
@@ -33,7 +33,7 @@ def _base64_at_any_offset(raw):
 
 
 def places(server):
-    """Everything that lies on a disk after the calls: name and bytes."""
+    """Yield everything that is on disk after the calls: name and bytes."""
     with contextlib.closing(postgres.connect(server.db)) as connection:
         cursor = connection.cursor()
         cursor.execute(
@@ -54,7 +54,7 @@ def places(server):
 
 
 def found(server, secrets):
-    """Where any of some secrets lies: pairs of place and secret."""
+    """Return the places where any of the secrets is found, as pairs of place and secret."""
     forms = [(secret, form) for secret in secrets for form in encodings(secret)]
     return {
         (place, secret)

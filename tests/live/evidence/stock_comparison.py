@@ -1,6 +1,6 @@
-"""What becomes of an API key that has ended, on stock Odoo and with the add-on, worker by worker.
+"""What happens to an ended API key, on stock Odoo and with the add-on, in each worker.
 
-Every key is first accepted by every worker; then it ends, and every worker is asked again.
+Every worker first accepts every key. Then the key ends, and every worker is called again.
 """
 
 import xmlrpc.client
@@ -20,7 +20,7 @@ class Key(NamedTuple):
 
 
 def make_keys(server, *logins):
-    """Make users without password, and a native key for each of them."""
+    """Create users without a password, each with a native key."""
     made = server.shell(
         """
         import datetime
@@ -40,14 +40,14 @@ def make_keys(server, *logins):
 
 
 def admin_session(server):
-    """Give the administrator's session on a server; one login serves all, since each is slow."""
+    """The administrator's session on a server; it is shared, as each login is slow."""
     if not hasattr(server, "admin_session"):
         server.admin_session = Session(server, "admin", "admin")
     return server.admin_session
 
 
 def expire(server, key):
-    """Move its end into the past."""
+    """Set the key's expiration date to the past."""
     server.sql(
         "UPDATE res_users_apikeys SET expiration_date = now() AT TIME ZONE 'UTC' - interval '1 s'"
         " WHERE id = %s",
@@ -56,28 +56,28 @@ def expire(server, key):
 
 
 def vacuum(server, key):
-    """Let the native vacuum remove it after its end."""
+    """Let Odoo's vacuum remove the expired key."""
     expire(server, key)
     server.shell("env['res.users.apikeys']._gc_user_apikeys()")
 
 
 def remove(server, key):
-    """Remove it with the button in the preferences, as an administrator."""
+    """Remove the key with the button in the preferences, as an administrator."""
     admin_session(server).call_checked("res.users.apikeys", "remove", [key.native_id])
 
 
 def remove_by_code(server, key):
-    """Remove it in another process, as a module or a shell would."""
+    """Remove the key in another process, as a module or a shell would."""
     server.shell("env['res.users.apikeys'].browse(native_id)._remove()", native_id=key.native_id)
 
 
 def delete_by_sql(server, key):
-    """Delete its row behind the back of every process."""
+    """Delete the key's row by SQL, unnoticed by every process."""
     server.sql("DELETE FROM res_users_apikeys WHERE id = %s", [key.native_id])
 
 
 def replace_by_sql(server, key):
-    """Give its row the hash of another key, as a restored backup would."""
+    """Give the key's row the hash of another key, as a restored backup would."""
     server.sql(
         "UPDATE res_users_apikeys SET index = 'ffffffff', key ="
         " '$pbkdf2-sha512$6000$A.A$' || repeat('A', 86) WHERE id = %s",
@@ -86,28 +86,28 @@ def replace_by_sql(server, key):
 
 
 def archive_user(server, key):
-    """Archive its user over the API."""
+    """Archive the key's user over the API."""
     administrator(server).call("res.users", "write", [key.uid], {"active": False})
 
 
 def archive_user_by_sql(server, key):
-    """Archive its user behind the back of every process."""
+    """Archive the key's user by SQL, unnoticed by every process."""
     server.sql("UPDATE res_users SET active = FALSE WHERE id = %s", [key.uid])
 
 
 def delete_user(server, key):
-    """Delete its user."""
+    """Delete the key's user."""
     server.shell("env['res.users'].browse(uid).unlink()", uid=key.uid)
 
 
 def archive_user_during_call(server, key):
-    """Archive its user, with a call between the clearing of caches and the commit."""
+    """Archive the key's user, with a call between the clearing of the caches and the commit."""
     with halted_at_commit(server, "res_users", lambda: archive_user(server, key)):
         assert accepted(ways(server, key.uid, key.login, key.secret)["xmlrpc"])
 
 
 def remove_during_call(server, key):
-    """Remove it, with a call between the removal and its commit."""
+    """Remove the key, with a call between the removal and its commit."""
     with halted_at_commit(server, "res_users_apikeys", lambda: remove(server, key)):
         assert accepted(ways(server, key.uid, key.login, key.secret)["xmlrpc"])
 
@@ -129,7 +129,7 @@ WAYS = ("xmlrpc", "jsonrpc", "json2", "authenticate")
 
 
 def still_accepted(call):
-    """Do as :func:`accepted`; stock answers a call of a deleted user with an error of its own."""
+    """Like :func:`accepted`; stock answers a call of a deleted user with another error."""
     try:
         return accepted(call)
     except (xmlrpc.client.Fault, RuntimeError) as error:
@@ -139,10 +139,10 @@ def still_accepted(call):
 
 
 def measure(server, ways_asked=WAYS, ends=ENDS):
-    """Return, for each end and way, how many workers still accept a key of which all knew.
+    """Return, for each end and way, how many workers still accept a key that all had accepted.
 
-    One worker is asked for ``authenticate``, and only after the end: Odoo never remembers its
-    answer, and stock takes half a second for each.
+    Only one worker is called with ``authenticate``, and only after the end: Odoo never caches its
+    result, and stock takes half a second for each call.
 
     :rtype: dict[str, dict[str, int]]
     """

@@ -1,4 +1,4 @@
-"""Run the examples of the guides as printed, with the values that they take from the reader."""
+"""Run the examples of the guides as printed, with the values that readers must supply."""
 
 import ast
 import json
@@ -10,9 +10,9 @@ from dev.servers.odoo_command import command
 
 
 def run_shell(example, cwd=None, path=None, **variables):
-    """Run an example for a shell; return what it prints.
+    """Run a shell example and return what it prints.
 
-    :param path: a folder of programs that come before the system's
+    :param path: a folder of programs that precede the system's
     """
     search = f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]
     done = subprocess.run(
@@ -27,14 +27,14 @@ def run_shell(example, cwd=None, path=None, **variables):
 
 
 def run_curl(server, example, **variables):
-    """Run an example that calls Odoo; return the result."""
+    """Run an example that calls Odoo and return the result."""
     printed = run_shell(example, ODOO_URL=server.url, ODOO_DB=server.db, **variables)
     answer = json.loads(printed.splitlines()[-1])
     return answer["result"] if "jsonrpc" in example else answer
 
 
 def run_python(server, example, uid, key, **names):
-    """Run the lines of an example; return what they set, with the last value as ``_``."""
+    """Run the lines of an example and return its variables, with the last value as ``_``."""
     names |= {
         "models": server.xmlrpc("object"), "url": server.url, "db": server.db, "uid": uid,
         "key": key,
@@ -49,7 +49,7 @@ def run_python(server, example, uid, key, **names):
 
 
 def make_program(folder, name, *command_line):
-    """Put a program into a folder that runs a command line with its own arguments."""
+    """Create a program in a folder that runs a command line with its own arguments appended."""
     folder.mkdir(exist_ok=True)
     program = folder / name
     program.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command_line))} "$@"\n')
@@ -58,5 +58,5 @@ def make_program(folder, name, *command_line):
 
 
 def make_odoo(folder):
-    """Put a program ``odoo`` into a folder."""
+    """Create a program ``odoo`` in a folder."""
     return make_program(folder, "odoo", *command())

@@ -28,7 +28,7 @@ def encryption_key():
 
 @pytest.fixture(scope="module")
 def server(live_server, encryption_key):
-    """A server with the options of the guide, and with workers: it holds its port for itself."""
+    """A server with the options of the guide, and with workers: then only it can use its port."""
     options, addon_options = configparser.RawConfigParser(), configparser.RawConfigParser()
     options.read_string(guides.example("server-wide-modules"))
     addon_options.read_string(guides.example("encryption-option"))
@@ -42,7 +42,7 @@ def server(live_server, encryption_key):
 
 
 def test_server_wide_modules(server):
-    """The option of the guide is one that Odoo reads, and the server loads the app by it."""
+    """Odoo reads the option of the guide, and the server loads the add-on through it."""
     server.xmlrpc("common").version()
     [line] = server.shell(
         """
@@ -54,7 +54,7 @@ def test_server_wide_modules(server):
 
 
 def test_encryption_key(server):
-    """The server reads its key from the option, and what it encrypts can be read back."""
+    """The server reads its key from the option, and can decrypt what it has encrypted."""
     assert server.shell(
         """
         from odoo.addons.auth_integration.tools.delivery import signatures
@@ -68,7 +68,7 @@ def test_encryption_key(server):
 
 
 def test_import_file(server):
-    """Imported twice, the file changes nothing the second time."""
+    """A second import of the file changes nothing."""
     server.shell(
         """
         for name in ("Olivia Owner", "Sam Second"):
@@ -89,8 +89,8 @@ def test_import_file(server):
 
 
 def test_confirm_move(server):
-    """The parameter is what the hourly job takes for a confirmation."""
-    # First: a process of Odoo that starts later takes the parameter, and removes it.
+    """The hourly job accepts the parameter as a confirmation."""
+    # Get this first: an Odoo process that starts later applies and removes the parameter.
     identity = server.shell("result = env['auth.integration.database'].sudo()._identity()")
     folder_of_psql = Path(private_postgres.program("psql")).parent
     run_shell(guides.example("confirm-move"), path=folder_of_psql, ODOO_DB=server.db)
@@ -101,7 +101,7 @@ def test_confirm_move(server):
 
 
 def test_remove_passwords(server):
-    """Integration users have no password left, and everybody else has theirs."""
+    """Integration users lose their passwords, and all other users keep theirs."""
     user = server.shell(
         """
         integration = env["auth.integration"].create({
@@ -118,7 +118,7 @@ def test_remove_passwords(server):
 
 
 def test_unlock_administrator(server, tmp_path):
-    """Beside the running server, the command leaves its trace on the administrator's form."""
+    """While the server runs, the command leaves a message on the administrator's form."""
     example = guides.example("unlock-administrator")
     assert "/etc/odoo/odoo.conf -d DATABASE" in example
     example = example.replace("/etc/odoo/odoo.conf", str(server._configuration))
@@ -134,8 +134,10 @@ def test_unlock_administrator(server, tmp_path):
 
 
 def test_install(server, tmp_path):
-    """The three commands of the README, on a database that never had the app, beside a server
-    with workers that runs on the same port."""
+    """Run the three commands of the README on a database that never had the add-on.
+
+    A server with workers is running on the same port.
+    """
     database = f"live_{CHECKOUT_ID}_guide_install"
     templates.copy(templates.stock(), database)
     (tmp_path / "addons").mkdir()
@@ -145,7 +147,7 @@ def test_install(server, tmp_path):
         f"http_interface = 127.0.0.1\nhttp_port = {server.port}\n"
     )
     make_odoo(tmp_path / "bin")
-    # It is there: what pip says is enough.
+    # It is already there, so only the output of pip matters.
     make_program(tmp_path / "bin", "pip", sys.executable, "-m", "pip", "--no-input", "-q")
     export = export_addon("guide")
     try:
@@ -162,7 +164,7 @@ def test_install(server, tmp_path):
 
 
 def test_try():
-    """``make`` knows both commands; running them is what all other tests are for."""
+    """``make`` knows both commands; the other tests run them."""
     commands = guides.example("try").splitlines()
     assert [line.split()[:2] for line in commands] == [["make", "run"], ["make", "test"]]
     for line in commands:

@@ -1,4 +1,4 @@
-"""The calls of the developer guide, the README and the guide to access, run as printed."""
+"""The calls of the developer guide, the README and the access guide, run as printed."""
 
 import re
 import xmlrpc.client
@@ -18,12 +18,12 @@ WHOAMI = {
 
 @pytest.fixture(scope="module")
 def server(live_server):
-    """Give one threaded server: what differs between workers is tested elsewhere."""
+    """A threaded server; differences between workers are tested elsewhere."""
     return live_server("main")
 
 
 def test_first_call_of_the_readme(server, issued):
-    """It works as printed. With a changed key, the answer has a reference that is in the log."""
+    """It works as printed. With a wrong key, the answer has a reference that is in the log."""
     *_ids, secret = issued
     example = guides.example("first-call")
     assert isinstance(run_curl(server, example, ODOO_KEY=secret), int)
@@ -47,7 +47,7 @@ def test_whoami_jsonrpc(server, issued):
 
 
 def test_whoami_xmlrpc(server, issued, capsys):
-    """The user ID is what ``authenticate`` answers."""
+    """The user ID is the result of ``authenticate``."""
     _integration, code, uid, secret = issued
     names = run_python(server, guides.example("whoami-xmlrpc"), None, secret, login=code)
     assert names["uid"] == uid
@@ -77,7 +77,7 @@ def test_verify(server, issued):
 
 @pytest.mark.parametrize("downloaded", [True, False])
 def test_doctor(server, issued, tmp_path, downloaded):
-    """Downloaded from the server itself and run, and then run as the guide to causes says."""
+    """Download and run it as printed, then run it as the guide to causes says."""
     _integration, code, _uid, secret = issued
     variables = {
         "ODOO_URL": server.url, "ODOO_DB": server.db, "ODOO_LOGIN": code, "ODOO_KEY": secret,
@@ -123,7 +123,7 @@ def test_rotate_on_a_host(server, system, tmp_path):
 
 
 def test_rotate_and_restart(server, system, tmp_path):
-    """A system that reads its key when it starts is restarted with the new key in the file."""
+    """A system that reads its key only when it starts is restarted with the new key in the file."""
     file, restarted_with = tmp_path / "odoo.key", tmp_path / "restarted"
     file.write_text(system.key)
     make_program(tmp_path / "bin", "systemctl", "sh", "-c", f"cp {file} {restarted_with}")
@@ -139,7 +139,7 @@ def test_rotate_and_restart(server, system, tmp_path):
 
 
 def test_provision(server):
-    """Run twice as printed: the second time nothing is left to change."""
+    """Run twice as printed, it changes nothing the second time."""
     example = guides.example("provision")
     admin_key = administrator(server).secret
     made = run_python(server, example, 2, admin_key)["done"]
@@ -151,7 +151,7 @@ def test_provision(server):
 
 
 def test_set_access(server, issued):
-    """The key may call what the example says from its next call on."""
+    """The key can call what the example says from its next call on."""
     _integration, _code, uid, secret = issued
     admin_key = administrator(server).secret
     run_python(server, guides.example("set-access"), 2, admin_key, prefix=secret[:8])

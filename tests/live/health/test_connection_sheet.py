@@ -1,4 +1,4 @@
-"""The connection sheet: complete, without a secret, and its examples run as they are printed."""
+"""The connection sheet is complete and contains no secret, and its examples run as printed."""
 
 import html
 import os
@@ -20,7 +20,7 @@ RUNNERS = {
     "javascript": ["node", "--input-type=module", "-e"],
 }
 PACKAGES = {"php": "php-cli", "node": "nodejs"}
-# A name that every language has to quote.
+# A name that must be escaped in every language.
 PURPOSE = "Orders & <b>prices</b>"
 
 
@@ -31,7 +31,7 @@ def server(live_server):
 
 @pytest.fixture(scope="module")
 def integration(server, admin):
-    """An integration with an odd login: ``(id, login, secret)``; its owner is olive."""
+    """An integration with an odd login, owned by olive: ``(id, login, secret)``."""
     login = 'o\'shop "$1" \\n'
     admin.call(
         "ir.config_parameter", "set_param", "web.base.url", server.url
@@ -61,7 +61,7 @@ def integration(server, admin):
 
 
 def page(server, login, integration, password=PASSWORD):
-    """Status and text of the sheet, as a user sees it."""
+    """Return the status and text of the sheet, as a user sees it."""
     session = Session(server, login, password)
     cookie = "; ".join(f"{name}={value}" for name, value in session.cookies.items())
     status, _headers, body = session.line.request(
@@ -71,7 +71,7 @@ def page(server, login, integration, password=PASSWORD):
 
 
 def examples(text):
-    """The examples of a page: ``(channel, language, code)``."""
+    """Return the examples of a page: ``(channel, language, code)``."""
     found = re.findall(
         r'<pre [^>]*data-channel="(\w+)" data-language="(\w+)">(.*?)</pre>', text, re.S
     )
@@ -129,7 +129,7 @@ def test_examples_run_as_printed(server, integration, channel, language):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert secret[:8] in done.stdout  # whoami tells the prefix
+    assert secret[:8] in done.stdout  # whoami returns the prefix
     assert channel in done.stdout
 
 
@@ -141,7 +141,7 @@ def test_doctor_line_runs_as_printed(server, integration):
 
 
 def run_doctor(text, secret):
-    """Run the line of a page that diagnoses."""
+    """Run the command on the page that runs doctor.py."""
     [line] = re.findall(r"(python3 doctor\.py .*?)</pre>", text)
     return subprocess.run(
         ["bash", "-c", html.unescape(line)],
@@ -153,7 +153,7 @@ def run_doctor(text, secret):
 
 
 def test_cron_line_runs_as_printed(server, admin, integration, tmp_path):
-    """A system that fetches its new keys: the line is there, and the program takes its options."""
+    """A system that fetches its keys has this line, and rotate.py accepts its options."""
     number, _login, secret = integration
     assert "rotate.py" not in page(server, "olive", number)[1]
     policy = admin.call(
@@ -173,7 +173,7 @@ def test_cron_line_runs_as_printed(server, admin, integration, tmp_path):
 
 
 def test_only_allowed_protocols(server, admin, integration):
-    """Also by doctor.py, whose calls over the others would be rejected and reported."""
+    """doctor.py also calls only these; its other calls would be rejected and reported."""
     number, _login, secret = integration
     admin.call("auth.integration", "write", [number], {"allowed_channels": "xmlrpc"})
     _status, text = page(server, "olive", number)

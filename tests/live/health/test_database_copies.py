@@ -1,5 +1,7 @@
-"""Real copies of a database whose webhook rotation is due: they send nothing, until somebody
-confirms that the database has moved."""
+"""Real copies of a database in which a webhook rotation is due.
+
+They send nothing until a user confirms that the database has moved.
+"""
 
 import subprocess
 
@@ -28,14 +30,14 @@ def server(sending_server):
 
 @pytest.fixture(scope="module")
 def systems(server, endpoint):
-    """One whose new key is to be sent, and one whose owner is to be asked."""
+    """A system whose new key is to be sent, and one whose owner is to be asked."""
     sent, claimed = System(server, "webhook"), System(server, "claim")
     sent.take_keys_at(endpoint.url)
     return sent, claimed
 
 
 def by_template(server, name, _folder):
-    """``createdb -T``, which nobody may be connected for."""
+    """``createdb -T``, which needs a database without connections."""
     server.stop()
     postgres.create(name, server.db)
     server.start()
@@ -56,7 +58,7 @@ def by_dump(server, name, folder):
 
 @pytest.fixture(scope="module", params=[by_template, by_dump], ids=lambda how: how.__name__)
 def copy(request, server, systems, tmp_path_factory):
-    """A server on a copy that knows nothing but that it was copied."""
+    """A server on a copy of the database."""
     name = f"{server.db}_{request.param.__name__}"
     if name in postgres.databases():
         postgres.drop(name)
@@ -87,7 +89,7 @@ def identity(server):
 
 
 def confirm_in_settings(copy):
-    """The button, by an administrator who has just given the password."""
+    """An administrator who has just given the password clicks the button."""
     session = Session(copy, "admin", "admin")
     [settings] = session.call("res.config.settings", "create", [{}])
     [read] = session.call("res.config.settings", "read", [settings], ["auth_integration_is_copy"])
@@ -100,7 +102,7 @@ def confirm_in_settings(copy):
 
 
 def confirm_at_start(copy):
-    """The parameter, as a script sets it that restores backups before it starts Odoo."""
+    """A script sets the parameter before Odoo starts, as after the restore of a backup."""
     copy.stop()
     set_parameter(copy, identity(copy))
     copy.start()
@@ -120,13 +122,13 @@ def test_copy_sends_nothing_until_the_move_is_confirmed(request, server, systems
     [before], keys = copy.sql(LEFT_BEHIND), list(endpoint.keys)
     copy.expect_log("This database is a copy")
     admin = administrator(copy)
-    before["natives"] += 1  # the administrator's, for this test
+    before["natives"] += 1  # the administrator's key, created for this test
     before["keys"] += 1
     run_job(copy)
     assert [before] == copy.sql(LEFT_BEHIND) and endpoint.keys == keys
     [remedy] = findings(copy)
     assert f"auth_integration.confirm_move to {identity(copy)}" in remedy
-    # Nor does anybody rotate by hand; yet keys are checked and what ends is written down.
+    # Keys cannot be rotated by hand, either; but they are checked, and ends are recorded.
     [key] = admin.call("auth.integration.key", "search", [("prefix", "=", claimed.key[:8])])
     with pytest.raises(Exception, match=r"database is a copy.*confirm_move"):
         admin.call("auth.integration.key", "action_rotate_now", [key])
@@ -137,7 +139,7 @@ def test_copy_sends_nothing_until_the_move_is_confirmed(request, server, systems
     assert copy.sql("SELECT end_kind FROM auth_integration_key WHERE id = %s", [key]) == [
         {"end_kind": "revoked"}
     ]
-    # That of the original confirms nothing.
+    # The identity of the original confirms nothing.
     set_parameter(copy, identity(server))
     run_job(copy)
     assert findings(copy) and endpoint.keys == keys
@@ -154,7 +156,7 @@ def test_copy_sends_nothing_until_the_move_is_confirmed(request, server, systems
 
 
 def test_parameter_is_applied_by_the_job(server, systems, endpoint):
-    """A server that runs already needs no restart; and the original goes on all the while."""
+    """A running server needs no restart, and the original continues to work."""
     keys = list(endpoint.keys)
     stored = server.shell(
         "parameters = env['ir.config_parameter']\n"
@@ -172,7 +174,7 @@ def test_parameter_is_applied_by_the_job(server, systems, endpoint):
 
 
 def test_identity_that_may_not_be_read(server):
-    """A provider may keep it to itself: the rest of it still tells most copies."""
+    """A hosting provider may deny access to the system identifier; the rest detects most copies."""
     oid = identity(server).partition(":")[2]
     server.sql("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
     server.sql("CREATE ROLE plain LOGIN")

@@ -30,13 +30,13 @@ def probes(server):
 
 
 def test_a_healthy_integration(server):
-    """Nothing is found; every protocol was called for real; no trace of the probe is left."""
+    """Nothing is found, every protocol was really called, and the probe key leaves no trace."""
     shop = make(server, "healthy")
     mark = server.log_mark()
     lines = diagnose(server, shop)
     assert not found(lines), lines
     assert not [line for line in lines if line["result"] == "ok" and line["remedy"]]
-    # The probe ends in a minute, which is nobody's business.
+    # The end of the probe key in a minute is not reported.
     assert not [line for line in lines if line["cause"] == "key_ending"]
     outside = {line["check_name"]: line["seen"] for line in lines if line["side"] == "outside"}
     assert {name for name, seen in outside.items() if seen.startswith("accepted")} == {
@@ -47,14 +47,14 @@ def test_a_healthy_integration(server):
     log = server.log_since(mark)
     for path in ("/json/2/auth.integration.key/whoami", "/xmlrpc/2/object", "/jsonrpc"):
         assert path in log
-    # Its calls are not the integration's.
+    # The probe's calls do not count as the integration's.
     [row] = server.sql(
         "SELECT count(*) FROM auth_attempt WHERE integration_id = %s", [shop.id]
     )
     assert row["count"] == 0
     [key] = server.sql("SELECT use_count FROM auth_integration_key WHERE id = %s", [shop.key])
     assert not key["use_count"]
-    # Not even where the integration is known to call from the server's own address.
+    # Not even if the integration is known to call from the server's own address.
     Json2(server, shop.secret).call("res.users", "context_get")
     for _time in range(2):
         lines = diagnose(server, shop)
@@ -65,7 +65,7 @@ def test_a_healthy_integration(server):
 
 
 def test_a_mistyped_key(server):
-    """Over each protocol: the rest of the key is wrong, and the log knows which one was meant."""
+    """The end of the key is wrong; on each protocol, the log knows which key was meant."""
     shop = make(server, "mistyped")
     wrong = shop.secret[:-1] + ("0" if shop.secret[-1] != "0" else "1")
     calls = {
@@ -109,13 +109,13 @@ def test_a_probe_key_opens_whoami_only(server):
     ):
         with pytest.raises(Refused):
             call()
-    # Stock Odoo alone would accept it for nothing at all.
+    # Stock Odoo without the add-on would accept it for nothing.
     [native] = server.sql(
         "SELECT scope, expiration_date <= now() AT TIME ZONE 'UTC' + interval '60 s' AS soon"
         " FROM res_users_apikeys WHERE scope LIKE 'auth_integration%%'"
     )
     assert native == {"scope": "auth_integration.probe", "soon": True}
-    # A diagnosis that died leaves it to its end, and the next one clears it away.
+    # A killed diagnosis leaves the probe key until it expires; the next diagnosis removes it.
     server.sql(
         "UPDATE auth_integration_key SET expires_at = now() - interval '1 h' WHERE id = %s", [key]
     )
@@ -130,7 +130,7 @@ def test_a_probe_key_opens_whoami_only(server):
 
 
 def test_no_probe_for_a_stranger(server):
-    """web.base.url leads to another server: it gets no key, and the diagnosis says so."""
+    """web.base.url leads to another server, which gets no key; the diagnosis reports it."""
     heard = []
 
     class Stranger(http.server.BaseHTTPRequestHandler):
@@ -146,7 +146,7 @@ def test_no_probe_for_a_stranger(server):
         do_GET = do_POST = answer
 
         def log_message(self, *_args):
-            """Say nothing."""
+            """Do not log."""
 
     shop = make(server, "strange")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
@@ -163,7 +163,7 @@ def test_no_probe_for_a_stranger(server):
 
 
 def test_the_probe_ends_whatever_happens(server):
-    """The checks from outside break: the page says so, keeps the rest, and no key is left."""
+    """If the outside checks fail, the page says so, keeps the other results, and no key is left."""
     shop = make(server, "broken")
     told = server.shell(
         """
@@ -208,7 +208,7 @@ def test_the_nonce_is_answered_only_while_it_is_awaited(server):
 
 
 def test_who_may_ask(server):
-    """An owner diagnoses his own integration, sees it, and nobody else does."""
+    """An owner can diagnose their own integration and see the result; no one else can."""
     told = server.shell(
         """
         from odoo.exceptions import AccessError
@@ -239,7 +239,7 @@ def test_who_may_ask(server):
 
 @pytest.fixture(scope="module")
 def proxy(server, tmp_path_factory):
-    """An nginx that blocks the API, others that strip a header or hide the caller's address."""
+    """nginx proxies that block the API, strip a header, or hide the caller's address."""
     if not nginx.executable():
         pytest.skip("nginx is not installed, and only root may install it: apt-get install nginx")
     running = nginx.Nginx(tmp_path_factory.mktemp("nginx"), f"127.0.0.1:{server.port}")
@@ -260,7 +260,7 @@ def proxy(server, tmp_path_factory):
      "address_is_the_proxys"],
 )
 def test_what_a_proxy_does(server, proxy, cause):
-    """What stands before Odoo is seen by Diagnose, since it comes from outside."""
+    """Diagnose detects the faults of a proxy, since it calls from outside."""
     shop = make(server, f"behind_{cause}")
     set_base_url(server, proxy[cause])
     try:
@@ -284,7 +284,7 @@ def test_nothing_listens_at_web_base_url(server):
 
 
 def test_proof_path_blocked(server, proxy):
-    """What nginx blocks never arrives: no attempt tells of it, and Diagnose and the doctor do."""
+    """nginx blocks the call, so there is no attempt; Diagnose and doctor.py detect it."""
     shop = make(server, "proof_blocked")
     at = Line(SimpleNamespace(port=int(proxy["path_blocked"].rpartition(":")[2]),
                               log_mark=server.log_mark))
@@ -327,7 +327,10 @@ def server_findings(server):
 
 
 def test_what_is_written_down_of_the_server(server, monkeypatch):
-    """At a start, and at the first call that shows it: both findings come, and both go."""
+    """The server records facts at its start and at the first call that shows them.
+
+    Both findings appear, and both disappear.
+    """
     assert facts(server) == {"secret_key": "missing", "proxy_mode": "on"}
     assert not server_findings(server), "no integration needs the key"
     shop = make(server, "served")
@@ -353,7 +356,7 @@ def test_what_is_written_down_of_the_server(server, monkeypatch):
     assert server_findings(server) == {"proxy_mode_off"}
     named = found(diagnose(server, shop))["proxy_mode_off"]
     assert named["res_model"] == "ir.config_parameter" and not named["fix"]
-    # Whoever has taken the proxy away hears no more of it after a week.
+    # If the proxy was removed, the finding disappears after a week.
     server.sql("UPDATE ir_config_parameter SET write_date = now() - interval '8 days'"
                " WHERE key = 'auth_integration.server.proxy_mode'")
     assert not server_findings(server)

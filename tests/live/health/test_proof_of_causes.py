@@ -25,16 +25,16 @@ def server(live_server):
 
 @dataclass(frozen=True)
 class Case:
-    """One way to fail, made for real, and what the three readers say of it.
+    """A way to fail, provoked for real, and what the three places say about it.
 
-    :ivar call: called with the server, the integration and a :class:`Line` from its own address
-    :ivar cause: what the log has; by default the name of the case
-    :ivar change: what happens in Odoo before the call, with ``integration``, ``key`` and ``now``
-    :ivar told: part of what the attempt's form says of this very case
+    :ivar call: takes the server, the integration and a :class:`Line` from its own address
+    :ivar cause: the cause in the log; by default the name of the case
+    :ivar change: code that runs in Odoo before the call, with ``integration``, ``key`` and ``now``
+    :ivar told: part of what the attempt's form says about this case
     :ivar fix: the button that Diagnose offers
-    :ivar settings: of doctor.py: what the failing program is given
+    :ivar settings: the settings of the failing program, for doctor.py
     :ivar doctor: the cause that doctor.py names; by default the same
-    :ivar remedy: part of what doctor.py says is to be done
+    :ivar remedy: part of the remedy that doctor.py shows
     :ivar certain: whether the log knows for sure that it was this integration
     """
 
@@ -68,7 +68,7 @@ def wrong_endpoint(server, shop, at):
 
 
 def skipped(server, shop, at):
-    """Use False as the user id, as a program does that does not look at the answer."""
+    """Use False as the user ID, as a program does that ignores the result of authenticate."""
     with suppress(Refused):
         Authenticate(server, shop.login, UNKNOWN_KEY, at).call()
     Xmlrpc(server, False, UNKNOWN_KEY, at).call("res.users", "context_get")
@@ -79,7 +79,7 @@ def log_in(login, password):
 
 
 def ended_session(server, shop, at):
-    """Go on in a session that was logged out."""
+    """Continue in a session that was logged out."""
     session = Session(server, "pat", "the new one", at)
     held = dict(session.cookies)
     session.post("/web/session/destroy", {})
@@ -194,7 +194,7 @@ def pat(server):
 
 
 def attempt_of(server, cause, address):
-    """What the form of the newest attempt of a cause from an address tells an administrator."""
+    """Return what the form shows an administrator of the newest attempt of a cause and address."""
     return SimpleNamespace(
         **server.shell(
             """
@@ -212,7 +212,7 @@ def attempt_of(server, cause, address):
 
 @pytest.mark.parametrize("name", PROOF)
 def test_proof(server, pat, name):
-    """An administrator and an integrator read the same cause in all three places."""
+    """An administrator and an integrator see the same cause in all three places."""
     case = PROOF[name]
     server.expect_log(r'FATAL:  database "\w+" does not exist')
     number = next(_numbers)
@@ -255,7 +255,7 @@ def found_attempt(lines, attempt_id):
 
 
 def test_proof_login_wrong(server):
-    """A slip in the login: nobody's attempt, and it leads to the integration that was meant."""
+    """The attempt of a misspelled login has no integration, but leads to the one that was meant."""
     shop = make(server, "proof_login")
     with pytest.raises(Refused):
         Authenticate(server, "prof_login", shop.secret, Line(server, source="127.8.2.1")).call()
@@ -267,7 +267,7 @@ def test_proof_login_wrong(server):
 
 
 def test_the_button_allows_the_refused_address(server):
-    """For administrators of integrations; the next call is accepted, and the history tells."""
+    """Integration administrators can use it; the next call is accepted, the history shows it."""
     shop = make(server, "proof_button", allowed_networks="192.0.2.0/24")
     at = Line(server, source="127.8.2.2")
     with pytest.raises(Refused):

@@ -1,4 +1,4 @@
-"""From the first rejected call to the message on the wire: SMTP, webhook and cron are real."""
+"""From the first rejected call to the delivered message, with real SMTP, webhook and cron."""
 
 import base64
 import contextlib
@@ -43,7 +43,7 @@ def crash_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(live_server, environment, mailbox, webhook, crash_file):
-    """Two workers and a running cron, which mail through a real SMTP server."""
+    """A server with two workers and a running cron, which sends mail through a real SMTP server."""
     environment.setenv("SSL_CERT_FILE", webhook.authority)
     environment.setenv("AUTH_INTEGRATION_CRASH_FILE", str(crash_file))
     server = live_server(
@@ -74,7 +74,7 @@ def _mailing_through(mailbox):
 
 @pytest.fixture(scope="module")
 def second_server(server, live_server, mailbox):
-    """Another server of the same database, whose cron runs, too."""
+    """Another server of the same database, whose cron also runs."""
     return live_server(
         "second",
         database=server.db,
@@ -86,7 +86,7 @@ def second_server(server, live_server, mailbox):
 
 
 class System:
-    """An external system with an owner of its own, whose integration works."""
+    """An external system with its own owner and a working integration."""
 
     def __init__(self, server, webhook=None, works=True):
         self.server, self.code = server, f"alerted{next(numbers)}"
@@ -110,7 +110,7 @@ class System:
             self.work()
 
     def work(self, source=HOME):
-        """Succeed, a minute ago: the log tells seconds apart, and tests are faster."""
+        """Make a successful call and backdate it by a minute: the log's precision is seconds."""
         self.call(source=source)
         self.server.sql(
             "UPDATE auth_attempt SET first_seen = first_seen - interval '1 minute',"
@@ -124,9 +124,9 @@ class System:
         return client.call("res.users", "context_get")
 
     def fail(self, key=None, source=HOME):
-        """Call, and be refused.
+        """Make a call that is refused.
 
-        :return: the time, and the reference that the answer bore
+        :return: the time, and the reference in the response
         """
         now = time.time()
         with pytest.raises(Refused) as refused:
@@ -160,7 +160,7 @@ class System:
 
 
 def test_from_the_first_rejected_call_to_the_message(server, mailbox, webhook):
-    """One mail and one webhook message within two minutes, and again when it works."""
+    """One mail and one webhook message arrive within two minutes, and again when it works."""
     system = System(server, webhook)
     posts = len(webhook.posts)
     system.expire()
@@ -193,12 +193,12 @@ def test_from_the_first_rejected_call_to_the_message(server, mailbox, webhook):
 
 
 def test_third_wrong_key_from_where_it_calls(server, mailbox):
-    """A bearer key that matches nothing names nobody; the address does."""
+    """A bearer key that matches nothing identifies no integration, but the address does."""
     system = System(server)
     wrong = secrets.token_hex(20)
     for _refusal in range(3):
         system.fail(wrong, source=HOME)
-    # Several systems call from there: nobody can tell whose key it was.
+    # Several systems call from there, so it is unknown whose key it was.
     alone = System(server, works=False)
     alone.work(source="127.0.0.9")
     for _refusal in range(3):
@@ -210,7 +210,7 @@ def test_third_wrong_key_from_where_it_calls(server, mailbox):
 
 
 def test_two_servers_send_one_message(server, second_server, mailbox):
-    """Both refuse, both have a cron that finds the incident; each turn is told once."""
+    """Both refuse calls, both have a cron that finds the incident; each change is sent once."""
     servers = server, second_server
     for each in servers:
         each.expect_log("")
@@ -272,7 +272,7 @@ def test_many_that_fail_together_are_one_message(server, mailbox):
 
 
 def test_guesses_wake_the_job_once_a_minute_and_open_nothing(server, mailbox):
-    """A flood by login alone, from an address that no integration is known by."""
+    """A flood of wrong secrets for a login, from an address that no integration uses."""
     system = System(server)
     server.sql("DELETE FROM ir_cron_trigger")
     client = Xmlrpc(server, None, None, Line(server, source=NOWHERE))
@@ -295,7 +295,7 @@ def test_guesses_wake_the_job_once_a_minute_and_open_nothing(server, mailbox):
 
 
 def test_two_hosts_one_with_the_old_key(server, mailbox):
-    """The good host's calls neither close the incident nor open another."""
+    """The good host's calls neither close the incident nor open another one."""
     system = System(server)
     old = system.key
     system.call(source=ELSEWHERE)
@@ -318,7 +318,7 @@ def test_two_hosts_one_with_the_old_key(server, mailbox):
     ],
 )
 def test_killed_at_any_step(server, mailbox, crash_file, step):
-    """No message is lost, none is written twice; after SMTP one may come again, as the same."""
+    """No message is lost or stored twice; after SMTP, the same message may be sent again."""
     server.expect_log("")
     system = System(server)
     system.expire()
@@ -329,7 +329,7 @@ def test_killed_at_any_step(server, mailbox, crash_file, step):
     while crash_file.exists():
         assert time.monotonic() < deadline, "the step was never reached"
         time.sleep(0.1)
-    with contextlib.suppress(OSError):  # the workers may just have been made anew
+    with contextlib.suppress(OSError):  # the workers may just have been restarted
         server.shell("env['auth.integration.incident']._cron_incidents()")
     wait_until_sent(server, system)
     found = mailbox.to(system.owner)
@@ -339,7 +339,7 @@ def test_killed_at_any_step(server, mailbox, crash_file, step):
 
 
 def test_killed_during_smtp(server, mailbox):
-    """All of Odoo is killed while the message is on the wire."""
+    """All of Odoo is killed while the message is being sent."""
     server.expect_log("")
     system = System(server)
     system.expire()
@@ -355,8 +355,8 @@ def test_killed_during_smtp(server, mailbox):
     assert killed.wait(30)
     server._close_helpers()
     server.start()
-    # A cron worker that was just started may miss being woken; it looks for due jobs each minute.
-    # After kills in a row Odoo also passes a job over once.
+    # A cron worker that has just started may miss its wake-up; it looks for due jobs each minute.
+    # After several kills, Odoo also skips a job once.
     server.shell("env.ref('auth_integration.ir_cron_incidents')._trigger()")
     [_, (_at, second)] = mailbox.wait_for(system.owner, count=2, timeout=300)
     assert first["Message-Id"] == second["Message-Id"]
@@ -365,7 +365,7 @@ def test_killed_during_smtp(server, mailbox):
 
 
 def test_the_job_in_several_processes_at_once(server, mailbox):
-    """Workers and the cron at it together: one message."""
+    """Workers and the cron run it at the same time: one message is sent."""
     server.expect_log("")
     system = System(server)
     system.expire()
@@ -386,7 +386,7 @@ def test_the_job_in_several_processes_at_once(server, mailbox):
 
 
 def test_an_smtp_server_that_refuses(server, mailbox):
-    """It is a finding, and is tried again later; the caller notices nothing."""
+    """It becomes a finding and is tried again later; the caller notices nothing."""
     system = System(server)
     system.expire()
     mailbox.refuses = True

@@ -13,11 +13,11 @@ GIT = ("git", "-C", str(ROOT))
 
 
 def unpack(version: str, folder: Path) -> Path:
-    """Unpack the last state of a version.
+    """Unpack the last commit of a version.
 
-    Several lines of work may have led away from it: the first that did counts.
+    If several branches changed the version afterwards, the first one counts.
 
-    :return: a folder of add-ons with it
+    :return: an add-ons folder that contains it
     """
     wanted = f'"version": "{version}"'
     found = subprocess.run(

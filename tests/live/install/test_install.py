@@ -1,6 +1,6 @@
-"""Installed on a database in use, upgraded, behind its code, uninstalled and installed again.
+"""Install on a database in use, upgrade, run newer code, uninstall and install again.
 
-The tests of this module are the chapters of one database's life, in their order.
+The tests of this module run in order and share one database.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ PASSWORD = "correct horse battery"
 
 
 class Found(NamedTuple):
-    """The keys and the schema of the database before it ever met the add-on.
+    """The keys and the schema of the database before the add-on was installed.
 
-    :ivar records: our records, once there are any
+    :ivar records: the add-on's records, once there are any
     """
 
     keys: dict
@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
 
 def schema(server):
-    """What an add-on may leave behind in a database, by kind."""
+    """Return what an add-on may leave behind in a database, by kind."""
     queries = {
         "relations": "SELECT relname || ':' || relkind::text FROM pg_class WHERE relnamespace ="
         " 'public'::regnamespace",
@@ -48,7 +48,7 @@ def schema(server):
         "actions": "SELECT type || ':' || (name->>'en_US') FROM ir_actions",
         "menus": "SELECT name->>'en_US' FROM ir_ui_menu",
         "activity types": "SELECT name->>'en_US' FROM mail_activity_type",
-        # The module itself is known from now on, installed or not.
+        # Odoo keeps a record of the module, installed or not.
         "external ids": "SELECT module || '.' || name FROM ir_model_data"
         " WHERE name <> 'module_auth_integration'",
         "messages": "SELECT DISTINCT model FROM mail_message WHERE model LIKE 'auth%'",
@@ -64,7 +64,7 @@ def _column(server, query):
 
 
 def records(server):
-    """Our records of keys, by prefix."""
+    """Return the add-on's records of keys, by prefix."""
     rows = server.shell(
         """
         keys = env["auth.integration.key"].search([])
@@ -77,14 +77,14 @@ def records(server):
 
 
 def natives(server):
-    """The native rows, as they are."""
+    """Return all columns of the native rows."""
     return server.sql("SELECT * FROM res_users_apikeys ORDER BY id")
 
 
 def works(server, key, **line):
-    """Return whether a key is accepted, by every worker and on every way alike.
+    """Return whether a key is accepted, the same in every worker and on every protocol.
 
-    :param line: options of ``clients.Line``
+    :param line: options for ``clients.Line``
     """
     answers = set()
     for _worker in each_worker(server):
@@ -96,13 +96,13 @@ def works(server, key, **line):
 
 @pytest.fixture(scope="module")
 def server(live_server):
-    """Give a server with two workers on a database that has never seen the add-on."""
+    """A server with two workers on a database that has never had the add-on."""
     return live_server("life", with_addon=False, workers=2)
 
 
 @pytest.fixture(scope="module")
 def found(server):
-    """What is there before: keys of several kinds and people, all in use."""
+    """What exists before the installation: keys of several kinds and users, all in use."""
     made = server.shell(
         """
         import datetime
@@ -132,12 +132,12 @@ def found(server):
         " WHERE id = %s",
         [keys["expired"].native_id],
     )
-    Session(server, "admin", "admin")  # the first login leaves a parameter
+    Session(server, "admin", "admin")  # the first login sets a parameter
     return Found(keys, schema(server), {})
 
 
 def test_installation_adopts_what_is_there(server, found):
-    """Every key that is there gets one record, and goes on working as it did."""
+    """Every existing key gets one record, and continues to work as before."""
     before = natives(server)
     server.stop()
     server.with_addon = True
@@ -161,7 +161,7 @@ def test_installation_adopts_what_is_there(server, found):
 
 
 def test_existing_user_is_taken_over(server, found):
-    """A user who is made an integration keeps his key, which gets an end."""
+    """A user who becomes an integration user keeps the key, which gets an end."""
     admin = Xmlrpc(server, 2, "admin")
     key = found.keys["erp"]
     admin.call("auth.integration", "create", [{"name": "ERP", "code": "erp", "user_id": key.uid}])
@@ -173,7 +173,7 @@ def test_existing_user_is_taken_over(server, found):
 
 
 def test_schema_behind_the_code(server, found):
-    """Columns are missing: the server works as Odoo alone does, and warns once in each process."""
+    """If columns are missing, the server works as Odoo alone, with one warning per process."""
     key = found.keys["shop"]
     found.records.update(records(server))
     server.sql("ALTER TABLE auth_integration_key DROP COLUMN retire_at CASCADE")
@@ -214,7 +214,7 @@ def test_schema_behind_the_code(server, found):
 
 
 def test_upgrade(server, found):
-    """``-u`` mends the schema, and leaves records, native keys and their use as they are."""
+    """``-u`` repairs the schema, and leaves records, native keys and their use unchanged."""
     natives_before = natives(server)
     server.stop()
     odoo(server, "-u", "auth_integration")
@@ -230,8 +230,11 @@ def test_upgrade(server, found):
 
 
 def test_upgrade_from_the_first_version(server, found):
-    """What ``-u`` alone would leave: the job as it was installed, the integration user as a
-    follower who is sent what people write, and totals that nothing reads any more."""
+    """The upgrade fixes what ``-u`` alone would leave from the first version.
+
+    That is the job as it was installed, the integration user as a follower who gets what people
+    write, and tables of totals that are no longer read.
+    """
     job = "(SELECT ir_actions_server_id FROM ir_cron c JOIN ir_model_data d ON d.res_id = c.id" \
         " AND d.model = 'ir.cron' AND d.name = 'ir_cron_reconcile')"
     followers = "SELECT p.name FROM mail_followers f JOIN res_partner p ON p.id = f.partner_id" \
@@ -262,7 +265,7 @@ def test_upgrade_from_the_first_version(server, found):
     ]
     assert not server.sql("SELECT 1 FROM pg_class WHERE relname = ANY(%s)", [list(totals)])
     assert records(server) == found.records
-    # It finds what it is for.
+    # The job finds unrecorded keys again.
     key = found.keys["shop"]
     server.sql("DELETE FROM auth_integration_key WHERE apikey_id = %s", [key.native_id])
     server.shell("env.ref('auth_integration.ir_cron_reconcile').method_direct_trigger()")
@@ -282,7 +285,7 @@ def test_upgrade_closes_keys_with_rules(server, found):
     [integration] = admin.call("auth.integration", "search", [])
     rules = {"allowed_networks": "127.0.0.1"}
     admin.call("auth.integration", "write", [integration], rules)
-    # As the version before left it.
+    # As in the version before.
     server.sql("UPDATE res_users_apikeys SET scope = NULL WHERE id = %s", [key.native_id])
     server.sql(
         "UPDATE ir_module_module SET latest_version = '19.0.1.2.0' WHERE name = 'auth_integration'"
@@ -299,7 +302,7 @@ def test_upgrade_closes_keys_with_rules(server, found):
 
 
 def _make_key_with_rules_and_lift_them(server, admin):
-    """A key that keeps working without the add-on, by what the guide says to do before."""
+    """Make a key that keeps working after the uninstallation, as the guide explains."""
     integration = admin.call(
         "auth.integration",
         "create",
@@ -315,7 +318,7 @@ def _make_key_with_rules_and_lift_them(server, admin):
     [user] = server.sql("SELECT id FROM res_users WHERE login = 'freed'")
     key = Key(user["id"], "freed", 0, secret)
     scope = "SELECT scope FROM res_users_apikeys WHERE user_id = %s"
-    assert server.sql(scope, [key.uid]) == [{"scope": "auth_integration"}]  # its own rules are left
+    assert server.sql(scope, [key.uid]) == [{"scope": "auth_integration"}]  # its own rules remain
     admin.call(
         "auth.integration.key", "set_access", key_ids,
         access="full", networks="", reason="The app is removed",
@@ -325,7 +328,7 @@ def _make_key_with_rules_and_lift_them(server, admin):
 
 
 def test_uninstallation_removes_our_schema_only(server, found):
-    """Nothing of ours stays; users and live keys do, and work as on Odoo alone."""
+    """Nothing of the add-on stays; users and active keys do, and work as on Odoo alone."""
     admin = Xmlrpc(server, 2, "admin")
     # Things that leave traces: a failure, a message, a rotation with its activity.
     assert not accepted(ways(server, 2, "admin", "0" * 40)["json2"])
@@ -363,10 +366,10 @@ def test_uninstallation_removes_our_schema_only(server, found):
     for key in (found.keys["erp"], found.keys["shop"]):
         assert works(server, key)
     assert works(server, Key(technical["id"], "made_by_us", 0, issued["key"]))
-    # Nobody holds it to its rules any more, from wherever it is used.
+    # The key whose rules were lifted works from everywhere, the one with rules does not.
     assert not works(server, found.keys["ruled"])
     assert works(server, freed)
-    # The password that the user kept: the guide says to remove it first.
+    # The user's password still works: the guide says to remove it first.
     assert accepted(password)
     # Odoo alone decides now: what it ended stays ended, and its own caches are back.
     assert not works(server, found.keys["expired"])
@@ -376,7 +379,7 @@ def test_uninstallation_removes_our_schema_only(server, found):
 
 
 def test_reinstallation_adopts_again(server, found):
-    """Installed again, every live key has one record again."""
+    """After another installation, every active key has one record again."""
     session = Session(server, "admin", "admin")
     [module] = session.call("ir.module.module", "search", [("name", "=", "auth_integration")])
     session.call("ir.module.module", "button_immediate_install", [module])
@@ -387,7 +390,7 @@ def test_reinstallation_adopts_again(server, found):
     assert all(row["imported"] for row in imported.values())
     for login in ("erp", "shop"):
         assert works(server, found.keys[login])
-    # What it was good for went with the record that knew it.
+    # The record that knew the scope of this key was deleted by the uninstallation.
     assert not works(server, found.keys["ruled"])
     assert (
         Json2(server, found.keys["shop"].secret).call("auth.integration.key", "whoami")["state"]

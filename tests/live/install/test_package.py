@@ -1,4 +1,4 @@
-"""The package: made from a folder of any name, it holds the add-on, and an Odoo works with it."""
+"""The package, built from a folder with any name, contains the add-on and works with Odoo."""
 
 import ast
 import shutil
@@ -14,7 +14,7 @@ from dev.common import ADDON, CHECKOUT_ID, ROOT, free_port
 from dev.servers import odoo_command, templates
 
 FOLDER = f"odoo/addons/{ADDON}/"
-# Of the checkout, and of no use where the add-on is installed.
+# Parts of the checkout that are of no use in an installed add-on.
 LEFT_OUT = (".ci", ".dev", "benchmarks", "dev", "docs", "tests", "static/tests", "Makefile")
 CALL = """
 integration = env["auth.integration"].create(
@@ -29,7 +29,7 @@ print("answer", uid == integration.user_id.id, package.__file__)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The package of the files that are, or would be, under version control."""
+    """The package, built from the files that are, or would be, under version control."""
     folder = tmp_path_factory.mktemp("package")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -55,7 +55,7 @@ def _run(*arguments, **options):
 
 
 def test_what_is_in_the_package(wheel):
-    """The add-on's files in its folder, and beside it nothing but what describes the package."""
+    """The package contains the add-on in its folder, and otherwise only its own metadata."""
     names = zipfile.ZipFile(wheel).namelist()
     outside = {name.split("/")[0] for name in names if not name.startswith(FOLDER)}
     assert [name.partition("-19.0.")[0] for name in outside] == [f"odoo_addon_{ADDON}"]
@@ -71,7 +71,7 @@ def test_what_is_in_the_package(wheel):
 
 
 def test_metadata_is_what_odoo_tools_expect(wheel):
-    """As those of OCA write it: the name, the version of the manifest, and what it needs."""
+    """The name, version and requirements are those that OCA's tools would write."""
     package = zipfile.ZipFile(wheel)
     [name] = [name for name in package.namelist() if name.endswith(".dist-info/METADATA")]
     found = HeaderParser().parsestr(package.read(name).decode())
@@ -86,13 +86,13 @@ def test_metadata_is_what_odoo_tools_expect(wheel):
 
 
 def test_an_odoo_works_with_the_package(wheel, tmp_path):
-    """Installed into a fresh environment, the add-on is found, installed and called there."""
+    """In a fresh environment with the package, the add-on is found, installed and called."""
     _run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
     install = ("install", "--no-deps", "--no-index")
     _run(sys.executable, "-m", "pip", "--python", python, *install, wheel)
     [site_packages] = (tmp_path / "venv/lib").glob("python*/site-packages")
-    # An Odoo on the path, and what it needs.
+    # Odoo and its dependencies.
     (site_packages / "odoo.pth").write_text(
         f"{odoo_command.tree()}\n{sysconfig.get_path('purelib')}\n"
     )

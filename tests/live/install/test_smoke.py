@@ -1,4 +1,4 @@
-"""The harness itself: a real server comes up with the add-on, in both modes, and without it."""
+"""Tests of the test servers: one starts with the add-on, in both modes, and one without it."""
 
 import urllib.request
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def test_add_on_is_installed(server):
-    """The database that the server serves has the add-on."""
+    """The server's database has the add-on installed."""
     (module,) = server.sql("SELECT state FROM ir_module_module WHERE name = 'auth_integration'")
     assert module["state"] == "installed"
 
@@ -19,7 +19,7 @@ def test_login_page_answers(server):
 
 
 def test_calls_are_traced_to_their_worker(server):
-    """Each call is answered by a process that the harness can name."""
+    """Each call is answered by a worker whose process ID is known."""
     for number in range(4):
         uid = server.xmlrpc("common", f"smoke{number}").authenticate(
             server.db, "admin", "admin", {}
@@ -55,7 +55,7 @@ def test_server_comes_back_after_kill_9(server):
 
 
 def test_stock_server_knows_nothing_of_us(stock_server):
-    """What we compare ourselves with is Odoo alone."""
+    """The server for comparisons is Odoo alone."""
     names = {row["name"] for row in stock_server.sql("SELECT name FROM ir_module_module")}
     assert "rpc" in names
     assert "auth_integration" not in names

@@ -1,4 +1,4 @@
-"""Mixed traffic for as long as SOAK_MINUTES says: the log equals the answers, and nothing grows.
+"""Mixed traffic for SOAK_MINUTES: the log equals the answers, and nothing keeps growing.
 
 ``make test`` runs it for a few seconds, ``make soak`` for fifteen minutes.
 """
@@ -15,7 +15,7 @@ from worlds.attempt import World
 
 SERVER = {"workers": 2, "config": {"max_cron_threads": 1}}
 SECONDS = float(os.environ.get("SOAK_MINUTES") or 0.1) * 60
-# What the allocator of a long process may keep, and Odoo's own caches.
+# Memory that the allocator of a long process and Odoo's own caches may keep.
 MAX_GROWTH_MB = 32
 
 
@@ -25,7 +25,7 @@ def world(live_server):
 
 
 def memory_mb(server):
-    """Resident memory of each worker by its process id."""
+    """Return the resident memory of each worker in MB, by process ID."""
     sizes = {}
     for pid in server.worker_pids():
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
@@ -44,7 +44,7 @@ def connections(server):
 def test_nothing_grows(world):
     server = world.server
     traffic = Traffic(world, random.Random(), callers=8, outlasts=True)
-    traffic.wait_for(200)  # whatever is loaded once is loaded
+    traffic.wait_for(200)  # everything that is loaded once is loaded
     began, before, most = time.monotonic(), memory_mb(server), connections(server)
     while time.monotonic() - began < SECONDS:  # what leaks, leaks with time
         traffic.wait_for(100)
@@ -55,8 +55,8 @@ def test_nothing_grows(world):
     assert after.keys() == before.keys(), "a worker was replaced"
     grown = {pid: after[pid] - before[pid] for pid in before}
     assert max(grown.values()) < MAX_GROWTH_MB, grown
-    # Of each worker and the cron: the request's or job's, ours, the buffer's, and that of a timer
-    # for incidents; of the websocket's process two, and this test's.
+    # For each worker and the cron: the connections of the request or job, the add-on, the buffer,
+    # and the timer for incidents; two of the websocket process, and one of this test.
     assert most <= 3 * 4 + 3
     server.restart()
     assert not traffic.refused

@@ -1,4 +1,4 @@
-"""The product's story on a real server, from the first integration to the end of its old key."""
+"""The life of an integration on a real server, from its creation to the end of its old key."""
 
 import pytest
 
@@ -13,30 +13,30 @@ MODELS = (
     "auth.integration.finding",
     "auth.attempt",
 )
-# Of each model: the field that leads to the integration.
+# For each model, the field with the integration.
 TO_INTEGRATION = dict.fromkeys(MODELS, "integration_id") | {"auth.integration": "id"}
 
 
 @pytest.fixture(scope="module")
 def server(live_server):
-    """Give the harder of the two modes: each step must hold in either worker."""
+    """A server with workers, the harder of the two modes: each step must work in either worker."""
     return live_server("main", workers=2)
 
 
 @pytest.fixture(scope="module")
 def otto(server):
-    """The other integration's owner, in his browser."""
+    """The session of the other integration's owner."""
     return Session(server, "otto", PASSWORD)
 
 
 @pytest.fixture(scope="module")
 def story(server):
-    """The story, which the first test tells and the others read."""
+    """The story, which the first test plays and the other tests inspect."""
     return Story(server)
 
 
 def test_story(story):
-    """From the first integration to the end of its rotated key."""
+    """Play the story, from the first integration to the end of its rotated key."""
     story.make_integrations()
     story.use_the_keys()
     story.archive_the_user()
@@ -47,7 +47,7 @@ def test_story(story):
 
 
 def test_owner_reads_the_whole_story(server, story):
-    """What happened is on record for the integration's owner, over the API."""
+    """The integration's owner can read everything that happened over the API."""
     owner = Session(server, "olive", PASSWORD)
     [shop] = owner.call(
         "auth.integration",
@@ -85,7 +85,7 @@ def test_owner_reads_the_whole_story(server, story):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_nobody_sees_another_owners(server, story, otto, model):
-    """Neither search, read, grouping, export nor name search shows what is another owner's."""
+    """Search, read, grouping, export and name search do not show records of another owner."""
     admin = Xmlrpc(server, 2, "admin")
     field = TO_INTEGRATION[model]
     of_shop = admin.call(model, "search", [(field, "=", story.shop)])
@@ -115,7 +115,7 @@ def test_nobody_sees_another_owners(server, story, otto, model):
 
 
 def test_an_owner_touches_nothing_of_anothers(server, otto, story):
-    """No button and no method of an integration answers to another one's owner."""
+    """No button and no method of an integration works for another integration's owner."""
     by_password = Jsonrpc(server, otto.uid, PASSWORD)
     for model, method, *arguments in (
         ("auth.integration", "issue_key", [story.shop]),
@@ -133,7 +133,7 @@ def test_an_owner_touches_nothing_of_anothers(server, otto, story):
 
 
 def test_nobody_without_password_claims(server, story):
-    """The identity check stands before the claim: a wrong password shows no key."""
+    """The identity check precedes the claim: a wrong password shows no key."""
     owner = Session(server, "olive", PASSWORD)
     [key] = owner.call("auth.integration.key", "search", [("state", "=", "active")])
     Xmlrpc(server, owner.uid, PASSWORD).call("auth.integration.key", "action_rotate_now", [key])
@@ -150,7 +150,7 @@ def test_nobody_without_password_claims(server, story):
 
 
 def test_technical_user_has_no_other_way_in(server, story):
-    """The integration's user has a key and nothing else: no password, no session."""
+    """The integration's user can only use a key: no password and no session."""
     admin = Xmlrpc(server, 2, "admin")
     admin.call("res.users", "write", [story.uid], {"password": PASSWORD})
     with pytest.raises(Refused):

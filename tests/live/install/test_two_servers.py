@@ -1,4 +1,4 @@
-"""Two servers behind nginx on one database: one is killed, both are updated one after the other."""
+"""Two servers behind nginx on one database: a rolling update, and the kill of one server."""
 
 import copy
 import random
@@ -13,17 +13,17 @@ from worlds.attempt import World
 
 
 class Front:
-    """The proxy, as callers know it: a server at another port."""
+    """The proxy as a server for callers: the same database at another port."""
 
     def __init__(self, server, port):
         self.db, self.port, self.log_mark = server.db, port, server.log_mark
 
 
 class Cluster:
-    """Two servers of two workers each, and nginx before them.
+    """Two servers with two workers each, behind nginx.
 
-    :ivar world: who may call what, at the proxy
-    :ivar servers: both of them
+    :ivar world: users and keys, called through the proxy
+    :ivar servers: both servers
     """
 
     def __init__(self, live_server, folder):
@@ -61,10 +61,10 @@ def traffic(cluster):
 
 
 def test_rolling_update(cluster, traffic):
-    """While one is updated the other one answers, with the schema changing beneath it; each is
-    stopped cleanly, so no answered call may be missing in the log.
+    """While one server is updated, the other one answers, although the schema changes.
 
-    While the update has the tables locked, core decides, and the server log has what is refused.
+    Each server is stopped cleanly, so no answered call may be missing in the log. While the update
+    locks the tables, Odoo decides alone, and rejected calls are in the server log.
     """
     first, second = cluster.servers
     for server in cluster.servers:
@@ -77,14 +77,16 @@ def test_rolling_update(cluster, traffic):
     traffic.wait_for(50)
     traffic.end()
     for server in cluster.servers:
-        server.restart()  # writes what was still buffered
+        server.restart()  # writes what is still buffered
     assert not traffic.refused
     assert not traffic.mistakes(*cluster.servers)
 
 
 def test_one_server_is_killed(cluster, traffic):
-    """The other one goes on, and nothing refused is missing; of the accepted calls those of the
-    killed server's last minute may be."""
+    """The other server continues, and no refused call is missing in the log.
+
+    Accepted calls of the killed server's last minute may be missing.
+    """
     first, second = cluster.servers
     first.kill9()
     traffic.wait_for(50)

@@ -1,4 +1,4 @@
-"""Data of 19.0.1.2.0, whose jobs moved the ends of keys later, and what an update makes of it."""
+"""Data of 19.0.1.2.0, whose jobs moved the ends of keys later, and its update."""
 
 import pytest
 from old_versions import unpack
@@ -84,12 +84,12 @@ JOBS = ("auth_integration.ir_cron_reconcile", "auth_integration.ir_cron_rotation
 
 @pytest.fixture(scope="module")
 def old_addons(tmp_path_factory):
-    """A folder with the last version before this one."""
+    """An add-ons folder with the previous version."""
     return unpack(OLD, tmp_path_factory.mktemp("old"))
 
 
 def dates(server):
-    """Every key with its dates, by the login of its user and, of several, its place."""
+    """Return every key with its dates, by prefix."""
     rows = server.sql(
         """
         SELECT k.*, n.expiration_date AS native_end, n.id IS NOT NULL AS has_native
@@ -138,7 +138,7 @@ def days(delta):
 
 
 def test_the_old_jobs_did_what_they_did(upgraded):
-    """Or this module would test nothing: they kept keys alive that had ended."""
+    """Check the test data: the old jobs kept keys alive that had ended."""
     assert [name for name, ok in upgraded.accepted.items() if not ok] == [
         "ended", "expired", "second"
     ]
@@ -185,7 +185,7 @@ def test_what_has_ended_stays_so(upgraded, name):
 
 @pytest.mark.parametrize("name", ["hour", "set_by_sql", "first"])
 def test_what_the_old_jobs_kept_alive_is_a_finding(upgraded, name):
-    """It works to the end that they announced; an owner revokes it from the list of findings."""
+    """It works until the end that was announced; an owner revokes it from the list of findings."""
     server, new = upgraded.server, upgraded.after[name]
     assert works(server, upgraded.secrets[name])
     if name != "first":
@@ -209,7 +209,7 @@ def test_nothing_else_is_flagged(upgraded):
 
 
 def test_no_job_moves_an_end(upgraded):
-    """Nor does a second update."""
+    """A second update does not move one either."""
     server = upgraded.server
     for name in JOBS:
         server.shell("env.ref(name).method_direct_trigger()", name=name)
@@ -228,7 +228,7 @@ def test_no_job_moves_an_end(upgraded):
 
 
 def test_the_digest_has_its_new_text(upgraded):
-    """The template is not updated with the module, and an administrator may have changed it."""
+    """An update does not replace the template, which an administrator may have changed."""
     [row] = upgraded.server.sql(
         "SELECT body_html->>'en_US' AS body FROM mail_template t JOIN ir_model_data d"
         " ON d.res_id = t.id AND d.model = 'mail.template'"
@@ -238,7 +238,7 @@ def test_the_digest_has_its_new_text(upgraded):
 
 
 def test_metrics_and_export_know_what_was_there(upgraded):
-    """The update makes the token, and has the job count the log at once."""
+    """The update creates the token, and triggers the job that counts the log."""
     server = upgraded.server
     [row] = server.sql(
         "SELECT p.value, (SELECT count(*) FROM ir_cron_trigger t JOIN ir_model_data d"

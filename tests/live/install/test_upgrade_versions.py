@@ -1,4 +1,4 @@
-"""Every version ever published, with keys in use and a log, and what an update makes of it."""
+"""The update of every published version, with keys in use and a log."""
 
 import pytest
 from old_versions import unpack
@@ -39,7 +39,7 @@ MAKE = """
         None, "person", False)
     result = secrets
 """
-# Every list and form of ours, as a manager opens it.
+# Every list and form of the add-on, as a manager opens it.
 OPEN = """
     env = env(user=env.ref("base.user_admin").id)
     menus = env["ir.actions.act_window"].search([("res_model", "=like", "auth.%")])
@@ -61,7 +61,7 @@ def works(server, secret):
 
 
 class Updated:
-    """A server of the old version in use, and then of this one."""
+    """A server in use with the old version, then updated to this one."""
 
     def __init__(self, live_server, version, folder):
         self.server = live_server(
@@ -93,7 +93,7 @@ def updated(request, live_server, tmp_path_factory):
 
 
 def test_the_same_keys_work(updated):
-    """Those of before, and the log goes on where it was."""
+    """The same keys work as before, and the log continues."""
     assert updated.count_attempts() == updated.attempts
     assert updated.accepted == {"plain", "near", "rotated", "rotated_new", "person"}
     assert updated.which_work() == updated.accepted
@@ -109,7 +109,7 @@ def test_keys_with_rules_fail_closed(updated):
 
 
 def test_what_a_key_may_do_is_as_it_was(updated):
-    """A restriction that no one asked for would be an outage."""
+    """The update adds no restriction, which would be an outage."""
     whoami = Json2(updated.server, updated.secrets["plain"]).call("auth.integration.key", "whoami")
     assert (whoami["integration"], whoami["state"]) == ("plain", "active")
     assert whoami["replace_by"] and whoami["expires_at"]

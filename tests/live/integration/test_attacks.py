@@ -1,6 +1,6 @@
-"""What people with some rights try in order to see or do more: every attempt over RPC fails.
+"""Attempts of users with some rights to see or do more: every attempt over RPC fails.
 
-Each attacker has a key of his own; the victim is an integration that none of them may see.
+Each attacker has their own key; the victim is an integration that none of them may see.
 """
 
 
@@ -60,7 +60,7 @@ MAKE_WORLD = """
 
 
 class World:
-    """Who is who, and what is hidden."""
+    """The attackers and the hidden records."""
 
     def __init__(self, server):
         self.server = server
@@ -69,7 +69,7 @@ class World:
         self.ids = made
 
     def call(self, attacker, model, method, *args, **kwargs):
-        """Call as an attacker; names of ids stand for them, wherever they are."""
+        """Call as an attacker; names of ids are replaced wherever they are."""
         uid, secret = self.people[attacker]
         self.ids["me"] = uid
         args, kwargs = self._filled(args), self._filled(kwargs)
@@ -96,7 +96,7 @@ MANAGER = ("manager",)
 
 
 def onchange(model, values, *fields):
-    """An onchange of a new record, which nothing is written for."""
+    """An onchange of a new record, which writes nothing."""
     spec = {name: {} for name in (*values, *fields)}
     return f"auth.integration.{model}", "onchange", [], values, list(values), spec
 
@@ -171,7 +171,7 @@ def test_nothing_hidden_is_told(world, attacker, name):
     assert not [text for text in world.hidden_texts if text in str(answer)]
 
 
-# Dialogs of one's own about what one may not read, and what each takes to be saved.
+# The attacker's own dialogs about records they may not read, with the values to save them.
 DIALOGS = {
     "claim": {"rotation_id": "$rotation"},
     "postpone": {"rotation_id": "$rotation", "until": "2099-01-01 00:00:00", "reason": "x"},
@@ -186,7 +186,7 @@ DIALOGS = {
 @pytest.mark.parametrize("name", DIALOGS)
 @pytest.mark.parametrize("attacker", EVERYBODY)
 def test_a_saved_dialog_tells_nothing_hidden(world, attacker, name):
-    """With all of its fields: a name that is read as superuser has others cached beside it."""
+    """Read all fields: reading a name as superuser may cache other fields with it."""
     model = f"auth.integration.{name}"
     dialog = answer_of(world, attacker, model, "create", DIALOGS[name])
     answer = dialog
@@ -195,7 +195,7 @@ def test_a_saved_dialog_tells_nothing_hidden(world, attacker, name):
     assert not [text for text in world.hidden_texts if text in str(answer)]
 
 
-# Filters on what an attacker may not read: would they answer, each letter could be guessed.
+# Filters on fields that an attacker may not read: if they worked, each letter could be guessed.
 ORACLES = {
     "the endpoint, by key": (KEY, "integration_id.webhook_url", "%hidden%"),
     "the endpoint, by user": ("res.users", "integration_ids.webhook_url", "%hidden%"),
@@ -210,7 +210,7 @@ ORACLES = {
 @pytest.mark.parametrize("name", ORACLES)
 def test_no_filter_answers_for_a_field(world, name):
     model, field, pattern = ORACLES[name]
-    # An administrator of integrations may read all but secrets.
+    # An integration administrator may read everything but secrets.
     for attacker in (*EVERYBODY, *(MANAGER if pattern == "%" else ())):
         answers = [
             str(answer_of(world, attacker, model, "search_count", [(field, "=like", like)]))
@@ -220,7 +220,7 @@ def test_no_filter_answers_for_a_field(world, name):
 
 
 def test_a_stolen_key_does_not_read_what_its_owners_write(world):
-    """The integration user follows no integration, so what people discuss is not sent to it."""
+    """The integration user follows no integration, so it does not get the users' discussion."""
     world.call("owner", INTEGRATION, "message_post", ["$own"], body="Our key leaked, hush!",
                subtype_xmlid="mail.mt_comment")
     found = world.call("thief", "mail.message", "search_read", [("model", "=", INTEGRATION)])
@@ -336,7 +336,7 @@ CHANGES = {
         MANAGER, INTEGRATION, "create", {"name": "x", "code": "x", "user_id": 1},
     ),
     "set a seed": (MANAGER, INTEGRATION, "write", ["$own"], {"totp_seed": "x"}),
-    # PostgreSQL reads these numbers differently: nobody would get any notice.
+    # PostgreSQL reads these numbers differently: no one would get any notice.
     "break the notices of all": (
         MANAGER, "auth.integration.policy", "write", [1], {"notice_days": "30,14,"},
     ),
@@ -370,7 +370,7 @@ def test_nothing_is_changed(world, name):
 
 
 def test_settings_are_settings_business(world):
-    """Core's methods of the settings page answer everybody, for no record at all."""
+    """Odoo's methods of the settings page work for every user if there is no record."""
     parameters = (
         "SELECT key, value FROM ir_config_parameter"
         " WHERE key LIKE 'auth_integration.%' AND value IS NOT NULL ORDER BY key"
@@ -399,7 +399,7 @@ def test_settings_are_settings_business(world):
 
 
 def test_owners_are_named_on_the_integration_only(world):
-    """Whoever may write users could make himself an owner past all that is checked there."""
+    """A user who may write users could become an owner without the integration's checks."""
     world.server.shell(
         "env['res.users'].browse(uid).group_ids = [(4, group)]",
         uid=world.people["manager"][0], group=world.ids["access_rights_group"],
@@ -415,8 +415,10 @@ def test_owners_are_named_on_the_integration_only(world):
 
 
 def test_context_of_the_caller(world):
-    """What a caller puts into the context gives an integration user neither a password nor rights,
-    and archives no integration without it."""
+    """The caller's context cannot give an integration user a password or rights.
+
+    Nor can it archive an integration without its user.
+    """
     defaults = {"default_password": "known", "default_role": "group_system"}
     made = world.call(
         "manager", INTEGRATION, "create", {"name": "made", "code": "made"}, context=defaults
@@ -445,7 +447,7 @@ def test_context_of_the_caller(world):
     ids=lambda item: item[0],
 )
 def test_whatever_is_sent_as_a_key(world, path, secret):
-    """It is refused as any wrong key is, and recorded; nothing of it makes our code fail."""
+    """It is refused like any wrong key, and recorded; it causes no error in the add-on."""
     _name, secret = secret
     before = world.server.sql("SELECT COALESCE(sum(count), 0)::int AS n FROM auth_attempt")
     status, headers, _body = Line(world.server).post(
@@ -457,20 +459,22 @@ def test_whatever_is_sent_as_a_key(world, path, secret):
 
 
 def test_verify_is_limited(world):
-    """No address may try keys at will, and none keeps another from asking."""
+    """No address can try keys without limit, and none prevents another one from asking."""
 
     def ask(source):
         line = Line(world.server, source=source)
         return line.post("/auth_integration/verify", "", {"Authorization": f"Bearer {'0' * 40}"})[0]
 
-    answers = [ask("127.0.0.7") for _number in range(61)]  # the minute may turn once
+    answers = [ask("127.0.0.7") for _number in range(61)]  # a new minute may begin once
     assert answers[:30] == [401] * 30 and 429 in answers
     assert ask("127.0.0.8") == 401
 
 
 def test_no_header_opens_a_network(world):
-    """Whatever a caller says of his address, without ``proxy_mode`` it is that of his connection;
-    and an error of ours that he might provoke would let him in."""
+    """Without ``proxy_mode``, the address is that of the connection, whatever the headers say.
+
+    A header that makes the add-on fail would let the caller in.
+    """
     rule = "UPDATE auth_integration SET allowed_networks = %s WHERE code = 'own'"
     world.server.sql(rule, ["10.0.0.0/8"])
     _uid, key = world.people["thief"]

@@ -1,4 +1,4 @@
-"""Personal keys become an integration's while systems call with them, and by nobody else."""
+"""Personal keys are converted to an integration's while in use, only by those who may do it."""
 
 import itertools
 
@@ -36,7 +36,7 @@ STATE = (
 
 
 def account(server, login=None, is_person=False, groups=("base.group_user",)):
-    """An account with a personal key: its user id, login, the secret and the key's id."""
+    """Make an account with a personal key: its user ID, login, secret and the key's ID."""
     return server.shell(
         MAKE_ACCOUNT,
         login=login or f"account{next(numbers)}",
@@ -129,7 +129,7 @@ def pass_overlap(server, account):
 
 
 class People:
-    """Whoever might try, and a victim with a key."""
+    """Users who might try, and a victim with a key."""
 
     def __init__(self, server):
         self.server = server
@@ -177,7 +177,7 @@ def people(live_server):
 
 @pytest.mark.parametrize("who", ["manager", "access_rights", "owner", "employee", "portal"])
 def test_nobody_converts_the_key_of_another(people, who):
-    """It would end that key, which only its user and Settings may do."""
+    """The conversion would end the key, which only its user and Settings may do."""
     before = people.state()
     people.assert_refused(who, KEY, "action_convert", [people.victim["id"]])
     people.assert_refused(
@@ -261,7 +261,7 @@ def test_a_browser_left_alone_converts_nothing(people):
 
 
 def test_a_limited_key_converts_nothing(people):
-    """Its replacement would not be limited by what the other key may do."""
+    """The replacement would not have the limits of the converting key."""
     limited = account(people.server, "limited", True, ["base.group_system"])
     people.server.shell(
         "env['auth.integration.key'].browse(id_)._set_access('listed', 'enforce',"

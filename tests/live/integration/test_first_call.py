@@ -1,5 +1,7 @@
-"""The first call of a new integration: the command on its form works as it is printed there, and
-what the form asks for every few seconds tells of the call at once, whichever worker answers."""
+"""The first call of a new integration: the command on its form works as printed.
+
+The fields that the form reads every few seconds show the call immediately, in each worker.
+"""
 
 import os
 import re
@@ -29,12 +31,12 @@ def server(request, live_server):
 
 
 def make(server, slug, channel=False):
-    """An integration with its first key: its id and the secret."""
+    """Make an integration with its first key; return its ID and the secret."""
     return server.shell(MAKE, url=server.url, password=PASSWORD, slug=slug, channel=channel)
 
 
 def look(server, integration):
-    """What the open form of the owner asks for."""
+    """Read what the owner's open form reads."""
     [values] = Session(server, "olive", PASSWORD).call(
         "auth.integration", "read", [integration],
         ["is_never_called", "live_key_count", "last_failure", "status", "first_call_command"],
@@ -43,7 +45,7 @@ def look(server, integration):
 
 
 def run(command, secret):
-    """Run a command in a shell as a person would, with the key in its variable."""
+    """Run a command in a shell as a user would, with the key in its variable."""
     done = subprocess.run(
         ["bash", "-c", command],
         env={"PATH": os.environ["PATH"], "ODOO_KEY": secret},
@@ -68,7 +70,7 @@ def test_the_command_makes_the_first_call(server, channel):
 
 
 def test_a_rejected_call_has_its_reference(server):
-    """The form says to look for it in the headers, which the command prints."""
+    """The form says to look for the reference in the headers, which the command prints."""
     integration, secret = make(server, "rejected")
     answer = run(look(server, integration)["first_call_command"], "wrong" + secret)
     assert re.match(r"HTTP/1\.\d 401", answer)
@@ -77,7 +79,7 @@ def test_a_rejected_call_has_its_reference(server):
 
 
 def test_the_dialog_has_the_command_with_the_key(server):
-    """As the web client opens it: the key is in the context, and in no row."""
+    """As in the web client, the key is in the context but in no row."""
     integration, secret = make(server, "dialog")
     session = Session(server, "olive", PASSWORD)
     dialog = session.call(
@@ -90,7 +92,7 @@ def test_the_dialog_has_the_command_with_the_key(server):
 
 
 def test_the_form_turns_green_by_itself(server):
-    """In a browser in which nothing is pressed."""
+    """In the browser, without any click."""
     integration, secret = make(server, "green")
     url = f"http://127.0.0.1:{server.port}"
     with open_page() as page:

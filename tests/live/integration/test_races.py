@@ -1,4 +1,4 @@
-"""Two transactions at once that cannot see each other: no key and no right slips through."""
+"""Two concurrent transactions that cannot see each other: no key and no right escapes."""
 
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ def server(live_server):
 
 
 def test_a_key_issued_while_all_are_revoked(server):
-    """Its transaction began before the revocation and ends after it had read the keys."""
+    """Its transaction begins before the revocation and ends after that has read the keys."""
     admin = administrator(server)
     [integration] = admin.call(
         "auth.integration", "create", [{"name": "hurry", "code": "hurry", "owner_ids": [[4, 2]]}]
@@ -44,7 +44,7 @@ def test_a_key_issued_while_all_are_revoked(server):
 
 @pytest.mark.parametrize("first", ["owner", "user"])
 def test_nobody_becomes_owner_and_integration_user_at_once(server, first):
-    """Two transactions that cannot see each other: one of them is refused."""
+    """Of two transactions that cannot see each other, one is refused."""
     login = f"both_{first}"
     made = server.shell(
         """

@@ -1,4 +1,4 @@
-"""What once was refused for its end stays refused, whatever is put into Odoo's own table."""
+"""A key that was refused because it has ended stays refused, whatever Odoo's own table says."""
 
 import itertools
 
@@ -22,7 +22,7 @@ def server(live_server):
 
 
 class Key:
-    """A key of an integration, used in every worker."""
+    """An integration's key, used in every worker."""
 
     def __init__(self, server):
         self.server, self.login = server, f"for_good_{next(numbers)}"
@@ -53,7 +53,7 @@ class Key:
         )
 
     def insert(self, **values):
-        """Put its row into Odoo's table again, with other values where there are some."""
+        """Insert its row into Odoo's table again, with other values if given."""
         row = {**self.native, "expiration_date": None, **values}
         if row["id"] is None:
             del row["id"]
@@ -75,7 +75,7 @@ class Key:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_refusal_is_an_end(server, change):
-    """Before any job ran: one refused call is enough, whichever worker it reached."""
+    """Before any job has run, one refused call in any worker is enough."""
     key = Key(server)
     server.sql(CHANGES[change], [key.secret[:8]])
     assert not accepted(ways(server, key.uid, key.login, key.secret)["json2"])
@@ -91,7 +91,7 @@ def test_a_refusal_is_an_end(server, change):
 
 
 def test_a_refusal_whose_end_cannot_be_written_down_is_one(server):
-    """Somebody has the record locked: the caller is refused and the attempt is in the log."""
+    """If the record is locked, the caller is refused and the attempt is logged."""
     key = Key(server)
     server.sql(CHANGES["deleted"], [key.secret[:8]])
     server.expect_log("Could not write down the end of an API key")
@@ -116,8 +116,10 @@ def test_a_refusal_whose_end_cannot_be_written_down_is_one(server):
 
 @pytest.mark.parametrize("change", ["revoked", "deleted"])
 def test_a_copy_is_no_key(server, change):
-    """The same hash under another id, even as somebody else's: refused, not imported, and ended
-    in Odoo's own table by the next run of the job."""
+    """The same hash under another ID, even for another user, is refused and not imported.
+
+    The next run of the job lets it expire in Odoo's own table.
+    """
     key = Key(server)
     if change == "revoked":
         record = key.records()[0]["id"]
@@ -151,7 +153,7 @@ def test_a_copy_of_a_live_key_does_not_outlive_it(server):
 
 
 def test_another_hash_of_an_ended_key(server):
-    """Whoever knows the secret can hash it anew: it is still the key that has ended."""
+    """A new hash of the secret is still the key that has ended."""
     key = Key(server)
     administrator(server).call("auth.integration.key", "revoke", [key.records()[0]["id"]], "over")
     hashed = server.shell(

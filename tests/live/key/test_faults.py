@@ -1,4 +1,4 @@
-"""While any part of the add-on fails, Odoo alone decides: the good get in, and nobody else."""
+"""While any part of the add-on fails, Odoo alone decides: good credentials get in, no others."""
 
 import xmlrpc.client
 
@@ -40,8 +40,8 @@ MAKE_WORLD = """
     result = {"uids": uids, "keys": keys, "limited": limited}
 """
 
-# Every function of ours that runs while somebody authenticates, where it is looked up. Not here is
-# what only sets or reads a context variable.
+# Every function of the add-on that runs during authentication, by the place where it is looked up,
+# except those that only set or read a context variable.
 PLACES = (
     "models.res_users:ResUsers._integration_id",
     "models.res_users:ResUsers._rpc_user",
@@ -149,7 +149,7 @@ PLACES = (
     "models.res_users_apikeys:ResUsersApikeys._authenticated_key",
     "tools.access.operations:note",
 )
-# And what runs for keys only that may do less than their users.
+# Functions that only run for keys that may do less than their users.
 LIMITING_PLACES = (
     "tools.access.enforcement:hold",
     "tools.access.enforcement:check_lookup",
@@ -181,7 +181,7 @@ def world(server):
 
 
 class FaultyLine(Line):
-    """Calls during which one function of the add-on fails."""
+    """A line on which one function of the add-on fails during each call."""
 
     def __init__(self, server, place):
         super().__init__(server)
@@ -190,7 +190,7 @@ class FaultyLine(Line):
     def request(self, method, path, body=None, headers=()):
         headers = {**dict(headers), "X-Fault": self.place}
         if self.place.endswith("_detect_untrusted_proxy"):
-            # As through a proxy that Odoo was not told of.
+            # As through a proxy that Odoo is not configured for.
             headers["X-Forwarded-For"] = "203.0.113.1"
         status, answered, answer = super().request(method, path, body, headers)
         self.reached += int(answered["X-Fault-Reached"])
@@ -198,7 +198,7 @@ class FaultyLine(Line):
 
 
 def calls_with_key(line, login, uid, key):
-    """Every way to use a key."""
+    """Return the clients for every way to use a key."""
     server = line.server
     return {
         "xmlrpc": Xmlrpc(server, uid, key, line),
@@ -213,7 +213,7 @@ def context_of(client):
 
 
 def let_in(call):
-    """Whether a call is accepted; an answer that it may be tried again is none."""
+    """Whether a call is accepted; an answer to try again later counts as no."""
     try:
         return accepted(call)
     except (RuntimeError, xmlrpc.client.Fault) as error:
@@ -222,7 +222,7 @@ def let_in(call):
 
 
 def logs_in(line, password):
-    """Whether a person is let in by the web client's login."""
+    """Whether a user can log in as in the web client."""
     try:
         return Session(line.server, "person", password, line).uid
     except Refused:
@@ -230,14 +230,16 @@ def logs_in(line, password):
 
 
 def check(server, world, line):
-    """Good keys and passwords are accepted, twice: what was learned may be at fault. Wrong and
-    ended ones are refused, and so are those that have rules which do not allow the call."""
+    """Good keys and passwords are accepted, twice: what was cached may be wrong.
+
+    Wrong and ended ones are refused, and so are those whose rules do not allow the call.
+    """
     server.expect_log(".")
     uids, keys = world["uids"], world["keys"]
     found, expected = {}, {}
     for name, key in {**keys, "wrong": "0" * 40}.items():
         if name == "near":
-            continue  # accepted by us, and refused by Odoo alone
+            continue  # accepted with the add-on, refused by Odoo alone
         login = name if name in uids else "good"
         for way, client in calls_with_key(line, login, uids[login], key).items():
             for turn in (1, 2) if name == "good" else (1,):
@@ -251,7 +253,7 @@ def check(server, world, line):
 
 
 def renew(server, world):
-    """Have a good key that no process knows yet, and a password that was not yet accepted."""
+    """Make a good key that no process knows yet, and a password that was not yet accepted."""
     world["keys"]["good"] = server.shell(
         """
         env["res.users"].search([("login", "=", "person")]).password = password
@@ -272,7 +274,7 @@ def test_odoo_alone_decides(server, world, place):
 
 @pytest.mark.parametrize("place", PLACES + LIMITING_PLACES)
 def test_no_limit_of_a_key_is_lifted(server, world, place):
-    """Whatever fails, a key that only reads writes nothing, and one with a list keeps to it."""
+    """Whatever fails, a read-only key writes nothing, and one with a list keeps to it."""
     server.expect_log(".")
     line, before = FaultyLine(server, place), partners(server)
     for uid, key in world["limited"].values():
@@ -297,7 +299,7 @@ def partners(server):
 
 
 def test_an_answer_that_cannot_be_looked_at_is_as_ever(server):
-    """Refusals that no model sees are found in the answer."""
+    """Refusals that no model sees are detected in the response."""
     server.expect_log(".")
     line = FaultyLine(server, "tools.attempt.http_failures:report")
     status, _headers, _answer = line.post(
@@ -314,7 +316,7 @@ def test_an_answer_that_cannot_be_looked_at_is_as_ever(server):
     ],
 )
 def test_without_a_table(server, world, table):
-    """The transaction of the login survives a query of ours that fails."""
+    """The login's transaction survives a failed query of the add-on."""
     renew(server, world)
     server.sql(f"ALTER TABLE {table} RENAME TO {table}_away")
     try:
@@ -324,7 +326,7 @@ def test_without_a_table(server, world, table):
 
 
 def test_a_password_is_changed_all_the_same(server, world):
-    """Although when it was changed cannot be noted."""
+    """The password can be changed even if the time of the change cannot be recorded."""
     server.expect_log(".")
     table = "auth_integration_password_change"
     server.sql(f"ALTER TABLE {table} RENAME TO {table}_away")
@@ -341,7 +343,7 @@ def test_a_password_is_changed_all_the_same(server, world):
 
 
 def answers(line, world, name):
-    """What a key gets on every way: ``accepted``, ``refused``, or the error's text."""
+    """The answer to a key on every way: ``accepted``, ``refused``, or the error's text."""
     found = {}
     for way, client in calls_with_key(
         line, name, world["uids"][name], world["keys"][name]
@@ -354,26 +356,26 @@ def answers(line, world, name):
 
 
 def test_rules_are_held(server, world):
-    """While all is well, a key with rules works where they allow it, and nowhere else."""
+    """Without a fault, a key with rules works where they allow it, and nowhere else."""
     line = Line(server)
     expected = {"near": {"accepted"}, "far": {"refused"}, "other": {"refused"}}
     assert {name: set(answers(line, world, name).values()) for name in expected} == expected
 
 
 def test_unreadable_rules_are_no_wrong_key(server, world):
-    """While the rules cannot be read, the call is refused, and told that it may be tried again."""
+    """If the rules cannot be read, the call is refused with the message to try again later."""
     server.expect_log(".")
     line = FaultyLine(server, "models.res_users_apikeys:ResUsersApikeys._live_facts")
     for name in ("near", "far"):
         for way, answer in answers(line, world, name).items():
             assert "Try again later" in answer, (name, way)
-            assert "auth_integration_faults" not in answer  # nor what of ours has failed
+            assert "auth_integration_faults" not in answer  # does not name the failed part, either
         assert answers(line, world, name)["json2"].startswith("503 ")
     assert set(answers(Line(server), world, "near").values()) == {"accepted"}
 
 
 def test_native_scope_is_what_stock_refuses(server, world):
-    """The native rows of keys with rules bear a scope that stock does not know; no others do."""
+    """The native rows of keys with rules have a scope that stock does not accept; others do not."""
     rows = server.sql(
         "SELECT u.login, n.scope FROM res_users_apikeys n JOIN res_users u ON u.id = n.user_id"
         " WHERE u.login IN ('near', 'far', 'other', 'archived')"
@@ -383,7 +385,7 @@ def test_native_scope_is_what_stock_refuses(server, world):
 
 
 def test_what_core_alone_accepted_is_not_taken_for_a_password(server):
-    """A key that was accepted while our part failed is asked for on the next call all the same."""
+    """A key that was accepted while the add-on failed is checked as a key on the next call."""
     server.expect_log(".")
     made = server.shell(
         """

@@ -1,7 +1,7 @@
-"""Keys that newer builds verify with nothing but a cursor, for many databases in one request.
+"""Keys that newer builds verify with only a cursor, for many databases in one request.
 
-Older builds are given the function by the add-on ``newer_core``. Of two modules that have imported
-it by name one was loaded before our add-on, the other one after it.
+The add-on ``newer_core`` gives older builds the function. Of two modules that import it by name,
+one is loaded before our add-on, the other one after it.
 """
 
 import functools
@@ -57,7 +57,7 @@ def server(request, live_server):
 
 
 def ask(server, route, pairs):
-    """Ask a route about pairs of database and key; return whose each is, or None."""
+    """Send pairs of database and key to a route; return the user of each, or None."""
     if route == "/kpi/summary":
         answer = _jsonrpc(Line(server), route, {"credentials": pairs})
         return [answer.get(database) and True for database, _key in pairs]
@@ -65,7 +65,7 @@ def ask(server, route, pairs):
 
 
 def refusals(server):
-    """How many attempts were refused, by login, cause and channel."""
+    """Return the number of refused attempts, by login, cause and channel."""
     rows = server.sql(
         "SELECT COALESCE(login, '') AS login, cause, channel, sum(count)::integer AS count"
         " FROM auth_attempt WHERE outcome = 'failure' GROUP BY 1, 2, 3"
@@ -78,11 +78,11 @@ ROUTES = ["/kpi/early", "/kpi/late", *(["/kpi/summary"] if IS_REAL else [])]
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_rules_and_ends_hold(server, route):
-    """Each key is decided about as everywhere; each refused one is an attempt with its cause."""
+    """Each key is judged as everywhere; each refused key is an attempt with its cause."""
     before = refusals(server)
     names = [*server.keys, "far", "wrong", "wrong"]
     keys = {**server.keys, "wrong": "0" * 40}
-    # One database in one request may be asked about many keys; each of them counts.
+    # One request may check many keys of one database; each of them counts.
     found = ask(server, route, [(server.db, keys[name]) for name in names])
     good = [name for name, uid in zip(names, found, strict=True) if uid]
     assert good == ["free", "near"]
@@ -94,7 +94,7 @@ def test_rules_and_ends_hold(server, route):
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_uses_are_counted(server, route):
-    """The first use of a minute is written at once, with the address it came from."""
+    """The first use of a minute is written immediately, with the caller's address."""
     key = server.shell(
         "result = env['auth.integration'].search([('code', '=', 'near')]).issue_key()['key']"
     )
@@ -113,7 +113,7 @@ def test_uses_are_counted(server, route):
 
 
 def test_odoo_itself_is_not_asked_twice(server):
-    """Where a key is verified by the model, the function is its own affair: one attempt."""
+    """If the model verifies a key through this function, there is only one attempt."""
     before = refusals(server)
     with pytest.raises(Refused):
         Json2(server, "1" * 40).call("res.users", "context_get")
@@ -121,7 +121,7 @@ def test_odoo_itself_is_not_asked_twice(server):
 
 
 def test_database_that_is_not_loaded(server, live_server):
-    """Rules hold, and attempts and uses are written, in a database that nobody has loaded here."""
+    """Rules apply, and attempts and uses are written, in a database that is not loaded here."""
     other = live_server(f"other{server.workers}", modules=MODULES, extra_addons=(TEST_ADDONS,),
                         config=LOADED)
     keys = other.shell(WORLD)
@@ -135,7 +135,7 @@ def test_database_that_is_not_loaded(server, live_server):
 
 
 def test_database_without_the_addon(server, live_server):
-    """Odoo alone decides about a database that does not have the add-on."""
+    """Odoo alone decides for a database without the add-on."""
     other = live_server(f"bare{server.workers}", modules=("newer_core", "kpi_early"),
                         extra_addons=(TEST_ADDONS,), config=LOADED)
     key = other.shell(
@@ -147,7 +147,7 @@ def test_database_without_the_addon(server, live_server):
 
 
 def test_other_tables_are_left_alone(server):
-    """Trusted devices are verified with the function too."""
+    """Trusted devices are also verified with the function."""
     found = server.shell(
         """
         if "auth_totp.device" not in env:

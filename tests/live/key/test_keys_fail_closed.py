@@ -1,4 +1,4 @@
-"""No rule of a key is lifted by what fails, by what happens at the same time, or by a replica."""
+"""No rule of a key is lifted by a failure, by concurrent changes, or by a replica."""
 
 import contextlib
 import functools
@@ -18,7 +18,7 @@ HERE_ONLY = {"allowed_networks": "127.0.0.1"}
 
 
 def make_integration(server, code, **values):
-    """Make an integration; return its id, its user's id and a key."""
+    """Make an integration; return its ID, its user's ID and a key."""
     admin = administrator(server)
     [made] = admin.call("auth.integration", "create", [{"name": code, "code": code, **values}])
     key = admin.call("auth.integration", "issue_key", [made])["key"]
@@ -27,7 +27,7 @@ def make_integration(server, code, **values):
 
 
 def native_scopes(server, login):
-    """The native scopes of a user's keys, in the order of their birth."""
+    """Return the native scopes of a user's keys, in the order of creation."""
     rows = server.sql(
         "SELECT n.scope FROM res_users_apikeys n JOIN res_users u ON u.id = n.user_id"
         " WHERE u.login = %s ORDER BY n.id",
@@ -37,7 +37,7 @@ def native_scopes(server, login):
 
 
 def let_in(call):
-    """Whether a call is accepted; any other answer is as good as a refusal."""
+    """Whether a call is accepted; any other answer counts as a refusal."""
     try:
         return accepted(call)
     except (RuntimeError, ValueError, xmlrpc.client.Fault):
@@ -49,7 +49,7 @@ def write_rules(server, integration, **values):
 
 
 def test_a_rule_holds_from_the_next_call_on(server):
-    """Written or lifted, in every worker that had accepted the key and remembers it."""
+    """Adding or removing a rule takes effect in every worker that has accepted the key."""
     integration, uid, key = make_integration(server, "next_call")
     for allowed, values in ((True, {}), (False, HERE_ONLY), (True, {"allowed_networks": False})):
         if values:
@@ -63,7 +63,7 @@ def test_a_rule_holds_from_the_next_call_on(server):
 
 
 def test_rules_by_sql_close_the_key_on_its_first_call(server):
-    """From then on Odoo alone would refuse it too."""
+    """From that call on, Odoo alone would also refuse it."""
     integration, uid, key = make_integration(server, "by_sql")
     assert all(map(accepted, ways(server, uid, "by_sql", key).values()))
     server.sql(
@@ -76,7 +76,7 @@ def test_rules_by_sql_close_the_key_on_its_first_call(server):
 
 
 def test_a_call_does_not_wait_for_the_native_scope(server):
-    """The row is locked by somebody: the call is decided about all the same, and it is said."""
+    """If the row is locked, the call is still judged, and a warning is logged."""
     integration, uid, key = make_integration(server, "locked")
     assert accepted(ways(server, uid, "locked", key)["json2"])
     server.sql(
@@ -93,7 +93,7 @@ def test_a_call_does_not_wait_for_the_native_scope(server):
 
 
 def test_rules_are_written_while_a_key_is_verified(server):
-    """Whatever a call got that began before, each that begins after is held to the new rules."""
+    """Every call that begins after the new rules is subject to them."""
     integration, uid, key = make_integration(server, "waits")
     assert accepted(ways(server, uid, "waits", key)["json2"])
     with contextlib.closing(postgres.connect(server.db)) as holder, ThreadPoolExecutor(2) as pool:
@@ -112,7 +112,7 @@ def test_rules_are_written_while_a_key_is_verified(server):
 
 
 def test_a_key_issued_while_rules_are_written_has_them(server):
-    """Neither transaction sees what the other one writes: the later one is tried again."""
+    """Neither transaction sees what the other writes: the later one is retried."""
     integration, _uid, _key = make_integration(server, "raced")
     admin = administrator(server)
     if server.workers:
@@ -134,7 +134,7 @@ def test_a_key_issued_while_rules_are_written_has_them(server):
 
 
 def test_bearer_routes_of_other_modules(server):
-    """What renders a page for a key holds it to its rules as well."""
+    """A route that renders a page for a key also applies the key's rules."""
     integration, _uid, key = make_integration(server, "documents")
     write_rules(server, integration, **HERE_ONLY)
 
@@ -143,7 +143,7 @@ def test_bearer_routes_of_other_modules(server):
         return Line(server, **line).request("GET", "/doc-bearer/index.json", None, headers)[0]
 
     assert status(**ELSEWHERE) == 401
-    assert status() in (200, 403, 404)  # whatever it may see there, it was let in
+    assert status() in (200, 403, 404)  # the key was accepted, whatever it may see there
 
 
 # A replica and a small pool ----------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_bearer_routes_of_other_modules(server):
 
 @pytest.fixture(scope="module")
 def replica(live_server):
-    """Give a server that reads from a replica, with hardly any connections."""
+    """A server that reads from a replica and has very few connections."""
     name = f"reader_{CHECKOUT_ID}"
     with contextlib.closing(postgres.connect()) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN SUPERUSER")
@@ -163,7 +163,7 @@ def replica(live_server):
 
 
 def test_replica_with_a_used_up_pool(replica):
-    """While fourteen clients try wrong passwords, no call from a forbidden address is let in."""
+    """While fourteen clients try wrong passwords, no call from a forbidden address is accepted."""
     server = replica
     _integration, _uid, key = make_integration(server, "pooled", **HERE_ONLY)
     _other, _uid, free = make_integration(server, "free")
@@ -172,7 +172,7 @@ def test_replica_with_a_used_up_pool(replica):
 
     def guess(number):
         while not over.is_set():
-            with contextlib.suppress(Exception):  # without a connection, the answer is no XML
+            with contextlib.suppress(Exception):  # without a connection, the response is not XML
                 Authenticate(server, "admin", f"wrong {number}").call()
 
     def call(key, **line):

@@ -1,4 +1,4 @@
-"""A key from its birth, however it was made, over its use to the tombstone, on real servers."""
+"""The life of a key on real servers, from its creation in any way to the record of its end."""
 
 import functools
 import http.cookies
@@ -28,7 +28,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(scope="module")
 def server(live_server):
-    """Give a server with two workers: what one of them learns must not stay with it."""
+    """A server with two workers: what one of them learns, the other one must learn."""
     return live_server("main", workers=2)
 
 
@@ -39,7 +39,7 @@ def admin(server):
 
 
 def make_user(admin, login, **values):
-    """Make an internal user with a password, and return his id."""
+    """Make an internal user with a password, and return the user's ID."""
     [uid] = admin.call(
         "res.users", "create", [{"name": login, "login": login, "password": PASSWORD, **values}]
     )
@@ -47,7 +47,7 @@ def make_user(admin, login, **values):
 
 
 def make_integration(admin, code, **values):
-    """Make an integration; return its id, its user's id and a key."""
+    """Make an integration; return its ID, its user's ID and a key."""
     [integration] = admin.call(
         "auth.integration", "create", [{"name": code, "code": code, **values}]
     )
@@ -57,7 +57,7 @@ def make_integration(admin, code, **values):
 
 
 def record(admin, key, *fields):
-    """Our record of a key, found by its prefix."""
+    """Read the add-on's record of a key, found by its prefix."""
     [found] = admin.call(
         "auth.integration.key", "search_read", [("prefix", "=", key[:8])], list(fields)
     )
@@ -65,13 +65,13 @@ def record(admin, key, *fields):
 
 
 def native(server, key):
-    """The native row of a key, or None."""
+    """Return the native row of a key, or None."""
     rows = server.sql("SELECT * FROM res_users_apikeys WHERE index = %s", [key[:8]])
     return rows[0] if rows else None
 
 
 def last_failure(server):
-    """The newest failure in the log."""
+    """Return the newest failure in the log."""
     [row] = server.sql(
         "SELECT * FROM auth_attempt WHERE outcome = 'failure' ORDER BY id DESC LIMIT 1"
     )
@@ -79,7 +79,7 @@ def last_failure(server):
 
 
 def causes_of(server, uid):
-    """Causes of all refusals of a user in the log, by channel."""
+    """Return the causes of a user's refusals in the log, by channel."""
     rows = server.sql(
         "SELECT channel, array_agg(DISTINCT cause) AS causes FROM auth_attempt"
         " WHERE user_id = %s AND outcome = 'failure' GROUP BY channel",
@@ -88,11 +88,11 @@ def causes_of(server, uid):
     return {row["channel"]: set(row["causes"]) for row in rows}
 
 
-# Birth -------------------------------------------------------------------------------------------
+# Creation ----------------------------------------------------------------------------------------
 
 
 def make_in_preferences(session, name, **values):
-    """Make a key as the preferences page does; return it."""
+    """Make a key as the preferences page does, and return it."""
     wizard = session.call(
         "res.users.apikeys.description", "create", [{"name": name, "duration": "1", **values}]
     )
@@ -101,7 +101,7 @@ def make_in_preferences(session, name, **values):
 
 
 def test_key_from_the_preferences_page(server, admin):
-    """A key that a user makes for himself is recorded with all that is known of it."""
+    """A key that users make for themselves is recorded with all its properties."""
     uid = make_user(admin, "pia")
     session = Session(server, "pia", PASSWORD)
     key = make_in_preferences(session, "my laptop")
@@ -133,14 +133,14 @@ def test_key_from_the_preferences_page(server, admin):
 
 
 def test_administrators_own_key_without_end(server, admin):
-    """A personal key may live without end where Odoo allows that."""
+    """A personal key may have no end if Odoo allows that."""
     key = make_in_preferences(Session(server, "admin", "admin"), "forever", duration="0")
     assert record(admin, key, "state", "expires_at")["expires_at"] is False
     assert native(server, key)["expiration_date"] is None
 
 
 def generate(server, uid, end):
-    """Make a key as other code does, for any user; ``end`` is Python for its end."""
+    """Make a key as other code does, for any user; ``end`` is a Python expression for its end."""
     return server.shell(
         f"""
         import datetime
@@ -152,7 +152,7 @@ def generate(server, uid, end):
 
 
 def test_key_made_by_other_code_for_an_integration(server, admin):
-    """``_generate`` is held to the policy: an end is set, and none beyond it or past accepted."""
+    """``_generate`` respects the policy: it sets an end, and rejects a past or late one."""
     _integration, uid, _key = make_integration(admin, "generated")
     key = generate(server, uid, "None")
     found = record(admin, key, "expires_at", "integration_id", "rotate_after", "scope")
@@ -169,11 +169,11 @@ def test_key_made_by_other_code_for_an_integration(server, admin):
             generate(server, uid, end)
 
 
-# End and tombstone -------------------------------------------------------------------------------
+# End and record ----------------------------------------------------------------------------------
 
 
 def test_tombstone_after_the_native_vacuum(server, admin):
-    """After Odoo's own vacuum the record still says what became of the key, and names it."""
+    """After Odoo's vacuum, the record still says how the key ended, and identifies it."""
     _integration, uid, key = make_integration(admin, "vacuumed")
     assert accepted(ways(server, uid, "vacuumed", key)["json2"])
     server.sql(
@@ -202,7 +202,7 @@ def test_tombstone_after_the_native_vacuum(server, admin):
 
 
 def test_tombstone_of_a_deleted_user(server, admin):
-    """After its user was deleted the record keeps his login, and names the key."""
+    """After its user is deleted, the record keeps the login and identifies the key."""
     uid = make_user(admin, "leaver")
     key = make_in_preferences(Session(server, "leaver", PASSWORD), "left behind")
     assert accepted(ways(server, uid, "leaver", key)["json2"])
@@ -221,7 +221,7 @@ def test_tombstone_of_a_deleted_user(server, admin):
 
 
 def test_deletion_behind_our_back_is_written_down(server, admin):
-    """A native row deleted by SQL reads as revoked at once, and gets its date by the cron."""
+    """A native row deleted by SQL counts as revoked immediately; the cron job records the date."""
     _integration, _uid, key = make_integration(admin, "deleted_by_sql")
     server.sql("DELETE FROM res_users_apikeys WHERE index = %s", [key[:8]])
     assert record(admin, key, "state", "ended_at")["state"] == "revoked"
@@ -244,12 +244,12 @@ def change_in_the_wizard(server, admin, uid):
     )
     [line] = admin.call("change.password.user", "search", [("wizard_id", "=", wizard)])
     admin.call("change.password.user", "write", [line], {"new_passwd": OTHER})
-    # It answers None, which XML-RPC cannot carry.
+    # It returns None, which XML-RPC cannot transmit.
     Jsonrpc(server, 2, admin.secret).call("change.password.user", "change_password_button", [line])
 
 
 def change_by_himself(server, _admin, uid):
-    """The user changes it in his preferences."""
+    """The users change the password in their preferences."""
     [user] = server.sql("SELECT login FROM res_users WHERE id = %s", [uid])
     session = Session(server, user["login"], PASSWORD)
     [wizard] = session.call(
@@ -259,7 +259,7 @@ def change_by_himself(server, _admin, uid):
 
 
 def change_by_sql(server, _admin, uid):
-    """Somebody writes another hash behind the back of every process: no cache is cleared."""
+    """Write another hash by SQL, unnoticed by every process: no cache is cleared."""
     server.sql(
         "UPDATE res_users SET password = (SELECT password FROM res_users WHERE login = 'source')"
         " WHERE id = %s",
@@ -271,7 +271,7 @@ def change_by_sql(server, _admin, uid):
     "change", [change_in_the_wizard, change_by_himself, change_by_sql], ids=lambda f: f.__name__
 )
 def test_old_password_is_refused_on_the_next_call(server, admin, change):
-    """After a change no worker accepts the old password, although all of them knew it."""
+    """After a change, no worker accepts the old password, although all of them had cached it."""
     uid = make_user(admin, change.__name__)
     if change is change_by_sql:
         make_user(admin, "source", password=OTHER)
@@ -295,7 +295,7 @@ def test_old_password_is_refused_on_the_next_call(server, admin, change):
 
 
 def test_first_use_is_recorded_at_once(server, admin):
-    """Before the caller has its answer, its key, channel, address and agent are on record."""
+    """The key, channel, address and agent are stored before the caller gets its answer."""
     _integration, uid, key = make_integration(admin, "first_use")
     assert record(admin, key, "state", "first_used_at")["first_used_at"] is False
     line = Line(server, source="127.0.0.3", agent="erp-sync/1.0")
@@ -318,7 +318,7 @@ def test_first_use_is_recorded_at_once(server, admin):
 
 
 def test_use_is_counted_exactly(server, admin):
-    """Every use in every worker is counted, per key, address and channel, once all is written."""
+    """Every use in every worker is counted, by key, address and channel, once all is written."""
     _integration, uid, key = make_integration(admin, "counted")
     expected = {}
     for source, times in (("127.0.0.4", 4), ("127.0.0.5", 3)):
@@ -328,7 +328,7 @@ def test_use_is_counted_exactly(server, admin):
                 for call in calls.values():
                     assert accepted(call)
         expected[source] = times * len(calls) * len(server.worker_pids())
-    server.restart()  # a graceful stop writes what waits
+    server.restart()  # a graceful stop writes what is buffered
     found = record(admin, key, "id", "use_count", "first_used_at", "last_used_at")
     assert found["use_count"] == sum(expected.values())
     rows = server.sql(
@@ -345,21 +345,24 @@ def test_use_is_counted_exactly(server, admin):
     )
     for source, count in expected.items():
         share = {row["channel"]: row["count"] for row in rows if row["remote_addr"] == source}
-        # ``authenticate`` is one more way over XML-RPC.
+        # ``authenticate`` also uses XML-RPC.
         assert share == {"xmlrpc": count // 2, "jsonrpc": count // 4, "json2": count // 4}
 
 
 @pytest.mark.parametrize("what", ["agent", "address"])
 def test_callers_at_will_do_not_fill_the_log(threaded, what):
-    """Whoever holds a key chooses its agent and, with IPv6, its address: past so many rows in an
-    hour they share some, exactly counted; addresses in the key's own list go no further."""
+    """The holder of a key chooses its agent and, with IPv6, its address.
+
+    Above a number of rows per hour, calls share some rows and are still counted exactly. The
+    addresses in the key's own list are limited, too.
+    """
     admin = administrator(threaded)
     _integration, _uid, key = make_integration(admin, f"many_{what}")
     hour, calls, most = time.time() // 3600, 200, 180
     for number in range(calls):
         line = {"agent": f"made/{number}.0"} if what == "agent" else {"source": f"127.9.9.{number}"}
         Json2(threaded, key, Line(threaded, **line)).call("res.users", "context_get")
-    threaded.restart()  # a graceful stop writes what waits
+    threaded.restart()  # a graceful stop writes what is buffered
     key_id = record(admin, key, "id")["id"]
     rows = threaded.sql("SELECT * FROM auth_attempt WHERE key_id = %s", [key_id])
     assert sum(row["count"] for row in rows) == calls
@@ -377,7 +380,7 @@ def test_callers_at_will_do_not_fill_the_log(threaded, what):
 
 
 def test_sessions_of_a_user_taken_over_end(server, admin):
-    """From then on the user authenticates by key only: an open session is no way around that."""
+    """From then on, the user can only authenticate by key; open sessions end, too."""
     uid = make_user(admin, "taken_over")
     make_user(admin, "not_taken_over")
     session = Session(server, "taken_over", PASSWORD)
@@ -397,12 +400,12 @@ def test_sessions_of_a_user_taken_over_end(server, admin):
 
 @pytest.fixture(scope="module")
 def threaded(live_server):
-    """Give a threaded server, where all callers share a process."""
+    """A threaded server, where all callers share a process."""
     return live_server("threaded")
 
 
 def whoami_answers(server, integrations, times):
-    """Ask ``whoami`` in parallel for several keys over all ways; return wrong answers."""
+    """Call ``whoami`` in parallel with several keys over all protocols; return which are right."""
 
     def ask(number):
         code, (_integration, uid, key) = integrations[number % len(integrations)]
@@ -420,7 +423,7 @@ def whoami_answers(server, integrations, times):
 
 @pytest.mark.parametrize("mode", ["threaded", "workers2"])
 def test_whoami_under_parallel_callers(request, server, mode):
-    """Each of many callers at once is told of his own key."""
+    """Each of many concurrent callers gets its own key."""
     server = request.getfixturevalue("threaded") if mode == "threaded" else server
     admin = administrator(server)
     codes = [f"{mode}_{number}" for number in range(4)]
@@ -430,7 +433,7 @@ def test_whoami_under_parallel_callers(request, server, mode):
 
 
 def test_whoami_keeps_nothing_of_the_caller_before(server, admin):
-    """A worker that has just served a key tells no other caller of it."""
+    """A worker that has just served a key does not reveal it to other callers."""
     uid = make_user(admin, "whoami")
     session = Session(server, "whoami", PASSWORD)
     key = make_in_preferences(session, "mine")
@@ -446,7 +449,7 @@ def test_whoami_keeps_nothing_of_the_caller_before(server, admin):
             for other in (Json2(server, other_key), Xmlrpc(server, other_uid, other_key)):
                 answer = other.call("auth.integration.key", "whoami")
                 assert (answer["prefix"], answer["integration"]) == (other_key[:8], "whoami_other")
-            # A refused key leaves nothing either.
+            # A refused key leaves nothing, either.
             with pytest.raises(Refused):
                 Xmlrpc(server, uid, other_key).call("auth.integration.key", "whoami")
             with pytest.raises(Exception, match="not authenticated with an API key"):
@@ -458,7 +461,7 @@ def test_whoami_keeps_nothing_of_the_caller_before(server, admin):
 
 @pytest.fixture(scope="module")
 def extended(server):
-    """Give the same server with Odoo's second factor, and modules that check keys as well."""
+    """The same server with Odoo's second factor, and modules that also check keys."""
     server.stop()
     server.extra_addons = (TEST_ADDONS,)
     odoo(server, "-i", "auth_totp,other_key_check,later_key_check")
@@ -466,7 +469,7 @@ def extended(server):
 
 
 def test_other_modules_check_is_respected(extended, admin):
-    """What another module refuses stays refused, what it alone knows is its own business."""
+    """What another module refuses stays refused; a secret that only it knows stays accepted."""
     server = extended
     integration, uid, key = make_integration(admin, "checked_twice")
     guest = make_user(admin, "guest")
@@ -483,7 +486,7 @@ def test_other_modules_check_is_respected(extended, admin):
         channel: {"provider_error"} for channel in ("xmlrpc", "jsonrpc", "json2")
     }
     set_param("refused_prefix", "")
-    set_param("refused_after_all", key[:8])  # by one whose override comes before ours
+    set_param("refused_after_all", key[:8])  # by a module whose override precedes ours
     for _worker in each_worker(server):
         assert not any(map(accepted, ways(server, uid, "checked_twice", key).values()))
     assert set().union(*causes_of(server, uid).values()) == {"provider_error"}
@@ -494,7 +497,7 @@ def test_other_modules_check_is_respected(extended, admin):
         calls = ways(server, guest, "guest", "a token of its own")
         assert all(map(accepted, calls.values()))
         assert all(map(accepted, ways(server, uid, "checked_twice", key).values()))
-    # Stock, below both, refuses a key with rules: it is we who know that they allow the call.
+    # Stock, below both, refuses a key with rules; the add-on knows that they allow the call.
     values = {"allowed_networks": "127.0.0.1"}
     admin.call("auth.integration", "write", [integration], values)
     for _worker in each_worker(server):
@@ -505,15 +508,17 @@ def test_other_modules_check_is_respected(extended, admin):
     for _worker in each_worker(server):
         assert not any(map(accepted, ways(server, uid, "checked_twice", key).values()))
     set_param("refused_prefix", "")
-    # It accepts the key, and we do not.
+    # The other module accepts the key, and the add-on does not.
     admin.call("auth.integration.key", "revoke", [record(admin, key, "id")["id"]], "for the test")
     for _worker in each_worker(server):
         assert not any(map(accepted, ways(server, uid, "checked_twice", key).values()))
 
 
 def test_other_modules_opinion_of_a_user_is_asked_again(extended, admin):
-    """What was accepted over RPC is remembered as long as core would, and no longer: until the
-    caches are cleared, as they are when any setting changes."""
+    """An accepted RPC call is cached only as long as in Odoo itself.
+
+    That is until the caches are cleared, as when any setting changes.
+    """
     server = extended
     uid = make_user(admin, "suspect")
     key = generate(server, uid, "now + datetime.timedelta(days=1)")
@@ -527,7 +532,7 @@ def test_other_modules_opinion_of_a_user_is_asked_again(extended, admin):
 
 
 def test_public_generate_and_revoke_of_newer_builds(extended, admin):
-    """A key that replaces itself by Odoo's own methods is held to the policy and recorded."""
+    """A key that replaces itself with Odoo's own methods is subject to the policy and recorded."""
     server = extended
     admin.call("ir.config_parameter", "set_param", "base.enable_programmatic_api_keys", "True")
     _integration, uid, key = make_integration(admin, "newer_build")
@@ -558,13 +563,13 @@ def test_public_generate_and_revoke_of_newer_builds(extended, admin):
 
 
 class Browser:
-    """A browser as far as a login needs it: cookies, forms and redirections."""
+    """The parts of a browser that a login needs: cookies, forms and redirects."""
 
     def __init__(self, server, **cookies):
         self.line, self.cookies = Line(server), cookies
 
     def open(self, path, **form):
-        """Open a page, or send a form, and return the address this ends at and the page's text."""
+        """Open a page or send a form; return the final path and the text of the page."""
         headers = {
             "Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()),
             "Content-Type": "application/x-www-form-urlencoded",
@@ -581,18 +586,18 @@ class Browser:
         return urllib.parse.urlsplit(path).path, page.decode()
 
     def log_in(self, login, password):
-        """Log in by the form; return the address that this ends at."""
+        """Log in with the form and return the final path."""
         _path, page = self.open("/web/login")
         token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
         return self.open("/web/login", login=login, password=password, csrf_token=token)[0]
 
 
 def test_trusted_devices_are_left_alone(extended, admin):
-    """A trusted device of the second factor shares the keys' model, and nothing else with them."""
+    """A trusted device of the second factor uses the keys' model, but is not treated as a key."""
     server = extended
     uid = make_user(admin, "twofold")
     key = record(admin, admin.secret, "apikey_id")
-    # The device's row gets the id of a live API key.
+    # The device's row gets the ID of an active API key.
     server.sql("SELECT setval('auth_totp_device_id_seq', %s, false)", [key["apikey_id"][0]])
     all_records = "SELECT id, ended_at, end_kind, hash FROM auth_integration_key ORDER BY id"
     server.shell("env['auth.integration.key']._reconcile()")
@@ -612,7 +617,7 @@ def test_trusted_devices_are_left_alone(extended, admin):
     assert Browser(server).log_in("twofold", PASSWORD) == "/web/login/totp"
     for _worker in each_worker(server):
         assert Browser(server, td_id=device).log_in("twofold", PASSWORD).startswith("/odoo")
-        # It is no API key.
+        # It is not an API key.
         assert not any(map(accepted, ways(server, uid, "twofold", device).values()))
     server.shell("env['auth_totp.device']._gc_user_apikeys()")
     server.shell("env['auth.integration.key']._reconcile()")

@@ -1,6 +1,6 @@
-"""An end is final: random sequences of whatever can happen to keys, against a live database.
+"""An end is final: random sequences of everything that can happen to keys, on a live database.
 
-``make soak`` looks for longer, with other sequences each time.
+``make soak`` tries longer, with other sequences each time.
 """
 
 import os
@@ -43,7 +43,7 @@ hours = st.sampled_from([1, 12, 24, 5 * 24, 10 * 24, 40 * 24])
 
 
 class KeyEnds(RuleBasedStateMachine):
-    """Each rule is a deed of :class:`key_histories.World`, which checks what came of it."""
+    """Each rule is an action of :class:`key_histories.World`, which checks the result."""
 
     server = None
 
@@ -157,7 +157,7 @@ class KeyEnds(RuleBasedStateMachine):
 
     @rule(deed=st.sampled_from(["revoke_all", "delete"]))
     def end_all(self, deed):
-        # Else most sequences would be over before they began.
+        # Otherwise most sequences would end too early.
         if len(self.world.keys) > 2:
             getattr(self.world, deed)()
 
@@ -215,7 +215,7 @@ SEQUENCES = {
 
 @pytest.mark.parametrize("deeds", SEQUENCES.values(), ids=SEQUENCES)
 def test_known_sequences(server, deeds):
-    """What once gave life back, or could be thought to."""
+    """Sequences that once revived an ended key, or could be expected to."""
     world = World(server, max_age_days=10, notice_days="3,1")
     try:
         world.issue()

@@ -1,7 +1,7 @@
-"""What has ended stops on the next call: on every path, in every worker that had accepted it.
+"""An ended key is refused from the next call on: on every path, in every worker that accepted it.
 
-Each key is first shown to be accepted by every worker, which the access log names by process id;
-then it ends; then each worker is asked again. ``stock_comparison.py`` says what stock Odoo does.
+Every worker, identified by its process ID in the access log, first accepts each key. Then the key
+ends, and every worker is called again. ``stock_comparison.py`` measures stock Odoo.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from evidence import stock_comparison
 from evidence.stock_comparison import WAYS, Key
 from processes import each_worker, wait_for_locks
 
-# IPv6 and IPv4 on one socket: an IPv4 caller is seen by its mapped address, ::ffff:127.0.0.1.
+# IPv6 and IPv4 on one socket: an IPv4 caller has the mapped address ::ffff:127.0.0.1.
 SERVER = {"config": {"http_interface": "::"}}
 NOW = "(now() AT TIME ZONE 'UTC')"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def room_in_the_log(server):
-    """All of these tests call from one address: none of their attempts is to share a row."""
+    """All these tests call from one address, and their attempts must not share a row."""
     server.shell(
         "env['ir.config_parameter'].set_param("
         "'auth_integration.attempt_new_rows_per_minute', '100000')"
@@ -41,7 +41,7 @@ def admin(server):
 
 @pytest.fixture
 def integration(server, admin, request):
-    """Give a function that makes an integration with a key: its id, and the key."""
+    """Return a function that makes an integration with a key and returns its ID and the key."""
     made = []
 
     def make(**values):
@@ -62,13 +62,13 @@ def integration(server, admin, request):
 
 
 def record_id(server, key):
-    """Id of our record of a native key."""
+    """Return the ID of the add-on's record of a native key."""
     [row] = server.sql("SELECT id FROM auth_integration_key WHERE apikey_id = %s", [key.native_id])
     return row["id"]
 
 
 def outcome(server, key, worker=None, **line):
-    """Return for each way whether the key is accepted, all by one worker if one is named."""
+    """Return for each way whether the key is accepted, by the given worker if any."""
     calls = ways(server, key.uid, key.login, key.secret, **line)
     results = {name: accepted(call) for name, call in calls.items()}
     if worker and server.workers:
@@ -77,7 +77,7 @@ def outcome(server, key, worker=None, **line):
 
 
 def all_ways(server, key, **line):
-    """Return what every worker does on every way, as one set: {True}, {False} or both."""
+    """Return the results of every worker on every way, as one set: {True}, {False} or both."""
     answers = set()
     for worker in each_worker(server):
         answers |= set(outcome(server, key, worker, **line).values())
@@ -85,7 +85,7 @@ def all_ways(server, key, **line):
 
 
 def causes(server, key, since):
-    """Causes logged for a key's user after an attempt's id, by channel."""
+    """Return the causes logged for a key's user after an attempt ID, by channel."""
     rows = server.sql(
         "SELECT channel, cause FROM auth_attempt WHERE id > %s AND outcome = 'failure'"
         " AND (login = %s OR key_id = %s OR user_id = %s)",
@@ -98,7 +98,7 @@ def causes(server, key, since):
 
 
 def last_attempt(server):
-    """Id of the newest row of the log."""
+    """Return the ID of the newest log row."""
     return server.sql("SELECT COALESCE(max(id), 0) AS id FROM auth_attempt")[0]["id"]
 
 
@@ -106,7 +106,7 @@ def last_attempt(server):
 
 
 def move_end(server, key):
-    """Move our end of the key into the past; the native one stays."""
+    """Move the end in the add-on's record into the past; the native one stays."""
     server.sql(
         f"UPDATE auth_integration_key SET expires_at = {NOW} - interval '1 s' WHERE id = %s",
         [record_id(server, key)],
@@ -122,37 +122,37 @@ def move_overlap(server, key):
 
 
 def revoke(server, key):
-    """Revoke it over the API."""
+    """Revoke the key over the API."""
     administrator(server).call(
         "auth.integration.key", "revoke", [record_id(server, key)], "it leaked"
     )
 
 
 def integration_id(server, key):
-    """Id of the integration that a key belongs to."""
+    """Return the ID of a key's integration."""
     [row] = server.sql("SELECT id FROM auth_integration WHERE user_id = %s", [key.uid])
     return row["id"]
 
 
 def archive_integration(server, key):
-    """Archive its integration over the API."""
+    """Archive the key's integration over the API."""
     administrator(server).call(
         "auth.integration", "write", [integration_id(server, key)], {"active": False}
     )
 
 
 def archive_integration_by_sql(server, key):
-    """Archive its integration behind the back of every process; the user stays active."""
+    """Archive the integration by SQL, unnoticed by every process; the user stays active."""
     server.sql("UPDATE auth_integration SET active = FALSE WHERE user_id = %s", [key.uid])
 
 
 def delete_integration(server, key):
-    """Delete its integration."""
+    """Delete the key's integration."""
     administrator(server).call("auth.integration", "unlink", [integration_id(server, key)])
 
 
 def restrict_networks(server, key):
-    """Allow another network only."""
+    """Allow only another network."""
     values = {"allowed_networks": "192.0.2.0/24\n2001:db8::/32"}
     administrator(server).call("auth.integration", "write", [integration_id(server, key)], values)
 
@@ -187,7 +187,7 @@ NATIVE_ENDS = {
 def test_ended_key_is_refused(server, integration, end):
     """No worker that had accepted a key accepts it after its end, and the log names the end.
 
-    What ends natively is tried on the key of an ordinary user, our own ends on an integration's.
+    Native ends are tested with an ordinary user's key, those of the add-on with an integration's.
     """
     if end in OUR_ENDS:
         _integration, key = integration()
@@ -197,7 +197,7 @@ def test_ended_key_is_refused(server, integration, end):
     assert all_ways(server, key) == {True}
     before = last_attempt(server)
     if end.endswith("during a call"):
-        # Its row is locked for longer than the log waits.
+        # The row is locked for longer than the log waits.
         server.expect_log("Attempt not written|lock timeout")
     change(server, key)
     assert all_ways(server, key) == {False}
@@ -205,7 +205,7 @@ def test_ended_key_is_refused(server, integration, end):
 
 
 def test_key_of_deleted_user(server):
-    """The key of a deleted user is named by its record, where no user is named first."""
+    """The record identifies the key of a deleted user, unless the call names the user first."""
     [key] = stock_comparison.make_keys(server, f"deleted {server.workers}")
     assert all_ways(server, key) == {True}
     before = last_attempt(server)
@@ -241,7 +241,7 @@ IPV6 = {"host": "::1"}
     ids=lambda value: value.split()[0] if isinstance(value, str) else "",
 )
 def test_networks(server, admin, integration, networks, allowed, refused):
-    """An integration's key works from its networks only, however an IPv4 address is written."""
+    """An integration's key only works from its networks, however an IPv4 address is written."""
     identifier, key = integration()
     admin.call("auth.integration", "write", [identifier], {"allowed_networks": networks})
     for line, expected in [(line, True) for line in allowed] + [(line, False) for line in refused]:
@@ -250,7 +250,7 @@ def test_networks(server, admin, integration, networks, allowed, refused):
 
 
 def test_mapped_address_is_recorded_as_ipv4(server, integration):
-    """A caller has one address, whichever socket he reached."""
+    """A caller has the same address on each socket."""
     _identifier, key = integration()
     outcome(server, key, **IPV4_OTHER)
     outcome(server, key, **IPV6)
@@ -263,7 +263,7 @@ def test_mapped_address_is_recorded_as_ipv4(server, integration):
 
 @pytest.mark.parametrize("channels", ["xmlrpc", "jsonrpc", "json2", "xmlrpc, json2", "http"])
 def test_channels(server, admin, integration, channels):
-    """An integration's key works on its channels only."""
+    """An integration's key only works on its channels."""
     identifier, key = integration()
     assert all_ways(server, key) == {True}
     admin.call("auth.integration", "write", [identifier], {"allowed_channels": channels})
@@ -278,7 +278,7 @@ def test_channels(server, admin, integration, channels):
 
 
 def test_old_xmlrpc_path(server, integration):
-    """What holds for /xmlrpc/2 holds for /xmlrpc."""
+    """/xmlrpc behaves like /xmlrpc/2."""
     _identifier, key = integration()
     client = Xmlrpc(server, key.uid, key.secret, version=1)
     for _worker in each_worker(server):
@@ -289,11 +289,11 @@ def test_old_xmlrpc_path(server, integration):
             client.call("res.users", "context_get")
 
 
-# Keys that came another way ----------------------------------------------------------------------
+# Keys that were created in other ways ------------------------------------------------------------
 
 
 def insert_by_sql(server, login):
-    """Insert a key behind the back of every process, its hash made by another one."""
+    """Insert a key by SQL, unnoticed by every process, with a hash made by another one."""
     [key] = stock_comparison.make_keys(server, f"source of {login}")
     uid = server.shell(
         """
@@ -316,7 +316,7 @@ def insert_by_sql(server, login):
 
 
 def records_of(server, key):
-    """Our records of a native key."""
+    """Return the add-on's records of a native key."""
     return server.sql(
         "SELECT id, imported, expires_at, integration_id FROM auth_integration_key"
         " WHERE apikey_id = %s",
@@ -326,14 +326,14 @@ def records_of(server, key):
 
 @pytest.mark.parametrize("way", ["xmlrpc", "jsonrpc", "json2", "authenticate"])
 def test_key_inserted_by_sql(server, way):
-    """A personal key nobody told us of works at once, and has exactly one record from then on."""
+    """A personal key that was not recorded works immediately, and then has exactly one record."""
     key = insert_by_sql(server, f"inserted {way} {server.workers}")
     assert accepted(ways(server, key.uid, key.login, key.secret)[way])
     [record] = records_of(server, key)
     assert record["imported"] and record["expires_at"] is None
     assert all_ways(server, key) == {True}
     assert records_of(server, key) == [record]
-    # Verified once as Odoo does, it is known by its SHA-256 from now on, also after its end.
+    # After Odoo has verified it once, it is recognized by its SHA-256, even after its end.
     [kept] = server.sql("SELECT digest FROM auth_integration_key WHERE id = %s", [record["id"]])
     assert kept["digest"] == hashlib.sha256(key.secret.encode()).hexdigest()
     assert server.sql(
@@ -342,13 +342,13 @@ def test_key_inserted_by_sql(server, way):
 
 
 def test_key_inserted_by_sql_comes_under_policy(server, integration):
-    """A key without end for an integration's user works, and gets the policy's end on first use."""
+    """A key without an end for an integration's user works, and the first use gives it an end."""
     identifier, first = integration()
     key = insert_by_sql(server, first.login)
     assert all_ways(server, key) == {True}
     [record] = records_of(server, key)
     assert record["integration_id"] == identifier
-    # Keys imported on one day end on different ones, none later than the policy allows.
+    # Keys imported on one day end on different days, none later than the policy allows.
     [ends] = server.sql(
         f"SELECT expiration_date, expiration_date - {NOW} BETWEEN '89 days' AND '120 days' AS fits"
         " FROM res_users_apikeys WHERE id = %s",
@@ -358,7 +358,7 @@ def test_key_inserted_by_sql_comes_under_policy(server, integration):
 
 
 def test_key_with_other_hash_by_sql(server, integration):
-    """A row that got another key's hash is that other key: the old one ends, the new one works."""
+    """A row with another key's hash is that other key: the old one ends, the new one works."""
     _identifier, key = integration()
     assert all_ways(server, key) == {True}
     other = insert_by_sql(server, f"hash for {key.login}")
@@ -383,7 +383,7 @@ def test_key_with_other_hash_by_sql(server, integration):
 
 @pytest.mark.parametrize("kind", ["personal", "integration"])
 def test_workers_adopt_a_key_at_the_same_time(server, integration, kind):
-    """Calls that meet an unknown key at the same moment are both accepted and make one record."""
+    """Concurrent calls with an unknown key are both accepted and create one record."""
     if kind == "integration":
         _identifier, first = integration()
         key = insert_by_sql(server, first.login)
@@ -403,7 +403,7 @@ def test_workers_adopt_a_key_at_the_same_time(server, integration, kind):
 
 
 def test_scheduled_job_and_a_call_adopt_a_key_at_the_same_time(server):
-    """The job that looks for such keys waits for the call as another call would."""
+    """The job that looks for such keys waits for the call, as another call would."""
     key = insert_by_sql(server, f"raced the job {server.workers}")
     call = ways(server, key.uid, key.login, key.secret)["json2"]
     admin = administrator(server)
@@ -418,7 +418,7 @@ def test_scheduled_job_and_a_call_adopt_a_key_at_the_same_time(server):
         assert wait_for_locks(server, 2, *running)
         cursor.execute("ROLLBACK")
         assert running[0].result() is True
-        running[1].result()  # raises when the job has failed
+        running[1].result()  # raises if the job failed
     assert len(records_of(server, key)) == 1
     [progress] = server.sql(
         "SELECT done, remaining FROM ir_cron_progress WHERE cron_id = %s ORDER BY id DESC LIMIT 1",
@@ -428,7 +428,7 @@ def test_scheduled_job_and_a_call_adopt_a_key_at_the_same_time(server):
 
 
 def test_what_core_decides_alone_is_not_remembered(server, integration):
-    """While our code fails, core decides; nothing of that outlives the failure."""
+    """While the add-on fails, Odoo decides, and nothing of that is cached afterwards."""
     _identifier, key = integration()
     server.sql("ALTER TABLE auth_integration_key RENAME COLUMN hash TO hash_away")
     server.expect_log("hash")
@@ -441,7 +441,7 @@ def test_what_core_decides_alone_is_not_remembered(server, integration):
 
 
 def test_failure_of_ours_keeps_no_key_from_ending(server):
-    """While our code fails, keys are still made and removed, and are known when it is well."""
+    """While the add-on fails, keys can be made and removed; they are recorded afterwards."""
     old, spent = stock_comparison.make_keys(
         server, f"old {server.workers}", f"spent {server.workers}"
     )
@@ -474,9 +474,9 @@ def test_failure_of_ours_keeps_no_key_from_ending(server):
 
 @pytest.mark.parametrize("workers", [0, 2], ids=["threaded", "workers2"])
 def test_what_stock_accepts(live_server, workers):
-    """The same script on Odoo alone: RPC calls go on in every worker that remembers the key."""
+    """On Odoo alone, RPC calls continue to work in every worker that has cached the key."""
     stock = live_server(f"stock{workers}", with_addon=False, workers=workers)
-    # ``authenticate`` asks no cache, so one mode tells all; stock takes half a second for it.
+    # ``authenticate`` uses no cache, so one mode is enough; stock takes half a second for it.
     measured = stock_comparison.measure(stock, WAYS if workers else WAYS[:3])
     everywhere = workers or 1
     outlive = {
@@ -502,7 +502,7 @@ def test_what_stock_accepts(live_server, workers):
 
 @pytest.fixture
 def replica_reader():
-    """Give the name of a database user whose reads can be led to copies of some tables."""
+    """The name of a database user whose reads can be redirected to copies of some tables."""
     name = f"stale_reader_{CHECKOUT_ID}"
     with contextlib.closing(postgres.connect()) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN SUPERUSER")
@@ -511,7 +511,7 @@ def replica_reader():
 
 
 def lag_behind(server, reader):
-    """Have a database user read what the tables hold now, whatever becomes of them."""
+    """Make a database user read the current content of the tables from now on."""
     for table in ("res_users_apikeys", "res_users", "auth_integration_key", "auth_integration"):
         server.sql(
             f"CREATE SCHEMA IF NOT EXISTS stale; CREATE TABLE stale.{table} AS TABLE public.{table}"
@@ -521,7 +521,7 @@ def lag_behind(server, reader):
 
 
 def answers_on_the_replica(server, key):
-    """What each worker answers to a call that is made on a read-only cursor."""
+    """Return the answers of the workers to a call on a read-only cursor."""
     client = Json2(server, key.secret)
     count = functools.partial(
         client.call, "res.users", "search_count", domain=[("login", "=", "witness")]
@@ -536,8 +536,8 @@ def answers_on_the_replica(server, key):
 def test_replica_that_lags_behind(live_server, replica_reader):
     """With a read-only replica, the primary decides: ended keys are refused, new ones accepted.
 
-    Odoo opens its read-only cursors as another database user, who reads copies of the tables as
-    they were before the keys ended.
+    Odoo opens its read-only cursors as another database user, who reads copies of the tables from
+    before the keys ended.
     """
     server = live_server(
         "replica",
@@ -556,13 +556,13 @@ def test_replica_that_lags_behind(live_server, replica_reader):
         stock_comparison.ENDS[end](server, key)
         assert reads(key) == {False}
         assert causes(server, key, before) == {"json2": {ends[end]}}
-    # A key that the replica has not heard of.
+    # A key that the replica does not have yet.
     secret = server.shell(
         "result = env['res.users.apikeys'].with_user(uid).sudo()._generate(None, 'new', end)",
         uid=witness.uid,
         end="2099-01-01 00:00:00",
     )
     assert reads(witness._replace(secret=secret)) == {True}
-    # It was the replica that counted.
+    # Prove that the replica did the count.
     server.sql("UPDATE res_users SET login = 'renamed' WHERE id = %s", [witness.uid])
     assert reads(witness) == {True}

@@ -1,6 +1,6 @@
-"""What a backup that is restored brings back: a real pg_dump, of Odoo's table of keys or of all.
+"""What a restored backup brings back, with a real pg_dump of Odoo's table of keys or of everything.
 
-A key that was ended after the backup is alive in it.
+A key that ended after the backup is active in it.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ KINDS = ("kept", "revoked", "superseded", "shortened", "issued")
 
 
 class Key(NamedTuple):
-    """A key and the login and id of its user."""
+    """A key and the login and ID of its user."""
 
     login: str
     uid: int
@@ -53,13 +53,13 @@ def dump(server, path, *options):
 
 
 def restore(server, path, *options):
-    """Read a backup back into the server's database."""
+    """Restore a backup into the server's database."""
     program = private_postgres.program("pg_restore")
     subprocess.run([program, "--dbname", server.db, "--no-owner", *options, path], check=True)
 
 
 class Story:
-    """Keys of every kind: alive at the time of the backup, and what became of them since."""
+    """Keys of every kind: active at the time of the backup, then ended in different ways."""
 
     def __init__(self, server, name, path, *options):
         self.server, self.name, self.path = server, name, path
@@ -80,7 +80,7 @@ class Story:
         assert self.all_answers() == {kind: {kind in ("kept", "issued")} for kind in KINDS}
 
     def answers(self, kind):
-        """What every worker does with a key on every way."""
+        """Return the results of every worker with a key on every way."""
         key, found = self.keys[kind], set()
         for _worker in each_worker(self.server):
             calls = ways(self.server, key.uid, key.login, key.secret)
@@ -91,7 +91,7 @@ class Story:
         return {kind: self.answers(kind) for kind in KINDS}
 
     def refusals(self):
-        """How often each kind was refused for which cause, in the log."""
+        """Return the number of refusals in the log, by kind and cause."""
         rows = self.server.sql(
             "SELECT user_id, cause, sum(count)::int AS count FROM auth_attempt"
             " WHERE outcome = 'failure' GROUP BY 1, 2"
@@ -104,14 +104,14 @@ class Story:
         }
 
     def causes_since(self, before):
-        """The kinds refused since, and why.
+        """Return the kinds refused since, with their causes.
 
-        :param before: of :meth:`refusals`
+        :param before: an earlier result of :meth:`refusals`
         """
         return {place for place, count in self.refusals().items() if count > before.get(place, 0)}
 
     def natively_alive(self):
-        """The kinds whose keys Odoo alone would accept."""
+        """Return the kinds whose keys Odoo alone would accept."""
         rows = self.server.sql(
             "SELECT u.login FROM res_users_apikeys n JOIN res_users u ON u.id = n.user_id"
             " WHERE u.login LIKE %s AND (n.expiration_date IS NULL"
@@ -127,8 +127,11 @@ def server(live_server):
 
 
 def test_keys_alone(server, tmp_path):
-    """Odoo's keys are restored, our records are not: what had ended is refused and named from the
-    first call on, and ended again in Odoo's own table by the next run of the job."""
+    """Odoo's keys are restored, but not the add-on's records.
+
+    Keys that had ended are refused with their cause from the first call on, and the next run of the
+    job ends them in Odoo's own table, too.
+    """
     story = Story(server, "alone", tmp_path / "keys", "--table=res_users_apikeys")
     server.sql("TRUNCATE res_users_apikeys")
     restore(server, story.path, "--data-only")
@@ -150,8 +153,10 @@ def test_keys_alone(server, tmp_path):
 
 
 def test_everything(server, tmp_path):
-    """All is as it was when the backup was made, what was ended since included: nothing in the
-    database knows better. A key issued since is unknown to it."""
+    """Everything is as at the time of the backup, so keys that have ended since are active again.
+
+    Nothing in the database knows better. A key created since is unknown.
+    """
     story = Story(server, "everything", tmp_path / "database")
     server.stop()
     postgres.drop(server.db)
@@ -160,7 +165,7 @@ def test_everything(server, tmp_path):
     server.start()
     before = story.refusals()
     assert story.all_answers() == {kind: {kind != "issued"} for kind in KINDS}
-    # Over /json/2 such a key names nobody; each other way names its user.
+    # Over /json/2 such a key identifies no user; the other protocols name the user.
     assert story.causes_since(before) == {("issued", "key_unknown")}
     server.shell("env.ref('auth_integration.ir_cron_reconcile').method_direct_trigger()")
     assert story.all_answers() == {kind: {kind != "issued"} for kind in KINDS}

@@ -23,7 +23,7 @@ WHOAMI = {
 
 @pytest.fixture(scope="module")
 def server(live_server):
-    """Give one threaded server: what differs between workers is tested elsewhere."""
+    """A threaded server; differences between workers are tested elsewhere."""
     return live_server("main")
 
 
@@ -37,7 +37,7 @@ def protocols(server, uid, secret):
 
 @pytest.mark.parametrize("channel", ["xmlrpc", "jsonrpc", "json2"])
 def test_whoami(server, issued, channel):
-    """The caller's own key, with nothing that a protocol cannot carry."""
+    """It returns the caller's own key, with only values that every protocol can transmit."""
     _integration, code, uid, secret = issued
     told = protocols(server, uid, secret)[channel].call("auth.integration.key", "whoami")
     assert set(told) == WHOAMI
@@ -47,7 +47,7 @@ def test_whoami(server, issued, channel):
 
 
 def test_whoami_refuses_a_password(server):
-    """A call that no key has authenticated has no key to tell of."""
+    """A call without a key is refused, as there is no key to return."""
     with pytest.raises(xmlrpc.client.Fault, match="not authenticated with an API key"):
         Xmlrpc(server, 2, "admin").call("auth.integration.key", "whoami")
 
@@ -65,7 +65,7 @@ def test_issue_and_revoke_over_rpc(server, admin, issued):
 
 
 def test_a_technical_user_handles_no_keys(server, issued):
-    """With its key an integration learns of its own key only; it cannot make or end any."""
+    """With its key, an integration can only see its own key; it cannot create or end any."""
     integration, _code, uid, secret = issued
     client = Xmlrpc(server, uid, secret)
     for model, method, *args in (
@@ -91,7 +91,7 @@ def test_private_methods_cannot_be_called(server, admin, issued):
 
 
 def test_verify(server, issued):
-    """Whoever holds the right secret learns its state; nobody else learns anything."""
+    """Only the holder of the right secret learns its state."""
     _integration, code, _uid, secret = issued
 
     def verify(key):

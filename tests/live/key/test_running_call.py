@@ -1,7 +1,7 @@
-"""A call that is running while its key ends or its rules change: what counts is when it began.
+"""A call that is running while its key ends or its rules change: the time of its beginning counts.
 
-It was allowed to begin and runs to its end, also when its transaction is tried again; every call
-that begins after the change has been committed is refused.
+It was allowed to begin and runs to its end, even if its transaction is retried. Every call that
+begins after the change was committed is refused.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def server(live_server, request):
 
 
 def make_key(server):
-    """A key that may create partners: the id of its user, the secret."""
+    """Make a key that may create partners; return the ID of its user and the secret."""
     return server.shell(
         """
         shop = env["auth.integration"].create({"name": name, "code": name, "owner_ids": [2]})
@@ -56,7 +56,7 @@ def test_a_running_call_ends_and_the_next_is_refused(server, change, protocol):
             return client.call("res.partner", "create", vals_list=values)
         return client.call("res.partner", "create", values)
 
-    for _worker in each_worker(server):  # each of them could remember that it is good
+    for _worker in each_worker(server):  # each worker may have cached the key
         CLIENTS[protocol](server, uid, secret).call("auth.integration.key", "whoami")
     with halted_at_commit(server, "res_partner", create, on="INSERT"):
         server.shell(
@@ -73,7 +73,10 @@ def test_a_running_call_ends_and_the_next_is_refused(server, change, protocol):
 
 @pytest.mark.parametrize("protocol", CLIENTS)
 def test_a_call_that_odoo_tries_again(server, protocol):
-    """Its key was revoked meanwhile. Odoo authenticates HTTP requests anew, and RPC calls once."""
+    """Its key was revoked meanwhile.
+
+    For a retry, Odoo authenticates HTTP requests again, but RPC calls only once.
+    """
     uid, secret = make_key(server)
     partner = server.shell("result = env['res.partner'].create({'name': 'of all'}).id")
 
@@ -93,7 +96,7 @@ def test_a_call_that_odoo_tries_again(server, protocol):
             "._end('revoked', 'leaked', env.user)",
             prefix=secret[:8],
         )
-        other.commit()  # the call has to begin its transaction anew
+        other.commit()  # the call must retry its transaction
         if protocol == "json2":
             with pytest.raises(Refused):
                 running.result()

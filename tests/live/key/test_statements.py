@@ -1,6 +1,6 @@
-"""What a log of statements, or pg_stat_activity, shows of a secret: nothing that lets anyone in.
+"""A statement log, or pg_stat_activity, shows no secret that lets anyone in.
 
-But for a password that is typed in the place of a login: core asks for that login.
+The exception is a password typed in place of a login, for which Odoo searches.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ WRONG_PASSWORD, WRONG_KEY = "guessed-password-of-nobody", "0123456789abcdef" * 2
 
 @pytest.fixture(scope="module")
 def server(live_server):
-    """Every statement is logged, as ``pg_stat_activity`` shows it while it runs."""
+    """Log every statement, as ``pg_stat_activity`` would show it while it runs."""
     if not postgres.is_private():
         pytest.skip("needs the log of a PostgreSQL of our own")
     server = live_server("statements")

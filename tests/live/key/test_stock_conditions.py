@@ -1,8 +1,8 @@
-"""Each condition of stock's verification of a key, with odd values: we accept what it accepts.
+"""Each condition of stock's verification of a key, with odd values: the add-on accepts the same.
 
-The same row is changed in the same way in two databases, of stock Odoo and of one with the add-on,
-where the key was accepted on every way before.  Stock is asked for the first time after the change:
-it would remember the key otherwise.
+The same change is made to the row in two databases, one of stock Odoo and one with the add-on,
+which had accepted the key on every way. Stock is called for the first time after the change, as it
+would cache the key otherwise.
 """
 
 import xmlrpc.client
@@ -16,7 +16,7 @@ from evidence.stock_comparison import Key
 NATIVE = "UPDATE res_users_apikeys SET {} WHERE id = %(native)s"
 USER = "UPDATE res_users SET {} WHERE id = %(uid)s"
 
-# What is done to a key's row, its user's, or others'; one statement.
+# One statement each, which changes the row of a key, of its user, or of others.
 CHANGES = {
     "nothing": "SELECT 1 AS nothing",
     "user inactive": USER.format("active = FALSE"),
@@ -49,7 +49,7 @@ CHANGES = {
     " SELECT name, 2, scope, index, key FROM res_users_apikeys WHERE id = %(native)s",
     "moved": NATIVE.format("id = id + 100000"),
     "removed": "DELETE FROM res_users_apikeys WHERE id = %(native)s",
-    "company inactive": "UPDATE res_company SET active = FALSE",  # everybody's, so the last one
+    "company inactive": "UPDATE res_company SET active = FALSE",  # affects all, so it is last
 }
 
 MAKE = """
@@ -65,7 +65,7 @@ MAKE = """
 
 
 def answers(server, key):
-    """What each way answers: the user's id, or that the call was not accepted."""
+    """The answer on each way: the user's ID, or that the call was not accepted."""
     found = {}
     for way, call in ways(server, key.uid, key.login, key.secret).items():
         try:
@@ -77,7 +77,7 @@ def answers(server, key):
 
 @pytest.fixture(scope="module")
 def measured(live_server):
-    """Give for each change what stock answers, and what we do."""
+    """Return the answers of stock and of the add-on, by change."""
     stock = live_server("stock", with_addon=False)
     ours = live_server("ours")
 
@@ -103,14 +103,14 @@ def _whose(uid, key):
     return {key.uid: "its user's"}.get(uid, uid)
 
 
-# What we answer where stock answers otherwise, and why that is meant.
+# Intended differences to stock.
 DEVIATIONS = {
-    # The key of Diagnose, which may authenticate and learn what it is, and do nothing else.
+    # The key of Diagnose can authenticate and call whoami, and nothing else.
     "scope of ours": dict.fromkeys(("xmlrpc", "jsonrpc", "json2"), "not accepted")
     | {"authenticate": "its user's"},
-    # A key whose row is gone has ended, and a copy of the row is no key.
+    # A key whose row is gone has ended, and a copy of the row is not a key.
     "moved": dict.fromkeys(("xmlrpc", "jsonrpc", "json2", "authenticate"), "not accepted"),
-    # Stock leaves it to the database which of two equal rows counts; we keep to the one we know.
+    # Of two equal rows, stock uses the one the database returns; the add-on the one it knows.
     "copied to another user": dict.fromkeys(
         ("xmlrpc", "jsonrpc", "json2", "authenticate"), "its user's"
     ),
@@ -119,6 +119,6 @@ DEVIATIONS = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_as_stock(measured, change):
-    """On every way, stock and we say the same."""
+    """Stock and the add-on give the same answers on every way."""
     by_stock, by_us = measured
     assert by_us[change] == DEVIATIONS.get(change, by_stock[change])

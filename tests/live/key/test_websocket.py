@@ -1,4 +1,4 @@
-"""What a websocket opens: it is bound to a web session, as Odoo has it, and knows no API key."""
+"""A websocket depends on a web session, as in stock Odoo; an API key cannot open one."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from odoo.addons.bus.websocket import WebsocketConnectionHandler
 from callers.clients import Session, administrator
 
 PASSWORD = "correct horse battery"
-SESSION_EXPIRED = 4001  # the code that core closes with
+SESSION_EXPIRED = 4001  # the code with which Odoo closes a websocket
 
 
 @pytest.fixture(scope="module", params=[0, 2], ids=["threaded", "workers"])
@@ -50,7 +50,7 @@ def person(server):
 
 
 class Socket:
-    """An open websocket that has subscribed, and so has passed core's check of its session."""
+    """An open websocket that has subscribed, and so has passed Odoo's check of its session."""
 
     def __init__(self, server, headers):
         version = WebsocketConnectionHandler._VERSION
@@ -67,7 +67,7 @@ class Socket:
         self._socket.send(json.dumps({"event_name": "subscribe", "data": data}))
 
     def received(self):
-        """The types of our next messages, or the code with which the server closed."""
+        """Return the types of the test's next messages, or the code of the server's close frame."""
         ours = []
         while not ours:
             code, data = self._socket.recv_data()
@@ -84,7 +84,7 @@ def with_session(server, login):
 
 
 def send(server, uid, kind):
-    """Send a user a message over the bus; None is everybody."""
+    """Send a message to a user over the bus, or to everyone if there is none."""
     server.shell(
         """
         if uid:
@@ -106,10 +106,10 @@ END = {
 
 @pytest.mark.parametrize("end", END)
 def test_a_websocket_ends_with_its_session(server, person, end):
-    """Whoever holds one open gets nothing any more, and whoever opens another one is nobody known.
+    """An open websocket gets no more messages, and a new one is anonymous.
 
-    Core asks for changes made in other processes when somebody opens a websocket or sends over
-    one, not for each notification; that is so for a changed password too.
+    Odoo checks for changes by other processes when a websocket is opened or sends something, but
+    not for each notification. This is also true for a changed password.
     """
     headers = with_session(server, person["login"])
     socket = Socket(server, headers)
@@ -126,7 +126,7 @@ def test_a_websocket_ends_with_its_session(server, person, end):
 
 
 def test_a_key_opens_no_websocket(server, person):
-    """It opens one of nobody known: what is for the key's user stays out, whatever is asked for."""
+    """The websocket is anonymous: it gets nothing for the key's user, whatever it subscribes to."""
     socket = Socket(server, [f"Authorization: Bearer {person['key']}"])
     [partner] = administrator(server).call(
         "res.users", "read", [person["integration_user"]], ["partner_id"]

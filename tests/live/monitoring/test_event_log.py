@@ -1,4 +1,4 @@
-"""The event log file: every event at least once, whatever happens to the file and its writers."""
+"""The event log file has every event at least once, whatever happens to it and its writers."""
 
 import json
 import os
@@ -22,7 +22,7 @@ FINDINGS = """
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """Where Vector looks for the file, in a folder of this test."""
+    """The path that Vector is configured for, in a temporary folder."""
     [named] = tomlkit.parse(guides.example("vector"))["sources"]["odoo_auth"]["include"]
     assert f"event_log = {named}\n" in guides.example("event-log")
     assert f"{named} {{" in guides.example("logrotate")
@@ -37,20 +37,20 @@ def world(request, live_server, path):
 
 @pytest.fixture(autouse=True)
 def fresh(world, path):
-    """Begin with an empty file, and with all that was written before."""
+    """Start with an empty file, after writing all earlier events."""
     run(world)
     for each in path.parent.iterdir():
         shutil.rmtree(each) if each.is_dir() else each.unlink()
 
 
 def run(world):
-    """Run the scheduled action once; return how many findings say that it cannot write."""
+    """Run the scheduled action once; return the number of findings that it cannot write."""
     world.server.shell(RUN, job=JOB)
     return world.server.shell(FINDINGS)
 
 
 class Follower:
-    """Follow a file as Vector does: by its name, and to its end when it was moved away."""
+    """Follow a file as Vector does: by its name, and to its end if it was moved away."""
 
     def __init__(self, path):
         self.path, self.file, self.events = path, None, []
@@ -90,7 +90,7 @@ def test_the_same_events_as_the_export(world, path):
 
 
 def test_rotation(world, path):
-    """Moved away at any time: the next lines are in a new file, and none is lost."""
+    """When the file is moved away at any time, new lines go to a new file, and none is lost."""
     caller, follower = world.calls(), Follower(path)
     for number in range(3):
         caller.json2(f"{number:040x}"[::-1])
@@ -133,7 +133,7 @@ def test_a_line_cut_off_by_a_kill_spoils_no_other(world, path):
 
 
 def test_killed_between_the_file_and_the_commit(world, path):
-    """The lines come again with the same uid and count; none is missing."""
+    """The lines are written again with the same uid and count; none is missing."""
     caller, follower = world.calls(), Follower(path)
     caller.json2(WRONG_KEY)
     server = world.server
@@ -156,7 +156,7 @@ def test_killed_between_the_file_and_the_commit(world, path):
 
 
 def test_one_writer_at_a_time(world, path):
-    """While one writes, another leaves it alone; afterwards everything is there once."""
+    """While one process writes, another does nothing; afterwards everything is there once."""
 
     caller, follower = world.calls(), Follower(path)
     caller.json2(WRONG_KEY)
@@ -173,7 +173,7 @@ def test_one_writer_at_a_time(world, path):
 
 
 def test_the_scheduled_action_of_a_server_writes_and_survives_kills(live_server, tmp_path):
-    """Cron threads, traffic, and kill -9 of the whole server: every event is in the file."""
+    """With cron, traffic, and kill -9 of the whole server, every event is in the file."""
     path = tmp_path / "events.jsonl"
     server = live_server(
         "cron", workers=2, config={"max_cron_threads": 1}, addon_options={"event_log": path})

@@ -1,4 +1,4 @@
-"""The export of events: complete, once each, to whom they concern, and readable by all."""
+"""The export of events: complete, each once, only for those who may see them, and valid."""
 
 import json
 import subprocess
@@ -39,14 +39,14 @@ def world(server):
 
 
 class Puller:
-    """A client that exports, and remembers its position and every event."""
+    """A client that exports, and keeps its position and every event."""
 
     def __init__(self, world, person="manager"):
         self.client = Json2(world.server, world.people[person][1])
         self.next, self.received = 0, []
 
     def pull(self, limit=1000):
-        """Export until there is nothing new, and return what came."""
+        """Export until there is nothing new, and return the new events."""
         found = []
         while True:
             answer = self.client.call("auth.attempt", "export", after=self.next, limit=limit)
@@ -60,7 +60,7 @@ class Puller:
         return [event for event in found if event["unmapped"].get("user_agent") == caller.agent]
 
     def counts(self):
-        """The last count of each uid."""
+        """Return the last count of each uid."""
         return {event["metadata"]["uid"]: event["count"] for event in self.received}
 
 
@@ -69,7 +69,7 @@ def log_counts(world):
         "SELECT encode(bucket, 'hex') AS uid, count FROM auth_attempt")}
 
 
-# What comes -------------------------------------------------------------------------------------
+# Content ----------------------------------------------------------------------------------------
 
 
 def test_all_of_the_log_in_pages(world):
@@ -79,7 +79,7 @@ def test_all_of_the_log_in_pages(world):
     events = puller.pull(limit=2)
     for event in events:
         ocsf_schema.check(event)
-    # Its own calls are attempts, and the last of them came after it had asked.
+    # The export's own calls are attempts, and the last of them is recorded after its export.
     missing = log_counts(world).keys() - puller.counts().keys()
     assert not missing
     assert [e["time"] for e in events[:5]] == sorted(e["time"] for e in events[:5])
@@ -101,14 +101,14 @@ def test_what_is_new_comes_once_and_what_grew_comes_again(world):
     assert not puller.of(caller, puller.pull())
     caller.json2(WRONG_KEY)
     [again] = puller.of(caller, puller.pull())
-    if again["count"] == 1:  # a minute has turned
+    if again["count"] == 1:  # a new minute has begun
         assert again["metadata"]["uid"] != first["metadata"]["uid"]
     else:
         assert (again["metadata"]["uid"], again["count"]) == (first["metadata"]["uid"], 2)
 
 
 def test_xmlrpc_carries_it(world):
-    """Neither None nor an integer that is too long; what callers typed stays what it is."""
+    """It has neither None nor integers that are too long; what callers sent is kept."""
     hostile = "\x01\ufffe]]></value>&amp;'; DROP TABLE x;--\u202e${jndi:ldap://x}"
     world.server.sql(
         "INSERT INTO auth_attempt (bucket, outcome, cause, channel, login, user_agent, count,"
@@ -127,7 +127,7 @@ def test_xmlrpc_carries_it(world):
     assert isinstance(answer["next"], str)
 
 
-# Who gets it ------------------------------------------------------------------------------------
+# Access -----------------------------------------------------------------------------------------
 
 
 def test_owners_get_their_own(world):
@@ -136,7 +136,7 @@ def test_owners_get_their_own(world):
     mine = {world.integrations["worker"]}
     events = Puller(world, "owner").pull(limit=3)
     assert events and {e["unmapped"].get("integration_id") for e in events} == mine
-    # With the position of somebody who may see more, too.
+    # Also with the position of a user who may see more.
     puller = Puller(world, "owner")
     manager = Puller(world)
     manager.next = manager.client.call("auth.attempt", "export", limit=1)["next"]
@@ -170,7 +170,7 @@ def test_a_huge_limit_is_bounded(world):
     assert client.call("auth.attempt", "export", limit=10**30)["events"]
 
 
-# Nothing is missed ------------------------------------------------------------------------------
+# Completeness -----------------------------------------------------------------------------------
 
 INSERT = (
     "INSERT INTO auth_attempt (bucket, outcome, cause, channel, user_agent, first_seen, last_seen)"
@@ -180,7 +180,7 @@ INSERT = (
 
 
 def test_a_transaction_held_open_is_not_skipped(world):
-    """It took its place before all others, and commits after their events were exported."""
+    """It was inserted before all others, and commits after their events were exported."""
     puller, caller = Puller(world), world.calls()
     puller.pull()
     held = postgres.connect(world.db)
@@ -199,7 +199,7 @@ def test_a_transaction_held_open_is_not_skipped(world):
 
 
 def test_a_row_far_behind_the_newest_is_found(world):
-    """Its row is far behind the newest ones when it commits."""
+    """Its row is far behind the newest rows when it commits."""
     puller = Puller(world)
     puller.pull()
     held = postgres.connect(world.db)
@@ -213,7 +213,7 @@ def test_a_row_far_behind_the_newest_is_found(world):
 
 
 def test_uses_written_long_after_are_found(world):
-    """Successes that waited in memory while the database was away."""
+    """Uses that waited in memory while the database was unavailable."""
     puller = Puller(world)
     puller.pull()
     for _turn in range(2):
@@ -231,7 +231,7 @@ def test_uses_written_long_after_are_found(world):
 
 
 def test_traffic_while_somebody_exports(world):
-    """Calls by many at once, exports in small pages: at the end every count is right."""
+    """With parallel calls and exports in small pages, every count is right at the end."""
     puller, callers = Puller(world), [world.calls() for _number in range(4)]
     puller.pull()
 
@@ -266,7 +266,7 @@ def test_a_kill_loses_nothing(world):
 
 
 def test_a_restart_of_postgresql_repeats_and_skips_nothing(world):
-    """Transaction ids may be used again after a crash: what the position knows of them is void."""
+    """After a crash, transaction IDs may be reused, so those in the position are invalid."""
     puller, caller = Puller(world), world.calls()
     caller.json2(WRONG_KEY)
     puller.pull()

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them: by token, the same from every worker, never lower."""
+"""Metrics as Prometheus reads them: by token, the same from every worker, never decreasing."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def attempts(server):
             if sample.name == "auth_integration_attempts_total"}
 
 
-# The door ---------------------------------------------------------------------------------------
+# Access -----------------------------------------------------------------------------------------
 
 
 def test_a_token_is_made_at_installation(world):
@@ -65,7 +65,7 @@ def test_a_token_is_made_at_installation(world):
     "Bearer {token} x", "Bearer {token}, Bearer x", "Bearer {good}", "Bearer é", "Token {token}",
 ])
 def test_without_the_token_the_answer_is_always_the_same(world, header):
-    """Neither a part of it nor an API key opens anything, and nothing is written."""
+    """Neither a part of the token nor an API key gives access, and nothing is written."""
     server = world.server
     before = server.sql("SELECT count(*), sum(count) FROM auth_attempt")
     values = {"token": token(server), "good": world.keys["good"]}
@@ -113,7 +113,7 @@ def test_a_token_that_is_taken_away_stops_at_once(world):
     scrape(server)
 
 
-# What is counted --------------------------------------------------------------------------------
+# Counters ---------------------------------------------------------------------------------------
 
 
 def test_every_worker_counts_the_same(world):
@@ -139,7 +139,7 @@ def test_nobody_outside_chooses_a_label(world):
 
 
 def test_counters_never_fall(world):
-    """Calls, the hourly job, retention and the limit of rows all at once, while somebody looks."""
+    """Read them during calls, the hourly job, retention and the limit of rows."""
     server, seen = world.server, {}
     job = "env['auth.attempt.report']._cron_rollup()"
     retention = """
@@ -158,7 +158,7 @@ def test_counters_never_fall(world):
         return [caller.json2(WRONG_KEY), caller.json2(world.keys["good"])]
 
     server.sql("UPDATE auth_attempt SET first_seen = first_seen - interval '1 day',"
-               " last_seen = last_seen - interval '1 day'")  # what the job will count
+               " last_seen = last_seen - interval '1 day'")  # the job will count these
     with ThreadPoolExecutor(4) as pool:
         for _turn in range(6):
             waiting = [pool.submit(call, number) for number in range(5)]
@@ -183,7 +183,7 @@ def test_the_database_is_odoos_own_choice(live_server):
     other.stop()
     server = live_server("several", config={
         "db_name": "", "dbfilter": "^live_.*_metrics_(several|second)$", "list_db": "False"})
-    for each in (server, other):  # the copies of one template have the same
+    for each in (server, other):  # copies of the same template have the same token
         each.sql("UPDATE ir_config_parameter SET value = %s WHERE key = %s", [each.db, TOKEN])
     for db, secret in ((server.db, token(server)), (other.db, token(other))):
         headers = {"Authorization": f"Bearer {secret}", "X-Odoo-Database": db}
@@ -196,7 +196,7 @@ def test_the_database_is_odoos_own_choice(live_server):
 
 
 def expressions():
-    """Every query of the dashboard and of the alert rules."""
+    """Yield every query of the dashboard and of the alert rules."""
     variables = {"$job": ".*", "$instance": ".*", "$__rate_interval": "1m"}
     for panel in DASHBOARD["panels"]:
         for target in panel["targets"]:
@@ -210,7 +210,7 @@ def expressions():
 
 def test_rules_and_scrape_please_promtool(world):
     prometheus.promtool("check", "rules", RULES)
-    # It would have seconds; people read days.
+    # It suggests seconds, but people read days.
     days = 'auth_integration_days_to_expiry use base unit "seconds" instead of "days"'
     found = prometheus.promtool(
         "check", "metrics", stdin=scrape(world.server, accept="text/plain"), status=3)
@@ -224,7 +224,7 @@ def test_alert_rules_fire(tmp_path):
 
 
 def test_prometheus_scrapes_it_and_answers_every_query(world, tmp_path):
-    """A real Prometheus with the configuration of the documentation."""
+    """Run a real Prometheus with the configuration of the documentation."""
     server = world.server
     caller = world.calls()
     caller.json2(WRONG_KEY), caller.json2(world.keys["good"])

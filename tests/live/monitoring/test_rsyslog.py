@@ -1,4 +1,4 @@
-"""The guide's rsyslog: every event reaches the SIEM intact, over rotations and a kill of Odoo."""
+"""The guide's rsyslog: every event reaches the SIEM intact, despite rotations and a kill."""
 
 import contextlib
 import gzip
@@ -18,14 +18,14 @@ RUN = "env.ref('auth_integration.ir_cron_event_log')._trigger()"
 
 @pytest.fixture
 def path(tmp_path):
-    """The event log, alone in a folder."""
+    """The path of the event log, alone in its folder."""
     (tmp_path / "log").mkdir()
     return tmp_path / "log/auth_integration.jsonl"
 
 
 @pytest.fixture
 def siem(tmp_path):
-    """Where rsyslog sends to."""
+    """The SIEM to which rsyslog sends."""
     (tmp_path / "siem").mkdir()
     with contextlib.closing(rsyslog.Siem(tmp_path / "siem")) as siem:
         yield siem
@@ -33,7 +33,7 @@ def siem(tmp_path):
 
 @contextlib.contextmanager
 def attempts(world):
-    """Have an external system try all the time, each time as another, also while Odoo is gone."""
+    """An external system that calls continuously, each time with another agent."""
     stop = threading.Event()
 
     def run():
@@ -51,7 +51,7 @@ def attempts(world):
 
 
 def until(condition, timeout=90):
-    """Wait until a condition holds; return whether it came to that."""
+    """Wait until a condition holds; return whether it did in time."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -66,13 +66,13 @@ def is_written(path, agent):
 
 
 def exported(server):
-    """Return the count of each event that the export has."""
+    """Return the count of each event in the export."""
     events = administrator(server).call("auth.attempt", "export", 0, 10000)["events"]
     return {event["metadata"]["uid"]: event["count"] for event in events}
 
 
 def lines(path):
-    """Return all lines of the file and of those that logrotate has made of it."""
+    """Return all lines of the file and of its rotated versions."""
     found = []
     for each in path.parent.iterdir():
         with (gzip.open if each.suffix == ".gz" else open)(each, "rb") as file:
@@ -81,7 +81,7 @@ def lines(path):
 
 
 def test_every_event_reaches_the_siem(live_server, path, siem, tmp_path):
-    """While attempts go on, the file is rotated three times and Odoo is killed once."""
+    """During continuous attempts, the file is rotated three times and Odoo is killed once."""
     server = live_server(
         "rsyslog", workers=2, config={"max_cron_threads": 1}, addon_options={"event_log": path})
     world = World(server)

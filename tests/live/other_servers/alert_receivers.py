@@ -1,4 +1,4 @@
-"""Where alerts arrive: a real SMTP server, and a real webhook over HTTPS."""
+"""Receivers of alerts: a real SMTP server, and a real webhook over HTTPS."""
 
 import email
 import email.policy
@@ -12,10 +12,10 @@ from other_servers.https import HttpsServer
 
 
 class Mailbox:
-    """An SMTP server that keeps what it takes.
+    """An SMTP server that keeps the messages it accepts.
 
     :ivar messages: pairs of the time of arrival and the message
-    :ivar before_answer: called with a message before it is acknowledged, once
+    :ivar before_answer: called once, with a message before it is acknowledged
     :ivar refuses: whether it refuses every message
     """
 
@@ -43,16 +43,16 @@ class Mailbox:
         self._controller.start()
 
     def to(self, address, subject=""):
-        """All messages to an address whose subject contains a text."""
+        """Return all messages to an address whose subject contains a text."""
         return [
             (at, message) for at, message in self.messages
             if address in message.recipients and subject in message["Subject"]
         ]
 
     def wait_for(self, address, subject="", count=1, timeout=120):
-        """Wait for messages, and return them.
+        """Wait for messages and return them.
 
-        :raise AssertionError: they did not come in time
+        :raise AssertionError: they did not arrive in time
         """
         deadline = time.monotonic() + timeout
         with self._arrival:
@@ -69,8 +69,8 @@ class Mailbox:
 class Webhook(HttpsServer):
     """An HTTPS server that keeps what is posted to it.
 
-    :ivar posts: headers and the body of each, as text
-    :ivar answer: the status it answers
+    :ivar posts: headers and body of each message, as text
+    :ivar answer: the status of its responses
     """
 
     def __init__(self, folder):
@@ -83,7 +83,7 @@ class Webhook(HttpsServer):
         request.end_headers()
 
     def wait_for(self, count, timeout=60):
-        """Wait until so many messages have come, and return all of them."""
+        """Wait until this many messages have arrived, and return all of them."""
         deadline = time.monotonic() + timeout
         while len(self.posts) < count:
             assert time.monotonic() < deadline, self.posts

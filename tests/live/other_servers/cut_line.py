@@ -1,6 +1,6 @@
-"""A way to PostgreSQL that a test can cut: a Unix socket whose connections are passed on.
+"""A connection to PostgreSQL that a test can cut: a Unix socket that forwards connections.
 
-What is cut is this way alone; the server itself goes on for the tests that run beside.
+Only this connection is cut; the server continues to serve the tests that run in parallel.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from pathlib import Path
 
 
 class CutLine:
-    """Pass connections on to the PostgreSQL server in use, until it is cut.
+    """Forward connections to the PostgreSQL server in use, until it is cut.
 
-    :ivar folder: what ``db_host`` has to name
+    :ivar folder: the value for ``db_host``
     """
 
     def __init__(self):
@@ -26,14 +26,14 @@ class CutLine:
         self.mend()
 
     def mend(self):
-        """Accept connections, again."""
+        """Accept connections, for the first time or again."""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.folder / self._name))
         self._listener.listen(50)
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self):
-        """End all connections and accept no more: as when PostgreSQL is away."""
+        """Close all connections and accept no more, as if PostgreSQL was down."""
         (self.folder / self._name).unlink()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -44,7 +44,7 @@ class CutLine:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self):
-        """Remove what there is of it."""
+        """Cut the connection and remove the socket's folder."""
         self.cut()
         shutil.rmtree(self.folder)
 

@@ -1,4 +1,4 @@
-"""HTTPS servers on this machine, with a certificate authority, and leave for Odoo to call them."""
+"""HTTPS servers on this machine, with a certificate authority, and permission to call them."""
 
 import http.server
 import ssl
@@ -14,10 +14,10 @@ AUTHORITY = "Authority of the tests"
 
 
 class HttpsServer:
-    """A server on localhost that hands what is posted to :meth:`respond`.
+    """A server on localhost that passes what is posted to :meth:`respond`.
 
-    :ivar url: where to post to
-    :ivar authority: file of the certificate that vouches for it
+    :ivar url: the URL to post to
+    :ivar authority: file of the certificate authority that signed its certificate
     """
 
     def __init__(self, folder, path):
@@ -46,13 +46,13 @@ class HttpsServer:
         raise NotImplementedError
 
     def close(self):
-        """End the server."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
 
 def allowing_this_machine(server):
-    """Have a live server send to this machine, which it must not by default; return it."""
+    """Allow a live server to send to this machine, which is forbidden by default; return it."""
     server.shell(
         "env['ir.config_parameter'].set_param("
         "'auth_integration.webhook_allowed_networks', '127.0.0.0/8')"
@@ -61,7 +61,7 @@ def allowing_this_machine(server):
 
 
 def make_certificates(folder):
-    """An authority, and a certificate for localhost that it has signed, as strict checks want them.
+    """Create an authority and a certificate for localhost signed by it, as strict checks need them.
 
     :return: the file of the certificate and its private key, and that of the authority
     """

@@ -1,4 +1,4 @@
-"""The HTTPS endpoint of an integration that takes new keys."""
+"""The HTTPS endpoint of an integration that accepts new keys."""
 
 import json
 
@@ -6,16 +6,16 @@ from other_servers.https import HttpsServer
 
 
 class Endpoint(HttpsServer):
-    """Keeps the keys it gets, and answers as told.
+    """Keeps the keys it gets, and answers as configured.
 
-    Its answer repeats what it got: nobody may keep that either.
+    Its answer repeats what it got, which must not be stored either.
 
-    :ivar keys: all that were sent to it
-    :ivar types: of all messages that were sent to it
-    :ivar taken: those that it may have put into use
-    :ivar answers: the statuses of its next answers, None to hang up
-    :ivar answer: the status of all further ones
-    :ivar verify: what it does with a key before it answers
+    :ivar keys: all keys that were sent to it
+    :ivar types: the types of all messages that were sent to it
+    :ivar taken: the keys that it may have put into use
+    :ivar answers: the statuses of its next answers, None to close the connection
+    :ivar answer: the status of all further answers
+    :ivar verify: called with a key before the answer
     """
 
     def __init__(self, folder):
@@ -28,7 +28,7 @@ class Endpoint(HttpsServer):
         message = json.loads(body)
         self.types.append(message["type"])
         key = message["data"].get("key")
-        if key is None:  # a test
+        if key is None:  # a test message
             request.send_response(self.answer)
             request.end_headers()
             return

@@ -1,4 +1,4 @@
-"""A real nginx before a live server, with as many ways of getting in the way as a test names."""
+"""A real nginx in front of a live server, with all kinds of faults that a test configures."""
 
 import datetime
 import ipaddress
@@ -22,12 +22,12 @@ FORWARD = """
 
 
 def executable():
-    """Return the path of nginx, installing Debian's when we are root; None when there is none."""
+    """Return the path of nginx, installing Debian's if run as root; None if there is none."""
     return debian_programs.program("nginx", "nginx-light")
 
 
 class Nginx:
-    """One nginx process; each site has a port and forwards to ``target`` but for what it says.
+    """An nginx process; each site has a port and forwards to ``target`` unless it says otherwise.
 
     :param folder: an empty folder for configuration, certificates and temporary files
     :param target: ``host:port`` of the server behind
@@ -42,7 +42,7 @@ class Nginx:
         self._ca = certificate(folder, "ca", None)
 
     def upstream(self, name, targets):
-        """Name several servers as one target; each request goes to one that can be reached."""
+        """Define several servers as one target; each request goes to one that is reachable."""
         servers = "".join(f"server {target} max_fails=1 fail_timeout=1s;" for target in targets)
         self._upstreams.append(f"upstream {name} {{ {servers} }}")
 
@@ -52,6 +52,7 @@ class Nginx:
         :param extra: directives of the server block
         :param headers: directives of the location that forwards
         :param tls: options of the certificate: ``host``, ``starts`` and ``ends`` in days from now,
+            and
             ``trusted``
         """
         port = free_port()
@@ -69,7 +70,7 @@ class Nginx:
         return port
 
     def start(self):
-        """Start nginx with all sites added before, and wait until it answers."""
+        """Start nginx with all sites added so far, and wait until it answers."""
         ready = free_port()
         temp = "\n".join(
             f"{kind}_temp_path {self.folder}/{kind};"
@@ -95,7 +96,7 @@ class Nginx:
         return self
 
     def stop(self):
-        """End nginx."""
+        """Stop nginx."""
         if self._process:
             self._process.terminate()
             self._process.wait(10)
@@ -112,7 +113,7 @@ def _answers(url):
 def certificate(folder, name, issuer, host="127.0.0.1", starts=-1, ends=365):
     """Write ``<name>.pem`` and ``<name>.key``, and return both as objects.
 
-    :param issuer: what this function returned for the authority; None signs by itself
+    :param issuer: the authority, as returned by this function; None for a self-signed certificate
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test {name}")])

@@ -1,4 +1,4 @@
-"""Start a server program that is not Odoo, and wait until it answers."""
+"""Start a server program other than Odoo, and wait until it answers."""
 
 import subprocess
 import time
@@ -9,8 +9,8 @@ def started(command, folder, answers, env=None):
 
     Its errors are in ``stderr.log``.
 
-    :param folder: where that file is written
-    :param answers: a function that tells whether it does
+    :param folder: the folder of that file
+    :param answers: a function that returns whether the program answers
     """
     log = folder / "stderr.log"
     with open(log, "w") as errors:

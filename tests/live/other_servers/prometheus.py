@@ -12,7 +12,7 @@ from dev.environment import debian_programs
 
 
 def promtool(*arguments, stdin=None, status=0):
-    """Run promtool and return what it wrote; it must end with this status, 3 for a lint."""
+    """Run promtool and return its output; it must exit with this status, 3 for a lint."""
     done = subprocess.run(
         [debian_programs.prometheus("promtool"), *map(str, arguments)],
         input=stdin, capture_output=True, text=True,
@@ -23,7 +23,7 @@ def promtool(*arguments, stdin=None, status=0):
 
 @contextlib.contextmanager
 def running(folder, configuration):
-    """Have Prometheus run with a configuration file's text; yield its address."""
+    """Run Prometheus with the text of a configuration file; yield its URL."""
     port = free_port()
     (folder / "prometheus.yml").write_text(configuration)
     with open(folder / "prometheus.log", "w") as log:
@@ -40,7 +40,7 @@ def running(folder, configuration):
 
 
 def ask(url, path, **parameters):
-    """Ask Prometheus' API."""
+    """Query the API of Prometheus."""
     query = urllib.parse.urlencode(parameters)
     with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=10) as answer:
         return json.load(answer)["data"]

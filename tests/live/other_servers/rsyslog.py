@@ -1,4 +1,4 @@
-"""A real rsyslog that follows the event log, logrotate beside it, and the SIEM that it sends to."""
+"""A real rsyslog that follows the event log, logrotate, and the SIEM that gets the events."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class Siem:
-    """A receiver of JSON lines over TLS; its certificate is for the host that the guide names."""
+    """A receiver of JSON lines over TLS; its certificate is for the host in the guide."""
 
     def __init__(self, folder):
         authority = certificate(folder, "ca", None)
@@ -30,7 +30,7 @@ class Siem:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
-        with contextlib.suppress(OSError):  # closed
+        with contextlib.suppress(OSError):  # the socket was closed
             while True:
                 connection, _peer = self._socket.accept()
                 threading.Thread(target=self._receive, args=[connection], daemon=True).start()
@@ -42,7 +42,7 @@ class Siem:
             self.lines.extend(file)
 
     def counts(self):
-        """Return the highest count of each uid; every line must be one whole event."""
+        """Return the highest count of each uid; every line must be a complete event."""
         found = {}
         for event in map(json.loads, list(self.lines)):
             uid = event["metadata"]["uid"]
@@ -55,13 +55,13 @@ class Siem:
 
 @contextlib.contextmanager
 def following(text, path, siem, folder):
-    """Have rsyslog follow a file, as the configuration of the guide says."""
+    """Run rsyslog with the configuration of the guide, following a file."""
     for printed, here in ((f'"{FILE}"', f'"{path}"'), (f'"{AUTHORITIES}"', f'"{siem.authorities}"'),
                           (TARGET, f'target="127.0.0.1" port="{siem.port}"')):
         assert printed in text
         text = text.replace(printed, here)
     (folder / "spool").mkdir()
-    # As /etc/rsyslog.conf of Debian has it, before it includes the files of rsyslog.d.
+    # As in Debian's /etc/rsyslog.conf, before it includes the files of rsyslog.d.
     (folder / "rsyslog.conf").write_text(
         f'global(workDirectory="{folder}/spool" processInternalMessages="on")\n'
         f"syslog.* {folder}/rsyslog.log\n{text}"
@@ -78,13 +78,13 @@ def following(text, path, siem, folder):
         process.terminate()
         try:
             process.wait(10)
-        except subprocess.TimeoutExpired:  # it still tries to send
+        except subprocess.TimeoutExpired:  # it is still trying to send
             process.kill()
             process.wait()
 
 
 def rotate(text, path, folder):
-    """Rotate the file now, as the configuration of logrotate says that the guide has."""
+    """Rotate the file now, with the logrotate configuration of the guide."""
     configuration = folder / "logrotate.conf"
     configuration.write_text(text.replace(FILE, str(path)))
     executable, environ = debian_programs.rsyslog("logrotate")

@@ -1,6 +1,6 @@
 """A real LDAP directory of people, for servers with Odoo's ``auth_ldap``.
 
-The module ``ldap`` is there only after ``openldap.provide()``, and so imported where it is used.
+The module ``ldap`` only exists after ``openldap.provide()``, so it is imported where it is used.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ MANAGER_PASSWORD = "the manager's password"
 
 
 class Slapd:
-    """One slapd process and its database.
+    """A slapd process and its database.
 
     :param folder: an empty folder for its configuration and its database
     """
@@ -40,7 +40,7 @@ class Slapd:
         )
 
     def start(self):
-        """Start the server, on the port that it had before, and wait until it answers."""
+        """Start the server, always on the same port, and wait until it answers."""
         self._process = started(
             [openldap.slapd(), "-d", "0", "-f", self._configuration,
              "-h", f"ldap://127.0.0.1:{self.port}"],
@@ -58,16 +58,16 @@ class Slapd:
         return False
 
     def stop(self):
-        """End the server: connections to its port are refused from then on."""
+        """Stop the server; from then on, connections to its port are refused."""
         if self._process:
             self._process.terminate()
             self._process.wait(10)
             self._process = None
 
     def fill(self, passwords):
-        """Put people into the empty directory.
+        """Add people to the empty directory.
 
-        :param passwords: of each login its password
+        :param passwords: the passwords by login
         """
         with self._connection() as connection:
             _add(connection, SUFFIX, objectClass=("dcObject", "organization"), o="Example")
@@ -77,7 +77,7 @@ class Slapd:
                      userPassword=password)
 
     def change_password(self, login, password):
-        """Give somebody another password."""
+        """Change a person's password."""
         import ldap
 
         with self._connection() as connection:

@@ -1,4 +1,4 @@
-"""Send Test and Retry Now against a real endpoint, with two workers, from a browser's session."""
+"""Send Test and Retry Now with a real endpoint and two workers, from a web session."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def deliveries(server, system):
 
 
 def test_send_test(server, endpoint, system):
-    """It makes no key, and says what the endpoint answered; the fourth of a minute is not sent."""
+    """It makes no key, and shows the endpoint's response; the fourth in a minute is not sent."""
     session, before = Session(server, "admin", "admin"), system.keys()
     said = []
     for endpoint.answer in (200, 404, 503):
@@ -52,7 +52,7 @@ def test_send_test(server, endpoint, system):
 
 
 def test_retry_now(server, endpoint, system):
-    """The time of the next try is far; the button has the key sent by the next run."""
+    """The next try would be much later; the button makes the next run send the key."""
     endpoint.answer = 503
     run_schedule(server)
     session = Session(server, "admin", "admin")

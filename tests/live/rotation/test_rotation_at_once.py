@@ -1,4 +1,4 @@
-"""Rotations asked for by several at once: one rotation, documented answers, a quiet log."""
+"""Concurrent requests for a rotation: one rotation, documented answers, no warnings."""
 
 import contextlib
 import re
@@ -23,22 +23,22 @@ SERVER = {
 
 @pytest.fixture(scope="module")
 def key_file(tmp_path_factory):
-    """Where the delivery of the test add-on writes new keys."""
+    """The file to which the delivery of the test add-on writes new keys."""
     return tmp_path_factory.mktemp("keys") / "keys"
 
 
 @pytest.fixture(scope="module")
 def server(live_server, environment, key_file):
-    """Give a server with two workers, and a key to encrypt secrets with."""
+    """A server with two workers, and a key to encrypt secrets."""
     environment.setenv("AUTH_INTEGRATION_KEY_FILE", str(key_file))
     return live_server("main")
 
 
 @contextlib.contextmanager
 def quiet_log(server, *refusals):
-    """Fail when the server warns of anything meanwhile, in whoever's name.
+    """Fail if the server logs any warning or error within the block, from any logger.
 
-    :param refusals: words of documented refusals, which core logs as warnings
+    :param refusals: words of documented refusals, which Odoo logs as warnings
     """
     usual = re.compile("|".join([*refusals, "deprecated", "called ignoring args"]))
     mark = server.log_mark()
@@ -64,7 +64,7 @@ def open_rotation(server, system):
 
 
 def told(system):
-    """What the owners were sent, the newest first."""
+    """Return what the owners were sent, newest first."""
     return [
         row["body"]
         for row in system.server.sql(
@@ -78,7 +78,7 @@ def told(system):
 @pytest.mark.parametrize("first, second", [("xmlrpc", "json2"), ("json2", "jsonrpc")])
 @pytest.mark.parametrize("opened", [False, True], ids=["not_open", "open"])
 def test_second_call_while_the_first_is_about_to_commit(server, opened, first, second):
-    """It waits, and is what a call after a lost answer is: a sibling, and an alert."""
+    """It waits, and is treated like a call after a lost answer: a sibling key, and an alert."""
     system = System(server, known=True)
     if opened:
         open_rotation(server, system)
@@ -100,7 +100,7 @@ def test_second_call_while_the_first_is_about_to_commit(server, opened, first, s
 
 @pytest.mark.parametrize("opened", [False, True], ids=["not_open", "open"])
 def test_many_at_once_over_every_protocol(server, opened):
-    """As many unused keys as may be; whoever comes later is told so."""
+    """At most the allowed number of unused keys is created; later calls are refused."""
     system = System(server, known=True)
     if opened:
         open_rotation(server, system)
@@ -121,7 +121,7 @@ def test_many_at_once_over_every_protocol(server, opened):
 
 @pytest.mark.parametrize("delivery", ["self_service", "claim"])
 def test_schedule_owner_and_integration_at_once(server, delivery):
-    """One rotation, whoever of them opened it; nobody is asked or told twice."""
+    """There is one rotation, whoever opened it; no one is asked or notified twice."""
     system = System(server, delivery, known=True)
     server.sql("DELETE FROM auth_integration_digest")
     admin = administrator(server)
@@ -148,7 +148,7 @@ def test_schedule_owner_and_integration_at_once(server, delivery):
 
 
 def test_two_runs_of_the_schedule_at_once(server, key_file):
-    """The second goes on beside what the first is at: each key is rotated and sent once."""
+    """The second run skips what the first is processing: each key is rotated and sent once."""
     system = System(server, "file")
     server.shell(
         "for _ in range(40): env['auth.integration'].browse(id_).issue_key()", id_=system.id
@@ -164,7 +164,7 @@ def test_two_runs_of_the_schedule_at_once(server, key_file):
             other = pool.submit(run)
             assert wait_for_locks(server, 2, other), other.result()
         other.result()
-    run()  # what collided is left to the next one
+    run()  # what collided is left to the next run
     rows = rotations(system)
     assert len(rows) == 41
     assert {(row["tries"], row["delivered"]) for row in rows} == {(1, True)}
@@ -174,7 +174,7 @@ def test_two_runs_of_the_schedule_at_once(server, key_file):
 
 
 def halted_with_another(server, table, change, other):
-    """Run ``change`` up to its commit of a new row of the table, and beside it ``other``."""
+    """Run ``change`` up to its commit of a new row of the table, and ``other`` in parallel."""
     with quiet_log(server), ThreadPoolExecutor(1) as pool:
         with halted_at_commit(server, table, change, on="INSERT"):
             running = pool.submit(other)
@@ -183,7 +183,7 @@ def halted_with_another(server, table, change, other):
 
 
 def test_owners_are_asked_once(server):
-    """By whoever presses *Rotate now*, and by the schedule that runs at this moment."""
+    """A user clicks *Rotate now* while the schedule runs."""
     system = System(server, "claim")
     open_rotation(server, system)
     server.sql("DELETE FROM mail_activity")
@@ -200,7 +200,7 @@ def test_owners_are_asked_once(server):
 
 
 def test_digest_is_sent_once(server):
-    """By one of two runs."""
+    """Only one of two concurrent runs sends it."""
     System(server, "claim")
     server.sql("DELETE FROM auth_integration_digest")
     server.sql("DELETE FROM mail_mail")
@@ -220,8 +220,11 @@ def test_digest_is_sent_once(server):
 
 @pytest.mark.parametrize("also", [False, True])
 def test_locks_are_taken_in_the_order_of_a_first_use(server, also):
-    """A revocation that takes an overlap back: the rotation, then its old key, else each would
-    wait for the other. Where the first use was of yet another key, there is nothing to take."""
+    """A revocation that takes an overlap back locks the rotation, then its old key.
+
+    Otherwise it and a first use would wait for each other. If the first use was of another key,
+    there is nothing to take back.
+    """
     system = System(server, "claim")
     open_rotation(server, system)
     new = claim_and_use(system)
@@ -258,7 +261,7 @@ def test_locks_are_taken_in_the_order_of_a_first_use(server, also):
 
 
 def claim_and_use(system):
-    """Claim the new key of a system and use it, which begins the overlap; return the key."""
+    """Claim and use the new key of a system, which begins the overlap; return the key."""
     new = system.server.shell(
         """
         key = env["auth.integration.key"].search([("prefix", "=", prefix)])
@@ -273,7 +276,7 @@ def claim_and_use(system):
 
 
 def test_one_code_presented_many_times_at_once(server):
-    """It buys one key, whichever worker is first."""
+    """It gets only one key, whichever worker is first."""
     system = System(server, enrolled=True)
     code = system.totp()
 
@@ -290,7 +293,7 @@ def test_one_code_presented_many_times_at_once(server):
 
 
 def test_one_code_presented_with_two_keys_at_once(server):
-    """Two hosts of one integration, each with a key of its own: a code is still spent once."""
+    """Two hosts of one integration have their own keys, but a code can still be used only once."""
     system = System(server, enrolled=True)
     other = server.shell(
         "result = env['auth.integration'].browse(id_).issue_key()['key']", id_=system.id
@@ -314,7 +317,7 @@ def test_one_code_presented_with_two_keys_at_once(server):
 
 
 def test_wrong_codes_at_once(server):
-    """However many are tried at the same moment, no more are looked at than one after another."""
+    """Concurrent wrong codes do not get more tries than consecutive ones."""
     system = System(server, enrolled=True)
     server.expect_log("wrong codes of its second factor")
     one_is_left = "UPDATE auth_integration SET totp_wrong_codes = 4 WHERE id = %s"
@@ -340,7 +343,7 @@ def test_wrong_codes_at_once(server):
 
 
 def test_owners_claim_at_once(server):
-    """Each gets a key of their own that works, and no more than may wait unused are made."""
+    """Each gets their own working key, and no more keys are created than may be unused."""
     system = System(server, "claim", known=True)
     open_rotation(server, system)
     [rotation] = rotations(system)

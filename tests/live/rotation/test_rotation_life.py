@@ -1,4 +1,4 @@
-"""``rotate`` over every protocol, attacked; a copied database."""
+"""``rotate`` over every protocol under attack, and in a copied database."""
 
 
 import pytest
@@ -12,7 +12,7 @@ from processes import each_worker
 
 @pytest.fixture(scope="module")
 def server(live_server, environment):
-    """Give a server with two workers, and a key to encrypt secrets with."""
+    """A server with two workers, and a key to encrypt secrets."""
     return live_server("main", workers=2)
 
 
@@ -21,7 +21,7 @@ def server(live_server, environment):
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_from_a_known_address(server, channel):
-    """The thief of a key calls from elsewhere, at any time, and again and again."""
+    """A thief with the key calls from elsewhere, at any time, repeatedly."""
     system = System(server, due=False, known=True)
     assert "too early" in system.refusal(channel, source=HOME)
     system.end_in(20)
@@ -43,7 +43,7 @@ def test_from_a_known_address(server, channel):
 
 
 def test_header_that_claims_a_known_address(server):
-    """Without a trusted proxy, what a caller says of his address counts for nothing."""
+    """Without a trusted proxy, addresses in headers are ignored."""
     system = System(server, known=True)
     for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
         client = system.client("json2", headers={name: HOME, "X-Forwarded-Host": "odoo"})
@@ -53,7 +53,7 @@ def test_header_that_claims_a_known_address(server):
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_with_a_second_factor(server, channel):
-    """From anywhere, with a code of now; each code once, in whichever worker; guessing ends."""
+    """It works from anywhere with a current code, once per code; guessing locks it."""
     server.expect_log("wrong codes of its second factor")
     system = System(server, enrolled=True)
     assert "not known" in system.refusal(channel)
@@ -76,7 +76,7 @@ def test_with_a_second_factor(server, channel):
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_keys_that_fetch_nothing(server, channel):
-    """No key at all, one of a person, and one that has ended."""
+    """No key at all, a personal key, and a key that has ended."""
     system = System(server, known=True)
     admin = administrator(server)
     words = {
@@ -90,7 +90,7 @@ def test_keys_that_fetch_nothing(server, channel):
             "json2": lambda uid=uid, secret=secret: Json2(server, secret),
         }[channel]()
         if channel == "json2" and secret == "admin":
-            continue  # takes no passwords
+            continue  # accepts no passwords
         told = reason(lambda client=client: client.call("auth.integration.key", "rotate"))
         assert expected in told
     [key] = admin.call("auth.integration.key", "search", [("prefix", "=", system.key[:8])])
@@ -105,7 +105,7 @@ def test_keys_that_fetch_nothing(server, channel):
 
 
 def counts(server):
-    """How many there are of all that a rotation makes and sends."""
+    """Return the number of everything that a rotation creates and sends."""
     [row] = server.sql(
         """
         SELECT (SELECT count(*) FROM auth_integration_key) AS keys,
@@ -121,18 +121,18 @@ def counts(server):
 
 
 def test_copied_database_rotates_nothing(server):
-    """A real copy of a database with keys that are due, under a new uuid or neutralized."""
+    """A real copy of a database with due keys, with a new uuid or neutralized."""
     systems = [System(server, way, known=True) for way in ("self_service", "claim", "webhook")]
     server.sql("DELETE FROM auth_integration_digest")
     names = f"{server.db}_duplicate", f"{server.db}_neutralized"
     for name in names:
         if name in postgres.databases():
             postgres.drop(name)
-    server.stop()  # a template has no connections
+    server.stop()  # a template must have no connections
     for name in names:
         postgres.create(name, server.db)
     server.start()
-    # What Odoo does to a duplicate, and what it does to a neutralized copy.
+    # What Odoo does to a duplicate, and to a neutralized copy.
     for name, change in zip(
         names,
         (
@@ -148,7 +148,7 @@ def test_copied_database_rotates_nothing(server):
             _rotates_nothing(copy, systems)
         finally:
             copy.drop()
-    # The original goes on.
+    # The original continues to work.
     assert set(systems[0].rotate("json2", source=HOME)) == ANSWER
 
 

@@ -1,4 +1,4 @@
-"""No key, signing secret or seed in plain text at any step of a rotation, by any delivery."""
+"""No key, signing secret or seed is stored in plain text during a rotation, with any delivery."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ def server(sending_server):
 
 
 class Life:
-    """One integration's rotation, and every secret that it has had."""
+    """An integration's rotation, and every secret that it has had."""
 
     def __init__(self, server, delivery):
         self.server = server
@@ -29,7 +29,7 @@ class Life:
         self.session = Session(server, "admin", "admin")
 
     def add(self, secret):
-        """Look for one more secret from now on."""
+        """Search for one more secret from now on."""
         self.secrets.append(secret)
         return secret
 
@@ -42,15 +42,15 @@ class Life:
         administrator(self.server).call("ir.cron", "method_direct_trigger", [cron])
 
     def dialogue(self, model, button, **values):
-        """Press a button of a dialogue in a browser's session; return the secret that it shows."""
+        """Click a button of a dialog in a web session; return the secret that it shows."""
         [wizard] = self.session.call(model, "create", [values])
         shown = self.session.call_checked(model, button, [wizard])
         return self.add(shown["context"]["default_key"])
 
     def enrol(self):
-        """Set the second factor up, as a person does who reads the seed in the dialogue.
+        """Set up the second factor, as a user does who reads the seed in the dialog.
 
-        It was open for long: the identity check comes again, and the code is entered once more.
+        The dialog was open too long: the identity check is repeated, and the code is entered again.
         """
         model = "auth.integration.second.factor"
         opened = self.session.call_checked(
@@ -66,7 +66,7 @@ class Life:
         self.server.sql("UPDATE auth_integration SET totp_last_step = 0")
 
     def turn_on(self, opened):
-        """Enter a code as the web client does, and find it in no row that a dialog leaves."""
+        """Enter a code as the web client does; no row that a dialog leaves may contain it."""
         model, code = opened["res_model"], self.system.totp()
         self.session.call(model, "web_save", [opened["res_id"]], {"code": code}, {"code": {}})
         answer = self.session.call_checked(
@@ -97,7 +97,7 @@ class Life:
                 self.system.call(channel, "whoami", key)
 
     def end(self, key):
-        """The overlap passes; the old key is presented once more, and that is reported."""
+        """After the overlap, the old key is used once more, which is reported."""
         self.use(key)
         self.nowhere("in use")
         self.server.sql(
@@ -111,7 +111,7 @@ class Life:
 
 
 def test_fetched_by_the_integration(server):
-    """With a second factor that was set up in the browser; an answer is lost."""
+    """With a second factor that was set up in the browser; one answer is lost."""
     life = Life(server, "self_service")
     life.nowhere("issued")
     life.enrol()
@@ -131,7 +131,7 @@ def test_fetched_by_the_integration(server):
 
 
 def test_claimed_by_an_owner(server):
-    """In the browser, after the password was asked for once more."""
+    """In the browser, after the password was entered again."""
     life = Life(server, "claim")
     life.schedule()
     life.nowhere("due, owners asked and written to")
@@ -142,7 +142,7 @@ def test_claimed_by_an_owner(server):
 
 
 def test_sent_to_an_endpoint(server, endpoint):
-    """The endpoint refuses, hangs up, fails and takes the key; its answers repeat it."""
+    """The endpoint refuses, hangs up, fails and then accepts the key; its answers repeat it."""
     life = Life(server, "webhook")
     server.shell(
         "env['auth.integration'].browse(id_).webhook_url = url",
@@ -165,7 +165,7 @@ def test_sent_to_an_endpoint(server, endpoint):
     life.end(endpoint.keys[-1])
 
 
-# What the search finds where something is to be found, so that nothing found means it -----------
+# The search finds planted secrets, so that finding none is significant --------------------------
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def signing_secret():
 
 @pytest.mark.parametrize("make", [signing_secret, pyotp.random_base32, secrets.token_hex])
 def test_search_finds_every_form(server, make):
-    """In a table, in whichever way the secret is written there."""
+    """It finds a secret in a table, in whichever form it is written there."""
     secret = make()
     within = base64.b64encode(json.dumps({"the key": secret}).encode()).decode()
     forms = [form.decode() for form in encodings(secret)]
@@ -190,7 +190,7 @@ def test_search_finds_every_form(server, make):
 
 
 def test_search_finds_every_place(server, key):
-    """The mail queue, the filestore, a session and the server log."""
+    """It finds one in the mail queue, the filestore, a session and the server log."""
     server.sql("INSERT INTO mail_mail (body_html, mail_message_id) SELECT %s, max(id)"
                " FROM mail_message", [f"<b>{key}</b>"])
     data = Path(templates.data_dir())

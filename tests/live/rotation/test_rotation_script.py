@@ -21,7 +21,7 @@ SEED = base64.b32encode(secrets.token_bytes(20)).decode()
 
 
 def oldest_python():
-    """Python 3.8 where there is one, else this one."""
+    """Python 3.8 if there is one, else this one."""
     found = shutil.which("python3.8")
     if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
         return found
@@ -34,7 +34,7 @@ def server(live_server, environment):
 
 
 class Host:
-    """The integrator's host: a key in a file, and the script run by cron."""
+    """The integrator's host: a key in a file, and the script as run by cron."""
 
     def __init__(self, server, folder, name):
         self.server, self.file = server, folder / "odoo.key"
@@ -115,7 +115,7 @@ class Host:
 
 
 def test_grammar_of_python_3_8():
-    """Also where no Python 3.8 is at hand to run it with."""
+    """Also checks the syntax where no Python 3.8 is installed."""
     ast.parse(SCRIPT.read_text(), feature_version=(3, 8))
 
 
@@ -125,7 +125,7 @@ def host(server, tmp_path, request):
 
 
 def test_not_due(host):
-    """The daily run of a key that has time left touches nothing."""
+    """The daily run for a key that is not due changes nothing."""
     before = host.file.stat()
     assert "not due" in host.run()
     after = host.file.stat()
@@ -137,7 +137,7 @@ def test_rotates_when_due(host):
     host.make_due()
     assert "rotated" in host.run()
     assert host.key() != host.first
-    assert host.file.read_text() == host.key()  # a system reads the file as it is
+    assert host.file.read_text() == host.key()  # systems read the file as it is
     assert host.file.stat().st_mode & 0o777 == 0o600
     assert not host.pending.exists()
     assert host.call(host.key())["state"] == "active"
@@ -146,7 +146,7 @@ def test_rotates_when_due(host):
 
 
 def test_personal_key(host):
-    """It never becomes due: a daily run that goes well would hide that it expires."""
+    """It never becomes due: a successful daily run would hide that it expires."""
     host.write(
         host.server.shell(
             """
@@ -159,13 +159,13 @@ def test_personal_key(host):
 
 
 def test_refused_key(host):
-    """An exit code that cron mails, and no word of the key."""
+    """The exit code makes cron send a mail, and the output does not contain the key."""
     host.write("0" * 40)
     assert "rejects the current key" in host.run(expect=2)
 
 
 def test_replaced_elsewhere(host):
-    """Two hosts share a key and the other was first: this one says so while its key still works."""
+    """Two hosts share a key and the other one was first: the script says so while the key works."""
     host.make_due()
     new = host.call(host.first, "rotate")["key"]
     host.call(new)
@@ -174,7 +174,7 @@ def test_replaced_elsewhere(host):
 
 
 def test_odoo_says_no(host):
-    """From an address not known as the integration's: nothing changes."""
+    """From an address that is not known as the integration's, nothing changes."""
     host.make_due(known=False)
     said = host.run(expect=1)
     assert "not known" in said
@@ -184,7 +184,7 @@ def test_odoo_says_no(host):
 
 
 def test_second_factor(host, tmp_path):
-    """From anywhere, with a code that the standard library computes like pyotp does."""
+    """It works from anywhere, with a code equal to that of pyotp."""
     host.make_due(known=False)
     host.server.shell(
         """
@@ -211,7 +211,7 @@ def test_never_in_the_clear(host):
 
 
 def test_never_sent_elsewhere(host):
-    """A redirect, such as that of a moved server, does not take the key with it."""
+    """The key is not sent to the target of a redirect, such as that of a moved server."""
     host.make_due()
     followed = []
 
@@ -237,7 +237,7 @@ def test_never_sent_elsewhere(host):
 
 
 def test_killed_between_fetching_and_verifying(host):
-    """The new key waits beside the file; the next run completes it, and asks for no other."""
+    """The new key waits beside the file; the next run installs it, and fetches no other."""
     host.make_due()
     new = host.call(host.first, "rotate")["key"]
     host.write(new, host.pending)
@@ -256,7 +256,7 @@ def test_killed_after_the_key_was_in_place(host):
 
 
 def test_waiting_key_that_has_ended(host):
-    """An owner has ended it meanwhile: the run starts anew."""
+    """An owner has ended it meanwhile, so the run fetches another key."""
     host.make_due()
     new = host.call(host.first, "rotate")["key"]
     host.write(new, host.pending)
@@ -269,9 +269,9 @@ def test_waiting_key_that_has_ended(host):
 
 
 def test_file_that_cannot_be_written(host):
-    """The old key stays; the new one, never lost, goes in with the next run."""
+    """The old key stays; the new one is kept and installed by the next run."""
     if os.geteuid() == 0:
-        # Root may write anywhere: the folder itself is gone instead.
+        # Root can write anywhere, so delete the folder instead.
         target = host.file.parent / "sub" / "odoo.key"
         target.parent.mkdir()
         host.write(host.first, target)
@@ -296,7 +296,7 @@ def test_file_that_cannot_be_written(host):
 
 
 def test_command(host, tmp_path):
-    """Into a vault instead of a file; a command that fails gets the same key once more."""
+    """A vault instead of a file; a command that failed gets the same key again."""
     host.make_due()
     arguments = ("--pending-file", str(host.pending), "--command")
     env = {"ODOO_API_KEY": host.first}
@@ -319,7 +319,7 @@ def test_lost_answer(host):
 
 
 class Breaking:
-    """A proxy that passes calls on and loses the first answers to ``rotate``."""
+    """A proxy that forwards calls and drops the first answers to ``rotate``."""
 
     def __init__(self, server, times):
         self.lost = []

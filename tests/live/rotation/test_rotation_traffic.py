@@ -1,8 +1,8 @@
-"""Rotation under continuous traffic: nobody is refused, whatever happens at whichever moment.
+"""Rotation under continuous traffic: no call is refused, whatever happens at any time.
 
-Clients call without a pause over every protocol and retry broken connections only. Meanwhile the
-key rotates by each delivery, from due to the end of the old key, and the server is killed at every
-step.
+Clients call without a pause over every protocol and only retry broken connections. Meanwhile the
+key rotates with each delivery, from due to the end of the old key, and the server is killed at
+every step.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ CODES = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory, endpoint, environment):
-    """Files that the server shares with the test, and where it sends keys."""
+    """The files that the server shares with the test, and the endpoint for its keys."""
     folder = tmp_path_factory.mktemp("rotation")
     environment.setenv("AUTH_INTEGRATION_CRASH_FILE", str(folder / "crash"))
     environment.setenv("AUTH_INTEGRATION_KEY_FILE", str(folder / "keys"))
@@ -37,12 +37,12 @@ def workplace(tmp_path_factory, endpoint, environment):
 
 @pytest.fixture(scope="module")
 def server(workplace, sending_server):
-    """Two workers, and the add-on that can kill them."""
+    """A server with two workers, and the add-on that can kill them."""
     return sending_server()
 
 
 class Drive:
-    """One integration and its rotation, driven from due to done, over any number of crashes."""
+    """An integration and its rotation, driven from due to done despite any number of crashes."""
 
     def __init__(self, server, workplace, delivery, days=20, answers=()):
         self.server, (self.folder, self.endpoint), self.delivery = server, workplace, delivery
@@ -67,7 +67,7 @@ class Drive:
         self.integration, self.old = made, made["key"]
         self.days = days
         self.killed = False
-        # Its owner has had his digest of today for the integration before.
+        # Otherwise the owner would have had today's digest already, for the previous integration.
         server.sql("DELETE FROM auth_integration_digest")
 
     def make_due(self):
@@ -95,7 +95,7 @@ class Drive:
         )
 
     def rotation(self):
-        """The one rotation of the old key, with its state; None before it is opened."""
+        """Return the only rotation of the old key, with its state; None before it is opened."""
         rows = self.server.shell(
             """
             rotations = env["auth.integration.rotation"].search([
@@ -112,7 +112,7 @@ class Drive:
         return rotation and rotation["state"]
 
     def as_admin(self, model, method, *args):
-        """Call in the server as an administrator; a server that dies of it is started again."""
+        """Call as an administrator; restart the server if the call kills it."""
         try:
             return administrator(self.server).call(model, method, *args)
         except (*BROKEN, xmlrpc.client.Fault):
@@ -120,15 +120,15 @@ class Drive:
             return None
 
     def crash_at(self, step):
-        """Let the workers be killed at this step.
+        """Kill the workers at this step.
 
-        With `` all`` their master too; with `` cut`` the connection is lost instead.
+        With `` all``, also kill the master; with `` cut``, close the database connection instead.
         """
         (self.folder / "crash").write_text(step)
         self.killed = step.endswith(" all")
 
     def revive(self):
-        """Start the server again if its last step was reached; it may be still dying."""
+        """Restart the server if its step to die was reached; it may still be dying."""
         if self.killed and not (self.folder / "crash").exists():
             self.killed = False
             self.server.kill9()
@@ -149,7 +149,7 @@ class Drive:
         return self.as_admin("auth.integration.key", "revoke", [key["id"]], "leaked")
 
     def fetch(self):
-        """What the integration's side has received by now; None when an answer was lost."""
+        """Return the new key as the integration gets it; None if the answer was lost."""
         if self.delivery == "claim":
             rotation = self.rotation()
             return rotation and self.as_admin(
@@ -162,7 +162,7 @@ class Drive:
             except (*BROKEN, json.JSONDecodeError):
                 self.revive()
                 return None
-            except RuntimeError as error:  # the database was cut off: an answer lost, too
+            except RuntimeError as error:  # the connection was cut, so the answer is lost
                 assert "InterfaceError" in str(error), error
                 return None
         if self.delivery == "webhook":
@@ -171,7 +171,7 @@ class Drive:
         return keys[-1] if keys else None
 
     def pass_overlap(self):
-        """Let the days of the overlap pass, in the database."""
+        """Move the end of the overlap to now, in the database."""
         self.server.sql(
             "UPDATE auth_integration_key SET retire_at = now() AT TIME ZONE 'UTC'"
             " WHERE prefix = %s",
@@ -180,7 +180,7 @@ class Drive:
         self._align_native()
 
     def to_overlap(self, traffic):
-        """Run the schedule and fetch, again and again, until the new key is in use."""
+        """Run the schedule and fetch repeatedly until the new key is in use."""
         for _turn in range(12):
             self.run_schedule()
             if self.state() in ("overlap", "done"):
@@ -209,7 +209,7 @@ class Drive:
         traffic.wait_for_calls()
 
     def check_end(self, traffic):
-        """One rotation, done; the old key refused, the new one good; nothing left to clean."""
+        """The rotation is done, the old key refused, the new one works; nothing is left over."""
         assert self.state() == "done", self.rotation()
         with pytest.raises(Refused):
             traffic.call("json2", self.old)
@@ -230,11 +230,11 @@ class Drive:
 
 
 def drive(server, workplace, delivery, crash=None, **options):
-    """One whole rotation under traffic; with a crash at one step."""
+    """Run a whole rotation under traffic, with a crash at one step if given."""
     if crash:
-        server.expect_log(".*")  # what is killed in the middle complains
+        server.expect_log(".*")  # killed transactions log errors
     driving = Drive(server, workplace, delivery, **options)
-    # Where the server starts again, it does not share the machine with clients at full speed.
+    # A server that restarts should not share the machine with clients at full speed.
     pause = 0.03 if crash else 0
     with Traffic(server, driving.integration, driving.old, pause) as traffic:
         traffic.wait_for_calls()
@@ -258,7 +258,7 @@ def drive(server, workplace, delivery, crash=None, **options):
 def test_no_refusal_while_the_key_rotates(server, workplace, delivery):
     """Continuous traffic on each protocol, from the first notice to the end of the old key.
 
-    ``file`` is the delivery of another add-on, in one small class.
+    ``file`` is the delivery of another add-on, which is one small class.
     """
     drive(server, workplace, delivery)
 
@@ -297,12 +297,12 @@ STEPS = {
     "delivery, step", [(delivery, step) for delivery, steps in STEPS.items() for step in steps]
 )
 def test_kill_9_at_each_step(server, workplace, delivery, step):
-    """The next run goes on: no key twice, nobody refused, nothing to clean by hand."""
+    """The next run continues: no second key, no refusal, and nothing to clean up by hand."""
     drive(server, workplace, delivery, crash=step)
 
 
 def test_key_works_when_the_endpoint_gets_it(server, workplace):
-    """It is committed before it is sent: the receiver may verify it before it answers."""
+    """The key is committed before it is sent: the receiver may verify it before it answers."""
     driving, states = Drive(server, workplace, "webhook"), []
 
     def verify(key):
@@ -328,14 +328,16 @@ def test_key_works_when_the_endpoint_gets_it(server, workplace):
     ],
 )
 def test_kill_9_where_the_endpoint_did_not_take_the_key(server, workplace, answer, step):
-    """It refuses, fails or hangs up at first; what it has refused is never used."""
+    """It refuses, fails or hangs up at first; a key that it refused is never used."""
     drive(server, workplace, "webhook", crash=step, answers=[answer])
 
 
 @pytest.mark.parametrize("step", ["before _take_back_overlap", "after _take_back_overlap"])
 def test_kill_9_while_the_old_key_is_given_back(server, workplace, step):
-    """The new key has leaked in its overlap and is revoked: the old one is needed again. Both
-    happen, or neither; pressed again, it is done."""
+    """The new key has leaked in its overlap and is revoked, so the old one is needed again.
+
+    Both happen or neither; repeated, it succeeds.
+    """
     server.expect_log(".*")
     driving = Drive(server, workplace, "claim")
     with Traffic(server, driving.integration, driving.old, pause=0.03) as traffic:
@@ -369,5 +371,5 @@ def test_kill_9_while_the_old_key_is_given_back(server, workplace, step):
     ],
 )
 def test_database_connection_cut(server, workplace, delivery, step):
-    """As if the server had died, but it goes on."""
+    """As if the server had died, but it continues."""
     drive(server, workplace, delivery, crash=f"{step} cut")

@@ -1,15 +1,15 @@
-"""What axe-core and the width of a page say about a screen, and by what its parts are known."""
+"""Problems of a screen that axe-core and the page width show, and how to identify elements."""
 
 import re
 from importlib import resources
 
 SERIOUS = ("serious", "critical")
-# Of our own screens only: what surrounds them is Odoo's.
+# Only the add-on's screens: what surrounds them is Odoo's.
 CONTENT = ".o_action_manager, .o_dialog"
-# Parts of Odoo's web client that it shows on no screen of its own here, or on few: groups and menus
-# of a search, the columns of a list, a pivot table, people with their pictures, the discussion of a
-# form, its labels that cannot be edited, a dialog as a whole, the badges of a list. We give them no
-# attribute and no color.
+# Parts of Odoo's web client that the screens of stock Odoo in these tests do not show, or rarely:
+# groups and menus of a search, columns of a list, a pivot table, people with their pictures, the
+# discussion of a form, its read-only labels, a dialog as a whole, the badges of a list. The add-on
+# gives them no attribute and no color.
 _OF_ODOO = re.compile(
     r"o_searchview_facet|oi-group|o-dropdown\b|o_pivot|o_kanban_grouped|o_tag\b|o_m2m_avatar|o-autocomplete|"
     r"o-mail-|o_form_label_readonly|o_technical_modal|text-bg-(success|info)"
@@ -42,16 +42,16 @@ _WIDER = """
 
 
 def load_axe(page):
-    """Have a page know axe-core; once after each page load."""
+    """Load axe-core into a page, once after each page load."""
     if not page.evaluate("typeof axe !== 'undefined'"):
         script = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
         page.page.evaluate(script)
 
 
 def violations(page):
-    """Serious and critical violations on what the page shows.
+    """Return serious and critical violations on the page.
 
-    :return: for each kind of element one, by rule and kind: the element, and what axe says
+    :return: one for each kind of element, by rule and kind: the element, and what axe says
     """
     load_axe(page)
     return {
@@ -64,7 +64,7 @@ def violations(page):
 
 
 def wider_than_the_page(page):
-    """Elements that have to be scrolled sideways, by their kind."""
+    """Return the elements that must be scrolled sideways, by their kind."""
     return {
         ("width", kind_of(html)): html
         for html in page.page.evaluate(_WIDER, CONTENT)
@@ -73,14 +73,14 @@ def wider_than_the_page(page):
 
 
 def _kind(rule, node):
-    """What an element is compared by: of two colors that are too alike, the colors."""
+    """Return what identifies an element; for insufficient contrast, the colors."""
     if rule == "color-contrast":
         return " on ".join(_COLORS.findall(node["why"])[:2])
     return kind_of(node["html"])
 
 
 def kind_of(html):
-    """An element's tag and classes: by these the same of another screen is recognized."""
+    """Return an element's tag and classes, which identify the same element on another screen."""
     tag = re.match(r"<([\w-]+)", html)
     classes = re.search(r'^<[^>]*?\sclass="([^"]*)"', html)
     return " ".join([tag[1] if tag else "", *sorted(classes[1].split() if classes else ())])

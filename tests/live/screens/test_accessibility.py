@@ -1,7 +1,7 @@
-"""Every screen of ours, as an administrator and as an owner, on a desktop and on a telephone.
+"""Every screen of the add-on, as an administrator and as an owner, on a desktop and on a phone.
 
-axe-core finds nothing serious there that it does not find on a screen of stock Odoo, and nothing
-has to be scrolled sideways on a telephone.
+axe-core finds no serious problem that it does not also find on a screen of stock Odoo, and nothing
+must be scrolled sideways on a phone.
 """
 
 import pytest
@@ -12,7 +12,7 @@ from dev.browser.page import open_page, open_session
 SERVER = {"demo": True}
 WIDTHS = (1280, 400)
 ADDON = "auth_integration"
-# Screens of stock Odoo with the same parts: what it violates there is not ours to mend.
+# Screens of stock Odoo with the same parts: their problems are not the add-on's to fix.
 STOCK = (
     ("base.action_res_users", "list"),
     ("base.action_res_users", "kanban"),
@@ -39,7 +39,7 @@ MENUS = (
     "auth_integration_diagnosis_action",
 )
 OF_ADMINISTRATORS = ("auth_integration_policy_action", "auth_integration_key_found_action")
-# A button that opens a dialog, and the record on whose form it is.
+# A button that opens a dialog, and the record whose form has it.
 SHOP_KEY = [("integration_id.code", "=", "online_shop"), ("state", "=", "active")]
 DIALOGS = (
     ("auth_integration_action", "action_issue_key", [("code", "=", "online_shop")]),
@@ -51,7 +51,7 @@ DIALOGS = (
 
 
 class Screens:
-    """A page of a signed-in user, and what it finds on the screens it opens."""
+    """The page of a logged-in user, and the problems on the screens it opens."""
 
     def __init__(self, server, page):
         self.server, self.page = server, page
@@ -62,7 +62,7 @@ class Screens:
         self.page.use_session(self.url, open_session(self.url, login, login, self.server.db))
 
     def open(self, action, view):
-        """Open a view of an action, or the form of a record, at the present width."""
+        """Open a view of an action, or the form of a record, at the current width."""
         path = f"/odoo/action-{action}"
         path += f"/{view}" if isinstance(view, int) else f"?view_type={view}"
         self.page.open(self.url + path)
@@ -74,7 +74,7 @@ class Screens:
         return found
 
     def actions(self, login):
-        """Each action of ours that a user's menus show, with its model and its views."""
+        """Return each action in the user's menus, with its views and its first record."""
         names = MENUS + (OF_ADMINISTRATORS if login == "admin" else ())
         return self.server.shell(
             """
@@ -91,7 +91,7 @@ class Screens:
 
 
     def record(self, action, domain):
-        """The first record of an action that a domain finds."""
+        """Return the first record of an action that matches a domain."""
         return self.server.shell(
             "result = env[env.ref(name).res_model].search(domain, limit=1).id",
             name=f"{ADDON}.{action}",
@@ -102,7 +102,7 @@ class Screens:
 @pytest.fixture(scope="module")
 def screens(live_server):
     server = live_server("main")
-    server.shell(  # demo data have no personal key
+    server.shell(  # the demo data have no personal key
         "env['res.users.apikeys'].with_user(2).sudo()._generate(None, 'mine', False)\nresult = None"
     )
     with open_page() as page:
@@ -117,7 +117,7 @@ def width(request, screens):
 
 @pytest.fixture(scope="module")
 def of_stock(screens, width):
-    """What stock Odoo's own screens violate, at this width."""
+    """Return the problems of stock Odoo's own screens at this width."""
     screens.sign_in("admin")
     found = {}
     for action, view in STOCK:

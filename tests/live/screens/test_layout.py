@@ -1,4 +1,4 @@
-"""What people read or copy is whole: commands, names, labels, on a desktop and on a telephone."""
+"""Commands, names and labels are not cut off, on a desktop and on a phone."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from dev.browser.page import open_page, open_session
 SERVER = {"demo": True}
 WIDTHS = (1280, 400)
 ADDON = "auth_integration"
-# How many lines of text an element has that are not in its text.
+# The number of lines of an element beyond those in its text.
 BROKEN_LINES = """
     (selector) => [...document.querySelectorAll(selector)].map((element) => {
         const range = document.createRange();
@@ -48,7 +48,7 @@ def page(server, url):
 
 @pytest.fixture
 def new_integration(server):
-    """An integration that waits for its first call, and the command that makes one."""
+    """An integration that waits for its first call, and the command for that call."""
     return server.shell(
         """
         integration = env["auth.integration"].search([("code", "=", "laid_out")])

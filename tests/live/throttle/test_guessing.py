@@ -1,4 +1,4 @@
-"""Guesses of passwords are limited, exactly, and nobody but the guesser is hurt."""
+"""Password guesses are limited exactly, and only the guesser is affected."""
 
 import collections
 import contextlib
@@ -10,7 +10,7 @@ from dev.servers import postgres
 from worlds.guessing import FAILURES, PASSWORD, SERVER, WIDE, World, at_once, second_server
 
 __all__ = ["SERVER"]
-# A person, nobody, an archived user and an integration user.
+# A person, an unknown login, an archived user and an integration user.
 KINDS = ("alice", "nobody", "gone", "robot")
 IMPOSSIBLE = {
     "number": 12, "true": True, "list": ["x"], "object": {"x": 1}, "long": "a" * 5000,
@@ -20,7 +20,7 @@ IMPOSSIBLE = {
 
 @pytest.fixture(scope="module")
 def everything(live_server):
-    """Two servers of two workers each on one database."""
+    """Two servers with two workers each on one database."""
     first = live_server("first", workers=2)
     second = second_server(first, workers=2)
     yield World(first, second)
@@ -34,12 +34,12 @@ def world(everything):
 
 
 def test_parallel_guesses_are_counted_exactly(world):
-    """100 at once, over two servers of two workers: so many are looked at as the limit says."""
+    """Of 100 concurrent guesses on two servers, exactly as many are checked as allowed."""
 
     def guess(number):
         try:
             return world.signs_in("alice", f"wrong {number}", server=number % 2)
-        except ConnectionResetError:  # a worker had too many callers at once
+        except ConnectionResetError:  # a worker had too many callers
             return world.signs_in("alice", f"wrong {number}", server=number % 2)
 
     world.set_failures(10)
@@ -68,16 +68,16 @@ def test_a_restart_forgets_nothing(world):
 
 
 def test_every_channel_counts_for_one_limit(world):
-    """Guesses by login, by user id and in the browser."""
+    """Guesses by login, by user ID and in the browser count together."""
     ways = (world.signs_in, world.calls, world.signs_in_on_web)
     for number, way in enumerate(ways):
         assert not way("alice", f"wrong {number}")
     assert not any(way("alice") for way in ways)
-    assert not world.signs_in(" Alice")  # directories would take it for the same
+    assert not world.signs_in(" Alice")  # directories would treat it as the same login
 
 
 def test_a_remembered_password_is_limited_like_any_other(world):
-    """An accepted object call is remembered by its worker, for the address that it came from."""
+    """A worker caches an accepted object call for the address that it came from."""
     own, other = "127.0.0.70", "127.0.0.71"
     world.prime("alice", own)
     for number in range(FAILURES):
@@ -97,7 +97,7 @@ def test_a_remembered_password_counts_for_the_limit_of_every_channel(world):
 
 
 def test_a_remembered_password_among_many_at_once(world):
-    """Those that are looked at are no more for it, in whichever order they come."""
+    """The cache does not allow more guesses to be checked, in whichever order they come."""
     world.prime("alice", "127.0.0.73")
     secrets = [f"wrong {number}" for number in range(20)] + [PASSWORD] * 4
     world.guess("alice", FAILURES - 1, "127.0.0.73")
@@ -133,7 +133,7 @@ def test_a_good_password_counts_nothing(world):
 
 
 def test_nobody_locks_out_a_known_pair(world):
-    """The lock-out attack: from many addresses, more guesses than the login's limit."""
+    """The lock-out attack: more guesses than the login's limit, from many addresses."""
     assert world.signs_in("alice", address="127.0.0.9")
     for number in range(WIDE // FAILURES + 1):
         world.guess("alice", FAILURES, address=f"127.0.1.{number + 1}")
@@ -144,7 +144,7 @@ def test_nobody_locks_out_a_known_pair(world):
 
 
 def test_an_office_behind_one_address(world):
-    """NAT: somebody in it guesses; those who have signed in from there still do."""
+    """Behind NAT, one user guesses; those who have logged in from there still can."""
     office = "127.0.0.20"
     assert world.signs_in("bob", address=office)
     for number in range(WIDE // FAILURES + 1):
@@ -199,7 +199,7 @@ def test_ended_and_wrong_keys_of_integrations_count_nothing(world):
 
 
 def test_logins_that_are_no_text(world):
-    """Core would find the user of any login in a list, whatever else is in it."""
+    """Odoo would find the user of any login in a list, whatever else is in it."""
     world.guess("alice", FAILURES)
     for turn in (1, 2):
         for login in (["alice"], ["alice", "x"], [["alice"]], {"alice": 1}):
@@ -211,7 +211,7 @@ def test_logins_that_are_no_text(world):
 
 @pytest.mark.parametrize("login", ["1001", "0", "1.5", "True"])
 def test_a_number_is_counted_like_its_digits(world, login):
-    """Core finds the user whose login they are, so there may be callers who send one."""
+    """Odoo finds the user whose login has these digits, so some callers may send a number."""
     number = json.loads(login.lower())
     assert world.signs_in(number) and world.signs_in_on_web(number)
     for turn in range(FAILURES):
@@ -222,7 +222,7 @@ def test_a_number_is_counted_like_its_digits(world, login):
 
 
 def test_what_core_refuses_itself_leaves_no_row(world):
-    """Its cooldown: whoever is in it sends as many logins as he likes."""
+    """During Odoo's own cooldown, a caller may send any number of logins."""
     set_cooldown = "env['ir.config_parameter'].set_param('base.login_cooldown_after', value)"
     world.server.shell(set_cooldown, value="1")
     try:
@@ -242,8 +242,10 @@ def test_empty_secrets_count_nothing(world):
 
 
 def test_a_window_ends_by_itself(world):
-    """It begins with its first failure; refused guesses do not prolong it. Nor does a clock that is
-    put back hold anybody."""
+    """It begins with its first failure, and refused guesses do not prolong it.
+
+    A clock that is put back blocks no one, either.
+    """
     for moved in ("- interval '15 minutes'", "+ interval '2 minutes'", "+ interval '1 day'"):
         world.reset()
         world.guess("alice", FAILURES + 3)
@@ -256,7 +258,7 @@ def test_a_window_ends_by_itself(world):
 
 
 def test_a_dead_process_leaves_no_try_behind(world):
-    """What was pending when it died ends by itself, however the clock was set."""
+    """Its pending tries expire, however the clock was set."""
     assert world.signs_in("alice", address="127.0.0.30")
     for number in ("1", "8000000000000000000"):
         world.server.sql(
@@ -266,7 +268,7 @@ def test_a_dead_process_leaves_no_try_behind(world):
 
 
 def test_a_slow_distributed_attack(world):
-    """1,000 addresses, one guess of each: a hundred are looked at, and the person is told."""
+    """Of 1,000 addresses with one guess each, a hundred are checked, and the user is notified."""
     found = collections.Counter()
 
     def guess(number):
@@ -312,7 +314,7 @@ def test_expired_counters_go(world):
 
 
 def test_busy_counter_refuses(world):
-    """Whoever holds it, does not open the door by that."""
+    """Holding its lock does not let anyone in."""
     world.guess("alice", 1)
     with contextlib.closing(postgres.connect(world.server.db)) as holder:
         holder.autocommit = False
@@ -324,7 +326,7 @@ def test_busy_counter_refuses(world):
 
 
 def test_locked_counters_refuse_a_remembered_password(world):
-    """Nobody waits for long, and core decides no guess alone."""
+    """No call waits for long, and Odoo checks no guess alone."""
     world.server.expect_log("Tables of the add-on are locked")
     world.prime("alice", "127.0.0.75")
     with contextlib.closing(postgres.connect(world.server.db)) as holder:
@@ -365,7 +367,7 @@ def test_settings(world):
 
 
 def test_exempt_network(world):
-    """An address that many share is not limited as such; its logins are."""
+    """A shared address is not limited as such; its logins are."""
     name = "auth_integration.throttle_exempt_networks"
     set_networks = "env['ir.config_parameter'].set_param(name, networks)"
     world.server.shell(set_networks, name=name, networks="127.0.0.40/32")
@@ -380,7 +382,7 @@ def test_exempt_network(world):
 
 
 def test_answers_do_not_tell(world):
-    """Of a throttled guess no channel says more than of a wrong password."""
+    """On no channel does a throttled guess get another answer than a wrong password."""
 
     before = {login: answers(world, login) for login in KINDS}
     for login in before:
@@ -391,7 +393,7 @@ def test_answers_do_not_tell(world):
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_what_can_be_no_password_does_not_tell(world, name):
-    """Stock answers it by an error of its own, but only when there is such a user."""
+    """Stock answers it with another error, but only if the user exists."""
     wrong = answers(world, "alice")
     world.reset()
     assert {login: answers(world, login, IMPOSSIBLE[name]) for login in KINDS} == dict.fromkeys(
@@ -426,7 +428,7 @@ def requests(world, login, secret):
 
 
 def test_right_password_of_somebody_else_is_not_told(world):
-    """Not even the right password is looked at when the counter is full."""
+    """Even the right password is not checked when the limit is reached."""
     world.guess("alice", FAILURES)
     attempts = at_once(8, lambda number: world.signs_in("alice", PASSWORD, server=number % 2))
     assert not any(attempts)

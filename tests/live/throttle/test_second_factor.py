@@ -1,4 +1,4 @@
-"""Guesses of a second factor are limited like those of a password, whichever module checks it."""
+"""Guesses of a second factor are limited like passwords, whichever module checks it."""
 
 import re
 from types import SimpleNamespace
@@ -24,14 +24,14 @@ def world(live_server):
 
 
 def browser(world, login):
-    """A browser that has given the right password, and is asked for the second factor."""
+    """Return a browser that has given the right password and must now enter the second factor."""
     calls = Calls(SimpleNamespace(server=world.server, db=world.server.db))
     assert calls.web_login(login, PASSWORD).status == 303
     return calls
 
 
 def enter(calls, code):
-    """Enter a code; the page that asks for it would first send one by mail."""
+    """Enter a code; the page is not opened first, as it would send a code by mail."""
     _status, _headers, page = calls.raw("GET", "/web/login")
     token = re.search(rb'name="csrf_token" value="([^"]+)"', page)[1].decode()
     status, _headers, answer = calls.raw(
@@ -45,11 +45,11 @@ def enter(calls, code):
 
 @pytest.mark.parametrize("login", ["erin", "dave"])
 def test_codes_at_once(world, login):
-    """Exactly as many are looked at as the limit says, of an app (erin) and by mail (dave)."""
+    """Exactly as many codes of an app (erin) and by mail (dave) are checked as allowed."""
     world.reset()
     browsers = [browser(world, login) for _number in range(BROWSERS)]
     answers = at_once(BROWSERS, lambda number: enter(browsers[number], f"00000{number}"))
-    # The page by mail says that none could be sent: no mail server here.
+    # The page for codes by mail reports that none could be sent: there is no mail server.
     assert set(answers) == {(200, login == "erin")}, "core's text, over the limit too"
     [row] = world.server.sql("SELECT max(failed) AS most FROM auth_throttle")
     assert row["most"] == FAILURES
@@ -57,7 +57,7 @@ def test_codes_at_once(world, login):
 
 
 def test_codes_and_passwords_have_one_limit(world):
-    """Or whoever has the password would be admitted twice as many guesses."""
+    """Otherwise someone who has the password would get twice as many guesses."""
     world.reset()
     world.server.sql("DELETE FROM auth_totp_rate_limit_log")
     ready = browser(world, "erin")
@@ -73,7 +73,7 @@ def test_codes_and_passwords_have_one_limit(world):
 
 @pytest.mark.parametrize("kind", ["totp", "totp_mail", "oauth_token"])
 def test_a_kind_named_at_the_login_page_does_not_tell(world, kind):
-    """Stock looks for the user, and raises an error because no token came along."""
+    """Stock searches for the user, and raises an error because the token is missing."""
     world.reset()
     world.server.sql("DELETE FROM auth_totp_rate_limit_log")
     replies = {}

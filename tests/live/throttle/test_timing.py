@@ -1,7 +1,7 @@
-"""How long a refusal takes does not tell whether there is such a login.
+"""The time of a refusal does not reveal whether a login exists.
 
-As many rounds are hashed for each: that is what makes the difference in stock, 0.4 s to nothing.
-What is left of one is measured by ``make bench ROWS=oracle``, with 1,000 refusals of each kind.
+The same number of rounds is hashed for each login; in stock, this is the difference between 0.4 s
+and nothing. ``make bench ROWS=oracle`` measures what remains, with 1,000 refusals of each kind.
 """
 
 import pytest
@@ -56,8 +56,11 @@ def rounds(world, call):
 @pytest.mark.parametrize("secret", ["wrong", 12, "a" * 5000], ids=["wrong", "number", "long"])
 @pytest.mark.parametrize("way", ["authenticate", "execute_kw", "session"])
 def test_as_many_rounds_for_each(world, way, secret):
-    """An unknown login, an archived one, an integration's, one without a password, and a hash of
-    fewer rounds: all are refused after as much work as a wrong password."""
+    """Every login costs as much work as a wrong password.
+
+    This includes an unknown login, an archived one, an integration's, one without a password, and a
+    hash with fewer rounds.
+    """
     world.reset()
     found = {}
     for kind, login in KINDS.items():
@@ -90,7 +93,7 @@ def test_no_rounds_over_the_limit(world, way):
 
 
 def test_no_rounds_for_wrong_keys_of_integrations(world):
-    """They are no guesses: nothing is hashed for them, and nothing counted."""
+    """They are not guesses: nothing is hashed or counted."""
     world.reset()
 
     def call(line):

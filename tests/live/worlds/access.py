@@ -1,4 +1,4 @@
-"""What the tests of access share: keys that may do less, and every way to call a method."""
+"""Shared by the access tests: keys with limits, and every way to call a method."""
 
 import json
 import xmlrpc.client
@@ -14,14 +14,14 @@ SERVER_WITH_PROBE = {
 
 
 class Rejected(Exception):
-    """The call was rejected by an AccessError."""
+    """The call was rejected with an AccessError."""
 
 
 @dataclass
 class LimitedKey:
-    """A key of an integration of its own.
+    """The key of a new integration.
 
-    :ivar id: of our record
+    :ivar id: ID of the add-on's record
     """
 
     server: object
@@ -32,7 +32,7 @@ class LimitedKey:
     integration: int
 
     def set(self, **values):
-        """Change what it may do, as its owner."""
+        """Change the key's access, as its owner."""
         administrator(self.server).call(
             "auth.integration.key", "set_access", [self.id], **values, reason="A test"
         )
@@ -40,13 +40,13 @@ class LimitedKey:
     def call(self, way, model, method, *args, **line):
         """Call a method over one of :data:`WAYS`.
 
-        :raise Rejected: by an AccessError
+        :raise Rejected: with an AccessError
         """
         return WAYS[way](self, model, method, args, Line(self.server, **line))
 
 
 def make_room_in_the_log(server):
-    """All of these tests call from one address: none of their attempts is to share a row."""
+    """All these tests call from one address, and their attempts must not share a row."""
     server.shell(
         "env['ir.config_parameter'].set_param("
         "'auth_integration.attempt_new_rows_per_minute', '100000')"
@@ -56,7 +56,7 @@ def make_room_in_the_log(server):
 def make_key(server, code, groups=(), **access):
     """Make an integration with one key.
 
-    :param groups: external ids, beside those of an internal user
+    :param groups: external IDs of groups beside those of an internal user
     :param access: arguments of ``issue_key``
     """
     admin = administrator(server)
@@ -122,7 +122,7 @@ def get(server, path, headers=(), **line):
 
 
 def rejected(server, key):
-    """How often which operations of a key were rejected, by channel and operation."""
+    """Return how often operations of a key were rejected, by channel and operation."""
     rows = server.sql(
         "SELECT channel, operation, sum(count)::integer AS count FROM auth_attempt"
         " WHERE key_id = %s AND cause = 'operation_not_allowed' AND outcome = 'failure'"

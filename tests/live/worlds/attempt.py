@@ -1,7 +1,6 @@
-"""What the tests of the attempt log share: a little world of users and keys, and raw calls.
+"""Shared by the tests of the attempt log: a world of users and keys, and raw calls.
 
-The same world is made on a server with the add-on and on one without, so that the answers of both
-can be compared.
+The same world is created on a server with the add-on and on one without it, to compare answers.
 """
 
 import html
@@ -17,7 +16,7 @@ WRONG_KEY = "0123456789abcdef0123456789abcdef01234567"
 TOTP_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 _agents = itertools.count(1)
 
-# Every user a caller may be: what it has, and of which kind. Names are logins.
+# Every user that a caller may be, and their credentials. The names are logins.
 MAKE_WORLD = """
     from datetime import datetime, timedelta
     ours = "auth.integration" in env
@@ -95,9 +94,9 @@ MAKE_WORLD = """
 
 @dataclass
 class Reply:
-    """An answer, reduced to what a client can tell answers apart by.
+    """A response, reduced to what a client can distinguish.
 
-    :ivar detail: result, fault, JSON error or text, without what differs from server to server
+    :ivar detail: result, fault, JSON error or text, without what depends on the server
     :ivar reference: the header ``X-Auth-Reference``
     """
 
@@ -107,7 +106,7 @@ class Reply:
 
 
 class World:
-    """A server and who is who on it."""
+    """A server with its users and keys."""
 
     def __init__(self, server, database=None):
         self.server = server
@@ -117,20 +116,20 @@ class World:
         self.key_ids, self.integrations = made["key_ids"], made["integrations"]
 
     def secret(self, name):
-        """The key of that name, else what was given."""
+        """Return the key with this name, or the value itself."""
         return self.keys.get(name, name) if isinstance(name, str) else name
 
     def uid(self, login):
-        """The id of the user of that login, else what was given."""
+        """Return the ID of the user with this login, or the value itself."""
         return self.uids.get(login, login)
 
     def calls(self, source=None):
-        """Return a caller with an agent of its own."""
+        """Return a caller with its own agent."""
         return Calls(self, source)
 
 
 class Calls:
-    """One caller: every call through it has the same, unique agent, by which its rows are found."""
+    """A caller: all its calls have the same, unique agent, which identifies their rows."""
 
     def __init__(self, world, source=None, host="127.0.0.1"):
         self.world = world
@@ -143,7 +142,7 @@ class Calls:
         return self.world.db
 
     def raw(self, method, path, body=None, headers=()):
-        """Send one request and return status, headers and body."""
+        """Send a request and return status, headers and body."""
         headers = dict(headers)
         if self.cookies:
             pairs = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -155,7 +154,7 @@ class Calls:
         return status, answered, answer
 
     def http(self, method, path, body=None, headers=()):
-        """Send one request to a route that answers with text or JSON."""
+        """Send a request to a route that answers with text or JSON."""
         status, answered, answer = self.raw(method, path, body, headers)
         return Reply(status, _http_detail(answered, answer), answered.get("X-Auth-Reference"))
 
@@ -189,7 +188,7 @@ class Calls:
         headers["Content-Type"] = "application/json"
         return self.http(method, f"/json/2/{path}", "{}", headers)
 
-    # The calls by which one authenticates.
+    # Calls that authenticate.
 
     def authenticate(self, login, secret, **options):
         return self.xml("common", "authenticate", self.db, login, secret, {}, **options)
@@ -211,7 +210,7 @@ class Calls:
         return self.route("/web/dataset/call_kw", params)
 
     def form(self, path, **values):
-        """Fill in a form of the web client, after getting it for its token."""
+        """Send a form of the web client, with the token of its page."""
         _status, _headers, page = self.raw("GET", path)
         token = re.search(rb'name="csrf_token" value="([^"]+)"', page)[1].decode()
         body = "&".join(
@@ -224,17 +223,17 @@ class Calls:
     def web_login(self, login, password, **more):
         return self.form("/web/login", login=login, password=password, **more)
 
-    # What the server recorded of it.
+    # Recorded attempts.
 
     def rows(self):
-        """The rows of this caller's attempts, oldest first."""
+        """Return the rows of this caller's attempts, oldest first."""
         return self.world.server.sql(
             "SELECT * FROM auth_attempt WHERE user_agent = %s ORDER BY id", [self.agent]
         )
 
 
 def totals(rows):
-    """Channel, cause and number of attempts, in order: a minute may have turned between them."""
+    """Return channel, cause and count in order, added up over minutes."""
     found = {}
     for row in rows:
         place = row["channel"], row["cause"]
@@ -284,14 +283,14 @@ def _http_detail(headers, answer):
 
 
 def _plain(result):
-    """Results only show that the call went through: ids differ from database to database."""
+    """Return only the type of a result, as IDs depend on the database."""
     if isinstance(result, bool) or result is None:
         return result
     return type(result).__name__
 
 
 def _stable(text):
-    """Of a traceback only the last line, which names the error."""
+    """Return only the last line of a traceback, which names the error."""
     if not isinstance(text, str):
         return text
     if "Traceback (most recent call last)" in text:

@@ -24,7 +24,7 @@ def set_base_url(server, url):
 
 
 def make(server, code, **values):
-    """An integration with one key: ``(id, login, secret, key_id, uid)``."""
+    """Create an integration with one key; return its id, login, secret, key and uid."""
     told = server.shell(
         """
         integration = env["auth.integration"].create(
@@ -39,7 +39,7 @@ def make(server, code, **values):
 
 
 def diagnose(server, integration):
-    """Have a diagnosis made in another process, as the scheduled job does; return its lines."""
+    """Run a diagnosis in another process, as the cron job does, and return its lines."""
     lines = server.shell(
         """
         admin = env(user=2)
@@ -64,7 +64,7 @@ def diagnose(server, integration):
 
 
 def assert_it_tells_its_source(line):
-    """Each ✗ of every diagnosis here names the record it read, or comes from an exchange."""
+    """Each ✗ of a diagnosis names the record it is about, or a request and its response."""
     assert line["seen"] and line["meaning"] and line["remedy"], line
     if line["side"] == "inside":
         assert line["record_exists"], line
@@ -77,7 +77,7 @@ def found(lines, result="failed"):
 
 
 def doctor(server, login, secret, *, database=None, path="", url=None, options=(), session_id=""):
-    """The step in which doctor.py, with the settings of the failing program, names the cause."""
+    """Run doctor.py with the failing program's settings; return the step that names the cause."""
     done = subprocess.run(
         [sys.executable, "-I", ROOT / "static" / "doctor.py", (url or server.url) + path, "--json",
          "--source-address", f"127.8.0.{next(_addresses)}", *options],

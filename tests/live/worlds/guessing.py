@@ -1,4 +1,4 @@
-"""What the tests of the limits on guessing share: servers on one database, people, and guessers."""
+"""Shared by the tests of the limits on guessing: servers on one database, people, guessers."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,13 +6,13 @@ from callers.clients import Authenticate, Line, Refused, Session, Xmlrpc
 from dev.common import TEST_ADDONS
 from dev.servers.live_server import LiveServer
 
-# Hashes quickly: what is tested is who is hashed for, and that often.
+# Hashes quickly, as the tests check thousands of times whether a password is hashed.
 SERVER = {
     "modules": ("auth_integration", "auth_integration_faults"),
     "extra_addons": (TEST_ADDONS,),
 }
 PASSWORD = "the right password"
-# Fewer than the default, to have fewer calls to make.
+# Lower than the defaults, so that fewer calls are needed.
 FAILURES, WIDE = 3, 30
 PEOPLE = ("alice", "bob", "carol", "dave", "erin", "1001", "0", "1.5", "True")
 
@@ -35,7 +35,7 @@ MAKE_PEOPLE = """
 
 
 class World:
-    """People on a database, and the servers that serve it."""
+    """People in a database, and the servers that serve it."""
 
     def __init__(self, *servers):
         self.servers = servers
@@ -49,7 +49,7 @@ class World:
         return self.servers[0]
 
     def reset(self):
-        """Forget every guess, known pairs and the log."""
+        """Delete all guesses, known pairs and the log."""
         self.server.sql("DELETE FROM auth_throttle")
         self.server.sql("DELETE FROM auth_attempt")
 
@@ -81,24 +81,24 @@ class World:
             return False
 
     def prime(self, login, address):
-        """Have object calls accepted until every worker remembers the password."""
+        """Make accepted object calls until every worker has cached the password."""
         for _turn in range(30):
             assert self.calls(login, address=address)
 
     def guess(self, login, count, address="127.0.0.1", **options):
-        """Try wrong passwords, one after the other."""
+        """Try wrong passwords one after the other."""
         for number in range(count):
             assert not self.signs_in(login, f"wrong {number}", address, **options)
 
     def set_failures(self, value=FAILURES):
-        """Set the limit of a login and address."""
+        """Set the limit for a pair of login and address."""
         self.server.shell(
             "env['ir.config_parameter'].set_param('auth_integration.throttle_failures', value)",
             value=str(value),
         )
 
     def causes(self, **columns):
-        """How often each cause was recorded, for attempts with these columns."""
+        """Return how often each cause was recorded, for attempts with these column values."""
         where = "".join(f" AND {name} = %s" for name in columns)
         rows = self.server.sql(
             "SELECT cause, sum(count)::integer AS count FROM auth_attempt"
@@ -109,7 +109,7 @@ class World:
 
 
 def second_server(first, name="second", **options):
-    """Start another server on the database of a first one."""
+    """Start another server on the database of the first one."""
     server = LiveServer(first.db, **{**SERVER, **options})
     server.folder = first.folder.with_name(f"{first.db}_{name}")
     server.folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +119,6 @@ def second_server(first, name="second", **options):
 
 
 def at_once(count, call):
-    """Call with 0, 1, ... in as many threads; return the answers."""
+    """Call with 0, 1, ... in as many threads; return the results."""
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(call, range(count)))

@@ -1,8 +1,8 @@
-"""What can happen to the keys of one integration, in any order, and the rule that it must keep.
+"""Everything that can happen to the keys of an integration, in any order, and the rule to keep.
 
-The rule: an end only ever moves earlier. A key that once read as ended is never accepted again,
-and no end moves later, but by three acts of people: extending, undoing a revocation, and revoking
-a new key while no other one works.
+The rule: an end only moves earlier. A key that was once seen as ended is never accepted again. An
+end moves later only by three actions of users: extending, undoing a revocation, and revoking a new
+key while no other one works.
 """
 
 import itertools
@@ -12,14 +12,14 @@ from datetime import timedelta
 from callers.clients import Json2, Line, accepted
 from callers.rotating_system import HOME
 
-SLACK = timedelta(seconds=2)  # a date that is written and one that is read round differently
+SLACK = timedelta(seconds=2)  # dates may be rounded when written or read
 WORKING = ("pending", "active")
 LIVE = (*WORKING, "retiring")
 ROTATION, RECONCILING = "auth_integration.ir_cron_rotation", "auth_integration.ir_cron_reconcile"
 JOBS = (ROTATION, RECONCILING, "base.autovacuum_job")
 numbers = itertools.count(1)
 
-# Runs a piece of code as a person or a program would: its refusal is an answer.
+# Runs code as a user or a program would: a refusal is a result.
 GUARDED = """
 from odoo.exceptions import AccessError, UserError
 integration = env["auth.integration"].with_context(active_test=False).browse(id_).exists()
@@ -66,7 +66,7 @@ NATIVE_CHANGES = {
     "never": "UPDATE res_users_apikeys SET expiration_date = NULL WHERE index = %s",
     "deleted": "DELETE FROM res_users_apikeys WHERE index = %s",
 }
-# Those that give life, as far as Odoo's own table goes.
+# Those that revive a key in Odoo's own table.
 REVIVING = ("later", "never", "restored", "copied")
 DATES = """
     SELECT format('UPDATE %%I SET %%s WHERE %%s', c.table_name, string_agg(
@@ -94,11 +94,11 @@ CLEAR = """
 
 @dataclass
 class Key:
-    """A key, and what was seen of it.
+    """A key, and what was observed of it.
 
     :ivar until: the earliest end that it ever had; None for no end
-    :ivar born_until: the end it was issued with
-    :ivar revoked: whether a person ended it, which may be undone
+    :ivar born_until: the end with which it was created
+    :ivar revoked: whether a user revoked it, which can be undone
     """
 
     id: int
@@ -108,11 +108,11 @@ class Key:
     ended: bool = False
     revoked: bool = False
     compromised: bool = False
-    native: dict = field(default_factory=dict)  # its row, to restore it from
+    native: dict = field(default_factory=dict)  # its native row, to restore it from
 
 
 class World:
-    """One integration with its keys: what can be done, and after each deed the rule is checked.
+    """An integration with its keys and the possible actions; the rule is checked after each.
 
     :param policy: values of its policy
     """
@@ -133,13 +133,13 @@ class World:
         self.id, self.uid = made
 
     def close(self):
-        """Leave nothing that the next one's jobs would find."""
+        """Delete everything that the jobs of the next world would find."""
         self.server.sql(CLEAR, {"user": self.uid})
 
-    # Deeds -----------------------------------------------------------------------------------
+    # Actions ---------------------------------------------------------------------------------
 
     def issue(self, days=None):
-        """A new key, with an end that somebody chose or the policy's."""
+        """Issue a new key with a given end, or with the policy's."""
         end = (
             "False"
             if days is None
@@ -150,14 +150,14 @@ class World:
         )
 
     def use(self, index):
-        """A call over HTTP."""
+        """Make a call over HTTP."""
         key = self._key(index)
         before = self._facts()[key.id]
         client = Json2(self.server, key.secret, Line(self.server, source=HOME))
         answer = accepted(lambda: client.call("res.users", "context_get"))
         assert not (answer and key.ended), f"{self._name(key)} was accepted after its end"
         assert answer <= bool(before["active"] and before["native"]), "stock would have refused it"
-        # As if it had called from there for long, so that it may fetch a new key.
+        # Backdate the address, so that the integration may fetch a new key from it.
         self.server.sql(
             "UPDATE auth_integration_key_address SET first_seen = first_seen - interval '30 days'"
             " WHERE key_id = %s AND first_seen > timezone('UTC', now()) - interval '1 day'",
@@ -169,7 +169,7 @@ class World:
         self._do("key.action_rotate_now()", self._key(index))
 
     def claim(self, index):
-        """The new key of an open rotation, shown to an owner."""
+        """Claim the new key of an open rotation as an owner."""
         self._add(
             self._do(
                 "rotation = env['auth.integration.rotation'].with_user(2).search("
@@ -181,16 +181,16 @@ class World:
         )
 
     def fetch(self, index):
-        """The new key, fetched by the integration with its present one."""
+        """Fetch the new key as the integration does, with its current key."""
         client = Json2(self.server, self._key(index).secret, Line(self.server, source=HOME))
         try:
             answer = client.call("auth.integration.key", "rotate")
         except Exception:
-            answer = None  # the policy, the state or the address is against it
+            answer = None  # the policy, the state or the address does not allow it
         self._add(answer)
 
     def replace(self, index):
-        """A whole rotation by hand, up to the first use of the new key."""
+        """Rotate by hand, up to the first use of the new key."""
         before = len(self.keys)
         self.open_rotation(index)
         self.claim(index)
@@ -228,7 +228,7 @@ class World:
         self.check()
 
     def extend(self, index, days):
-        """By an administrator of integrations: what still works, works longer."""
+        """Extend a working key, as an integration administrator."""
         key = self._key(index)
         answer = self._do(
             "from datetime import timedelta;"
@@ -243,11 +243,11 @@ class World:
         self.check()
 
     def shorten_existing(self):
-        """As after a stricter policy, by its button."""
+        """Shorten existing keys, with the button for a stricter policy."""
         self._do("integration.policy_id.with_user(2)._shorten_existing_keys()")
 
     def remove(self, index):
-        """As its user does on the preferences page."""
+        """Remove a key as its user does on the preferences page."""
         key, before = self._key(index), self._observe()
         self._do("key.sudo().apikey_id.unlink()", key, check=False)
         self._allow_overlaps_taken_back(before)
@@ -263,7 +263,7 @@ class World:
         self._do(f"integration.user_id.active = {not archived}")
 
     def change_user(self):
-        """The integration gets another user, and then this one and its keys again."""
+        """Give the integration another user, and then this one and its keys again."""
         self._do(
             "user = env['res.users'].with_context(no_reset_password=True).create("
             "{'name': 'other', 'login': f'other {id_} {cr.now()}'}); integration.user_id = user"
@@ -272,18 +272,18 @@ class World:
         self._do(f"integration.user_id = {self.uid}")
 
     def delete(self):
-        """The integration, and then its user is restored."""
+        """Delete the integration, then restore its user."""
         self._do("user = integration.user_id; integration.unlink(); user.active = True")
         self.deleted = True
 
     def run(self, job):
-        """A scheduled job through its own record."""
+        """Run a scheduled job through its own record."""
         self.server.shell("env.ref(job).method_direct_trigger()", job=job)
         self.drifted = False
         self.check()
 
     def change_native(self, index, change):
-        """SQL on Odoo's own table, by whoever has access to the database."""
+        """Change Odoo's own table by SQL, as anyone with access to the database could."""
         key = self._key(index)
         rows = self.server.sql("SELECT * FROM res_users_apikeys WHERE index = %s", [key.secret[:8]])
         if rows:
@@ -305,7 +305,7 @@ class World:
         self.check()
 
     def pass_time(self, hours):
-        """All dates move into the past."""
+        """Move all dates into the past."""
         values = {"hours": hours, "user": self.uid, "integration": self.id}
         for row in self.server.sql(DATES, values):
             self.server.sql(row["statement"])
@@ -320,11 +320,11 @@ class World:
     # The rule --------------------------------------------------------------------------------
 
     def check(self):
-        """Compare with all that was seen before, and remember what is seen now."""
+        """Compare with all earlier observations, and store the new ones."""
         facts, seen = self._facts(), self._observe()
         for key in self.keys:
             if key.id not in facts:
-                continue  # its record has been kept for its time
+                continue  # its record's retention period is over
             row, (state, verified) = facts[key.id], seen[key.id]
             name = self._name(key)
             ended = state not in LIVE or not row["native"] or (row["active"] and not verified)
@@ -345,9 +345,9 @@ class World:
                 key.ended, key.revoked = True, state == "revoked"
 
     def _allow_overlaps_taken_back(self, before):
-        """Where a revocation left no key but in its overlap, that overlap may be taken back.
+        """Allow a revocation that left only keys in their overlap to take that overlap back.
 
-        :param before: what was seen before it
+        :param before: what was observed before the revocation
         """
         after = self._observe()
         left = [before[key.id][0] for key in self.keys if after[key.id][0] in LIVE]
@@ -355,7 +355,7 @@ class World:
             if not set(left) & set(WORKING) and before[key.id][0] == "retiring" and not key.ended:
                 key.until = key.born_until
 
-    # Means -----------------------------------------------------------------------------------
+    # Helpers ---------------------------------------------------------------------------------
 
     def _key(self, index):
         return self.keys[index % len(self.keys)]
@@ -364,7 +364,7 @@ class World:
         return f"key {self.keys.index(key)}"
 
     def _do(self, code, key=None, check=True):
-        """Run code about the integration, or about one key, and return what it left."""
+        """Run code about the integration or a key, and return its result."""
         if self.deleted and not key:
             return None
         answer = self.server.shell(

@@ -1,4 +1,4 @@
-"""The life of one integration, step by step: each step asserts what must hold then.
+"""The life of an integration, step by step; each step asserts what must be true.
 
 No step waits: where days must pass, dates are moved in the database.
 """
@@ -17,7 +17,7 @@ PASSWORD = "an owner's password"
 
 
 def json2(server, key, model, method, **kwargs):
-    """Call as a client would that has nothing but the standard library."""
+    """Call as a client with only the standard library would."""
     request = urllib.request.Request(
         f"{server.url}/json/2/{model}/{method}",
         json.dumps(kwargs).encode(),
@@ -28,22 +28,22 @@ def json2(server, key, model, method, **kwargs):
 
 
 def causes(client, integration_id, *more):
-    """Causes of the failures in an integration's log, as its owner reads them over the API."""
+    """Return the causes of failures in an integration's log, as its owner reads them."""
     domain = [("integration_id", "=", integration_id), ("outcome", "=", "failure"), *more]
     rows = client.call("auth.attempt", "search_read", domain, ["cause", "channel", "count"])
     return {row["channel"]: row["cause"] for row in rows}
 
 
 class Story:
-    """One integration's life, each method a step that leaves behind what the next one needs.
+    """An integration's life; each method is a step that prepares the next one.
 
-    :ivar shop: the integration whose life it is, by its id; Olive owns it
-    :ivar depot: another one, which Otto owns
+    :ivar shop: ID of the integration, which Olive owns
+    :ivar depot: ID of another integration, which Otto owns
     :ivar key: the first key of ``shop``
-    :ivar uid: its user
-    :ivar owner: Olive in her browser
-    :ivar old: the record of ``key``
-    :ivar rotation: that of ``key``
+    :ivar uid: the user of ``shop``
+    :ivar owner: Olive's web session
+    :ivar old: ID of the record of ``key``
+    :ivar rotation: ID of the rotation of ``key``
     """
 
     def __init__(self, server):
@@ -51,7 +51,7 @@ class Story:
         self.admin = Xmlrpc(server, 2, "admin")
 
     def make_owners(self):
-        """Make two people, who may export: their records alone are what stops an export."""
+        """Make two users who may export, so that only record rules can stop their export."""
         olive, otto = (
             self.admin.call(
                 "res.users", "create", [{"name": name, "login": name, "password": PASSWORD}]
@@ -66,7 +66,7 @@ class Story:
         return olive, otto
 
     def make_integrations(self):
-        """Make two integrations, each with another owner, and a key for each."""
+        """Make two integrations with different owners, and a key for each."""
         olive, otto = self.make_owners()
         self.shop, self.depot = self.admin.call(
             "auth.integration",
@@ -85,12 +85,12 @@ class Story:
         assert name == "Web shop"
 
     def execute(self):
-        """Call with ``xmlrpc.client`` and the first key; return the user's id."""
+        """Call with ``xmlrpc.client`` and the first key; return the user's ID."""
         execute = xmlrpc.client.ServerProxy(f"{self.server.url}/xmlrpc/2/object").execute_kw
         return execute(self.server.db, self.uid, self.key, "res.users", "context_get", [])["uid"]
 
     def context_get(self, key):
-        """Call /json/2 with a key; return the user's id."""
+        """Call /json/2 with a key; return the user's ID."""
         return json2(self.server, key, "res.users", "context_get")["uid"]
 
     def use_the_keys(self):
@@ -104,7 +104,7 @@ class Story:
         assert self.context_get(self.depot_key) != self.uid
 
     def archive_the_user(self):
-        """Archived: the call fails, and the log says why."""
+        """When the user is archived, the call fails, and the log says why."""
         self.admin.call("res.users", "write", [self.uid], {"active": False})
         with pytest.raises(xmlrpc.client.Fault) as fault:
             self.execute()
@@ -118,14 +118,14 @@ class Story:
         }
 
     def restore_the_user(self):
-        """Restored by whoever may write users, the key works again as it was."""
+        """When the user is restored by someone who may write users, the key works as before."""
         with pytest.raises(RuntimeError, match="AccessError"):
             self.owner.call("auth.integration", "action_restore_user", [self.shop])
         self.admin.call("auth.integration", "action_restore_user", [self.shop])
         assert self.execute() == self.uid
 
     def rotate_the_key(self):
-        """Its owner opens a rotation, and claims the new key, which is shown this once."""
+        """The owner opens a rotation and claims the new key, which is shown only once."""
         owner = self.owner
         [self.old] = owner.call(
             "auth.integration.key", "search", [("integration_id", "=", self.shop)]
@@ -145,7 +145,7 @@ class Story:
         assert accepted(self.ways(self.key)["json2"])
 
     def ways(self, key):
-        """Every way to use a key of the integration."""
+        """Return every way to use a key of the integration."""
         return ways(self.server, self.uid, "shop", key)
 
     def use_the_new_key(self):
@@ -157,7 +157,7 @@ class Story:
             assert all(map(accepted, self.ways(self.key).values()))
 
     def let_a_week_pass(self):
-        """A week later the old key is refused, at once and everywhere, and the log says why."""
+        """A week later, the old key is refused everywhere, and the log says why."""
         self.server.sql(
             """
             WITH ended AS (

@@ -1,4 +1,4 @@
-"""Whether a key would be allowed more than it is."""
+"""Whether a change would allow a key more than before."""
 
 import pytest
 

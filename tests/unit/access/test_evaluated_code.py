@@ -1,4 +1,4 @@
-"""Evaluated code that calls us is recognized, and gets no cursor that may write."""
+"""Evaluated code that calls the add-on is recognized, and gets no cursor that can write."""
 
 import pytest
 from odoo.tools.safe_eval import safe_eval

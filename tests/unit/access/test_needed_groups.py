@@ -1,4 +1,4 @@
-"""Which groups are proposed for an integration user, by what a key has called."""
+"""The groups proposed for an integration user, based on the calls of a key."""
 
 from odoo.addons.auth_integration.tools.access.needed_groups import least_groups, used_rights
 from odoo.addons.auth_integration.tools.access.suggestion import Use

@@ -1,4 +1,4 @@
-"""What keys call is counted exactly, and never of more operations than a bound."""
+"""Operations of keys are counted exactly, for at most a fixed number of operations."""
 
 from hypothesis import given
 from hypothesis import strategies as st

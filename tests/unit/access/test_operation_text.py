@@ -1,4 +1,4 @@
-"""Operations are read as they are written."""
+"""Operations are parsed as they are written."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The operation of a call is counted when the call ends, and nothing of it is left behind."""
+"""The operation of a call is counted when the call ends, and leaves no state behind."""
 
 import threading
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ OPERATION = ("res.partner", "read")
 
 @pytest.fixture(autouse=True)
 def counted():
-    """What was counted: of each operation uses, writes and refusals."""
+    """The counts of uses, writes and rejections, by operation."""
     found = []
 
     def count(place, operation, counts):
@@ -38,7 +38,7 @@ def call(operation=OPERATION, access="full", mode="enforce", key_id=7):
 
 
 def run(status, query="..."):
-    """Do as core's cursor after a statement."""
+    """Run the hooks as Odoo's cursor does after a statement."""
     for hook in getattr(threading.current_thread(), "query_hooks", ()):
         hook(SimpleNamespace(_obj=SimpleNamespace(statusmessage=status)), query, None, 0, 0)
 
@@ -122,7 +122,7 @@ def test_what_is_not_allowed(counted, access, mode, refused, status, expected):
 
 
 def test_what_fails_of_it_fails_nothing():
-    """A statement of core's is not to fail because ours does."""
+    """An error in the add-on's hook must not make Odoo's statement fail."""
     with request_state.counting():
         call()
         run(7)

@@ -1,4 +1,4 @@
-"""A call that only reads has no SQL control its transaction, and no evaluated code reach it."""
+"""In a read-only call, SQL cannot control the transaction, and evaluated code cannot reach it."""
 
 import pytest
 from odoo.tools.safe_eval import compile_codeobj
@@ -64,7 +64,7 @@ def test_what_controls_a_transaction(text):
         "SET LOCAL lock_timeout = '1s'",
         "SET statement_timeout TO 1000",
         "set local hnsw.ef_search = 5",
-        "INSERT INTO a VALUES (1)",  # the database itself rejects it
+        "INSERT INTO a VALUES (1)",  # rejected by the database itself
         "",
     ],
 )

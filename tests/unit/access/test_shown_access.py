@@ -1,4 +1,4 @@
-"""Whoever sees a key in a list, and whoever is given one, sees what it may do."""
+"""Users who see a key in a list, or who get one, see what it may do."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ DIALOGS = {
 
 
 def lists_of_keys():
-    """Each list and each board of keys: it has their status and what they last did."""
+    """Yield each list and kanban view of keys, recognized by their status and liveness fields."""
     for path in sorted([*ROOT.glob("views/**/*.xml"), *ROOT.glob("wizard/**/*.xml")]):
         for node in etree.parse(path).iter("list", "kanban"):
             fields = set(node.xpath(".//field/@name"))

@@ -1,4 +1,4 @@
-"""A suggestion would have rejected nothing of what it was made from."""
+"""A suggestion would not have rejected any of the calls that it is based on."""
 
 from hypothesis import given
 from hypothesis import strategies as st

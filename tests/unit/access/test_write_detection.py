@@ -1,4 +1,4 @@
-"""What counts as writing is what PostgreSQL refuses in a read-only transaction."""
+"""A write is what PostgreSQL rejects in a read-only transaction."""
 
 import pytest
 

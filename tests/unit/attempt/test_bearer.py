@@ -16,5 +16,5 @@ from odoo.addons.auth_integration.tools.attempt.caller import bearer_token
     ],
 )
 def test_bearer_token(header, token):
-    """As core's ``ir.http._auth_method_bearer`` reads it, which takes no other header either."""
+    """It is parsed as in Odoo's ``ir.http._auth_method_bearer``, which accepts no other header."""
     assert bearer_token(header) == token

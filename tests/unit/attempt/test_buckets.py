@@ -43,7 +43,7 @@ def test_a_bucket_holds_its_attempts(when, outcome):
 
 
 def test_the_hash_never_changes():
-    """It is stored: another value for the same row would count the same attempt in a new row."""
+    """The hash is stored: if it changed, the same attempt would be counted in a new row."""
     columns = {"login": "magento", "user_id": 7, "key_id": None, "remote_addr": "192.0.2.1"}
     assert buckets.bucket_hash(columns, START).hex() == "34378b4556725f157d3df1b885d346c7"
 

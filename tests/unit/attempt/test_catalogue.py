@@ -1,4 +1,4 @@
-"""docs/causes.rst is what the registries and doctor.py say, and every code is in the guide."""
+"""docs/causes.rst equals the registries and doctor.py, and every code is in the guide."""
 
 import re
 
@@ -15,7 +15,7 @@ def test_it_has_not_drifted():
 
 
 def test_every_cause_is_in_it_once():
-    """A cause without a chapter is not forgotten."""
+    """A cause without a chapter would be missing."""
     titles = re.findall(r"^``(\w+)``: ", catalogue.render(), re.M)
     assert sorted(titles) == sorted(causes.CAUSES)
 

@@ -1,4 +1,4 @@
-"""The registry of causes: complete, in the right order, readable and translatable."""
+"""The registry of causes is complete, in the right order, readable and translatable."""
 
 import ast
 import re
@@ -38,15 +38,15 @@ def test_precedence_depends_on_the_shape_of_the_secret():
 @pytest.mark.parametrize(
     ("codes", "key_shaped", "winner"),
     [
-        # what is wrong before the secret wins over what is wrong with the secret
+        # what is wrong before the secret is checked wins over a wrong secret
         (["key_expired", "user_archived", "user_unknown"], True, "user_unknown"),
         (["password_wrong", "user_archived", "cooldown"], False, "user_archived"),
-        # a key: its own state, then where it came from
+        # a key: its own state, then its origin
         (["address_not_allowed", "key_revoked", "key_expired"], True, "key_revoked"),
         (["password_wrong", "key_unknown"], True, "key_unknown"),
-        # a password: never explained as a key
+        # a password is never explained as a key
         (["key_unknown", "password_wrong"], False, "password_wrong"),
-        # nothing of the own column holds: the other one still explains
+        # none of the expected kind: the other kind still explains it
         (["cooldown"], True, "cooldown"),
         (["second_factor_wrong"], False, "second_factor_wrong"),
     ],
@@ -100,16 +100,16 @@ def test_only_guesses_count_towards_a_limit():
 
 
 def test_fail2ban_counts_what_counts():
-    """The filter that we ship bans for guesses, and for nothing that honest programs do."""
+    """The filter bans for guesses, and for nothing that honest programs do."""
     text = (ROOT / "data/fail2ban/auth_integration.conf").read_text()
     [named] = re.findall(r"^failregex = .* cause=\(\?:([a-z_|]+)\) ", text, re.M)
     counted = {cause.code for cause in causes.CAUSES.values() if cause.counts}
-    # A guess that was not even looked at is one all the same, though it adds to no limit of ours.
+    # A throttled guess is also a guess, although it does not count toward the add-on's limits.
     assert set(named.split("|")) == counted | {"throttled"}
 
 
 def marked_literals(path):
-    """What Odoo's export of terms sees in a file: literals within ``_lt( )`` only."""
+    """Return what Odoo's export of terms finds in a file: only literals in ``_lt( )``."""
     marked = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_lt":
@@ -128,7 +128,7 @@ def test_every_text_is_a_marked_literal():
 
 
 def test_every_text_of_the_doctor_is_a_marked_literal():
-    """Diagnose shows them in the reader's language."""
+    """Diagnose shows them in the user's language."""
     doctor = ROOT / "static" / "doctor.py"
     known = runpy.run_path(str(doctor))["CAUSES"]
     texts = {text for cause in known.values() for text in (cause.title, cause.remedy)}

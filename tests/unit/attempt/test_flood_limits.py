@@ -1,4 +1,4 @@
-"""What collapses when there is too much, of whom, and what never does."""
+"""Which details collapse in a flood and for whom, and which never do."""
 
 import pytest
 from hypothesis import given
@@ -41,7 +41,7 @@ def collapsed(values, wanted):
 
 
 def test_the_similar_key_goes_with_the_first_detail():
-    """As many rows as keys have prefixes would be as many as somebody likes."""
+    """Otherwise a caller could create a row for each known prefix of a key."""
     values = STRANGER | {"cause": "key_unknown", "similar_key_id": 4}
     assert [collapse_failure(values, wanted)["similar_key_id"] for wanted in (0, 1)] == [4, None]
 

@@ -1,4 +1,4 @@
-"""What the filters leave of core's own log lines."""
+"""What the filters change in Odoo's own log lines."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ from odoo.addons.auth_integration.tools.attempt import (
 from odoo.addons.auth_integration.tools.attempt.request_state import Attempt
 
 texts = st.text(st.characters(exclude_categories=()), max_size=300)
-# So long that it cannot be part of the rest of a line by chance.
+# Long enough not to be part of the rest of a line by chance.
 secrets = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=["Cs"]),
                   min_size=12, max_size=40)
 
@@ -89,7 +89,7 @@ def test_no_secret_of_a_query_string_is_in_the_access_log(name, secret):
 
 @given(texts)
 def test_any_line_of_the_access_log_is_written(text):
-    """A filter that raised would end the request."""
+    """A filter that raised an exception would abort the request."""
     for line in (record(text), record("%s", text), record(text, text),
                  record('"GET /%s?%s HTTP/1.1"', text, text)):
         assert log_redaction.scrub_request(line)
@@ -115,7 +115,7 @@ def test_directory_that_cannot_be_asked_is_noted(level):
     "log_filter", [log_redaction.describe_login, log_redaction.forget_database_name]
 )
 def test_a_filter_that_fails_shows_nothing_and_fails_nobody(log_filter, monkeypatch):
-    """Of the line nothing is left: nobody has looked whether it holds a secret."""
+    """The line is dropped, as it was not checked for secrets."""
     monkeypatch.delattr(request_state, "attempt")
     monkeypatch.delattr(request_state, "current")
     line = record("Login failed for login:%s from %s", "a typed password", "192.0.2.1")
@@ -131,14 +131,14 @@ FORGED = (
 
 
 def written(line):
-    """What a handler writes of a line, with the database as Odoo does."""
+    """Return what a handler writes for a line, with the database as Odoo does."""
     assert attempt_logging.disarm_forged_refusals(line)
     return logging.Formatter("%(dbname)s %(name)s: %(message)s").format(line)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x85", "\u2028", ""])
 def test_no_module_writes_a_line_like_ours(end):
-    """Whether a text of callers is an argument, the message, in a traceback or the database."""
+    """A caller's text may be in an argument, the message, a traceback or the database name."""
     text = f"x{end}{FORGED}{end}"
     try:
         raise ZeroDivisionError(text)
@@ -177,7 +177,7 @@ def test_a_line_with_wrong_arguments_is_left_to_the_handler():
 
 
 def test_the_filter_of_fail2ban_knows_our_words(caplog):
-    """They are what no other module's lines have."""
+    """They are words that no other module's lines contain."""
     text = (ROOT / "data/fail2ban/auth_integration.conf").read_text()
     assert attempt_logging._REFUSAL in text
     attempt = Attempt(channel="xmlrpc", database="db", remote_addr="192.0.2.1")

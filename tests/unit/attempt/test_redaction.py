@@ -1,4 +1,4 @@
-"""What may be written about text that a caller sent."""
+"""What may be logged of a text that a caller sent."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from odoo.addons.auth_integration.tools.attempt import redaction
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 HUGE = 10**7
-texts = st.text(st.characters(exclude_categories=()), max_size=60)  # lone surrogates as well
+texts = st.text(st.characters(exclude_categories=()), max_size=60)  # including lone surrogates
 noisy = st.text(st.sampled_from('ab\\"\n\r\x00\u2028\u202e\u200b…x\ud800é\U000e0001'), max_size=40)
 
 
@@ -255,10 +255,10 @@ def describe(login, *candidates):
         ("ab", ["abc"], "2 characters"),
         ("x", ["y"], "1 character"),
         ("", ["magento"], "0 characters"),
-        # no slip of the finger makes five mistakes, however long the login
+        # a typing error has at most four mistakes, however long the login
         ("m" * 30, ["m" * 25], "30 characters"),
         ("m" * 30, ["m" * 26], f'30 characters, nearest "{"m" * 26}" at distance 4'),
-        # a candidate cannot forge the text either
+        # a candidate cannot forge the text, either
         ("magento\n", ["magento\nx"], '8 characters, nearest "magento\\x0ax" at distance 1'),
     ],
 )  # fmt: skip
@@ -298,7 +298,7 @@ def test_a_login_is_never_kept_as_typed(login):
 
 
 def plain_distance(one, two):
-    """The textbook's Levenshtein distance."""
+    """Return the Levenshtein distance with the textbook algorithm."""
     row = list(range(len(two) + 1))
     for index, char in enumerate(one, 1):
         above, row[0] = row[:], index
@@ -343,7 +343,7 @@ def seconds(function, *args):
     ["a", "\x00", " ", "\ud800", "key", "pass-", "://a", "eyJ.", "bearer ", "token=", "xox--"],
 )
 def test_ten_megabytes_are_looked_at_in_part_only(unit):
-    """Every function takes a millisecond or two; going through the whole takes hundreds."""
+    """Every function takes a millisecond or two; processing everything would take hundreds."""
     text = unit * (HUGE // len(unit))
     data = text.encode("utf-8", "surrogatepass")
     for function in (redaction.escape, redaction.clean, redaction.scrub):
@@ -378,6 +378,6 @@ KEY = "0123456789abcdefABCDEF0123456789abcdef01"
     ],
 )
 def test_pasted_keys_are_removed(text, kept):
-    """And nothing else: it is what a person wrote."""
+    """Only keys are removed: the rest is what a person wrote."""
     assert redaction.remove_keys(text) == kept
     assert redaction.remove_keys(kept) == kept

@@ -23,7 +23,7 @@ def reference(key=KEY, **changes):
 
 
 def test_its_form_and_its_value_do_not_change():
-    """References are in logs and tickets: the same attempt must give the same one for ever."""
+    """References are in logs and tickets: the same attempt must always have the same one."""
     assert reference() == "HG44S-20TNP"
 
 
@@ -37,7 +37,7 @@ def test_every_part_matters():
         reference(identity="magento2"),
         reference(identity=7),
         reference(identity=None),
-        # the same characters in other parts
+        # the same characters, split differently
         reference(address="192.0.2.1j", channel="son2"),
         reference(channel="json2m", identity="agento"),
     ]

@@ -1,4 +1,4 @@
-"""Our frames are taken out of a traceback; what is left is in order, and the error is the same."""
+"""The add-on's frames are removed from a traceback; the rest and the error stay the same."""
 
 import traceback
 
@@ -7,7 +7,7 @@ import pytest
 from odoo.addons.auth_integration.tools import fallback
 from odoo.addons.auth_integration.tools.attempt import tracebacks
 
-# A hook of ours around a method of core: its frame is one of the add-on's.
+# A hook around a method of Odoo; its frame counts as the add-on's.
 _made = {}
 exec(compile("def hook(core):\n    return core()\n", fallback.__file__, "exec"), _made)
 hook = _made["hook"]
@@ -15,7 +15,7 @@ hook = _made["hook"]
 
 @pytest.fixture
 def only_hook(monkeypatch):
-    """This file is within the add-on as well, but shown here."""
+    """This file is also within the add-on, but its frames must be kept."""
     monkeypatch.setattr(tracebacks, "_ADDON", fallback.__file__)
 
 
@@ -79,7 +79,7 @@ def test_hooks_that_an_error_has_passed_are_not_shown(monkeypatch):
 
 
 def test_an_error_of_ours_is_shown_whole(monkeypatch):
-    """Whoever has to mend it needs every line."""
+    """Whoever fixes it needs every line."""
     monkeypatch.setattr(tracebacks, "_ADDON", __file__)
     monkeypatch.setattr(tracebacks, "_HOOKS", (fallback.__file__,))
     error = raised_by(refuse)

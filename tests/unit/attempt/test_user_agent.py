@@ -1,4 +1,4 @@
-"""What is kept of the ``User-Agent`` header, which callers fill as they like."""
+"""What is stored of the ``User-Agent`` header, whose content callers choose."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from odoo.addons.auth_integration.tools.attempt import user_agent as user_agents
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 texts = st.text(st.characters(exclude_categories=()), max_size=300)
-# A password as people make them: letters and digits in one word.
+# A typical password: letters and digits in one word.
 passwords = st.from_regex(r"[A-Za-z]{3,8}[0-9]{1,4}[A-Za-z!#]{2,6}", fullmatch=True)
 
 

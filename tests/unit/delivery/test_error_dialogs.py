@@ -1,4 +1,4 @@
-"""The web client shows errors of ours that people cause or mend as messages, not as crashes."""
+"""The web client shows errors that users can cause or fix as messages, not as crashes."""
 
 from pathlib import Path
 

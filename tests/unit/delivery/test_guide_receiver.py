@@ -1,4 +1,4 @@
-"""The webhook receiver of the developer guide, run as printed: it takes what Odoo has signed."""
+"""The webhook receiver of the developer guide, run as printed, accepts what Odoo has signed."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ NOW = timedelta()
 
 @pytest.fixture
 def receiver(tmp_path):
-    """The address of a running receiver, and the file of its key."""
+    """The URL of a running receiver, and the file of its key."""
     program, file, port = tmp_path / "receiver.py", tmp_path / "odoo.key", free_port()
     program.write_text(guides.example("webhook-receiver"))
     process = subprocess.Popen(
@@ -91,7 +91,7 @@ def test_anything_else_is_rejected(receiver, headers):
 
 def test_a_request_without_a_length_is_answered(receiver):
     url, file = receiver
-    post(url, BODY, {})  # once it is up
+    post(url, BODY, {})  # wait until it is up
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
     connection.putrequest("POST", "/")
     connection.endheaders()

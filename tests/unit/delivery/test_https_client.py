@@ -1,4 +1,4 @@
-"""Where a webhook may go, and what its messages look like."""
+"""Which addresses a webhook may be sent to, and the form of its messages."""
 
 from datetime import datetime, timezone
 from unittest.mock import patch
@@ -37,14 +37,14 @@ def connecting():
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], ["93.184.216.34", "10.0.0.1"], []])
 def test_a_name_with_any_address_inside_is_not_called(addresses):
-    """One public and one private address: the attacker would choose which one is used."""
+    """With a public and a private address, an attacker could choose which one is used."""
     with resolving(*addresses), connecting() as connect, pytest.raises(https_client.NotSent):
         https_client.post("https://example.com/", "{}", {})
     connect.assert_not_called()
 
 
 def test_connects_to_the_very_address_that_was_checked():
-    """Not to the name again, which may by then resolve to another one."""
+    """The name is not resolved again: it may resolve to another address by then."""
     with resolving("93.184.216.34"), connecting() as connect, pytest.raises(https_client.NotSent):
         https_client.post("https://example.com/", "{}", {})
     assert connect.call_args.args[0] == ("93.184.216.34", 443)
@@ -62,7 +62,7 @@ def test_allowed_inside():
      "https://c.d/\r\nX: y", "https://c.d/ü"],
 )
 def test_bad_urls(url):
-    """Refused for what they are, wherever they would lead."""
+    """They are refused whatever they would resolve to."""
     with resolving("93.184.216.34"), connecting() as connect, pytest.raises(https_client.NotSent):
         https_client.post(url, "{}", {})
     connect.assert_not_called()

@@ -1,4 +1,4 @@
-"""Encryption of readable secrets: never without a key, and a key can be changed."""
+"""Encryption of readable secrets: it needs a key, and the key can be changed."""
 
 import pytest
 from cryptography.fernet import Fernet
@@ -28,7 +28,7 @@ def test_no_key_says_how_to_set_one(keys):
 
 
 def test_bound_to_its_purpose():
-    """A ciphertext copied by SQL to another integration opens nothing there."""
+    """A ciphertext copied by SQL to another integration cannot be decrypted there."""
     token = SecretBox([OLD]).encrypt("seed", "totp:1")
     with pytest.raises(UnreadableError):
         SecretBox([OLD]).decrypt(token, "totp:2")
@@ -52,7 +52,7 @@ def test_damaged_token():
 
 
 def test_where_keys_come_from(monkeypatch, tmp_path):
-    """The environment first, then a section of our own that Odoo does not look at."""
+    """The environment first, then the add-on's own section of the file, which Odoo ignores."""
     monkeypatch.delenv(secret_box.ENVIRONMENT_VARIABLE, raising=False)
     path = tmp_path / "odoo.conf"
     monkeypatch.setattr(server_config, "config", {"config": str(path)})

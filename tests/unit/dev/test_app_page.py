@@ -1,4 +1,4 @@
-"""The page of the app store, and the figures that README.rst and the guides repeat."""
+"""The page for the app store, and the figures that README.rst and the guides repeat."""
 
 import html.parser
 import re
@@ -13,7 +13,7 @@ README = (ROOT / "README.rst").read_text(encoding="utf-8")
 
 
 class Elements(html.parser.HTMLParser):
-    """What the page consists of."""
+    """Collects the elements of the page."""
 
     def __init__(self):
         super().__init__()
@@ -40,7 +40,7 @@ def test_number_of_causes():
 
 
 def test_figures_of_the_benchmark():
-    """What the guide promises is what ``make bench`` demands."""
+    """The guide promises what ``make bench`` requires."""
     guide = (ROOT / "docs/faq.rst").read_text(encoding="utf-8")
     promises = {row.name: row.promise for row in rows.ROWS}
     for text, row in {

@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmark."""
+"""The statistics of the benchmark."""
 
 import random
 
@@ -38,7 +38,7 @@ def test_a_percentile_is_one_of_the_values(values, percent, expected):
 
 
 def test_the_interval_of_a_median_has_the_ranks_of_the_binomial_table():
-    # The textbook's: 10 values 2nd and 9th; 15 values 4th and 12th; 100 values 40th and 61st.
+    # From a textbook: 10 values 2nd and 9th; 15 values 4th and 12th; 100 values 40th and 61st.
     assert median_interval(range(1, 11)) == (2, 9)
     assert median_interval(range(1, 16)) == (4, 12)
     assert median_interval(range(1, 101)) == (40, 61)
@@ -49,7 +49,7 @@ def test_few_values_give_the_widest_interval():
     assert median_interval([3, 1, 2]) == (1, 3)
 
 
-@settings(deadline=None)  # the first example waits for a busy machine
+@settings(deadline=None)  # the first example may be slow on a busy machine
 @given(times)
 def test_the_interval_holds_the_median_of_the_sample(values):
     low, high = median_interval(values)
@@ -64,7 +64,7 @@ def test_the_interval_holds_the_true_median_as_often_as_it_says():
 
 
 def test_ratios_are_taken_pair_by_pair():
-    # The machine was ten times as slow during the second pair: that says nothing about us.
+    # The machine was ten times slower during the second pair, which must not matter.
     pairs = Pairs(stock=(1.0, 10.0, 1.0), ours=(2.0, 20.0, 2.0))
     assert pairs.ratios == [2, 2, 2]
     assert pairs.ratio == 2

@@ -1,4 +1,4 @@
-"""What the benchmark prints and stores, and when it calls two servers alike."""
+"""What the benchmark prints and stores, and when it treats two servers as alike."""
 
 import json
 
@@ -21,7 +21,7 @@ def measured(name="a call", promise=1.2, ratio=1.0, tries=1, queries=(3, 3)):
 
 
 def alike():
-    """The settings of two servers that differ in the add-on and in what two cannot share."""
+    """Settings of two servers that differ only in the add-on and in what they cannot share."""
     stock = {
         "odoo.conf": {"db_name": "a", "http_port": "1", "workers": "0", "addons_path": "/odoo"},
         "PostgreSQL": {"fsync": "on"},

@@ -1,4 +1,4 @@
-"""The gate of ``make test`` must see what it is there to see."""
+"""The gate of ``make test`` detects what it must detect."""
 
 import pytest
 
@@ -10,7 +10,7 @@ OURS = "odoo.addons.auth_integration.models.res_users"
 
 
 def line(level, logger, message):
-    """Return one line as an Odoo server writes it."""
+    """Return a line as an Odoo server logs it."""
     return HEADER.format(level, logger) + message + "\n"
 
 
@@ -27,7 +27,7 @@ def line(level, logger, message):
     ],
 )
 def test_warnings_and_errors_of_ours_are_seen(text):
-    """Ours is what our loggers say, what names us, and what Odoo says about somebody's models."""
+    """The add-on's loggers, lines that name it, and what Odoo logs about its models."""
     assert len(server_log.complaints(text)) == 1
     assert server_log.complaints(line("INFO", "odoo", "before") + text + line("INFO", "odoo", "x"))
 
@@ -41,7 +41,7 @@ def test_warnings_and_errors_of_ours_are_seen(text):
     ],
 )
 def test_warnings_of_others_are_not(text):
-    """Stock Odoo may say what it likes, our name in the path of a download included."""
+    """Stock Odoo may log anything, even with the add-on's name in the path of a download."""
     assert not server_log.complaints(text)
 
 
@@ -52,7 +52,7 @@ def test_expected_entries_are_left_out():
 
 
 def test_gate_counts_and_skips():
-    """Too few tests, no test at all, and a skip without a listed reason are all named."""
+    """Too few tests, no test at all, and a skip without a listed reason are all reported."""
     results = [
         run_tests.Result("unit", passed=0),
         run_tests.Result("odoo", passed=1),

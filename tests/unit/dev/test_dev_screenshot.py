@@ -1,4 +1,4 @@
-"""What ``make screenshot`` says when there is nothing to take a picture of."""
+"""What ``make screenshot`` says if there is nothing to take a picture of."""
 
 import http.server
 import threading
@@ -12,7 +12,7 @@ from dev.common import free_port
 
 @contextmanager
 def serving(status, body):
-    """Something that is no Odoo, at a URL of its own."""
+    """Run a server that is not Odoo, and yield its URL."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -32,7 +32,7 @@ def serving(status, body):
 
 
 def complaint(monkeypatch, url):
-    """What the command ends with, without a browser."""
+    """Return the message with which the command exits, without a browser."""
     arguments = ["screenshot.py", "--url", url, "--login", "admin", "--out", "/nonexistent/x.png"]
     monkeypatch.setattr("sys.argv", arguments)
     with pytest.raises(SystemExit) as ended:
@@ -56,7 +56,7 @@ def test_no_url(monkeypatch, url):
 
 @pytest.mark.parametrize("answer", [(404, b"not found"), (200, b'{"result": []}'), (200, b"1")])
 def test_no_odoo(monkeypatch, answer):
-    """It listens, and has no database to log in to."""
+    """The server responds, but has no database to log in to."""
     with serving(*answer) as url:
         text = complaint(monkeypatch, url)
     assert text.startswith(f"error: cannot log in at {url} as admin: ")

@@ -9,7 +9,7 @@ TESTS = ROOT / "tests"
 
 
 def named_by_tests():
-    """The names in ``guides.example("...")`` of all tests."""
+    """Yield the names in ``guides.example("...")`` of all tests."""
     for path in TESTS.rglob("test_*.py"):
         text = path.read_text(encoding="utf-8")
         if "guides" in text:

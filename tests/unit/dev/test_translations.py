@@ -1,4 +1,4 @@
-"""The translations are complete, and keep what a text is filled in with and marked up by."""
+"""The translations are complete, and keep the placeholders and the markup of the texts."""
 
 import re
 
@@ -10,7 +10,7 @@ from dev.common import ROOT
 FOLDER = ROOT / "i18n"
 LANGUAGES = ["de", "es", "fr", "nl"]
 KEPT = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\{.*?\}\}|</?[a-zA-Z][^>]*>|``[^`]+``")
-# Texts within a tag, which are translated.
+# Translated texts within a tag.
 TEXT_OF_TAG = re.compile(r'(title|aria-label|placeholder|alt)="[^"]*"')
 
 
@@ -44,7 +44,7 @@ def _kept(text):
 
 
 def _ends(text):
-    """The white space around a text, which stands between it and its neighbours."""
+    """Return the white space around a text, which separates it from its neighbors."""
     return text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
 
 

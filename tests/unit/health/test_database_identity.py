@@ -1,4 +1,4 @@
-"""Whether two identities can be of one database."""
+"""Whether two identities can be those of the same database."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Names in the text of a webhook are text in Slack, Teams and Mattermost."""
+"""Names in the text of a webhook are shown as plain text in Slack, Teams and Mattermost."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from odoo.addons.auth_integration.tools.incident.chat_text import escape
         ("<https://evil.example|Confirm>", "&lt;https://evil.example|Confirm&gt;"),
         ("&lt;!channel&gt; R&D", "&amp;lt;!channel&amp;gt; R&amp;D"),
         ("@all @here (@channel)", "@\u200ball @\u200bhere (@\u200bchannel)"),
-        ("olivia@example.com", "olivia@example.com"),  # to be copied
+        ("olivia@example.com", "olivia@example.com"),  # an address to copy
         ("[Confirm](https://evil.example)", "[Confirm]\u200b(https://evil.example)"),
         ("![](https://evil.example/a.png)", "![]\u200b(https://evil.example/a.png)"),
         ("[a][b] [b]: //evil.example", "[a]\u200b[b]\u200b [b]\u200b: //evil.example"),

@@ -14,7 +14,7 @@ def test_events_are_no_causes():
 
 
 def test_the_sql_has_only_its_parameters():
-    """It is run as a template and put into a view: a stray percent sign would break either."""
+    """It is used as a template and in a view: any other percent sign would break either."""
     sql = conditions.failing_sources("SINCE", "NOW", "3") + conditions.recovered_at("n", "NOW")
     assert "%" not in sql
 

@@ -1,4 +1,4 @@
-"""What is proposed to be expected of an integration."""
+"""The expected interval of calls that is proposed for an integration."""
 
 from datetime import datetime, timedelta
 
@@ -17,12 +17,12 @@ def _calls(*hours):
     ("periods", "hours"),
     [
         ([], 0),
-        (_calls(0, 1, 2, 3, 4, 5), 0),  # of half a day
+        (_calls(0, 1, 2, 3, 4, 5), 0),  # half a day
         (_calls(0, 24, 48), 0),  # three times
-        (_calls(*range(0, 72)), 2),  # each hour
+        (_calls(*range(0, 72)), 2),  # hourly
         (_calls(*range(0, 240, 24)), 36),  # each night
-        (_calls(*range(0, 24 * 28, 24 * 7), 24 * 28), 252),  # each week
-        (_calls(0, 900, 1800, 2700, 3600), 0),  # too seldom to mean anything
+        (_calls(*range(0, 24 * 28, 24 * 7), 24 * 28), 252),  # weekly
+        (_calls(0, 900, 1800, 2700, 3600), 0),  # too rare to mean anything
     ],
 )
 def test_propose(periods, hours):

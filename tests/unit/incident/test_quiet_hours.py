@@ -1,4 +1,4 @@
-"""Quiet hours, by the reader's time zone."""
+"""Quiet hours in the reader's time zone."""
 
 from datetime import datetime
 
@@ -24,12 +24,12 @@ def test_nonsense(text):
 @pytest.mark.parametrize(
     ("now", "zone", "end"),
     [
-        # Winter in Brussels is one hour ahead.
+        # In winter, Brussels is one hour ahead.
         (datetime(2026, 1, 10, 18, 59), "Europe/Brussels", None),
         (datetime(2026, 1, 10, 19, 0), "Europe/Brussels", datetime(2026, 1, 11, 6, 0)),
         (datetime(2026, 1, 11, 5, 59), "Europe/Brussels", datetime(2026, 1, 11, 6, 0)),
         (datetime(2026, 1, 11, 6, 0), "Europe/Brussels", None),
-        # Across the change of the clocks, 29 March 2026.
+        # Across the change to summer time on 29 March 2026.
         (datetime(2026, 3, 28, 22, 0), "Europe/Brussels", datetime(2026, 3, 29, 5, 0)),
         (datetime(2026, 1, 10, 12, 0), "Asia/Tokyo", datetime(2026, 1, 10, 22, 0)),
         (datetime(2026, 1, 10, 21, 0), None, datetime(2026, 1, 11, 7, 0)),

@@ -1,4 +1,4 @@
-"""When the job for incidents is woken."""
+"""When the job for incidents is triggered."""
 
 from odoo.addons.auth_integration.tools.incident.trigger_gate import TriggerGate
 
@@ -10,7 +10,7 @@ def test_the_first_event_waits_for_those_that_fail_together():
 def test_a_flood_sets_one_trigger_a_minute():
     gate = TriggerGate()
     triggers = [at for tick in range(6000) if (at := gate.ask("db", 100 + tick / 10))]
-    assert len(triggers) == 11  # of ten minutes, and the one that comes after
+    assert len(triggers) == 11  # ten minutes, and the trigger after them
     assert all(later - at == 60 for at, later in zip(triggers, triggers[1:], strict=False))
 
 

@@ -1,4 +1,4 @@
-"""The command of a first call: one line that a shell takes as it is."""
+"""The command of a first call: one line that can be pasted into a shell."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ URL, DATABASE = "https://odoo.example.com", "it's $(mine)"
 
 
 def words(channels, key=KEY):
-    """What a shell makes of the command, with the variable replaced as it would."""
+    """Return the words that a shell sees, with the variable replaced."""
     command = curl_command(URL, DATABASE, 7, channels, key)
     assert "\n" not in command
     return [word.replace("$ODOO_KEY", KEY) for word in shlex.split(command)]

@@ -1,4 +1,4 @@
-"""Lists of allowed networks: what people write, and which address is let through."""
+"""Lists of allowed networks: what users may write, and which addresses are allowed."""
 
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -100,14 +100,14 @@ def test_an_error_is_raised_again_from_the_cache():
         ("::ffff:10.0.0.0/104", "::ffff:10.1.2.3", True),
         ("::ffff:10.0.0.0/104", "::ffff:11.1.2.3", False),
         ("::ffff:0:0/96", "192.0.2.1", True),
-        # all of one kind is not all of the other
+        # all addresses of one version are not all of the other
         ("::/0", "2001:db8::1", True),
         ("::/0", "192.0.2.1", False),
         ("::/0", "::ffff:192.0.2.1", False),
         ("0.0.0.0/0", "::1", False),
         ("0.0.0.0/0", "::ffff:192.0.2.1", True),
         ("fe80::/10", "fe80::1%eth0", True),
-        # no address at all
+        # not an address
         ("0.0.0.0/0", None, False),
         ("0.0.0.0/0", "", False),
         ("0.0.0.0/0", "n/a", False),

@@ -1,4 +1,4 @@
-"""doctor.py and rotate.py have the same names for the same things, and the crontab line fits."""
+"""doctor.py and rotate.py use the same names for the same options, as does the crontab line."""
 
 import runpy
 import shlex
@@ -9,7 +9,7 @@ from dev.common import ROOT
 from odoo.addons.auth_integration.tools.integration import rotate_command
 
 STATIC = ROOT / "static"
-# What each of them needs to reach Odoo with a key.
+# The options that each needs to reach Odoo with a key.
 SHARED = {"url", "--url", "--db", "--key-file", "--ca-file", "--timeout", "--source-address"}
 URL = "https://odoo.example.com"
 
@@ -19,7 +19,7 @@ def load(name):
 
 
 def options(name):
-    """The options of a program by name, each with what it means."""
+    """Return the options of a program by name, each with its definition."""
     found = {}
     for action in load(name)["make_parser"]()._actions:
         for option in action.option_strings or [action.dest]:
@@ -40,7 +40,7 @@ def test_the_same_names_for_the_same_things(monkeypatch):
         *of_doctor, told, _metavar = doctor[name]
         *of_rotate, told_more, _metavar = rotate[name]
         assert of_doctor == of_rotate
-        if name == "--key-file":  # without it, each goes on in a way of its own
+        if name == "--key-file":  # without it, each program behaves differently
             told, told_more = (text.split(" It must exist. ")[0] for text in (told, told_more))
         assert told_more == told
 
@@ -53,7 +53,7 @@ def test_the_url_as_argument_option_or_variable(name, given, monkeypatch):
 
 
 def test_the_key_of_the_environment(monkeypatch):
-    """One name in both, and the one of former versions."""
+    """Both use the same name, and also that of former versions."""
     doctor, rotate = load("doctor.py"), load("rotate.py")
     line = [URL, "--command", "cat", "--pending-file", "/p"]
     for name in ("ODOO_API_KEY", "ODOO_KEY"):

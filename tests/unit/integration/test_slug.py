@@ -1,4 +1,4 @@
-"""The code of an integration: which are good, and what is made of those that are not."""
+"""The code of an integration: which codes are valid, and what invalid ones are changed to."""
 
 import pytest
 

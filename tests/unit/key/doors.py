@@ -1,9 +1,9 @@
-"""Find in Odoo's source where credentials are verified, without running any of it."""
+"""Find the places in Odoo's source where credentials are verified, without running any of it."""
 
 import ast
 from pathlib import Path
 
-# What verifies a credential, or hands one on to what does.
+# Functions that verify a credential, or pass one to such a function.
 VERIFIERS = frozenset(
     {
         "_check_apikey_credentials",
@@ -18,18 +18,19 @@ VERIFIERS = frozenset(
         "check_session",
     }
 )
-# What somebody needs who verifies one without them.
+# What code needs to verify a credential without them.
 INGREDIENTS = ("KEY_CRYPT_CONTEXT", "res_users_apikeys", "_crypt_context")
 _WORDS = (*VERIFIERS, *INGREDIENTS, "_auth_method_", "route(")
-# Of these the routes are many; they look at a session at most.
+# These have many routes, which only look at a session.
 SESSION_METHODS = ("user", "public")
 
 
 def find(folders):
-    """Yield every door below some folders as a line such as
-    ``web/controllers/home.py Home.web_login calls authenticate``.
+    """Yield every place in some folders where credentials are verified.
 
-    :param folders: of add-ons, or of packages; tests are left out
+    Each is a line such as ``web/controllers/home.py Home.web_login calls authenticate``.
+
+    :param folders: folders of add-ons or packages; tests are left out
     """
     for folder in map(Path, folders):
         for path in sorted(folder.rglob("*.py")):
@@ -42,7 +43,7 @@ def find(folders):
 
 
 def doors_of(source):
-    """Yield the doors of one file, without its name."""
+    """Yield the places in the source of one file, without its name."""
     yield from _visit(ast.parse(source), ())
     for word in INGREDIENTS:
         if word in source:
@@ -71,7 +72,7 @@ def _called(call):
 
 
 def _route_methods(function):
-    """The authentication methods of a route, but for those that only look at the session."""
+    """Yield the authentication methods of a route, except those that only look at the session."""
     for decorator in function.decorator_list:
         if not (isinstance(decorator, ast.Call) and _called(decorator) == "route"):
             continue

@@ -1,4 +1,4 @@
-"""Every place in Odoo that verifies a credential, or takes one, was looked at by somebody."""
+"""Every place in Odoo that verifies or accepts a credential has been reviewed."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LOOKED_AT = set((Path(__file__).parent / "known_doors.txt").read_text().splitlin
 
 
 def unknown(found):
-    """Return for each door that nobody has looked at a line that says what to decide."""
+    """Return for each place that was not reviewed a line that says what to decide."""
     return [WHAT_TO_DO + door for door in found if door not in LOOKED_AT]
 
 
@@ -51,7 +51,7 @@ DOORS = {
 
 @pytest.mark.parametrize("source", DOORS)
 def test_a_new_door_is_found(source):
-    """What tomorrow's build may have is found, and its line says what to decide."""
+    """A place in a future build is found, and its line says what to decide."""
     found = list(doors.doors_of(source))
     assert found == [DOORS[source]]
     [line] = unknown(f"new/models.py {door}" for door in found)

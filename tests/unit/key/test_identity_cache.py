@@ -1,4 +1,4 @@
-"""What a worker remembers of verified secrets, and what it must not hold."""
+"""What a worker caches of verified secrets, and what it must not keep."""
 
 import hashlib
 import pickle
@@ -26,7 +26,7 @@ def digest(number=0):
 
 
 def everything_in(value, seen=None):
-    """All objects that a value or its class holds, however deep: what a dump would show."""
+    """Return all objects that a value or its class holds, recursively, as in a memory dump."""
     seen = {} if seen is None else seen
     if id(value) in seen or isinstance(value, type(sys)):
         return seen
@@ -51,7 +51,7 @@ class TestIdentityCache:
         assert IdentityCache.digest(KEY) == hashlib.sha256(KEY.encode()).hexdigest()
 
     def test_capitals_are_another_secret(self):
-        """Odoo's own check tells them apart, so must the cache, or a wrong key would be let in."""
+        """Odoo's own check is case-sensitive; so the cache must be, too, or accept a wrong key."""
         assert IdentityCache.digest(KEY.upper()) != IdentityCache.digest(KEY)
 
     @pytest.mark.parametrize("secret", ["hunter2", "", KEY + "0", KEY + "\n", None, KEY.encode()])
@@ -122,7 +122,7 @@ class TestIdentityCache:
                 at = digest((offset * 7 + number) % 25)
                 cache.set("db", at, number, at)
                 found = cache.get("db", at)
-                # Odoo's map counts without a lock, and holds one more while it makes room for it.
+                # Odoo's map counts without a lock, and holds one more entry while it makes room.
                 if found and found[1] != at or len(cache) > 10 + 1:
                     failures.append(at)
                 if number % 50 == 0:

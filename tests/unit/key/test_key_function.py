@@ -1,4 +1,4 @@
-"""The function that newer builds verify keys with is patched wherever it was imported by name."""
+"""The function with which newer builds verify keys is patched wherever it was imported by name."""
 
 import sys
 import types
@@ -14,7 +14,7 @@ NAME = cursor_verification.FUNCTION
 
 @pytest.fixture
 def holder(monkeypatch):
-    """Give a module that has imported stock's function by another name."""
+    """A module that has imported stock's function under another name."""
 
     def stock(cr, *, scope, key, table="res_users_apikeys"):
         return "stock"
@@ -47,7 +47,7 @@ def test_without_it_nothing_is_patched(monkeypatch):
 
 
 class Cursor:
-    """Of a database that is not loaded and cannot be read."""
+    """The cursor of a database that is not loaded and cannot be read."""
 
     dbname = "nowhere"
 
@@ -55,7 +55,7 @@ class Cursor:
 @pytest.mark.parametrize(
     "given",
     [
-        {"scope": "rpc", "key": "k"},  # our part fails
+        {"scope": "rpc", "key": "k"},  # the add-on's part fails
         {"scope": "rpc", "key": ""},
         {"scope": "browser", "key": "k", "table": "auth_totp_device"},
     ],

@@ -1,4 +1,4 @@
-"""The rules of a key's end: nothing that a job or a policy does moves a date later."""
+"""The rules for a key's end: no job or policy moves a date later."""
 
 from datetime import datetime, timedelta
 from itertools import product
@@ -35,7 +35,7 @@ def test_dates_at_issue(extension):
 
 
 def test_a_policy_moves_no_date_later():
-    """Nor a date to less than an overlap from now, unless it was earlier before."""
+    """It moves none to less than an overlap from now, either, unless it was earlier before."""
     lifetimes = [Lifetime(*values) for values in product((1, 30, 365), (0, 30), (0, 7))]
     found = [-100, -1, 0, 3, 20, 100, None]
     for lifetime, age, by, left in product(lifetimes, (0, 50, 400), found, found):

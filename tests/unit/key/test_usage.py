@@ -1,4 +1,4 @@
-"""Successes are counted exactly, and written neither too often nor too late."""
+"""Successful uses are counted exactly, and written neither too often nor too late."""
 
 import gc
 import os
@@ -44,7 +44,7 @@ def test_identities_are_counted_apart():
 
 
 def test_a_batch_never_spans_two_hours():
-    """Its row is that of one hour: successes of both would be counted in the wrong one."""
+    """Its row belongs to one hour: uses of the other hour would be counted in the wrong row."""
     buffer = UsageBuffer()
     buffer.add("k", HOUR - 20)
     buffer.add("k", HOUR - 10)
@@ -158,11 +158,11 @@ def test_a_forked_child_does_not_count_its_parents_successes_again():
     buffer.add("k", HOUR)
     buffer.add("k", HOUR)
     reader, writer = os.pipe()
-    buffer._lock.acquire()  # as when another thread of the parent is counting just now
+    buffer._lock.acquire()  # as if another thread of the parent was counting at the fork
     child = os.fork()
     if not child:
         try:
-            signal.alarm(10)  # ends a child that waits for the lock
+            signal.alarm(10)  # kills a child that waits for the lock
             os.write(writer, b"%d" % buffer.waiting)
         finally:
             os._exit(0)
@@ -183,7 +183,7 @@ def test_a_buffer_can_be_collected():
 
 
 class Loaded(dict):
-    """What the writer looks at of a registry."""
+    """The attributes of a registry that the writer reads."""
 
     def __init__(self, models=("auth.attempt",), ready=True, ours=True):
         super().__init__(dict.fromkeys(models))
@@ -192,7 +192,7 @@ class Loaded(dict):
 
 @pytest.fixture
 def written(monkeypatch):
-    """Give a writer with uses that wait, the registries, and the list of what it has written."""
+    """A writer with waiting uses, the registries, and the list of what it has written."""
     registries, found = {}, []
     monkeypatch.setattr(usage_writer, "Registry", SimpleNamespace(registries=registries))
     writer = usage_writer.UsageWriter()
@@ -210,7 +210,7 @@ def written(monkeypatch):
     "registry", [None, Loaded(models=(), ready=False, ours=False), Loaded(ours=False)]
 )
 def test_uses_wait_while_the_registry_is_loading(written, registry):
-    """As after an update by another server: then they are written."""
+    """After an update by another server, for example; the uses are written later."""
     writer, registries, found = written
     if registry is not None:
         registries["db"] = registry

@@ -1,4 +1,4 @@
-"""The event log file: whole lines, whatever happens to the file or to who writes it."""
+"""The event log file has complete lines, whatever happens to the file or its writer."""
 
 import fcntl
 import json

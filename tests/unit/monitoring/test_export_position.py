@@ -1,4 +1,4 @@
-"""An export misses nothing and repeats nothing, in whatever order transactions commit."""
+"""An export misses and repeats nothing, in whatever order transactions commit."""
 
 import random
 from dataclasses import replace
@@ -77,9 +77,9 @@ def test_new_since_stays_while_the_begin_is_unknown():
     first = Position().resumed(moment("7:9:7")).after([], 1)
     assert first.new_since == NOW
     second = first.resumed(moment("7:12:7,10", minutes=5)).after([], 1)
-    assert second.new_since == NOW  # 7 still runs
+    assert second.new_since == NOW  # 7 is still running
     third = second.resumed(moment("12:15:12", minutes=10)).after([], 1)
-    assert third.new_since == NOW + timedelta(minutes=5)  # 12 began after the second look
+    assert third.new_since == NOW + timedelta(minutes=5)  # 12 began after the second call
 
 
 def test_a_restart_of_postgresql_forgets_the_snapshot_only():
@@ -89,7 +89,7 @@ def test_a_restart_of_postgresql_forgets_the_snapshot_only():
 
 
 def test_a_restart_in_the_midst_of_the_first_pass_begins_at_its_last_row():
-    """The first pass may be one of millions of rows."""
+    """The first pass may be over millions of rows."""
     then = NOW - timedelta(days=100)
     before = Position().resumed(moment("9:9:")).after([(then, 4)], 1)
     after = before.resumed(moment("5:5:", started="b"))

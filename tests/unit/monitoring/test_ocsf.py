@@ -1,4 +1,4 @@
-"""Events keep to the schema, whatever the log holds."""
+"""Events comply with the schema, whatever the log contains."""
 
 import json
 import xmlrpc.client

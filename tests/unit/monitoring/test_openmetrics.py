@@ -1,4 +1,4 @@
-"""The text that Prometheus reads, in both formats, and without the library."""
+"""The text that Prometheus reads, in both formats, and if the library is missing."""
 
 import sys
 

@@ -1,11 +1,11 @@
-"""The state table of a rotation: complete, and in agreement with the states that facts give."""
+"""The state table of a rotation is complete and agrees with the states derived from facts."""
 
 from odoo.addons.auth_integration.tools.rotation import rotation_states as rs
 from odoo.addons.auth_integration.tools.rotation.rotation_states import Facts
 
 
 def reachable():
-    """Every combination of facts that the table's own steps lead to, from a fresh rotation."""
+    """Return every combination of facts that the table's steps reach from a new rotation."""
     found, new = set(), {Facts()}
     while new:
         found |= new
@@ -25,7 +25,7 @@ def test_every_state_says_what_every_event_does():
 
 
 def test_each_step_leads_where_the_facts_do():
-    """For all facts the table can lead to and every event possible there."""
+    """Checked for all reachable facts and every event possible there."""
     checked = set()
     for facts in reachable():
         state = rs.state_of(facts)
@@ -39,7 +39,7 @@ def test_each_step_leads_where_the_facts_do():
 
 
 def test_every_state_is_reached_and_only_ends_are_final():
-    """From every state a rotation can come to its end, and done stays done."""
+    """From every state, a rotation can reach its end, and final states stay final."""
     assert {rs.state_of(facts) for facts in reachable()} == set(rs.STATES)
     for state in (rs.DONE, rs.CANCELLED):
         assert {step.to for step in rs.TABLE[state].values() if step} <= {state}
@@ -56,10 +56,10 @@ def _leads_to_an_end(state):
 
 
 def test_the_old_key_ends_by_rotation_only_after_the_new_one_was_used():
-    """The promise: no step but a person's own ends the last key that works.
+    """The promise: only a user's action ends the last working key.
 
-    ``expire`` is the end that was announced when the key was issued. A person who revokes the new
-    key, while another key of the integration works, lets the overlap of the old one pass.
+    ``expire`` is the end that was announced when the key was issued. A user who revokes the new key
+    while another key of the integration works lets the overlap of the old one pass.
     """
     deliberate = {"expire", "revoke_old", "cancel", "unused_end", "both_end", "used_end",
                   "last_used_end", "successor_end"}
@@ -76,7 +76,7 @@ def test_the_old_key_ends_by_rotation_only_after_the_new_one_was_used():
 
 
 def test_who_learns_of_an_alarm():
-    """A refused delivery, a second key, an overdue one and whoever has not been updated."""
+    """A refused delivery, a second key, an overdue key, and systems that were not updated."""
     assert rs.TABLE[rs.DELIVERING]["refuse"].recipients == rs.ALERT
     assert rs.TABLE[rs.DELIVERED]["deliver"].recipients == rs.ALERT
     for state in (rs.DUE, rs.DELIVERING, rs.DELIVERED):
@@ -91,8 +91,10 @@ def test_a_new_key_that_ended_unused_opens_the_rotation_again():
 
 
 def test_no_event_gives_life_back():
-    """An old key that has ended stays so, whatever happens; only a revocation by a person takes an
-    overlap back, and only one that has not passed."""
+    """An old key that has ended stays ended, whatever happens.
+
+    Only a user's revocation takes an overlap back, and only before the overlap has passed.
+    """
     for facts in reachable():
         for name, event in rs.EVENTS.items():
             if not event.possible(facts):

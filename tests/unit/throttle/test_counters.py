@@ -1,4 +1,4 @@
-"""By what a guess is counted."""
+"""The counters to which a guess is added."""
 
 import pytest
 from hypothesis import given
@@ -54,7 +54,7 @@ def test_one_network_is_one_guesser():
     ],
 )  # fmt: skip
 def test_one_account_has_one_counter(typed):
-    """A directory takes these for the same account, some directories the last one too."""
+    """Directories treat these as the same account; the last one only some of them."""
     assert counters_of(SECRET, typed, None, 10) == counters_of(SECRET, "alice å", None, 10)
 
 
@@ -80,7 +80,7 @@ def test_limits():
 
 
 def test_keys_tell_nothing():
-    """Neither login nor address is in them, and another database has others."""
+    """They reveal neither login nor address, and are different in another database."""
     counters = counters_of(SECRET, "alice", "192.0.2.7", 10)
     for counter in (counters.pair, *counters.wide):
         assert len(counter.key) == 16

@@ -1,4 +1,4 @@
-"""Hashes that only take time have half of the processors, in all processes together."""
+"""Hashes that only take time use at most half of the processors, over all processes."""
 
 import os
 import threading
@@ -19,7 +19,7 @@ def test_no_more_than_that(tmp_path):
 
 
 def test_other_processes_count(tmp_path):
-    """Two objects are as two processes: what they share is the folder."""
+    """Two objects behave like two processes: they only share the folder."""
     with HashSlots(tmp_path, count=1).one() as one:
         assert one
         with HashSlots(tmp_path, count=1).one(patience=0) as other:
@@ -62,7 +62,7 @@ def test_without_a_folder_each_process_has_its_own(tmp_path):
 
 
 def test_a_link_is_not_followed(tmp_path):
-    """Whoever may write to the folder, cannot have us open another file."""
+    """Someone with write access to the folder cannot make the add-on open another file."""
     (tmp_path / "auth_integration.hash.0").symlink_to(tmp_path / "elsewhere")
     with HashSlots(tmp_path, count=1).one() as has_room:
         assert has_room

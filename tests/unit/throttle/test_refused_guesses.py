@@ -1,4 +1,4 @@
-"""What the log says of a refused guess is found out once in a minute."""
+"""The details of refused guesses in the log are looked up once a minute."""
 
 from odoo.addons.auth_integration.tools.attempt.request_state import Attempt
 from odoo.addons.auth_integration.tools.throttle.refused_guesses import (

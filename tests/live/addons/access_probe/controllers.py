@@ -17,9 +17,9 @@ class ProbeController(http.Controller):
 
     @http.route("/access_probe/public", type="http", auth="public", save_session=False)
     def public(self, link=None, **_marker):
-        """Verify a key past every ``_auth_method_*``.
+        """Verify a key without any ``_auth_method_*``.
 
-        :param link: a path whose route is looked up before
+        :param link: a path whose route is looked up first
         """
         if link:
             request.env["ir.http"]._match(link)

@@ -14,7 +14,7 @@ class AccessProbe(models.Model):
 
     @api.model
     def read_name(self):
-        """Read, and tell what the connection is."""
+        """Read, and return whether the transaction is read-only."""
         self.env.cr.execute("SHOW transaction_read_only")
         return self.env.cr.fetchone()[0]
 
@@ -25,7 +25,7 @@ class AccessProbe(models.Model):
     @api.model
     @api.readonly
     def write_as_reader(self):
-        """Write in a method that is said to read: a replica serves it."""
+        """Write in a method that is marked read-only, so that a replica may serve it."""
         return self.create({"name": "as reader"}).id
 
     @api.model
@@ -56,13 +56,13 @@ class AccessProbe(models.Model):
 
     @api.model
     def write_at_flush(self):
-        """Leave what is computed to the end of the call."""
+        """Leave the write to the end of the call."""
         self.env.cr.precommit.add(lambda: self.create({"name": "at flush"}))
         return True
 
     @api.model
     def write_after_retry(self):
-        """Do as another transaction would that has written first: the call is tried again."""
+        """Fail the first time as if another transaction had written first, so that Odoo retries."""
         if self.env.uid not in _seen:
             _seen.add(self.env.uid)
             self.env.cr.execute("DO 'BEGIN RAISE serialization_failure; END'", log_exceptions=False)
@@ -79,7 +79,7 @@ class AccessProbe(models.Model):
 
     @api.model
     def swallow(self):
-        """Go on after the database has rejected a change."""
+        """Continue after the database has rejected a change."""
         try:
             with self.env.cr.savepoint():
                 self.create({"name": "swallowed"})
@@ -96,7 +96,7 @@ class AccessProbe(models.Model):
 
     @api.model
     def run_sql(self, statements=(), own_cursor=False):
-        """Run statements in a new transaction, whatever becomes of each, and commit."""
+        """Run all statements in a new transaction, even if some fail, and commit."""
         self.env.cr.commit()
         cr = self.env.registry.cursor() if own_cursor else self.env.cr
         failed = None
@@ -120,7 +120,7 @@ class AccessProbe(models.Model):
 
     @api.model
     def call_another(self):
-        """Call what is looked up for a remote caller, within a call."""
+        """Within a call, call a method that is looked up as for a remote caller."""
         from odoo.service.model import call_kw
 
         return call_kw(self.env["access.probe"], "read_name", [], {})

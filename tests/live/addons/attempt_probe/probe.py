@@ -9,7 +9,7 @@ _borrowed = []
 
 
 def fail_once(cr, name):
-    """Do as another transaction would that has written first: the request is tried again."""
+    """Fail once as if another transaction had written first, so that the request is retried."""
     if name not in _seen:
         _seen.add(name)
         cr.execute("DO 'BEGIN RAISE serialization_failure; END'", log_exceptions=False)
@@ -22,7 +22,7 @@ class AttemptProbe(models.Model):
     name = fields.Char()
 
     def write_and(self, what, name):
-        """Write, and then fail or have the call repeated."""
+        """Write, and then fail or make Odoo repeat the call."""
         self.create({"name": name})
         if what == "fail":
             raise UserError("It was meant to fail.")
@@ -53,7 +53,7 @@ class ProbeController(http.Controller):
 
     @http.route("/probe/read_only/<name>", type="http", auth="bearer", readonly=True)
     def read_only(self, name, **_marker):
-        """Write although the route says it only reads: the request is tried again."""
+        """Write although the route is marked read-only, so that the request is retried."""
         return str(request.env["attempt.probe"].create({"name": name}).search_count([]))
 
     @http.route("/probe/repeat/<name>", type="http", auth="bearer")
@@ -62,7 +62,7 @@ class ProbeController(http.Controller):
 
     @http.route("/probe/borrow/<int:left>", type="http", auth="none", readonly=True)
     def borrow(self, left, **_marker):
-        """Borrow what this process may have of connections but for so many, as slow calls do."""
+        """Borrow all but ``left`` of the connections this process may have, as slow calls do."""
         try:
             while True:
                 _borrowed.append(request.env.registry.cursor())

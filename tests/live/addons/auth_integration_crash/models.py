@@ -1,10 +1,10 @@
-"""Kills every worker with SIGKILL before or after one named step, once; their master makes others.
+"""Kills every worker once, with SIGKILL, before or after a named step; the master starts new ones.
 
-The step is written in the file that ``AUTH_INTEGRATION_CRASH_FILE`` names, as ``before _retire`` or
-``after _retire``; the file is removed first, so the next run passes. With `` all`` at the end of a
-step the master is killed too, and with `` cut`` the database connection is closed instead.
+The file that ``AUTH_INTEGRATION_CRASH_FILE`` names contains the step, such as ``before _retire`` or
+``after _retire``. It is deleted first, so that the next run passes. A step that ends with `` all``
+also kills the master, and one that ends with `` cut`` closes the database connection instead.
 
-Also a delivery of its own, in the one class that the design asks of another add-on.
+It also adds a delivery method, with a single class, as another add-on would.
 """
 
 import os
@@ -34,7 +34,7 @@ def reach(step, env):
 
 
 def _other_workers():
-    """The master's other children that were forked; the one for long polling was started anew."""
+    """Yield the master's other forked children; the process for long polling is not forked."""
     master = os.getppid()
     with open(f"/proc/{master}/cmdline", "rb") as file:
         command = file.read()
@@ -88,14 +88,14 @@ class Rotation(models.Model):
 
     @api.model
     def claim_for_test(self, rotation_id):
-        """Claim without the browser that the identity check wants."""
+        """Claim without the identity check, which needs a browser."""
         secret, _key = self.browse(rotation_id)._claim()
         reach("after claim_for_test", self.env)
         return secret
 
     @api.model
     def run_for_test(self):
-        """Run the schedule whoever else is running it; its job never runs twice at once."""
+        """Run the job even if it is already running, which Odoo's scheduler never does."""
         self.with_user(SUPERUSER_ID)._cron_rotate()
         return True
 
@@ -130,7 +130,7 @@ class Webhook(models.AbstractModel):
 
 
 class ToFile(models.AbstractModel):
-    """Another add-on's delivery."""
+    """A delivery method of another add-on."""
 
     _name = "auth.integration.delivery.file"
     _inherit = "auth.integration.delivery"
@@ -148,7 +148,7 @@ class Incident(models.Model):
 
     @api.model
     def run_for_test(self):
-        """Run the job whoever else is running it."""
+        """Run the job even if it is already running."""
         self.with_user(SUPERUSER_ID)._cron_incidents()
         return True
 

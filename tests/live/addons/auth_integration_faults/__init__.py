@@ -1,6 +1,6 @@
-"""One function of the add-on fails while a request is served that names it in a header.
+"""Makes a function of the add-on fail during requests that name it in a header.
 
-And another header has the answer say how many rounds of a password's hash were computed.
+Another header makes the response say how many rounds of a password hash were computed.
 """
 
 import functools
@@ -13,7 +13,7 @@ from odoo.addons.base.models import res_users
 from odoo.http import Application
 from passlib.hash import pbkdf2_sha512
 
-# Who is let in is what is tested here, and that a thousand times: hash quickly.
+# The tests check thousands of times who is let in, so hashing must be quick.
 res_users.MIN_ROUNDS = 1000
 
 ADDON = "odoo.addons.auth_integration."
@@ -21,12 +21,12 @@ _application_call = Application.__call__
 
 
 class Fault(Exception):
-    """Something of the add-on went wrong."""
+    """An error in the add-on."""
 
 
 @contextmanager
 def broken(place, reached):
-    """Have a function fail.
+    """Make a function fail.
 
     :param place: such as ``tools.caller:current`` or ``models.res_users:ResUsers._rpc_user``
     :param reached: a list that gets an entry for each call
@@ -46,7 +46,7 @@ def broken(place, reached):
 
 
 def _counting_rounds(self, environ, start_response):
-    """Say in the answer how many rounds of PBKDF2 with SHA-512 the request has taken."""
+    """Add a response header with the rounds of PBKDF2 with SHA-512 that the request computed."""
     computed = []
     compute = hashlib.pbkdf2_hmac
 

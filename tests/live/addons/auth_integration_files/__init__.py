@@ -1,4 +1,4 @@
-"""Which files of the add-on a request enters that asks for it in a header."""
+"""Reports the files of the add-on that a request enters, if a header asks for it."""
 
 import functools
 import os

@@ -1,7 +1,7 @@
-"""Run every selected test of core once all modules are installed, ours among them.
+"""Runs the selected tests of Odoo once all modules, including the add-on, are installed.
 
-Many of core's tests are to run while their own module is being installed, when there is nothing of
-ours yet. Listed in ``--load``, this has them run with the others.
+Many of Odoo's tests run while their own module is installed, before the add-on. This add-on, listed
+in ``--load``, makes them run with the others.
 """
 
 import geoip2.models

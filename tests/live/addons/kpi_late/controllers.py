@@ -6,7 +6,7 @@ from odoo.sql_db import db_connect
 class KpiController(Controller):
     @route("/kpi/late", type="jsonrpc", auth="none", save_session=False)
     def summary(self, credentials):
-        """Tell of each database and key whose it is, for those that are accepted."""
+        """Return the user of each accepted pair of database and key."""
         found = []
         for database, key in credentials:
             with db_connect(database).cursor() as cr:

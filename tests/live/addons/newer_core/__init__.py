@@ -1,6 +1,6 @@
-"""Gives an older build of Odoo 19.0 what newer ones verify API keys with: a function of the module.
+"""Gives an older build of Odoo 19.0 the module function with which newer ones verify API keys.
 
-To be loaded server-wide, before anything else looks for it.
+It must be loaded server-wide, before anything else looks for the function.
 """
 
 from odoo.addons.base.models import res_users

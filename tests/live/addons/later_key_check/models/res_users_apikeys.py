@@ -7,13 +7,13 @@ class ResUsersApikeys(models.Model):
     _inherit = "res.users.apikeys"
 
     def _check_credentials(self, *, scope, key):
-        """Refuse the keys of one prefix after all others have accepted them."""
+        """Refuse the keys with one prefix after all other checks have accepted them."""
         uid = super()._check_credentials(scope=scope, key=key)
         parameters = self.env["ir.config_parameter"].sudo()
         refused = key[:8] == parameters.get_param("other_key_check.refused_after_all")
         return None if refused else uid
 
-    # Newer builds of Odoo have these two, public; they come down to the same private methods.
+    # Newer builds of Odoo have these two public methods, which use the same private methods.
 
     @api.model
     def generate(self, key, scope, name, expiration_date):

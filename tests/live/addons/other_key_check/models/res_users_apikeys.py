@@ -5,7 +5,7 @@ class ResUsersApikeys(models.Model):
     _inherit = "res.users.apikeys"
 
     def _check_credentials(self, *, scope, key):
-        """Refuse the keys of one prefix, and accept one token that is no key at all."""
+        """Refuse the keys with one prefix, and accept one token that is not a key."""
         parameters = self.env["ir.config_parameter"].sudo()
         if key[:8] == parameters.get_param("other_key_check.refused_prefix"):
             return None
