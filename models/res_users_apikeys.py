@@ -238,7 +238,7 @@ class ResUsersApikeys(models.Model):
 
     @staticmethod
     def _is_known_to_be_none(attempt, secret):
-        """Return whether this secret was just looked up, before the password check, in vain."""
+        """Return whether a lookup before the password check has just found no such key."""
         if attempt is None or attempt.secret_is_key is not False:
             return False
         return is_key_shaped(secret) and attempt.secret_digest == IdentityCache.digest(secret)

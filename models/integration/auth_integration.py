@@ -340,7 +340,7 @@ class AuthIntegration(models.Model):
     def _message_auto_subscribe_followers(self, updated_values, default_subtype_ids):
         """Override ``mail``, which would make the user in ``user_id`` a follower.
 
-        Nobody reads as the integration user, but a thief of its key could read all notifications.
+        Nobody reads the notifications of an integration user, except a thief of its key.
         """
         return []
 

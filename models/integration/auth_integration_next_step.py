@@ -43,7 +43,7 @@ class AuthIntegration(models.Model):
     def _compute_usable_key_count(self):
         """Count the keys that :meth:`auth.integration.key._blocked_reason` does not block.
 
-        They are counted for many integrations at once.
+        One query counts them for many integrations.
         """
         counts = dict.fromkeys(self, 0)
         for integration, scope, count in self.env["auth.integration.key"]._read_group(

@@ -19,7 +19,7 @@ MAINTAINED_FIELDS = {
 
 
 class AuthIntegration(models.Model):
-    """Who may change what of an integration, and which changes require an identity check."""
+    """Access checks for changes to an integration, and which changes need an identity check."""
 
     _inherit = "auth.integration"
 

@@ -48,7 +48,7 @@ class AuthIntegrationKey(models.Model):
                 restricted=native_scope.RESTRICTED,
                 condition=condition or SQL("TRUE"),
             ),
-            log_exceptions=False,  # a lock timeout is no error: calls are retried
+            log_exceptions=False,  # a lock timeout is no error: it is tried again
         )
         changed = self.env.cr.rowcount
         if changed:

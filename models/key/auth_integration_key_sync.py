@@ -321,7 +321,7 @@ class AuthIntegrationKey(models.Model):
 
         An end within the policy's lifetime is kept. Without an end, or with a later one, the key
         gets the policy's lifetime from now on, not from its creation: taking over a user must not
-        break any calls at once. Keys imported on the same day become due on different days, and
+        break any calls immediately. Keys imported on the same day become due on different days, and
         none immediately.
         """
         return SQL(

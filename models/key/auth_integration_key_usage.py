@@ -105,8 +105,7 @@ class AuthIntegrationKey(models.Model):
         """Start the overlap: the first use of a replacement over HTTP shows that it has arrived.
 
         The replaced key ends ``overlap_days`` later, or at its own end if that is earlier. Siblings
-        that were never used end now, except those that another transaction has locked at this
-        moment.
+        that were never used end now, except those locked by another transaction.
         """
         self.ensure_one()
         old = self.replaces_id

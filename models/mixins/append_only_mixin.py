@@ -3,7 +3,7 @@ from odoo.exceptions import AccessError
 
 
 class AppendOnlyMixin(models.AbstractModel):
-    """Records that nobody, not even an administrator, creates, changes or deletes through the ORM.
+    """Records that cannot be created, changed or deleted through the ORM, even by administrators.
 
     They are written by SQL only.
     """

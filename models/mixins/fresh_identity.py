@@ -29,8 +29,7 @@ def fresh_identity(method):
     """Decorate a public method: in a web session it requires a recent identity check.
 
     Without one, the call returns the action of core's dialog, which repeats the call after the
-    confirmation. Other code must therefore call the private method behind it, never the method
-    itself.
+    confirmation. Other code must therefore call the private method behind it.
     """
     gated = check_identity(method)
 

@@ -116,7 +116,7 @@ class AuthIntegrationDigest(models.Model):
 
     @api.model
     def _due_notices_sql(self):
-        """Return the SQL of keys that somebody must be notified of, each with its latest notice."""
+        """Return the SQL of keys that users must be notified of, each with its latest notice."""
         keys = self.env["auth.integration.key"]
         policies = self.env["auth.integration.policy"].with_context(active_test=False)
         longest = policies.search([], order="rotation_lead_days desc", limit=1)

@@ -7,7 +7,7 @@ from ...tools.row_locks import wait_and_lock
 from ..key.auth_integration_key import UTC_NOW
 from ..key.auth_integration_key_issuance import KeyRequest
 
-# Maximum number of live new keys that nobody has used: with more, a user must look into it.
+# Maximum number of live unused new keys: with so many, somebody should investigate.
 MAX_UNUSED = 5
 
 

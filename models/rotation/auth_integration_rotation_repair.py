@@ -29,7 +29,7 @@ class AuthIntegrationRotation(models.Model):
     def _confirm_late(self, key_ids):
         key = self.env["auth.integration.key"].browse(key_ids)
         wait_and_lock(key)
-        # The overlap starts now, not at the first use, so that there is still time to act.
+        # The overlap starts now, not at the first use, so that the owners have time to act.
         key._confirm_first_use(fields.Datetime.now())
 
     def _reopen(self):
