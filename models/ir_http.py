@@ -14,21 +14,21 @@ from ..tools.attempt.tracebacks import strip_addon_frames, without_hooks
 from ..tools.fallback import observed_by, observing
 from .attempt.auth_attempt_recorder import REFUSALS
 
-# Methods that look at no credential of an API caller, but at most at the session of a browser.
+# Authentication methods that check no API credential, but at most the session of a browser.
 _OF_SESSIONS = ("public", "user")
 _CREDENTIAL_HEADER = re.compile(r"auth|api.?key|token|secret|signature", re.IGNORECASE)
 
 
 def auth_method_name(auth):
-    """The name of the ``_auth_method_*`` that a route is for.
+    """Return the name of the ``_auth_method_*`` of a route.
 
-    :param auth: the name, or the routing of which it is the ``auth``
+    :param auth: the name, or the routing dictionary that has it under ``auth``
     """
     return auth["auth"] if isinstance(auth, Mapping) else auth
 
 
 class IrHttp(models.AbstractModel):
-    """Calls over HTTP routes as attempts.
+    """Record calls over HTTP routes as attempts.
 
     A bearer key itself is verified by :meth:`res.users.apikeys._check_credentials`.
     """
@@ -37,12 +37,12 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _authenticate_explicit(cls, auth, *args):
-        """Extend :meth:`ir.http._authenticate_explicit`: every ``_auth_method_*`` that takes a
-        credential is one attempt, and so is an API call on an ended session.
+        """Extend :meth:`ir.http._authenticate_explicit` to record attempts.
 
-        Called once per request and again on each retry.
+        Every ``_auth_method_*`` that takes a credential is one attempt, and so is an API call on an
+        ended session. This is called once per request and again on each retry.
 
-        :param auth: the name of the method; since 19.4 what is known of the route, a dictionary
+        :param auth: the name of the method; since 19.4 a dictionary about the route
         """
         name = auth_method_name(auth)
         if name == "none" or not getattr(request.env.registry, "auth_integration_ready", False):
@@ -64,7 +64,7 @@ class IrHttp(models.AbstractModel):
             except (AccessDenied, HTTPException) as error:
                 replaced = error.__context__
                 if isinstance(error, AccessDenied) and isinstance(replaced, ReadOnlySqlTransaction):
-                    # Core takes it for a refusal, and it asks for the primary.
+                    # Core has turned a request for the primary database into a refusal.
                     raise replaced from None
                 with observing():
                     cls._note_refusal(attempt, error)
@@ -81,9 +81,10 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _match(cls, path_info):
-        """Extend :meth:`ir.http._match`: remember the route, for what a key may call.
+        """Extend :meth:`ir.http._match`: remember the route, to check whether the key may call it.
 
-        Pages that are rendered in several languages ask for the routes of their links too.
+        Only the first match and the request's own path count: pages that are rendered in several
+        languages also match the routes of their links.
         """
         rule, args = super()._match(path_info)
         state = request_state.current()
@@ -93,7 +94,7 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _handle_error(cls, exception):
-        """Extend :meth:`ir.http._handle_error`: the answer to a refusal tells nothing of us."""
+        """Extend :meth:`ir.http._handle_error`: hide our hooks in tracebacks sent to callers."""
         with observing():
             if isinstance(exception, REFUSALS):
                 strip_addon_frames(exception)
@@ -103,12 +104,12 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _record_ended_session(cls, auth, owner_id):
-        """Record an API call on a session that has ended, or without any.
+        """Record an API call on a session that has ended, or without any session.
 
-        :param owner_id: whose session it was, if the server still knows
+        :param owner_id: the user of the session, if the server still knows
         """
         if request.dispatcher.routing_type != "jsonrpc":
-            return  # a page, which just sends the browser to the login
+            return  # a page, which only redirects the browser to the login
         attempt = caller.new_attempt(request.db, auth_type=auth, channel="session")
         attempt.user_id = owner_id or None
         attempt.outcome = "failure"
@@ -118,16 +119,16 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _note_refusal(cls, attempt, error):
-        """Note why an authentication method refused, also one that we know nothing of."""
+        """Note why an authentication method refused, even one unknown to this add-on."""
         if isinstance(error, HTTPException):
-            # Not a refusal: a ready-made answer, such as a redirect.
+            # A ready-made response, such as a redirect, is not a refusal.
             attempt.discarded = error.code is None
         elif attempt.auth_type == "bearer" and attempt.key_user_id:
             attempt.note("session_mismatch")
         if attempt.codes:
             return
         if attempt.accepted_key_of:
-            attempt.note("provider_error")  # a module above ours has its own opinion
+            attempt.note("provider_error")  # refused by another module after our check
         elif cls._is_replaced(error):
             attempt.note("internal_error")
         elif any(
@@ -140,10 +141,10 @@ class IrHttp(models.AbstractModel):
 
     @classmethod
     def _is_replaced(cls, error):
-        """Whether core has put a refusal in the place of some failure.
+        """Return whether core has replaced another error with this refusal.
 
-        Many methods refuse by a ``UserError``, of which core makes an AccessDenied, too.  What a
-        method raises itself has a text or tells its cause.
+        Many methods also refuse by a ``UserError``, which core turns into an AccessDenied. An
+        AccessDenied that a method raises itself has a text or a cause.
         """
         replaced = error.__context__
         return (
@@ -161,7 +162,7 @@ class IrHttp(models.AbstractModel):
         header = request.httprequest.headers.get("Authorization")
         if not header:
             attempt.note("header_missing")
-            # A browser on a route made for keys, with a session that is good: no API attempt.
+            # A browser with a valid session on a route made for keys is no API attempt.
             attempt.discarded = request.session.uid is not None
             return
         attempt.key_shaped = is_key_shaped(caller.bearer_token(header))

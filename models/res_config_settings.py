@@ -65,7 +65,7 @@ class ResConfigSettings(models.TransientModel):
 
     @check_identity
     def action_auth_integration_confirm_move(self):
-        """Have this database rotate keys from now on: it is no copy, it has moved.
+        """Confirm that this database was moved, not copied, so that it rotates keys.
 
         :raise AccessError: not a Settings administrator
         """
@@ -83,7 +83,7 @@ class ResConfigSettings(models.TransientModel):
         config_parameter="auth_integration.throttle_minutes",
         default=settings.DEFAULTS["throttle_minutes"],
     )
-    # A parameter cannot be a text of several lines by itself.
+    # ``config_parameter`` does not support multi-line text fields.
     auth_integration_throttle_exempt_networks = fields.Text("Shared addresses")
 
     @api.constrains("auth_integration_throttle_failures", "auth_integration_throttle_minutes")
@@ -117,11 +117,11 @@ class ResConfigSettings(models.TransientModel):
 
     @api.model
     def _get_classified_fields(self, fnames=None):
-        """Extend :meth:`res.config.settings._get_classified_fields`: nobody but Settings
-        administrators reads or writes ours.
+        """Extend :meth:`res.config.settings._get_classified_fields`: hide our parameters.
 
-        Core's :meth:`default_get` and :meth:`set_values` take the parameters from here. Both are
-        public, and on no record the latter removes whatever has no default.
+        Only Settings administrators may read or write them. Core's :meth:`default_get` and
+        :meth:`set_values` take the parameters from here. Both are public, and on an empty recordset
+        the latter removes every parameter without a default.
         """
         classified = super()._get_classified_fields(fnames)
         if not self.env.is_system():
@@ -218,7 +218,7 @@ class ResConfigSettings(models.TransientModel):
             record.auth_integration_alert_quiet_hours = f"{start}-{end}" if is_set else "off"
 
     def action_send_test_alert(self):
-        """Send a test alert to the current user and to the company's webhook, and say what came."""
+        """Send a test alert to the current user and the company's webhook; show the results."""
         result = self.env["auth.integration.alert"]._send_test()
         texts = [
             self.env._("Email: %s", result["mail"] or self.env._("sent to %s", self.env.user.email))

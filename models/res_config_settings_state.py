@@ -4,7 +4,7 @@ from ..tools.delivery.secret_box import GENERATE, HOW_TO, SecretBoxError, secret
 
 
 class ResConfigSettings(models.TransientModel):
-    """What the settings page says of the present: nobody sets these."""
+    """Read-only facts about the current state on the settings page."""
 
     _inherit = "res.config.settings"
 
@@ -27,7 +27,7 @@ class ResConfigSettings(models.TransientModel):
             secret_box()
             problem = False
         except SecretBoxError as error:
-            problem = str(error).removesuffix(HOW_TO).strip()  # the page says it in its own way
+            problem = str(error).removesuffix(HOW_TO).strip()  # the page has its own instructions
         self.auth_integration_encryption_problem = problem
         self.auth_integration_encryption_command = problem and GENERATE
 

@@ -17,12 +17,12 @@ from ..tools.throttle.counters import login_text
 from .integration.auth_integration import FOLLOWING, Following
 from .res_users_apikeys import best_effort
 
-# Asked on every login.
+# Queried on every login.
 _INTEGRATION_OF_USER = "SELECT id FROM auth_integration WHERE user_id = %(user)s"
 _SESSION_ENDS = "SELECT ends FROM auth_integration_session_end WHERE user_id = %(user)s"
 
 _SECOND_FACTORS = ("totp", "totp_mail")
-# Anybody names these at the login page, which sends no token along.
+# Credential types that anyone can send from the login page, without the token that they need.
 _WITH_TOKEN = (*_SECOND_FACTORS, "oauth_token")
 _CHANNEL_OF_CREDENTIAL = {"webauthn": "passkey", "oauth_token": "oauth"}
 
@@ -31,13 +31,13 @@ _accepted_keys = IdentityCache()
 
 
 class CoreValues(tuple):
-    """What the token of a session is made of when our part could not be read."""
+    """The values of a session token when this add-on's part could not be read."""
 
     __slots__ = ()
 
 
 class TokenNotKept(Exception):
-    """Carries a session token past core's cache, which keeps nothing of a call that raises."""
+    """Carry a session token past core's cache, which keeps nothing from a call that raises."""
 
     def __init__(self, token):
         super().__init__()
@@ -45,19 +45,22 @@ class TokenNotKept(Exception):
 
 
 class ResUsers(models.Model):
-    """How a user authenticates: each hook of core's is one attempt, and holds integration users to
-    their keys.  What an integration user is otherwise is in ``models/integration/``."""
+    """Record authentication of users as attempts, and require API keys of integration users.
+
+    Each hook of core's is one attempt. Other features of integration users are in ``models/users/``
+    and ``models/integration/``.
+    """
 
     _inherit = "res.users"
 
-    # Authentication: each hook calls core once, and ours around it observes or decides ----------
+    # Authentication: each hook calls core once; our code around it observes or decides -----------
 
     def _auth_integration_ready(self):
-        """Whether the hooks may touch our schema; see :meth:`auth.attempt._register_hook`."""
+        """Return whether the hooks may use our schema; see :meth:`auth.attempt._register_hook`."""
         return getattr(self.env.registry, "auth_integration_ready", False)
 
     def authenticate(self, credential, user_agent_env):
-        """Extend :meth:`res.users.authenticate`: one attempt, whichever way it is refused."""
+        """Extend :meth:`res.users.authenticate`: record one attempt, however it is refused."""
         if not self._auth_integration_ready():
             return super().authenticate(credential, user_agent_env)
         interactive = (user_agent_env or {}).get("interactive", True)
@@ -70,7 +73,7 @@ class ResUsers(models.Model):
             with observing():
                 told = self._told_of_caller(attempt, credential, user_agent_env)
             try:
-                # Before anybody looks whose login it is.
+                # Before anything looks up the user of the login.
                 with (
                     limited_by(self._limit_login, attempt, credential) as guess,
                     self._holding_to_access("common"),
@@ -84,7 +87,7 @@ class ResUsers(models.Model):
             except AccessDenied:
                 with observing():
                     if credential.get("type") == "webauthn" and not attempt.codes:
-                        attempt.note("user_unknown")  # refused before any user was asked
+                        attempt.note("user_unknown")  # refused before any user was checked
                 raise
             with core_fallback():
                 user = self.sudo().browse(auth_info["uid"])
@@ -93,10 +96,11 @@ class ResUsers(models.Model):
 
     @api.model
     def _check_uid_passwd(self, uid, passwd):
-        """Replace the cached :meth:`res.users._check_uid_passwd`, whose cache outlives keys; an
-        unknown uid is refused like a wrong key instead of telling that it is unknown.
+        """Override :meth:`res.users._check_uid_passwd`, whose cache outlives keys.
 
-        Called by :func:`odoo.service.model.dispatch` for every XML-RPC and /jsonrpc object call.
+        An unknown uid is refused like a wrong key, so that the response does not reveal that it is
+        unknown. Called by :func:`odoo.service.model.dispatch` for every XML-RPC and /jsonrpc object
+        call.
 
         :raise AccessDenied: as core
         """
@@ -109,7 +113,7 @@ class ResUsers(models.Model):
                 enforcement.hold(self.env)
 
     def _authenticate_call(self, uid, passwd):
-        """Do the work of :meth:`_check_uid_passwd`: one attempt."""
+        """Do the work of :meth:`_check_uid_passwd`: authenticate a call and record one attempt."""
         with observed_by(self.env["auth.attempt"]._open, uid=uid) as attempt:
             with observing():
                 self._note_rpc_credential(attempt, uid, passwd)
@@ -118,7 +122,7 @@ class ResUsers(models.Model):
             is_accepted_key = False
             with core_fallback():
                 is_accepted_key = self._is_accepted_key(uid, passwd)
-            # Core would accept it by its cache, without asking whether the key is still good.
+            # Core would accept it from its cache, without checking that the key is still valid.
             natives = self.env["res.users.apikeys"]
             if is_accepted_key and natives._check_credentials(scope="rpc", key=passwd) == uid:
                 return None
@@ -143,16 +147,15 @@ class ResUsers(models.Model):
                     self._remember_acceptance(attempt, uid, passwd, state, auth_info, guess)
 
     def _check_credentials(self, credential, env):
-        """Extend :meth:`res.users._check_credentials`: hold integration users to their key, and
-        say why a credential was refused.
+        """Extend :meth:`res.users._check_credentials`: require keys of integration users.
 
-        It opens an attempt of its own when called outside of a login: the second factor's step,
-        identity checks, other code.
+        It also notes why a credential was refused. It opens its own attempt when called outside of
+        a login: for the second factor, for identity checks, or by other code.
         """
         if not self._auth_integration_ready():
             return super()._check_credentials(credential, env)
         interactive = (env or {}).get("interactive", True)
-        # Core checks the environment's user, but a second factor is checked before there is one.
+        # Core checks the environment's user, but a second factor is checked before that is set.
         is_second_factor = credential.get("type") in _SECOND_FACTORS
         user = self if is_second_factor and len(self) == 1 else self.env.user
         with observed_by(self.env["auth.attempt"]._open, uid=user.id) as attempt:
@@ -172,15 +175,15 @@ class ResUsers(models.Model):
                     codes = self._refusal_codes(attempt, user, credential, interactive)
                     attempt.note(*codes)
                     if "cooldown" in attempt.codes:
-                        guesses.do_not_count()  # core did not look at it
+                        guesses.do_not_count()  # core did not check the credential
                 raise
 
     @contextmanager
     def _assert_can_auth(self, user=None):
         """Extend :meth:`res.users._assert_can_auth`: limit guesses of a second factor.
 
-        The page that asks for one calls this on the user; which module checks it, and whether that
-        one calls us, is not known.
+        The page that asks for it calls this method on the user. Which module checks the code, and
+        whether that module calls our hooks, is unknown.
         """
         with super()._assert_can_auth(user=user):
             if len(self) != 1 or user != self.id or not self._auth_integration_ready():
@@ -190,14 +193,16 @@ class ResUsers(models.Model):
                 yield
 
     def _crypt_context(self):
-        """Extend :meth:`res.users._crypt_context`: core is about to compare a password."""
+        """Extend :meth:`res.users._crypt_context`: note that core will compare a password."""
         with observing():
             guesses.note_comparison(self.env.uid)
         return super()._crypt_context()
 
     def _rpc_api_keys_only(self):
-        """Extend :meth:`res.users._rpc_api_keys_only` for integration users, and for a secret
-        that is known to be an API key: core then skips the password and asks for the key."""
+        """Extend :meth:`res.users._rpc_api_keys_only` for integration users and known API keys.
+
+        Core then skips the password check and only checks for an API key.
+        """
         self.ensure_one()
         with core_fallback():
             if self._requires_api_key():
@@ -205,10 +210,10 @@ class ResUsers(models.Model):
         return super()._rpc_api_keys_only()
 
     def _session_token_get_values(self):
-        """Extend :meth:`res.users._session_token_get_values`: the sessions of a user end when he
-        becomes an integration's; those of others stay as they are.
+        """Extend :meth:`res.users._session_token_get_values`: end sessions at a takeover.
 
-        Core keeps what it makes of them until the caches are cleared: taking a user over does so.
+        The sessions of other users stay valid. Core caches the result until the caches are cleared,
+        which happens when a user becomes an integration user.
         """
         values = super()._session_token_get_values()
         if not (values and self._auth_integration_ready()):
@@ -225,15 +230,18 @@ class ResUsers(models.Model):
         return token
 
     def _compute_session_token(self, sid):
-        """Extend :meth:`res.users._compute_session_token`: what core makes without our part is good
-        for this call. Kept, it would let a session in that a takeover has ended, long after."""
+        """Extend :meth:`res.users._compute_session_token`: do not cache tokens without our part.
+
+        Such a token is used for this call only. If it were cached, sessions that a takeover has
+        ended would be accepted long after.
+        """
         try:
             return super()._compute_session_token(sid)
         except TokenNotKept as made:
             return made.token
 
     def _on_login_cooldown(self, failures, previous):
-        """Extend :meth:`res.users._on_login_cooldown` to name the cause."""
+        """Extend :meth:`res.users._on_login_cooldown` to note the cause."""
         is_refused = super()._on_login_cooldown(failures, previous)
         if is_refused:
             with observing():
@@ -242,7 +250,7 @@ class ResUsers(models.Model):
         return is_refused
 
     def _totp_rate_limit(self, limit_type):
-        """Extend :meth:`res.users._totp_rate_limit` of ``auth_totp`` to name the cause."""
+        """Extend :meth:`res.users._totp_rate_limit` of ``auth_totp`` to note the cause."""
         try:
             return super()._totp_rate_limit(limit_type)
         except AccessDenied:
@@ -251,15 +259,15 @@ class ResUsers(models.Model):
                     request_state.note("cooldown")
             raise
 
-    # What the hooks observe -----------------------------------------------------------------
+    # Observing hooks -------------------------------------------------------------------------
 
     def _note_login(self, attempt, credential):
-        """Note how somebody logs in, and what of the credential is missing or malformed."""
+        """Note how somebody logs in, and what is missing or malformed in the credential."""
         kind, secret = credential.get("type"), credential.get("password")
         attempt.channel = _CHANNEL_OF_CREDENTIAL.get(kind, attempt.channel)
         attempt.key_shaped = is_key_shaped(secret)
         if kind == "webauthn":
-            pass  # the passkey itself says whose it is
+            pass  # the passkey itself identifies the user
         elif not credential.get("login"):
             attempt.note("login_missing")
         elif not isinstance(credential["login"], str):
@@ -288,7 +296,7 @@ class ResUsers(models.Model):
     def _recognize_key(self, attempt, credential, interactive):
         """Note whether the password given over RPC is an API key, live or ended.
 
-        Then core is spared hashing it as a password first, which takes a hundred times as long.
+        If it is, core need not hash it as a password first, which takes a hundred times as long.
         """
         secret = credential.get("password")
         if interactive or credential.get("type") != "password" or not is_key_shaped(secret):
@@ -301,7 +309,7 @@ class ResUsers(models.Model):
             attempt.secret_digest = digest
 
     def _refusal_codes(self, attempt, user, credential, interactive):
-        """Causes of a refusal that the API-key check has not noted itself."""
+        """Return the causes of a refusal that the API key check has not noted itself."""
         if self._is_malformed(credential):
             return ["malformed_request"]
         kind = credential.get("type")
@@ -314,18 +322,18 @@ class ResUsers(models.Model):
         if not credential.get("password"):
             return ["secret_missing"]
         if attempt.accepted_key_of == user.id:
-            return ["provider_error"]  # a module above ours has its own opinion on keys
+            return ["provider_error"]  # another module refused the key after our check
         if not interactive and user._rpc_api_keys_only():
             return ["password_not_allowed"]
         if "provider_error" in attempt.codes:
-            # Whoever could say whether it is right was not asked; that it is no key says nothing.
+            # The provider of the password was not asked, so not being a key says nothing.
             if not attempt.key_shaped:
                 attempt.codes.discard("key_unknown")
             return []
         return ["password_wrong"]
 
     def _second_factor_codes(self, attempt, user, credential):
-        """Why ``auth_totp`` refused a code; its texts are translated, so the code has to tell."""
+        """Return why ``auth_totp`` refused a code: its texts are translated, so check the code."""
         if "cooldown" in attempt.codes:
             return []
         if credential["type"] == "totp" and user._is_totp_code(credential.get("token")):
@@ -333,21 +341,21 @@ class ResUsers(models.Model):
         return ["second_factor_wrong"]
 
     def _is_totp_code(self, code):
-        """Whether a code is one of the authenticator app's of this moment, used before or not."""
+        """Return whether a code is a current one of the authenticator app, used before or not."""
         if "totp_secret" not in self._fields:
             return False
-        from odoo.addons.auth_totp.models.totp import TOTP  # only where it is installed
+        from odoo.addons.auth_totp.models.totp import TOTP  # only if auth_totp is installed
 
         secret = base64.b32decode(self.sudo().totp_secret)
         return TOTP(secret).match(code) is not None
 
-    # What they decide -----------------------------------------------------------------------
+    # Deciding hooks --------------------------------------------------------------------------
 
     def _is_malformed(self, credential):
-        """Whether nobody's credential can be this.
+        """Return whether this credential cannot belong to any user.
 
-        For a secret like that core raises another error than for a wrong one, but only when there
-        is such a user; by a login like that it may find somebody under another name.
+        For such a secret, core raises a different error than for a wrong one, but only if the user
+        exists. For such a login, core may find a user with another login.
         """
         if login_text(credential.get("login")) is None:
             return True
@@ -357,19 +365,19 @@ class ResUsers(models.Model):
         return kind in _WITH_TOKEN and "token" not in credential
 
     def _refuse_interactive(self, attempt, user, interactive):
-        """Refuse an integration user anything but RPC."""
+        """Refuse integration users everywhere but over RPC."""
         if interactive and user._integration_id():
             attempt.note("interactive_not_allowed")
             raise AccessDenied()
 
     def _require_api_key(self, attempt, user, interactive=False):
-        """Complete an accepted attempt; an integration user must have presented a key.
+        """Complete an accepted attempt; integration users must have presented an API key.
 
         :raise AccessDenied: another module accepted an integration user by other means, such as
-            ``auth_ldap`` when his login is typed in capitals
+            ``auth_ldap`` if the login is typed in capitals
         """
         if attempt is not request_state.attempt():
-            return  # it could not be opened, and so nobody knows by what he was accepted
+            return  # no attempt could be opened: how the user was accepted is unknown
         if attempt.user_id != user.id:
             attempt.user_id, attempt.known_login = user.id, user.login
         if attempt.accepted_key_of == user.id:
@@ -381,10 +389,11 @@ class ResUsers(models.Model):
 
     @staticmethod
     def _holding_to_access(service):
-        """Say that an RPC service holds the key it is given to its access: what it may call is
-        looked up, or it learns nothing but a user's id.
+        """Return a context manager in which an RPC service enforces the access of an accepted key.
 
-        Whoever else asks is not known, but for the call during which this add-on is imported.
+        The service either looks up what the key may call, or learns only a user's id. Other callers
+        of the hooks are unknown and get no such context, except during the request in which this
+        add-on is imported.
         """
         state = request_state.current()
         called = state.service_call[0] if state.service_call else None
@@ -393,8 +402,10 @@ class ResUsers(models.Model):
         return nullcontext()
 
     def _told_of_caller(self, attempt, credential, user_agent_env):
-        """What core is told of a caller: by one that has a key, not what the address of this server
-        is. It would take that for ``web.base.url`` from any administrator's integration."""
+        """Return ``user_agent_env`` for core, without ``base_location`` if given an API key.
+
+        From an administrator's login, core would store that address as ``web.base.url``.
+        """
         facts = user_agent_env or {}
         if not facts.get("base_location") or facts.get("interactive", True):
             return user_agent_env
@@ -404,24 +415,28 @@ class ResUsers(models.Model):
         return {**facts, "base_location": None} if is_key else user_agent_env
 
     def _requires_api_key(self):
-        """Whether core is to ask for an API key only."""
+        """Return whether core should ask for an API key only."""
         attempt = request_state.attempt()
         if attempt and attempt.secret_is_key:
             return True
         return bool(self._auth_integration_ready() and self._integration_id())
 
     def _session_token_of_integration(self):
-        """What the token of a session has besides core's: whose user it is, and how often that
-        has ended the sessions.  What ended so does not begin anew when the user is released."""
+        """Yield this add-on's values of a session token.
+
+        These are the user's integration and how many times the user's sessions were ended. The
+        count makes sure that ended sessions stay ended after the user is released from the
+        integration.
+        """
         if found := self._integration_id():
             yield "auth_integration_id", found
         if rows := hook_queries.query(self.env, _SESSION_ENDS, {"user": self.id}):
             yield "auth_integration_session_ends", rows[0][0]
 
-    # What they ask, once a call ---------------------------------------------------------------
+    # Lookups, once per call -------------------------------------------------------------------
 
     def _integration_id(self):
-        """Id of the integration whose integration user this is, or None; asked on every login."""
+        """Return the id of this integration user's integration, or None; queried on every login."""
         self.ensure_one()
         attempt = request_state.attempt()
         if attempt and attempt.integration_user and attempt.integration_user[0] == self.id:
@@ -433,13 +448,14 @@ class ResUsers(models.Model):
         return integration_id
 
     def _rpc_user(self, attempt, uid):
-        """The active user of an RPC call, and all on which the acceptance of his password hangs.
+        """Return the active user of an RPC call, and what an accepted password depends on.
 
-        That is what logs his sessions out when it changes (:meth:`_get_session_token_fields`),
-        and the caches' present life: core forgets an accepted password when they are cleared.
+        That is the values whose change ends the user's sessions
+        (:meth:`_get_session_token_fields`), and the current life of the caches: core forgets
+        accepted passwords when they are cleared.
 
-        :return: the user with his own rights, his login, and an opaque text; None instead of it
-            while guesses of his password from this address are refused, the right one too
+        :return: the user in their own environment, the login, and an opaque text; None instead of
+            the text while guesses of the password from this address are refused, even a right one
         :raise AccessDenied: unknown or archived
         """
         user = self.with_user(uid).env.user
@@ -458,19 +474,21 @@ class ResUsers(models.Model):
         return user, attempt.known_login, state
 
     def _rpc_user_of_core(self, uid):
-        """As :meth:`_rpc_user` by core's means, for when ours fail; nothing is remembered then."""
+        """Do as :meth:`_rpc_user` without our code, after it failed; nothing is remembered."""
         user = self.with_user(uid).env.user
         if not (0 < uid < 2**31 and user.sudo().exists() and user.active):
             raise AccessDenied()
         return user, user.login, None
 
     def _session_state(self, user):
-        """A user's login, whether he is active, the id of his integration, whether guesses of a
-        password remembered from this address are refused, and then the values of his session token;
-        or None.
+        """Return the facts about a user for an RPC call, in one query; None without such a user.
 
-        Mirrors :meth:`res.users._session_token_get_values`, which clears the caches of all
-        workers for an unknown user.
+        The row has the login, whether the user is active, the id of the integration, whether
+        guesses of a password remembered from this address are refused, and then the values of the
+        session token.
+
+        Mirrors :meth:`res.users._session_token_get_values`, which clears the caches of all workers
+        for an unknown user.
         """
         pair = _password_memo.counter(self._memo_place(user.id))
         lock, is_full = self.env["auth.throttle"]._is_full(pair)
@@ -491,16 +509,16 @@ class ResUsers(models.Model):
 
     @tools.ormcache()
     def _acceptance_epoch(self):
-        """A value that is another one whenever core would have forgotten accepted passwords."""
+        """Return a value that changes whenever core would have forgotten accepted passwords."""
         return secrets.token_hex(8)
 
     def _memo_place(self, uid):
         return Place(self.env.cr.dbname, uid, caller.current().remote_addr)
 
     def _remember_acceptance(self, attempt, uid, secret, state, auth_info, guess):
-        """Remember that every module's :meth:`_check_credentials` has accepted a secret."""
+        """Remember that the :meth:`_check_credentials` of all modules have accepted a secret."""
         if attempt is not request_state.attempt():
-            return  # see :meth:`_require_api_key`: what nobody has decided is decided anew
+            return  # no attempt, see :meth:`_require_api_key`: check it again next time
         if attempt.accepted_key_of:
             if attempt.key_shaped:
                 digest = IdentityCache.digest(secret)
@@ -509,7 +527,7 @@ class ResUsers(models.Model):
             _password_memo.set(self._memo_place(uid), secret, state, guess.counters.pair.key)
 
     def _is_accepted_key(self, uid, secret):
-        """Whether every module's :meth:`_check_credentials` has accepted this key of this user."""
+        """Return whether all modules' :meth:`_check_credentials` have accepted this user's key."""
         if not is_key_shaped(secret):
             return False
         known = _accepted_keys.get(self.env.cr.dbname, IdentityCache.digest(secret))
@@ -522,8 +540,11 @@ class ResUsers(models.Model):
         return [*super().SELF_READABLE_FIELDS, "api_key_record_ids", "has_api_key_records"]
 
     def write(self, vals):
-        """Extend :meth:`res.users.write`: an integration follows its integration user's archiving,
-        and the groups of an owned integration's user are an administrator's business."""
+        """Extend :meth:`res.users.write`: archive and restore integrations with their users.
+
+        Only Settings administrators may change the groups of an integration user who has, or would
+        get, administration rights.
+        """
         if not self._auth_integration_ready():
             return super().write(vals)
         appointed = self._integration_if("group_ids" in vals)
@@ -531,7 +552,7 @@ class ResUsers(models.Model):
         following = "active" in vals and not Following.is_said_in(self.env)
         archived = self._archived_integrations() if following else self.env["auth.integration"]
         if following and vals["active"]:
-            self.check_access("write")  # before anything is shown of an integration
+            self.check_access("write")  # before an error reveals anything about an integration
             archived.with_env(self.env)._check_may_restore_integration()
         result = super().write(vals)
         appointed._check_may_change()
@@ -542,7 +563,7 @@ class ResUsers(models.Model):
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_integration_user(self):
-        """An integration would be left without anybody to authenticate as."""
+        """Prevent deletion, which would leave an integration without a user to authenticate as."""
         if self._auth_integration_ready() and (technical := self._integration_users()):
             raise UserError(
                 self.env._(
@@ -553,7 +574,7 @@ class ResUsers(models.Model):
             )
 
     def unlink(self):
-        """Extend :meth:`res.users.unlink`: the native keys go by cascade, their ends are kept."""
+        """Extend :meth:`res.users.unlink`: record the ends of native keys, deleted by cascade."""
         if self._auth_integration_ready():
             natives = self.env["res.users.apikeys"].sudo().search([("user_id", "in", self.ids)])
             with best_effort(self.env):
@@ -563,9 +584,9 @@ class ResUsers(models.Model):
         return super().unlink()
 
     def _set_password(self):
-        """Extend :meth:`res.users._set_password`: remember when, to explain a wrong password.
+        """Extend :meth:`res.users._set_password`: record when, to explain wrong passwords.
 
-        A stronger hash of the same password does not pass here.
+        Core does not call this to store a stronger hash of the same password.
         """
         super()._set_password()
         if not self._auth_integration_ready():

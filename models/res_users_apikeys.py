@@ -32,14 +32,14 @@ _logger = logging.getLogger(__name__)
 
 _identities = IdentityCache()
 
-# Milliseconds that a call may wait to write the scope of a key; the next one tries again.
+# How many milliseconds a call waits to write the scope of a key; the next call tries again.
 RESTRICTING_LOCK_TIMEOUT_MS = 500
 _unrestricted = LogLimit(per_minute=10)
 _unrecorded = LogLimit(per_minute=10)
 
-# The facts of :func:`live_facts`, asked on every call: four lookups, each by a unique index.
-# Planning a join of the four tables takes longer than all that is left of the query, and reading
-# one document takes less than reading three.
+# The facts of :func:`live_facts`, queried on every call: four lookups, each by a unique index. They
+# are not a join of the four tables, because planning it takes longer than the rest of the query.
+# One JSON document is faster to read than three.
 _LIVE_FACTS = f"""
     SELECT json_build_array(native.user_id, native.scope,
         native.expiration_date < (clock_timestamp() AT TIME ZONE 'UTC'),
@@ -67,7 +67,7 @@ _ENDED_FACTS = f"""
     WHERE k.id = %(record_id)s
 """
 
-# What a secret is verified against: what we know of all keys that ever were, and native ones.
+# What a secret is compared with: the records of all keys, live or ended, and the native keys.
 _CANDIDATES = """
     SELECT apikey_id, id, hash, digest FROM auth_integration_key
     WHERE prefix = %(prefix)s AND hash IS NOT NULL
@@ -78,8 +78,7 @@ _CANDIDATES = """
 
 @contextmanager
 def best_effort(env):
-    """Write down what happens to a native key or a password; a failure of ours does not keep it
-    from happening.
+    """Record what happens to a native key or a password, without letting our errors prevent it.
 
     A key that is missed here is found by the next :meth:`auth.integration.key._reconcile`.
     """
@@ -93,7 +92,7 @@ def best_effort(env):
 
 
 def _hash_all(secrets):
-    """Hash new keys as core does, on all processors: hashing leaves the interpreter to others."""
+    """Hash new keys as core does, in parallel: hashing releases the GIL."""
     if len(secrets) == 1:
         return [KEY_CRYPT_CONTEXT.hash(secrets[0])]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -101,19 +100,19 @@ def _hash_all(secrets):
 
 
 class IssuingContext:
-    """Says to :meth:`ResUsersApikeys._generate` that the end is settled and the key recorded.
+    """Context marker: the caller of :meth:`ResUsersApikeys._generate` handles end and record.
 
-    An object in the context, which no caller over RPC can send.
+    The marker is an object, which no caller over RPC can send.
     """
 
 
 class ResUsersApikeys(models.Model):
-    """How Odoo's own keys are verified, made and removed, each with a record of ours."""
+    """Verify, create and remove Odoo's own keys, each with a record of this add-on."""
 
     _inherit = "res.users.apikeys"
 
     # Trusted 2FA devices (``auth_totp.device``) inherit this model by prototype, and so these
-    # methods: each of them first asks whether it is really about API keys.
+    # methods: each of them first checks whether it is called for API keys.
 
     def _auth_integration_applies(self):
         return self._name == "res.users.apikeys" and getattr(
@@ -123,12 +122,13 @@ class ResUsersApikeys(models.Model):
     # Verification ----------------------------------------------------------------------------
 
     def _check_credentials(self, *, scope, key):
-        """Narrow :meth:`res.users.apikeys._check_credentials`: fast, and up to date.
+        """Extend :meth:`res.users.apikeys._check_credentials`: fast, up to date, and stricter.
 
-        A key that was fully verified once in this process is recognised by its SHA-256; whether
-        it may be used is asked of the database on every call.  When another module verifies keys
-        too, it is called as ever and we only narrow what it accepts.  When our code fails before
-        it has decided, core decides alone: every end is also written to the native row.
+        A key that was fully verified once in this process is recognised by its SHA-256; whether it
+        may be used is queried from the database on every call. If another module verifies keys too,
+        it is called as usual, and its result is only narrowed. If our code fails before it has
+        decided, core decides alone; this is safe because every end is also written to the native
+        row.
 
         :return: the user's id, or None
         """
@@ -156,25 +156,25 @@ class ResUsersApikeys(models.Model):
 
     @staticmethod
     def _accepted(uid):
-        """Note whose the key was that is accepted, if any, and return the user's id."""
+        """Note the user of an accepted key, if any, and return the user's id."""
         with observing():
             if attempt := request_state.attempt():
                 attempt.accepted_key_of = uid
         return uid
 
     def _vouching(self, allowed, scope, key):
-        """Have others decide about a key that we accept: stock sees past its native scope."""
+        """Make stock Odoo and other modules ignore the native scope of a key that we accept."""
         if not allowed:
             return nullcontext()
         return request_state.vouching_for(self.env.cr.dbname, scope, key)
 
     def _narrowed(self, uid, allowed, key):
-        """What remains of the answer of another module.
+        """Return what remains of the result of another module.
 
-        :param uid: that answer
-        :param allowed: ours
+        :param uid: that result
+        :param allowed: our result
         """
-        # A credential that only the other module knows is the other module's business.
+        # A credential that only the other module knows is not for this add-on to decide.
         if allowed == uid or not self._is_known(key):
             return uid
         if allowed:
@@ -183,8 +183,7 @@ class ResUsersApikeys(models.Model):
         return None
 
     def _require_primary(self):
-        """Have nobody verify a key on a replica that lags behind: it may not know yet of its end
-        or of its rules.
+        """Refuse to verify keys on a replica, which may not know yet of a key's end or rules.
 
         :raise ReadOnlySqlTransaction: makes Odoo serve the whole request again, on the primary
         """
@@ -192,10 +191,10 @@ class ResUsersApikeys(models.Model):
             raise ReadOnlySqlTransaction("API keys are verified on the primary")
 
     def _refuse_unreadable(self, uid, key):
-        """Pass an answer of stock's on, unless it refused a good key only for having rules.
+        """Return the result of stock Odoo, unless it refused a good key only because it has rules.
 
-        :param uid: the answer
-        :raise KeyRulesUnreadable: it did; whoever calls may try again
+        :param uid: the result
+        :raise KeyRulesUnreadable: it did; the caller may try again
         """
         if uid is None and self._has_native_rules(key):
             with observing():
@@ -204,19 +203,19 @@ class ResUsersApikeys(models.Model):
         return uid
 
     def _has_native_rules(self, key):
-        """Whether this is the secret of a key with rules, good but for these."""
+        """Return whether this is the secret of a key with rules that is otherwise valid."""
         try:
             return bool(BaseApikeys._check_credentials(self, scope=RESTRICTED, key=key))
         except Exception:
             return False
 
     def _is_only_core_below(self):
-        """Whether no other module overrides the verification below us; above us it runs anyway."""
+        """Return whether no module below ours overrides the verification; others run anyway."""
         below = super()._check_credentials.__func__
         return below is BaseApikeys._check_credentials
 
     def _authorize_secret(self, scope, secret):
-        """Identify a secret and decide about it.
+        """Identify a secret and decide whether to accept it.
 
         :return: the user's id, or None
         """
@@ -227,7 +226,7 @@ class ResUsersApikeys(models.Model):
             decided, uid = self._authorize(identity, scope)
             if decided:
                 return uid
-            # Its native row is gone or holds another key now.
+            # The native row is gone, or it holds another key now.
             _identities.discard(self.env.cr.dbname, IdentityCache.digest(secret))
         identity = None if self._is_known_to_be_none(attempt, secret) else self._identify(secret)
         if identity:
@@ -239,40 +238,40 @@ class ResUsersApikeys(models.Model):
 
     @staticmethod
     def _is_known_to_be_none(attempt, secret):
-        """Whether this secret was looked for a moment ago, before it was tried as a password."""
+        """Return whether a lookup before the password check has just found no such key."""
         if attempt is None or attempt.secret_is_key is not False:
             return False
         return is_key_shaped(secret) and attempt.secret_digest == IdentityCache.digest(secret)
 
     def _recall(self, secret):
-        """The identity of a key this process has fully verified before, or None."""
+        """Return the identity of a key that this process has fully verified before, or None."""
         if not is_key_shaped(secret):
             return None
         known = _identities.get(self.env.cr.dbname, IdentityCache.digest(secret))
         return known and KeyIdentity(known[0], None, known[1], secret[:INDEX_SIZE])
 
     def _is_known(self, secret):
-        """Whether a secret is an API key, live or ended, whoever's it is."""
+        """Return whether a secret is an API key of any user, live or ended."""
         return bool(self._recall(secret) or self._identify(secret))
 
     def _identify(self, secret):
-        """Verify a secret against every key of its prefix: recorded ones first, in the order in
-        which they were made, then the native rows that nobody has recorded.
+        """Verify a secret against every key with its prefix.
 
-        Mirrors how :meth:`res.users.apikeys._check_credentials` verifies, but for the conditions
-        that change with time; they are asked of the present facts.  What was the first key of a
-        secret stays it: a copy of its row, or another hash of it, is no other key.
+        Recorded keys come first, in the order of their creation, then native rows without a record.
+        Mirrors how :meth:`res.users.apikeys._check_credentials` verifies, except for conditions
+        that change with time: those are checked with the current facts. The first key of a secret
+        remains its key: a copy of the row, or another hash of the secret, is not another key.
 
         :rtype: KeyIdentity | None
         """
         if not is_storable(secret) or len(secret) > MAX_PASSWORD_SIZE:
-            return None  # PostgreSQL or the hash takes no such text
+            return None  # PostgreSQL or the hash cannot process it
         digest = IdentityCache.digest(secret) if is_key_shaped(secret) else None
         candidates = hook_queries.query(
             self.env, _CANDIDATES, {"prefix": secret[:INDEX_SIZE]}
         )
         natives = {(row[0], row[2]) for row in candidates if row[1] is None}
-        # A live row and its record share their hash, which is then verified once.
+        # A live row and its record have the same hash, which is then verified only once.
         seen = set()
         for native_id, record_id, stored_hash, known_digest in sorted(
             candidates, key=lambda row: (row[1] is None, row[1] or -row[0])
@@ -294,20 +293,20 @@ class ResUsersApikeys(models.Model):
 
     @staticmethod
     def _note_similar(candidates):
-        """Note the key that begins like a secret that is none: it was probably mistyped."""
+        """Note the newest key with the prefix of an unknown secret, which was probably mistyped."""
         records = [record_id for _native, record_id, *_hashes in candidates if record_id]
         if records and (attempt := request_state.attempt()):
             attempt.similar_key_id = max(records)
 
     @staticmethod
     def _note_learned(digest, candidates):
-        """Have the SHA-256 of a key that was made elsewhere written to its record, with its use."""
+        """Have the SHA-256 of a key made elsewhere stored along with its use."""
         attempt = request_state.attempt()
         if attempt and all(known_digest != digest for *_facts, known_digest in candidates):
             attempt.learned_digest = digest
 
     def _authorize(self, identity, scope):
-        """Decide about a recognised key by its present facts.
+        """Decide about an identified key by its current facts.
 
         :return: whether it could be decided, and the user's id or None
         :rtype: tuple[bool, int | None]
@@ -346,23 +345,25 @@ class ResUsersApikeys(models.Model):
     def _refusal_codes(self, facts, scope, who, identity):
         probing = facts.scope == probe.SCOPE and self._may_probe()
         if probing:
-            # It proves the way to Odoo, from Odoo's own address: no rule on callers is meant.
+            # It tests the way to Odoo from Odoo's own address: rules about callers do not apply.
             facts = facts._replace(
                 scope=None, allowed_networks=None, allowed_channels=None, own_networks=None
             )
         codes = refusal_codes(facts, scope=scope, channel=who.channel, address=who.remote_addr)
         if identity.native_id is None and not codes:
-            codes = {"key_revoked"}  # stock has nothing by which it could accept this secret
+            codes = {"key_revoked"}  # stock Odoo has no row that accepts this secret
         self._annotate(facts, codes)
         if codes & END_CODES and facts.key_id and not facts.is_end_recorded:
             self._record_end(facts.key_id)
         if probing and not codes and (attempt := request_state.attempt()):
-            attempt.discarded = True  # no call of the integration's own
+            attempt.discarded = True  # not a call of the external system
         return codes
 
     def _record_end(self, key_id):
-        """Write the end of a key down before its caller learns of it: from then on nothing that is
-        done to the native row brings it back."""
+        """Record the end of a key before its caller learns of it.
+
+        From then on, no change of the native row revives the key.
+        """
         try:
             self.env["auth.integration.key"]._record_end_apart(key_id)
         except Exception:
@@ -376,9 +377,9 @@ class ResUsersApikeys(models.Model):
         return request is not None and probe.may_pass(request.httprequest.path)
 
     def _denial_causes(self, secret):
-        """Why a presented key would be refused now, without letting anybody in.
+        """Return why a presented key would be refused now, without authenticating anybody.
 
-        :return: a set of causes, empty for a good key; None when it is no key we know
+        :return: a set of causes, empty for a valid key; None if no such key is known
         :rtype: set[str] | None
         """
         identity = self._identify(secret)
@@ -403,9 +404,9 @@ class ResUsersApikeys(models.Model):
         attempt.note(*codes)
 
     def _live_facts(self, identity):
-        """The present facts of a recognised key, in one query; None when it is another key now.
+        """Return the current facts of a key, in one query; None if the row is another key now.
 
-        A live key that has no record of ours yet (made by plain SQL, a restored backup) gets one.
+        A live key without a record (made by plain SQL or restored from a backup) gets one.
         """
         facts = self._fetch_facts(identity)
         if facts is not None and facts.key_id is None:
@@ -415,7 +416,7 @@ class ResUsersApikeys(models.Model):
         return facts
 
     def _restrict_natively(self, facts):
-        """Have a key fail closed whose rules came by SQL; what decides about this call is ours."""
+        """Make a key whose rules were set by SQL fail closed; our check decides about this call."""
         try:
             with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
                 cr.execute("SET LOCAL lock_timeout = %s", [f"{RESTRICTING_LOCK_TIMEOUT_MS}ms"])
@@ -430,9 +431,9 @@ class ResUsersApikeys(models.Model):
                 )
 
     def _import(self, identity):
-        """Give a native key its record and return its facts.
+        """Create the record of a native key and return the key's facts.
 
-        :return: None when that was impossible; the native row then decides about this call
+        :return: None if that was impossible; the native row then decides about this call
         """
         try:
             return self.env["auth.integration.key"]._import_apart(
@@ -449,10 +450,10 @@ class ResUsersApikeys(models.Model):
             return None
         return live_facts(rows[0][0]) if identity.native_id else KeyFacts(*rows[0])
 
-    # Birth and end ---------------------------------------------------------------------------
+    # Creation and end --------------------------------------------------------------------------
 
     def _generate(self, scope, name, expiration_date):
-        """Extend :meth:`res.users.apikeys._generate`: hold the end to policy, record the key."""
+        """Extend :meth:`res.users.apikeys._generate`: apply the policy and record the key."""
         if not self._auth_integration_applies():
             return super()._generate(scope, name, expiration_date)
         if isinstance(self.env.context.get("auth_integration_issuing"), IssuingContext):
@@ -465,16 +466,16 @@ class ResUsersApikeys(models.Model):
         if dates.replace_by and not expiration_date:
             dates = self._within_core_limit(dates)
         secret = super()._generate(scope, name, dates.expires_at)
-        # A key with rules is not to be had without them.
+        # A key that should have rules must not be created without them.
         has_rules = self.env.user._integration()._has_rules_for_new_keys()
         with nullcontext() if has_rules else best_effort(self.env):
             keys._record_generated([(self.env.uid, secret, None, dates.replace_by, None)])
         return secret
 
     def _within_core_limit(self, dates):
-        """Hold the dates of a policy to the longest life that core grants the current user.
+        """Limit the dates of a policy to the longest duration that core allows the current user.
 
-        Mirrors :meth:`res.users.apikeys._check_expiration_date`, which would refuse them.
+        Mirrors :meth:`res.users.apikeys._check_expiration_date`, which would refuse later dates.
         """
         if self.env.is_system():
             return dates
@@ -483,12 +484,12 @@ class ResUsersApikeys(models.Model):
         return Dates(*(min(date, longest) for date in dates))
 
     def _generate_all(self, wanted):
-        """Make several keys for RPC whose ends are settled; the caller records them.
+        """Create several RPC keys whose ends are already set; the caller records them.
 
-        Mirrors :meth:`res.users.apikeys._generate`, with one statement for all. When another
-        module makes keys too, it is called for each.
+        Mirrors :meth:`res.users.apikeys._generate`, with one statement for all keys. If another
+        module also overrides the creation of keys, its method is called for each.
 
-        :param wanted: of each its user, its description and its end
+        :param wanted: for each key its user, its description and its end
         :return: the secrets, in the same order
         """
         definers = [cls for cls in type(self).mro() if "_generate" in vars(cls)]
@@ -519,9 +520,10 @@ class ResUsersApikeys(models.Model):
         return secrets
 
     def unlink(self):
-        """Extend ``unlink``: every way of removing a key by ORM passes here.
+        """Extend ``unlink``, which every deletion of a key through the ORM calls.
 
-        It revokes the key: where no other one would work, an overlap is taken back.
+        It revokes the key. If no other key of the integration works, the overlap of the key that it
+        had replaced is cancelled.
         """
         if not self._auth_integration_applies():
             return super().unlink()
@@ -538,8 +540,7 @@ class ResUsersApikeys(models.Model):
 
     @api.autovacuum
     def _gc_user_apikeys(self):
-        """Extend :meth:`res.users.apikeys._gc_user_apikeys`: write the ends down before the
-        vacuum deletes the rows."""
+        """Extend :meth:`res.users.apikeys._gc_user_apikeys`: record ends before deletion."""
         if self._auth_integration_applies():
             with best_effort(self.env):
                 self.env["auth.integration.key"].sudo()._reconcile()

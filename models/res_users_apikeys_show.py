@@ -4,7 +4,10 @@ from ..tools.integration import networks
 
 
 class ResUsersApikeysShow(models.AbstractModel):
-    """The dialog that shows a new key, this once; ours shows several, and a command to test it."""
+    """Show several new keys in core's dialog for a new key, and a command to test one.
+
+    The keys are shown only once.
+    """
 
     _inherit = "res.users.apikeys.show"
 
@@ -23,12 +26,12 @@ class ResUsersApikeysShow(models.AbstractModel):
     )
     networks = fields.Char(compute="_compute_about_key")
 
-    # Of a new form, the web client only gets computed fields that depend on no other.
+    # For a new form, the web client only gets computed fields that depend on no other field.
     @api.depends_context("auth_integration_id")
     def _compute_first_call_command(self):
-        """Write a first call with the new key, of the integration that the context names.
+        """Compute a first call with the new key, to the integration that the context names.
 
-        Nothing is stored: like the key, the command is in this one answer to the web client.
+        Nothing is stored: like the key, the command is only in this one response to the web client.
         """
         integration = self._integration_shown()
         for dialog in self:
@@ -38,7 +41,7 @@ class ResUsersApikeysShow(models.AbstractModel):
 
     @api.depends_context("auth_integration_id", "default_key", "lang", "tz")
     def _compute_about_key(self):
-        """What the external system needs beside the key, and what the key's first use starts."""
+        """Compute what the external system needs besides the key, and what its first use starts."""
         integration = self._integration_shown()
         prefix = (self.env.context.get("default_key") or "")[:8]
         key = integration.key_ids.filtered(lambda key: key.prefix == prefix)[:1]
@@ -55,7 +58,7 @@ class ResUsersApikeysShow(models.AbstractModel):
             )
 
     def _integration_shown(self):
-        """The integration that the context names, if the reader may see it."""
+        """Return the integration that the context names, if the current user may read it."""
         integration = self.env["auth.integration"].browse(
             self.env.context.get("auth_integration_id")
         )
@@ -63,9 +66,10 @@ class ResUsersApikeysShow(models.AbstractModel):
 
     @api.model_create_multi
     def create(self, vals_list):  # pylint: disable=method-required-super
-        """Replace :meth:`BaseModel.create`, which fails: the dialogue of a new key has no table.
+        """Override :meth:`BaseModel.create`, which fails because this dialog has no table.
 
-        The web client saves every open form when its tab is closed or reloaded. Core then runs an
-        INSERT that names the key, and the server log keeps the failed query with the key in it.
+        The web client saves every open form when its tab is closed or reloaded. Core would then run
+        an INSERT with the key, and the failed query, including the key, would stay in the server
+        log.
         """
         return self.browse()

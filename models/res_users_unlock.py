@@ -5,12 +5,12 @@ from odoo.exceptions import AccessError
 
 from ..tools.attempt.flood_limits import COLLAPSED
 
-# From where a login was refused in the last so many hours.
+# Only addresses that were refused within this period are unlocked.
 LOOK_BACK = timedelta(hours=24)
 
 
 class ResUsers(models.Model):
-    """Users whose password was guessed too often, and the button that lets them in again."""
+    """Users whose password was guessed too often, and the button that lets them sign in again."""
 
     _inherit = "res.users"
 
@@ -28,16 +28,16 @@ class ResUsers(models.Model):
             user.is_sign_in_paused = user.login in paused
 
     def action_unlock_sign_in(self):
-        """Let users sign in again at once, from wherever they were refused.
+        """Let users sign in again at once, also from addresses that were refused recently.
 
-        For administrators; the last one who was locked out does it with ``odoo shell``.
+        For administrators; the last one who was locked out can run it in ``odoo shell``.
         """
         if not (self.env.su or self.env.user.has_group("base.group_erp_manager")):
             raise AccessError(self.env._("Only an administrator can unlock a user."))
         for user in self.sudo():
             self.env["auth.throttle"]._unlock(user.login, user._refused_addresses())
             text = self.env._("Sign-in unlocked. Failed attempts were reset.")
-            # Whose chatter it is: users have none of their own.
+            # Users have no chatter of their own, so post on the partner.
             author = self.env.user.partner_id.id
             user.partner_id.message_post(body=text, author_id=author)
             for integration in user._integration():
@@ -45,7 +45,7 @@ class ResUsers(models.Model):
         return True
 
     def _refused_addresses(self):
-        """Addresses from which this login was refused lately."""
+        """Return the addresses from which this login was refused recently."""
         groups = self.env["auth.attempt"].sudo()._read_group(
             [
                 ("user_id", "=", self.id),

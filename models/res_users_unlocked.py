@@ -2,7 +2,7 @@ from odoo import fields, models, tools
 
 
 class ResUsers(models.Model):
-    """What is said once a user has been unlocked, and when that was."""
+    """What happens after a user has been unlocked: the time is stored and a message is shown."""
 
     _inherit = "res.users"
 
@@ -11,7 +11,7 @@ class ResUsers(models.Model):
     )
 
     def action_unlock_sign_in(self):
-        """Extend ``action_unlock_sign_in``: what was rejected before no longer asks for it."""
+        """Extend ``action_unlock_sign_in``: calls rejected earlier count as fixed."""
         super().action_unlock_sign_in()
         self.sudo().sign_in_unlocked_at = fields.Datetime.now()
         return {

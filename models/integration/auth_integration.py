@@ -7,14 +7,14 @@ from ...tools.integration import slug
 from ...tools.key import native_scope
 from ..mixins.network_list import check_networks
 
-# What an API key can be used on: the interactive channels never see one.
+# Channels on which API keys can be used: interactive channels never receive one.
 KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
 
 
 class Following:
-    """Says that an integration and its integration user are archived or restored together already.
+    """Context marker: an integration and its user are already archived or restored together.
 
-    An object in the context, which no caller over RPC can send.
+    The marker is an object, which no caller over RPC can send.
     """
 
     @staticmethod
@@ -26,9 +26,9 @@ FOLLOWING = {"auth_integration_following": Following()}
 
 
 class AuthIntegration(models.Model):
-    """One external system, the integration user it authenticates as, and who answers for it.
+    """An external system, the integration user it authenticates as, and its owners.
 
-    What is known of it at this moment is in ``auth_integration_status.py``.
+    The fields about its current state are in ``auth_integration_status.py``.
     """
 
     _name = "auth.integration"
@@ -48,7 +48,7 @@ class AuthIntegration(models.Model):
     }
     _order = "name, id"
     _rec_names_search = ["name", "code"]
-    # Owners may not change an integration, yet they answer for it: let them write in its history.
+    # Owners may not change an integration. They are responsible for it, so they may post messages.
     _mail_post_access = "read"
     _allow_sudo_commands = False
 
@@ -159,7 +159,7 @@ class AuthIntegration(models.Model):
             allowed = integration._allowed_channel_set()
             for channel in KEY_CHANNELS:
                 integration[f"allowed_channel_{channel}"] = channel in allowed
-            # In words, for those who cannot change them.
+            # Shown as text to users who cannot change the flags.
             labels = [
                 self._fields[f"allowed_channel_{channel}"]._description_string(self.env)
                 for channel in KEY_CHANNELS if channel in allowed
@@ -189,7 +189,7 @@ class AuthIntegration(models.Model):
 
     @api.constrains("code")
     def _check_code(self):
-        """Only a code that is being chosen: one from before this rule may stay."""
+        """Check codes that are set: codes from before this rule was introduced may stay."""
         for integration in self:
             if not slug.is_good(integration.code or ""):  # it may be about to be emptied
                 raise ValidationError(
@@ -254,11 +254,11 @@ class AuthIntegration(models.Model):
                 raise ValidationError(reason)
 
     def _has_rules(self):
-        """Whether not every call with a key of this integration is accepted; no, without any."""
+        """Return whether this integration restricts networks or protocols; False for none."""
         return bool(self.allowed_networks or self.allowed_channels)
 
     def _has_rules_for_new_keys(self):
-        """Whether a key that is issued now is accepted for less than all that its user may do."""
+        """Return whether its rules or its policy let new keys do less than their user."""
         return self._has_rules() or self.policy_id.default_access not in (False, "full")
 
     # CRUD ------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ class AuthIntegration(models.Model):
         return result
 
     def unlink(self):
-        """Delete integrations; their keys end, their integration users are archived and stay."""
+        """Delete integrations: end their keys and archive, but keep, their integration users."""
         owners = self.sudo().with_context(active_test=False).owner_ids
         self.env["auth.integration.key"].sudo()._find_unrecorded()
         self.sudo().key_ids._end_live(self.env._("The integration was deleted"))
@@ -312,7 +312,7 @@ class AuthIntegration(models.Model):
         return result
 
     def _create_integration_user(self, vals):
-        """Make the user of a new integration: login = code, no password, internal, least rights."""
+        """Create the internal user of a new integration: login = code, no password, few rights."""
         code = str(vals.get("code") or "").strip()
         if not code:
             raise UserError(self.env._(
@@ -338,9 +338,9 @@ class AuthIntegration(models.Model):
         return users.with_context(no_reset_password=True).create(user_vals)
 
     def _message_auto_subscribe_followers(self, updated_values, default_subtype_ids):
-        """Replace the method of ``mail``, which has whoever is in ``user_id`` follow the record.
+        """Override ``mail``, which would make the user in ``user_id`` a follower.
 
-        The integration user is nobody who reads; whoever has stolen its key would read along.
+        Nobody reads the notifications of an integration user, except a thief of its key.
         """
         return []
 
@@ -352,10 +352,12 @@ class AuthIntegration(models.Model):
                 owner.group_ids = [Command.link(group.id)]
 
     def _take_users_over(self, released=()):
-        """Bring what an integration user has from before under its integration's rules: its keys,
-        and its sessions, which end (:meth:`res.users._session_token_get_values`).
+        """Apply the rules of these integrations to existing keys and sessions of their users.
 
-        :param released: users whose keys are under these rules no more
+        The keys are recorded and shortened to the policy; the sessions end
+        (:meth:`res.users._session_token_get_values`).
+
+        :param released: users whose keys no longer belong to these integrations
         """
         users = self.sudo().user_id
         of_users = SQL("user_id IN %s", tuple({*users.ids, *(user.id for user in released)}))
@@ -364,7 +366,7 @@ class AuthIntegration(models.Model):
         self.sudo().key_ids._shorten_to_policy()
 
     def _apply_rules(self):
-        """Have the native keys fail closed under new rules, in the transaction of these."""
+        """Make native keys fail closed under new rules, in the transaction that changes these."""
         keys = self.env["auth.integration.key"].sudo()
         keys._import_missing()
         keys._write_native_scopes(SQL("i.id IN %s", tuple(self.ids)))
@@ -372,27 +374,27 @@ class AuthIntegration(models.Model):
     def _follow_active(self):
         """Archive and restore the integration user with its integration.
 
-        The user's own flag is what stock Odoo looks at, so the end holds without our code too.
+        Stock Odoo checks the user's own flag, so that calls are rejected even without this add-on.
         """
         for integration in self.sudo().with_context(**FOLLOWING):
             user, restoring = integration.user_id, integration.active
             if user.active == restoring:
                 integration.user_archived_along = False
                 continue
-            # Archived on the user form, it is restored there.
+            # If archived on the user form, only users who may restore it there restore it here.
             if restoring and not integration.user_archived_along and not self._may_restore(user):
                 continue
             user.active = restoring
             integration.user_archived_along = not restoring
 
     def _may_restore(self, user):
-        """Whether the current user may restore a user on the user form."""
+        """Return whether the current user may restore this user on the user form."""
         return self.env.su or user.with_env(self.env).has_access("write")
 
     # Actions ---------------------------------------------------------------------------------
 
     def action_claim_key(self):
-        """Open the dialogue that claims the new key which is needed first."""
+        """Open the dialog that claims the most urgent new key."""
         self.ensure_one()
         rotation = self._rotations_to_claim()[:1]
         if not rotation:
@@ -400,7 +402,7 @@ class AuthIntegration(models.Model):
         return rotation.action_claim()
 
     def action_restore_user(self):
-        """Unarchive the integration user, the fix for ``user_archived``.
+        """Unarchive the integration user, which is the fix for ``user_archived``.
 
         :raise AccessError: the current user may not restore it on the user form
         """
@@ -417,7 +419,7 @@ class AuthIntegration(models.Model):
         return self._action_view("auth_integration_key_action")
 
     def action_view_attempts(self):
-        """Show the rejected attempts of the last days, as the form counts them."""
+        """Show the rejected attempts of the last days, with the filters of the form's counter."""
         return self._action_view(
             "auth_attempt_action",
             search_default_failures=1,
@@ -426,13 +428,13 @@ class AuthIntegration(models.Model):
         )
 
     def action_view_rotations(self):
-        """Show the open rotations, as the form counts them."""
+        """Show the open rotations, with the filter of the form's counter."""
         return self._action_view("auth_integration_rotation_action", search_default_open=1)
 
     def _action_view(self, xml_id, **context):
         self.ensure_one()
         action = self.env["ir.actions.act_window"]._for_xml_id(f"auth_integration.{xml_id}")
-        # Without the path of the menu's action, which would lose the domain on reload.
+        # Omit the path of the menu's action: with it, a reload would lose the domain.
         return {key: value for key, value in action.items() if key != "path"} | {
             "domain": [("integration_id", "=", self.id)],
             "context": context,

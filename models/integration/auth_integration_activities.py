@@ -2,7 +2,7 @@ from odoo import api, models
 
 
 class AuthIntegration(models.Model):
-    """Closing what several owners were asked at once."""
+    """Close activities that were assigned to several owners at once."""
 
     _inherit = "auth.integration"
 
@@ -11,7 +11,7 @@ class AuthIntegration(models.Model):
         self._finish_once(self.activity_search(kinds), feedback)
 
     def _close_activities_of_fixed(self):
-        """Mark done what was asked about rejected calls, where only the next call is awaited."""
+        """Close activities about rejected calls of integrations whose incidents are all fixed."""
         self.env.flush_all()
         self.invalidate_recordset(["key_ids"])
         incidents = self.env["auth.integration.incident"].sudo().search(
@@ -26,10 +26,10 @@ class AuthIntegration(models.Model):
 
     @api.model
     def _finish_once(self, activities, feedback):
-        """Mark activities as done, with one line in the history of each integration.
+        """Mark activities as done, with one line in the chatter of each integration.
 
-        Each owner has one of their own: a line for each would say the same. That of the current
-        user is the one that leaves the line.
+        Each owner has their own activity, and a line for each of them would repeat the same text.
+        The line is posted by the current user's activity, if there is one.
         """
         for of_record in activities.grouped("res_id").values():
             first = of_record.sorted(lambda activity: activity.user_id != self.env.user)[0]

@@ -5,7 +5,7 @@ from odoo import models
 from ...tools.access.access_rules import LISTED
 from ...tools.integration import code_samples, rotate_command
 
-# Where each protocol is called.
+# The URL paths of each protocol.
 PATHS = {
     "json2": "/json/2/<model>/<method>",
     "xmlrpc": "/xmlrpc/2/common, /xmlrpc/2/object",
@@ -15,7 +15,7 @@ PATHS = {
 
 
 class AuthIntegration(models.Model):
-    """The connection sheet: all that whoever connects a system needs, but for the key."""
+    """The connection sheet: everything needed to connect an external system, except the key."""
 
     _inherit = "auth.integration"
 
@@ -29,12 +29,12 @@ class AuthIntegration(models.Model):
         }
 
     def action_diagnose(self):
-        """Have this integration diagnosed, and show the diagnosis."""
+        """Diagnose this integration and show the result."""
         self.ensure_one()
         return self.env["auth.integration.diagnosis"]._open_for(self)
 
     def _connection_sheet_values(self):
-        """What the sheet's template shows. No key, no prefix of one: the sheet is passed on.
+        """Return the values for the sheet, without any key or prefix: sheets are passed on.
 
         :raise AccessError: the current user may not see this integration
         """
@@ -67,14 +67,14 @@ class AuthIntegration(models.Model):
         }
 
     def _doctor_line(self, url, login, allowed):
-        """The command that runs doctor.py; of restricted protocols it calls one that is allowed."""
+        """Return the command that runs doctor.py, with an allowed protocol if restricted."""
         words = ["python3", "doctor.py", url, "--db", self.env.cr.dbname, "--login", login]
         if protocols := [name for name, path in PATHS.items() if path and name in allowed]:
             words += ["--protocol", protocols[0]]
         return shlex.join(words)
 
     def _access_on_sheet(self):
-        """What the keys that work may do, in words: of each kind the words and its operations."""
+        """Return what the working keys may do: pairs of a text and the names of its operations."""
         found = {}
         for key in self.sudo().key_ids.filtered("is_live").sorted("id"):
             listed = key.operation_ids.filtered(

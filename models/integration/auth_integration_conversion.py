@@ -8,19 +8,19 @@ from ..mixins.fresh_identity import require_fresh_identity
 
 
 class AuthIntegration(models.Model):
-    """Making integrations of personal API keys that external systems use.
+    """Convert personal API keys that external systems use to integrations.
 
-    The account becomes the integration user, and its keys keep working; or a new integration user
-    gets a new key, whose first use starts the overlap of the old one as in a rotation.
+    Either the account becomes the integration user and its keys keep working; or a new integration
+    user gets a new key, whose first use starts the overlap of the old one as in a rotation.
     """
 
     _inherit = "auth.integration"
 
     @api.model
     def _free_code(self, name, taken=()):
-        """A code for an integration of a name: one that no integration and no login has.
+        """Return a code derived from a name that no integration has as code and no user as login.
 
-        :param taken: codes that are not free either
+        :param taken: more codes that are not free
         """
         proposal = slug.propose(name or "") or "integration"
         users = self.env["res.users"].sudo().with_context(active_test=False)
@@ -40,7 +40,7 @@ class AuthIntegration(models.Model):
         """Check that the current user may convert these keys, and that they can be converted.
 
         :raise AccessError: the user may not
-        :raise UserError: a key cannot be converted, or they are not of one user
+        :raise UserError: a key cannot be converted, or the keys do not all belong to one user
         """
         keys._check_may_convert()
         require_fresh_identity(self.env)
@@ -52,7 +52,7 @@ class AuthIntegration(models.Model):
     def _convert_account(self, keys, values):
         """Make the user of these keys an integration user. All keys of that user keep working.
 
-        :param dict values: of the new integration
+        :param dict values: the values of the new integration
         :return: the integration
         """
         self._check_may_convert(keys)
@@ -75,11 +75,12 @@ class AuthIntegration(models.Model):
 
     @api.model
     def _convert_keys(self, keys, values, groups):
-        """Create an integration with an integration user of its own, and a new key for each of
-        these. The old keys work until an overlap after the first use of the new ones.
+        """Create an integration with a new integration user, and a new key for each of these keys.
 
-        :param dict values: of the new integration
-        :param groups: of the integration user, beside those of every user of its kind
+        The old keys work until one overlap after the first use of the new ones.
+
+        :param dict values: the values of the new integration
+        :param groups: groups of its user, in addition to those of every user of the same kind
         :return: the integration, and the secrets in the order of the keys
         """
         self._check_may_convert(keys)

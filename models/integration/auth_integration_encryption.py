@@ -2,7 +2,7 @@ from odoo import models
 
 
 class AuthIntegration(models.Model):
-    """Webhooks of an integration, and its secrets that must be read back."""
+    """Webhooks of an integration, and its secrets that are stored encrypted to be read back."""
 
     _name = "auth.integration"
     _inherit = ["auth.integration", "auth.integration.signing.secret.mixin"]

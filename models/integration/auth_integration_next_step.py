@@ -5,7 +5,7 @@ from ...tools.key import native_scope
 
 
 class AuthIntegration(models.Model):
-    """What is to be done next, and what only waits for the next call."""
+    """The next step for an integration, and what only waits for the next call."""
 
     _inherit = "auth.integration"
 
@@ -41,7 +41,10 @@ class AuthIntegration(models.Model):
 
     @api.depends("key_ids", "user_id.active", "active")
     def _compute_usable_key_count(self):
-        """Count as :meth:`auth.integration.key._blocked_reason` decides, for many at once."""
+        """Count the keys that :meth:`auth.integration.key._blocked_reason` does not block.
+
+        One query counts them for many integrations.
+        """
         counts = dict.fromkeys(self, 0)
         for integration, scope, count in self.env["auth.integration.key"]._read_group(
             [("integration_id", "in", self.ids), ("is_live", "=", True)],
@@ -55,7 +58,7 @@ class AuthIntegration(models.Model):
             integration.usable_key_count = works and counts.get(integration._origin, 0)
 
     def _usable_keys(self):
-        """The keys of one integration that can be used now, the newest first."""
+        """Return the keys of one integration that can be used now, newest first."""
         keys = self.sudo().key_ids.filtered(lambda key: key.is_live and not key._blocked_reason())
         return keys.sorted("id", reverse=True)
 
@@ -80,14 +83,14 @@ class AuthIntegration(models.Model):
             return "restore_user"
         if self.has_key_to_claim:
             return "claim"
-        # What is to be set up has buttons of its own.
+        # During the setup, the form has buttons of its own.
         if self.is_setting_up or self.usable_key_count:
             return False
         return "issue_key"
 
     @api.depends("key_ids", "main_finding_ids")
     def _compute_claimed_rotation_id(self):
-        """The most urgent one that no issue on the form already speaks of."""
+        """Find the most urgent claimed rotation that no issue on the form mentions already."""
         rotations = self.env["auth.integration.rotation"].search(
             [
                 ("integration_id", "in", self.ids),
@@ -120,14 +123,14 @@ class AuthIntegration(models.Model):
             integration.old_key_text = bool(old) and old._replacement_text(integration.policy_id)
 
     def action_view_claimed_rotation(self):
-        """Open the rotation whose new key is to be installed."""
+        """Open the rotation whose new key must be installed."""
         self.ensure_one()
         return self.claimed_rotation_id._get_records_action()
 
     @api.depends("allowed_networks")
     @api.depends_context("lang")
     def _compute_networks_warning(self):
-        """Warn of a list that shuts out the address that calls now: it may be on purpose."""
+        """Warn if the list excludes the last caller's address; that may be intended."""
         for integration in self:
             integration.networks_warning = integration._networks_warning()
 
@@ -135,7 +138,7 @@ class AuthIntegration(models.Model):
         used = self._origin.key_ids.filtered("last_used_at").sorted("last_used_at")[-1:]
         try:
             allowed = networks.parse(self.allowed_networks)
-        except ValueError:  # saving says so
+        except ValueError:  # reported when saving
             return False
         if not used.last_used_address or networks.contains(allowed, used.last_used_address):
             return False

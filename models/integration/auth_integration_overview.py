@@ -10,7 +10,7 @@ from .auth_integration_rejections import rejected_key
 from .auth_integration_status import IS_OPEN
 
 HISTORY_DAYS = 7
-# The worst first: what the overview is sorted by.
+# Worst first; the overview is sorted in this order.
 STATUSES = ("failing", "expiring", "waiting", "to_set_up", "working")
 IS_FAILING = SQL(
     "%s AND f.severity = 'critical' AND f.code IN %s", IS_OPEN, findings.codes_of("failing")
@@ -19,7 +19,7 @@ STATUS_COLORS = {"failing": 1, "expiring": 3, "waiting": 4, "to_set_up": 4, "wor
 
 
 class AuthIntegration(models.Model):
-    """What the overview shows of an integration, for many at once and whatever the log holds."""
+    """Overview fields, computed for many integrations at once, whatever the size of the log."""
 
     _inherit = "auth.integration"
 
@@ -55,8 +55,7 @@ class AuthIntegration(models.Model):
     # Status ----------------------------------------------------------------------------------
 
     def _sql_expression(self, alias, field_name, query=None):
-        """Extend ``_sql_expression``: a query looks up the findings once, in a join, however
-        often it needs the status."""
+        """Extend ``_sql_expression``: join the findings for the status once per query."""
         if field_name != "status" or query is None:
             return super()._sql_expression(alias, field_name, query)
         found = query.make_alias(alias, "status")
@@ -65,9 +64,11 @@ class AuthIntegration(models.Model):
         return self._status_sql(alias, SQL.identifier(found, "by_id"))
 
     def _status_sql(self, alias, found=None):
-        """SQL of the status, for searches; the findings are looked up once, not for each row.
+        """Return the SQL of the status, for searches.
 
-        :param found: SQL of the statuses by findings, if that is not to look them up
+        The findings are looked up once per query, not once per row.
+
+        :param found: SQL of the statuses by findings, if they are looked up elsewhere
         """
         return SQL(
             """
@@ -82,7 +83,7 @@ class AuthIntegration(models.Model):
         )
 
     def _found_statuses_sql(self):
-        """SQL of one row: the statuses that follow from findings, by the id of the integration."""
+        """Return the SQL of one row: the statuses that follow from findings, by integration id."""
         return SQL(
             """(
                 SELECT jsonb_object_agg(found.integration_id, found.status) AS by_id FROM (
@@ -107,9 +108,9 @@ class AuthIntegration(models.Model):
         )
 
     def _status_of_findings_sql(self):
-        """SQL of the status by the findings ``f`` of one integration, or NULL.
+        """Return the SQL of the status by the findings ``f`` of one integration, or NULL.
 
-        A key that has expired and is still called is shown as one finding, of the key.
+        An expired key that is still called has a single visible finding, which is about the key.
         """
         return SQL(
             """
@@ -124,13 +125,13 @@ class AuthIntegration(models.Model):
         )
 
     def _only_calls_fail_sql(self):
-        """SQL of whether an integration fails by its calls only, by its findings ``f``."""
+        """Return the SQL of whether only calls fail, by the findings ``f`` of an integration."""
         return SQL(
             "bool_and(f.code IN %s) FILTER (WHERE %s)", findings.ABOUT_CALLS, IS_FAILING
         )
 
     def _status_by_findings(self, status):
-        """Return the status of this integration, whose findings say so; see ``_status_sql``."""
+        """Return the status of this integration from that of its findings; see ``_status_sql``."""
         if not (self._origin.id and self.active):
             return False
         if self.is_never_called and status not in ("failing", "waiting"):
@@ -148,7 +149,7 @@ class AuthIntegration(models.Model):
         return self._search_from_sql("status", operator, value)
 
     def _order_field_to_sql(self, alias, field_name, direction, nulls, query):
-        """Extend ``_order_field_to_sql``: by status, the worst is first."""
+        """Extend ``_order_field_to_sql``: sort the status from worst to best."""
         if field_name == "status":
             rank = SQL(
                 "array_position(%s, %s::text)",
@@ -159,14 +160,14 @@ class AuthIntegration(models.Model):
 
     @api.depends("status")
     def _compute_status_color(self):
-        """Number of the color at the edge of the card, as kanban views count them."""
+        """Compute the kanban color number of the edge of the card."""
         for integration in self:
             integration.status_color = STATUS_COLORS.get(integration.status, 0)
 
     # Keys ------------------------------------------------------------------------------------
 
     def _next_expiry_sql(self, alias):
-        """SQL of the first end of a key that no rotation has replaced already."""
+        """Return the SQL of the first end of a live key that is not in its overlap."""
         return SQL(
             f"""(
             SELECT min({JOINED_END_SQL.format(k="k")})
@@ -182,14 +183,14 @@ class AuthIntegration(models.Model):
     # Calls -----------------------------------------------------------------------------------
 
     def _compute_call_history(self):
-        """Count the calls of each of the last days: from the daily totals, not from the log.
+        """Count the calls of each of the last days, from the daily totals instead of the log.
 
-        A day is one of the reader's time zone, as in the analysis of attempts.
+        Days are those of the user's time zone, as in the analysis of attempts.
         """
         report = self.env["auth.attempt.report"].sudo()._in_rolled_up_zone()
         today = pytz.utc.localize(fields.Datetime.now()).astimezone(report._zone()).date()
         days = [today - timedelta(days=ago) for ago in reversed(range(HISTORY_DAYS))]
-        # The totals name integrations by number; whoever reads one may read its totals.
+        # The totals have only ids. Users who may read an integration may read its totals.
         counts = {
             (integration.id, day, outcome): count
             for integration, day, outcome, count in report._read_group(

@@ -5,7 +5,7 @@ from .auth_integration_rights import MANAGER
 
 
 class AuthIntegration(models.Model):
-    """Removing the passwords that integration users have from before."""
+    """Remove the passwords that integration users had before they became integration users."""
 
     _inherit = "auth.integration"
 

@@ -10,7 +10,7 @@ from ...tools.integration import rotate_command
 from ...tools.key.key_state import Lifetime
 from ..mixins.fresh_identity import require_fresh_identity
 
-# What widens no rule. The integrations of a policy are checked one by one.
+# Changes of these fields widen no rule; the integrations that get a policy are checked themselves.
 HARMLESS_FIELDS = {"name", "active", "window_start", "window_end", "window_tz", "integration_ids"}
 
 
@@ -111,7 +111,7 @@ class AuthIntegrationPolicy(models.Model):
 
     @api.model
     def _selection_delivery(self):
-        """How a new key can be delivered; see :class:`AuthIntegrationDelivery`."""
+        """Return the ways to deliver a new key; see :class:`AuthIntegrationDelivery`."""
         methods = self.env["auth.integration.delivery"]._all()
         return [(code, method._label()) for code, method in sorted(methods.items())]
 
@@ -135,7 +135,7 @@ class AuthIntegrationPolicy(models.Model):
             policy.integration_count = counts.get(policy, 0)
 
     def write(self, vals):
-        """Extend ``write``: a policy rules the keys of all its integrations."""
+        """Extend ``write``: check rights, as a policy applies to the keys of its integrations."""
         self.check_access("write")
         if vals.keys() - HARMLESS_FIELDS:
             self._check_may_change()
@@ -143,16 +143,16 @@ class AuthIntegrationPolicy(models.Model):
         return super().write(vals)
 
     def _check_may_change(self):
-        """Leave the policies that integrations with a privileged user live by to Settings.
+        """Allow only Settings administrators to change policies of privileged integration users.
 
-        :raise AccessError: one does, and the current user is no Settings administrator
+        :raise AccessError: there is such a user, and the current user is no Settings administrator
         """
         integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
         found = integrations.search([("policy_id", "in", self.ids)])
         found.with_env(self.env)._check_may_change()
 
     def action_view_integrations(self):
-        """Show the integrations that live by this policy."""
+        """Show the integrations with this policy."""
         self.ensure_one()
         return self.env["auth.integration"]._get_records_action(
             name=self.env._("Integrations"),
@@ -161,7 +161,7 @@ class AuthIntegrationPolicy(models.Model):
         )
 
     def action_shorten_existing_keys(self):
-        """Open the dialog that applies this policy to the keys that there are."""
+        """Open the dialog that applies this policy to existing keys."""
         self.ensure_one()
         self.check_access("write")
         return self.env["auth.integration.shorten"]._get_records_action(
@@ -171,7 +171,7 @@ class AuthIntegrationPolicy(models.Model):
         )
 
     def _shorten_existing_keys(self):
-        """Have the keys of these policies' integrations end no later than the policies allow.
+        """Make the keys of these policies' integrations end no later than the policies allow.
 
         :return: the keys that were changed
         """
@@ -180,7 +180,7 @@ class AuthIntegrationPolicy(models.Model):
         return integrations.search([("policy_id", "in", self.ids)]).key_ids._shorten_to_policy()
 
     def _lifetime(self):
-        """What this policy says of the life of a key."""
+        """Return the lifetime of keys under this policy."""
         self.ensure_one()
         extends = self.on_deadline == "extend"
         return Lifetime(
@@ -190,7 +190,7 @@ class AuthIntegrationPolicy(models.Model):
         )
 
     def copy_data(self, default=None):
-        """Extend ``copy_data``: no two policies have the same name, and archived ones have one."""
+        """Extend ``copy_data``: give the copy a name that no policy has, archived or not."""
         copies = super().copy_data(default)
         if "name" in (default or {}):
             return copies
@@ -202,10 +202,10 @@ class AuthIntegrationPolicy(models.Model):
         return copies
 
     def _notice_day_list(self):
-        """The notices as numbers of days, largest first.
+        """Return the notices as numbers of days, largest first.
 
-        :raise ValueError: an entry is not a whole number as PostgreSQL reads them, too: one of a
-            single policy would end every query for the notices of all
+        :raise ValueError: an entry is no whole number that PostgreSQL can read: one bad policy
+            would break every query for the notices of all policies
         """
         self.ensure_one()
         parts = [part.strip() for part in (self.notice_days or "").split(",")]
@@ -215,7 +215,7 @@ class AuthIntegrationPolicy(models.Model):
         return sorted(set(map(int, parts)), reverse=True)
 
     def _is_in_window(self, moment):
-        """Whether rotation may act at a moment (naive UTC), by the policy's own time zone."""
+        """Return whether rotation may run at a moment (naive UTC), by the policy's time zone."""
         self.ensure_one()
         local = pytz.utc.localize(moment).astimezone(pytz.timezone(self.window_tz or "UTC"))
         hour = local.hour + local.minute / 60
@@ -224,7 +224,7 @@ class AuthIntegrationPolicy(models.Model):
         return hour >= self.window_start or hour < self.window_end  # over midnight
 
     def _next_in_window(self, moment):
-        """When rotation may act next, from a moment on (naive UTC)."""
+        """Return when rotation may run next, from a moment on (naive UTC)."""
         if self._is_in_window(moment):
             return moment
         zone = pytz.timezone(self.window_tz or "UTC")

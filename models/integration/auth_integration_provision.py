@@ -10,16 +10,17 @@ LINES, COMMAS = "\n", ","
 
 
 class AuthIntegration(models.Model):
-    """Creating and updating many integrations by their codes, over RPC and by import."""
+    """Create and update many integrations by their codes, over RPC and by import."""
 
     _inherit = "auth.integration"
 
     @api.model
     def provision(self, integrations):
-        """Bring integrations to what is described: create those missing, change what differs.
+        """Create or update integrations to match these descriptions.
 
-        Called again with the same, it changes nothing. What a description leaves out stays as it
-        is. The rights of the caller count, and all is done or nothing. Example::
+        Calling it again with the same descriptions changes nothing. Values that a description omits
+        stay as they are. The rights of the caller apply, and either everything is done or nothing.
+        Example::
 
             models.execute_kw(db, uid, key, "auth.integration", "provision", [[{
                 "code": "web_shop",
@@ -31,16 +32,15 @@ class AuthIntegration(models.Model):
                 "groups": ["base.group_partner_manager"],
             }]])
 
-        :param list[dict] integrations: of each ``code``, and any of ``name``, ``active``,
+        :param list[dict] integrations: for each ``code``, and any of ``name``, ``active``,
             ``environment``, ``purpose``, ``documentation_url``, ``allowed_networks`` and
             ``allowed_channels`` (lists), ``owners`` (logins), ``policy`` (its name), ``company``
-            (its name) and ``groups`` (XML ids: with Internal User, all that the integration user
-            is in)
+            (its name) and ``groups`` (XML ids: with Internal User, all groups of the user)
         :return: for each, in order, ``{"code", "id", "created", "changed"}``; ``changed`` lists the
             keys whose values were changed
         :rtype: list[dict]
         :raise AccessError: the caller may not do that
-        :raise UserError: something is described that does not exist, or a code twice
+        :raise UserError: a described record does not exist, or a code is given twice
         """
         self.check_access("create")
         self._check_descriptions(integrations)
@@ -48,7 +48,7 @@ class AuthIntegration(models.Model):
 
     @api.model
     def load(self, fields, data):
-        """Extend ``load``: without a column of ids, rows are told apart by their codes."""
+        """Extend ``load``: without an id column, match rows to integrations by their codes."""
         if "code" in fields and not {"id", ".id"} & set(fields):
             place = fields.index("code")
             codes = [row[place] for row in data if row[place]]
@@ -109,7 +109,7 @@ class AuthIntegration(models.Model):
         }
 
     def _values_described(self, code, description):
-        """Triples of a field, its value as for ``write``, and the key of the description."""
+        """Return triples: a field, its value for ``write``, and the key of the description."""
         values = []
         for key, value in description.items():
             if key == "owners":
@@ -127,7 +127,7 @@ class AuthIntegration(models.Model):
         return values
 
     def _differs(self, field, value):
-        """Whether a field of this integration has another value than one given for ``write``."""
+        """Return whether a field of this integration differs from a value for ``write``."""
         present = self.with_context(active_test=False)[field]
         if field == "owner_ids":
             return set(present.ids) != set(value[0][2])
@@ -136,9 +136,9 @@ class AuthIntegration(models.Model):
         return (present or False) != (value or False)
 
     def _found(self, code, model, field, names):
-        """The records of these names.
+        """Return the records with these names.
 
-        :raise UserError: there is none of a name, or more than one
+        :raise UserError: there is no record with a name, or more than one
         """
         if not isinstance(names, (list, tuple)):
             raise UserError(self.env._("%(code)s: enter a list of owners.", code=code))

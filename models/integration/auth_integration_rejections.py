@@ -7,7 +7,8 @@ from ...tools.health.findings.keys import ENDED_KEYS_CALLED
 from ...tools.incident import conditions
 from ...tools.key.key_policy import END_CODES
 
-# The last call of each caller since the incidents were last derived, unless it succeeded since.
+# The last rejected call of each caller since the incidents were last derived, unless the caller has
+# succeeded since.
 _UNSEEN_REJECTIONS = f"""
     SELECT series.attempt_id FROM (
         SELECT {conditions.SERIES}, max(a.last_seen) AS last_seen,
@@ -27,9 +28,9 @@ _INCIDENTS = f"SELECT n.id FROM ({FAILING_INCIDENTS}) n WHERE n.integration_id I
 
 
 def rejected_key(alias):
-    """SQL of the key that a finding about calls is about, if that has ended; of all others 0.
+    """Return the SQL of the key that a finding about calls is about, if it has ended; otherwise 0.
 
-    With its integration it tells one issue about calls from another.
+    Together with the integration it identifies an issue about calls.
     """
     return SQL(
         "CASE WHEN %(code)s = 'key_expired_still_used' OR %(cause)s IN %(ended)s"
@@ -42,14 +43,14 @@ def rejected_key(alias):
 
 
 class AuthIntegration(models.Model):
-    """Which rejected calls have had their reason fixed since: of the same caller, no other."""
+    """Decide which rejected calls have been fixed since, for each caller separately."""
 
     _inherit = "auth.integration"
 
     def _resolutions_of_calls(self):
-        """Say what was fixed, for each issue about calls that only waits for the next one.
+        """Return what was fixed, for each issue about calls that only waits for the next call.
 
-        :return: the texts by id of the integration and :func:`rejected_key`
+        :return: the texts by integration id and :func:`rejected_key`
         """
         if not self.ids:
             return {}
@@ -57,13 +58,15 @@ class AuthIntegration(models.Model):
             (integration_id, key_id): rejected[0].resolution
             for (integration_id, key_id), rejected in self._rejected_calls().items()
             if all(one.is_solved for one in rejected)
-            # Another program of that host has succeeded: this one still has the old key.
+            # Another program on that host has succeeded: the rejected one still has the old key.
             and not (key_id and rejected[0].has_succeeded_since)
         }
 
     def _fixed_issues_sql(self):
-        """SQL of a table of the issues that have been fixed, of all integrations: the columns
-        ``integration_id`` and ``key_id`` (:func:`rejected_key`)."""
+        """Return the SQL of a table of the fixed issues of all integrations.
+
+        Its columns are ``integration_id`` and ``key_id`` (:func:`rejected_key`).
+        """
         everyone = self.sudo().search([("active", "in", (True, False))], order="id")
         issues = everyone._resolutions_of_calls()
         return SQL(
@@ -73,7 +76,7 @@ class AuthIntegration(models.Model):
         )
 
     def _rejected_calls(self):
-        """Incidents and attempts that no success of the same caller has followed, by issue."""
+        """Return incidents and attempts not followed by a success of the same caller, by issue."""
         attempts = self.env["auth.attempt"].sudo()
         incidents = self.env["auth.integration.incident"].sudo()
         ended = attempts.browse(self._rejected_ids(_ENDED_KEYS))

@@ -4,7 +4,7 @@ from ..mixins.fresh_identity import fresh_identity
 
 
 class AuthIntegration(models.Model):
-    """Revoking every key of an integration at once, in an emergency."""
+    """Revoke every key of an integration at once, in an emergency."""
 
     _inherit = "auth.integration"
 
@@ -12,8 +12,8 @@ class AuthIntegration(models.Model):
     def revoke_all_keys(self, reason=False, compromised=False):
         """Revoke every key of these integrations; the next call with any of them is rejected.
 
-        :param str reason: stays on record with the keys and in the integrations' history
-        :param bool compromised: somebody else may have the keys: nobody can undo the revocation
+        :param str reason: stored on the keys and in the integrations' history
+        :param bool compromised: somebody else may have the keys, so the revocation cannot be undone
         :return: True
         :raise AccessError: the caller is neither owner nor manager
         :raise UserError: no reason was given

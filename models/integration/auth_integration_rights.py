@@ -6,9 +6,9 @@ from ..mixins.fresh_identity import fresh_identity, require_fresh_identity
 
 MANAGER = "auth_integration.auth_integration_group_manager"
 PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")
-# What describes an integration, and opens nothing.
+# Fields that only describe an integration and grant nothing.
 DESCRIPTIVE_FIELDS = {"name", "purpose", "documentation_url"}
-# Written by our own code only.
+# Fields that only this add-on writes.
 MAINTAINED_FIELDS = {
     "totp_enrolled_at",
     "totp_locked_until",
@@ -19,7 +19,7 @@ MAINTAINED_FIELDS = {
 
 
 class AuthIntegration(models.Model):
-    """Who may change what of an integration, and what takes an identity check."""
+    """Access checks for changes to an integration, and which changes need an identity check."""
 
     _inherit = "auth.integration"
 
@@ -37,14 +37,14 @@ class AuthIntegration(models.Model):
     # Who may ---------------------------------------------------------------------------------
 
     def _is_privileged(self):
-        """Whether a key of this integration would give its holder administration rights."""
+        """Return whether a key of this integration would give its holder administration rights."""
         self.ensure_one()
         return any(self.sudo().user_id.has_group(group) for group in PRIVILEGED_GROUPS)
 
     def _check_is_responsible(self):
-        """Allow owners of all of these integrations, and managers.
+        """Allow owners of all of these integrations, managers and Settings administrators.
 
-        :raise AccessError: the current user is neither
+        :raise AccessError: the current user is none of these
         """
         self.check_access("read")
         if self.env.su or self.env.is_system():
@@ -60,9 +60,9 @@ class AuthIntegration(models.Model):
                 )
 
     def _check_may_operate(self):
-        """Allow owners of all of these integrations, and managers.
+        """Allow owners of all of these integrations, managers and Settings administrators.
 
-        :raise AccessError: the current user is neither, or the integration user has
+        :raise AccessError: the current user is none of these, or the integration user has
             administration rights and the current user is no Settings administrator
         """
         self._check_is_responsible()
@@ -76,7 +76,7 @@ class AuthIntegration(models.Model):
         vals_list = [self._clean_texts(vals) for vals in vals_list]
         for vals in vals_list:
             self._check_maintained(vals)
-        takeovers = [bool(vals.get("user_id")) for vals in vals_list]  # users are made for others
+        takeovers = [bool(vals.get("user_id")) for vals in vals_list]  # the others get new users
         integrations = super(AuthIntegration, self._without_defaults()).create(vals_list)
         for integration, takes_over in zip(integrations, takeovers, strict=True):
             if takes_over:
@@ -86,7 +86,7 @@ class AuthIntegration(models.Model):
         return integrations.with_env(self.env)
 
     def _without_defaults(self):
-        """The model without the defaults of maintained fields that a caller put in the context."""
+        """Return this model without a caller's context defaults for maintained fields."""
         defaults = {f"default_{name}" for name in MAINTAINED_FIELDS}
         context = {k: v for k, v in self.env.context.items() if k not in defaults}
         return self.with_env(self.env(context=context))
@@ -95,13 +95,13 @@ class AuthIntegration(models.Model):
         self.check_access("write")
         self._check_maintained(vals)
         if vals.keys() & set(self._webhook_urls):
-            # Who chooses where keys are sent gets the keys; where alerts go, learns what fails.
+            # These URLs receive new keys, and alerts about what fails.
             self._check_may_operate()
         if vals.keys() - DESCRIPTIVE_FIELDS:
             self._check_may_change()
         before = self._rules()
         result = super().write(vals)
-        # Looked at afterwards, however it was put; what is refused here is not saved.
+        # Compare the stored result, whichever form the values had. An error undoes the change.
         for integration, old, new in zip(self, before, self._rules(), strict=True):
             if new["user"] != old["user"]:
                 integration._check_may_take_over()
@@ -124,9 +124,10 @@ class AuthIntegration(models.Model):
             )
 
     def _check_may_change(self):
-        """Leave integrations with a privileged user to Settings.
+        """Allow only Settings administrators if an integration user is privileged.
 
-        :raise AccessError: the integration user has administration rights, the current user not
+        :raise AccessError: an integration user has administration rights, and the current user is
+            no Settings administrator
         """
         if self.env.su or self.env.is_system():
             return
@@ -143,7 +144,8 @@ class AuthIntegration(models.Model):
     def _check_may_restore_integration(self):
         """Allow managers to restore what was archived with an integration.
 
-        :raise AccessError: the current user is none, or a user is privileged
+        :raise AccessError: the current user is no manager, or an integration user is privileged and
+            the current user is no Settings administrator
         """
         if not self or self.env.su or self.env.is_system():
             return
@@ -158,7 +160,9 @@ class AuthIntegration(models.Model):
         self._check_may_change()
 
     def _check_may_take_over(self):
-        """Leave the takeover of a person to Settings: a key of theirs acts as that person.
+        """Allow only Settings administrators to take over a person's user.
+
+        Keys of the integration would act as that person.
 
         :raise AccessError: the user has a password or has signed in before
         """
@@ -177,7 +181,7 @@ class AuthIntegration(models.Model):
     # Rules -----------------------------------------------------------------------------------
 
     def _rules(self):
-        """What limits or directs the keys of each of these integrations, to compare later."""
+        """Return what limits or directs the keys of each integration, to compare it later."""
         return [
             {
                 "user": integration.user_id,
@@ -191,12 +195,12 @@ class AuthIntegration(models.Model):
         ]
 
     def _targets(self):
-        """The URLs to which keys and alerts of this integration are posted."""
+        """Return the URLs to which keys and alerts of this integration are posted."""
         return {self[column] for column in self._webhook_urls} - {False}
 
     @api.model
     def _is_widened(self, old, new):
-        """Whether rules allow more than before, or lead new keys elsewhere."""
+        """Return whether the new rules allow more than the old ones, or send new keys elsewhere."""
         return bool(
             new["user"] != old["user"]
             or new["owners"] - old["owners"]
@@ -210,5 +214,5 @@ class AuthIntegration(models.Model):
     @api.model
     @fresh_identity
     def confirm_identity(self):
-        """Ask for an identity check, for a change that the web client then saves again."""
+        """Require an identity check, after which the web client saves a change again."""
         return {"type": "ir.actions.act_window_close", "infos": {"identity_confirmed": True}}

@@ -5,13 +5,13 @@ from odoo.exceptions import AccessError
 
 from ...tools.integration.curl_command import curl_command
 
-ACCESS_RIGHTS = "access_rights"  # what is requested of administrators
-# So long after the first call the form still says that it came.
+ACCESS_RIGHTS = "access_rights"  # the topic of requests to administrators
+# For this long after the first call, the form shows that it came.
 NEWS = timedelta(hours=1)
 
 
 class AuthIntegration(models.Model):
-    """What is left to do until the external system has made its first call."""
+    """The remaining setup steps until the external system has made its first call."""
 
     _inherit = "auth.integration"
 
@@ -52,8 +52,11 @@ class AuthIntegration(models.Model):
             integration.accessible_apps = ", ".join(apps.mapped("name")) or False
 
     def _has_rights_of_replaced_keys(self):
-        """Whether it was converted, and its user has all rights that the calls of the personal
-        keys take."""
+        """Return whether the user has all rights that calls with the replaced personal keys need.
+
+        False if there are no such keys, if they belong to several users, or if none was used
+        recently.
+        """
         user = self.user_id
         replaced = self.key_ids.replaces_id.filtered(lambda key: key.user_id != user)
         if len(replaced.user_id) != 1 or not any(key._recent_uses() for key in replaced):
@@ -87,7 +90,7 @@ class AuthIntegration(models.Model):
             )
 
     def _works_since_first_call(self):
-        """Whether nothing has gone wrong since: neither a critical issue nor a rejected call."""
+        """Return whether there is no critical issue and no rejection since the first call."""
         rejected, first = self.last_failure, self.first_call_at
         return self.health != "critical" and not (rejected and rejected > first)
 
@@ -99,7 +102,7 @@ class AuthIntegration(models.Model):
             )
 
     def _first_call_command(self, key=None):
-        """Return a command that calls once, with the key itself or a shell variable; or False."""
+        """Return a command for one call, with the key itself or a shell variable; or False."""
         return curl_command(
             self.get_base_url().rstrip("/"),
             self.env.cr.dbname,
@@ -109,7 +112,7 @@ class AuthIntegration(models.Model):
         ) or False
 
     def action_set_access_rights(self):
-        """Open the form of the integration user that has its groups.
+        """Open the form with the groups of the integration user.
 
         :raise AccessError: the current user may not change them
         """
@@ -127,7 +130,7 @@ class AuthIntegration(models.Model):
         )
 
     def action_request_access_rights(self):
-        """Ask an administrator for the groups that the external system needs.
+        """Ask an administrator to grant the access rights that the external system needs.
 
         :raise AccessError: the current user is neither owner nor manager
         """

@@ -10,13 +10,13 @@ from ...tools.health import probe
 from ...tools.health.findings import BY_CODE
 from .auth_integration_rejections import rejected_key
 
-# Of a finding with the alias ``f``.
+# Condition on a finding with the alias ``f``.
 IS_OPEN = SQL("NOT f.accepted AND NOT f.folded")
 NO_FINDINGS = ("ok", None, None, None)
 
 
 class Finding(NamedTuple):
-    """What is looked at of an open finding."""
+    """The columns of an open finding that are needed here."""
 
     id: int
     code: str
@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 
 
 class AuthIntegration(models.Model):
-    """What is so at this moment: the health of an integration, its last calls, and counts."""
+    """The current state of an integration: its health, its last calls, and counts."""
 
     _inherit = "auth.integration"
     _sql_computed = {
@@ -104,8 +104,10 @@ class AuthIntegration(models.Model):
         return self._last_attempt_sql(alias, "failure", "cause")
 
     def _health_sql(self, alias):
-        """SQL of the worst open finding, for searches; the findings are looked up once, not for
-        each row."""
+        """Return the SQL of the severity of the worst open finding, for searches.
+
+        The findings are looked up once per query, not once per row.
+        """
         return SQL(
             """
             COALESCE((
@@ -123,7 +125,7 @@ class AuthIntegration(models.Model):
         )
 
     def _health_of_findings_sql(self):
-        """SQL of the health by the findings ``f`` of one integration, some of which are open."""
+        """Return the SQL of the health by the findings ``f`` of one integration, open or not."""
         return SQL(
             """
             CASE WHEN bool_or(f.severity = 'critical') FILTER (WHERE %(is_open)s) THEN 'critical'
@@ -134,7 +136,7 @@ class AuthIntegration(models.Model):
         )
 
     def _search_health(self, operator, value):
-        """Search domain of ``health``: a look at some of the findings, not at all."""
+        """Return the search domain of ``health``, which reads only findings of some severities."""
         if operator not in ("in", "not in"):
             return NotImplemented
 
@@ -201,7 +203,7 @@ class AuthIntegration(models.Model):
             integration.has_key_to_claim = integration._origin in waiting
 
     def _rotations_to_claim(self):
-        """Rotations of these integrations that wait for an owner, the first to end first."""
+        """Return the rotations of these integrations that wait for an owner, most urgent first."""
         rotations = self.env["auth.integration.rotation"].search(
             [
                 ("integration_id", "in", self.ids),
@@ -214,9 +216,9 @@ class AuthIntegration(models.Model):
     @api.depends("is_never_called", "active")
     @api.depends_context("lang")
     def _compute_from_findings(self):
-        """Compute all that follows from the findings, in one look at them.
+        """Compute all fields that follow from the findings, in one query.
 
-        Each time: findings come and go without anything being written to them.
+        They are not stored, because findings appear and disappear without any record being written.
         """
         self.env.flush_all()
         found = {
@@ -253,7 +255,7 @@ class AuthIntegration(models.Model):
             unsolved = [row for row in critical if (id_, row.rejected_key) not in solved]
             if only_calls and not unsolved:
                 status = "waiting"
-            # What has been fixed hides nothing that still fails.
+            # A fixed issue must not hide one that still fails.
             main = (unsolved or [row for row in rows if row.severity != "info"])[:1]
             integration.health = health
             integration.status = integration._status_by_findings(status)
@@ -265,7 +267,7 @@ class AuthIntegration(models.Model):
             integration.more_finding_count = len(integration.finding_ids - shown) if shown else 0
 
     def _issue_title(self, finding):
-        """The cause of rejected calls, or else the title of the issue."""
+        """Return the title of the cause of rejected calls, or else of the issue."""
         cause = finding.cause and causes.get(finding.cause)
         return self.env._((cause or BY_CODE[finding.code]).title)
 

@@ -10,7 +10,7 @@ from ...tools.moment import moment_text
 
 _logger = logging.getLogger(__name__)
 
-# What ended a key, in the words of ``state``.
+# How a key ended; the values are also values of ``state``.
 END_KINDS = [("expired", "Expired"), ("revoked", "Revoked"), ("superseded", "Replaced")]
 ENDED_STATES = tuple(kind for kind, _label in END_KINDS)
 LIVE_STATES = ("pending", "active", "retiring")
@@ -20,15 +20,15 @@ STATEMENT_NOW = SQL(STATEMENT_NOW_SQL)
 
 
 class AuthIntegrationKey(models.Model):
-    """One API key from birth to tombstone, beside its native ``res.users.apikeys`` row.
+    """An API key from its creation until after its end, beside its ``res.users.apikeys`` row.
 
-    The native row decides together with ours: whatever ends here is written there in the same
-    transaction, so that stock Odoo alone would refuse the key as well.  A key whose native row is
-    gone has ended, whatever our dates say.
+    The native row and this record decide together: every end set here is written to the native row
+    in the same transaction, so that stock Odoo alone would reject the key as well. A key whose
+    native row is gone has ended, whatever the dates here say.
 
-    The native hash is copied into a column that is no field (as core does with ``key``), so that
-    a secret presented after its end can still be recognised; so is its SHA-256 once a verified
-    secret has shown it.  Neither lets anyone authenticate.
+    The native hash is copied into a column that is not a field (as core does with ``key``), so that
+    the secret of an ended key is still recognised. The SHA-256 of the secret is stored likewise,
+    once a verified secret has shown it. Neither lets anyone authenticate.
     """
 
     _name = "auth.integration.key"
@@ -55,8 +55,8 @@ class AuthIntegrationKey(models.Model):
     user_id = fields.Many2one("res.users", ondelete="set null", readonly=True, index=True)
     user_active = fields.Boolean("User Active", related="user_id.active")
     login = fields.Char(readonly=True, help="The user's login when the key last worked.")
-    # The comodel is hand-made by core, so the ORM adds no foreign key: the id stays on the
-    # tombstone, and the native vacuum is never blocked by us.
+    # Core creates the table of the comodel itself, so the ORM adds no foreign key: the id stays on
+    # the record of an ended key, and this table never blocks the native vacuum.
     apikey_id = fields.Many2one("res.users.apikeys", "Odoo API Key", readonly=True, index=True)
     scope = fields.Char(
         readonly=True,
@@ -143,7 +143,7 @@ class AuthIntegrationKey(models.Model):
         "auth.integration.key",
         ondelete="set null",
         readonly=True,
-        index="btree_not_null",  # to delete a key, PostgreSQL looks for those it has replaced
+        index="btree_not_null",  # deleting a key looks up the keys that it replaced
     )
     ended_at = fields.Datetime("Inactive Since", readonly=True)
     ended_by = fields.Many2one("res.users", "Revoked By", ondelete="set null", readonly=True)
@@ -168,7 +168,7 @@ class AuthIntegrationKey(models.Model):
     _live_retire_idx = models.Index("(retire_at) WHERE ended_at IS NULL AND retire_at IS NOT NULL")
 
     def init(self):
-        """Add the columns that are no fields: no ORM call can ever read or write them."""
+        """Add the columns that are not fields, so that no ORM call can read or write them."""
         self.env.cr.execute(
             """
             ALTER TABLE auth_integration_key ADD COLUMN IF NOT EXISTS hash varchar;
@@ -183,12 +183,12 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _state_sql(self, alias):
-        """SQL of ``state`` for rows of ``auth_integration_key`` under ``alias``."""
+        """Return the SQL of ``state`` for rows of ``auth_integration_key`` under ``alias``."""
         return self._key_sql(key_state.STATE_SQL, alias)
 
     @api.model
     def _key_sql(self, template, alias="k"):
-        """Return SQL of ``tools/key/key_state.py`` for rows under ``alias``."""
+        """Return SQL from ``tools/key/key_state.py`` for rows under ``alias``."""
         return SQL(template.format(k=SQL.identifier(alias).code))
 
     def _is_live_sql(self, alias):
@@ -225,7 +225,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _ids_of_digest(self, secret):
-        """Ids of the keys this secret is known to be."""
+        """Return the ids of the keys known to have this secret, newest first."""
         rows = self.env.execute_query(
             SQL(
                 "SELECT id FROM auth_integration_key WHERE digest = %s ORDER BY id DESC",
@@ -235,11 +235,11 @@ class AuthIntegrationKey(models.Model):
         return [row[0] for row in rows]
 
     def _state_label(self):
-        """Return the state as screens show it."""
+        """Return the label of the state in the user's language."""
         return dict(self._fields["state"]._description_selection(self.env)).get(self.state)
 
     def action_view_attempts(self):
-        """Show what the log knows about this key, accepted and refused."""
+        """Show the logged attempts with this key, accepted and rejected."""
         self.ensure_one()
         return self.env["auth.attempt"]._get_records_action(
             name=self.env._("Attempts"),
@@ -248,8 +248,8 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _impact_warning(self):
-        """Say who is refused when these keys end, or return False when nobody is."""
-        # With the others of a list: what is shown of the keys is read for all of them at once.
+        """Return a text warning that calls with these keys will fail, or False if none works."""
+        # Prefetch together with the other keys of a list.
         live = self.filtered("is_live").with_prefetch(self._prefetch_ids)
         if not live:
             return False

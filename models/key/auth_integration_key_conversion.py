@@ -5,7 +5,7 @@ from ...tools.row_locks import wait_and_lock
 
 
 class AuthIntegrationKey(models.Model):
-    """Personal keys that external systems use: which of them can be converted, and by whom."""
+    """Which personal keys used by external systems can be converted, and by whom."""
 
     _inherit = "auth.integration.key"
 
@@ -17,7 +17,7 @@ class AuthIntegrationKey(models.Model):
             key.is_convertible = not key._conversion_blocking_reason()
 
     def _conversion_blocking_reason(self):
-        """Why this key cannot be converted to an integration, or False.
+        """Return why this key cannot be converted to an integration, or False if it can.
 
         :rtype: str | bool
         """
@@ -48,7 +48,7 @@ class AuthIntegrationKey(models.Model):
         return False
 
     def _check_may_convert(self):
-        """Allow to convert keys to whoever may create integrations, and revoke these keys.
+        """Allow conversion to users who may create integrations and revoke these keys.
 
         :raise AccessError: the current user may not do both
         """
@@ -56,9 +56,9 @@ class AuthIntegrationKey(models.Model):
         self._check_may_end()
 
     def _lock_for_conversion(self):
-        """Keep others from changing these keys until this transaction ends.
+        """Lock these keys until this transaction ends.
 
-        :raise UserError: one of them cannot be converted, or can no longer be
+        :raise UserError: one of them cannot be converted (any more)
         """
         wait_and_lock(self.sudo())
         for key in self:

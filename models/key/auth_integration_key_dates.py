@@ -13,11 +13,11 @@ MANAGER = "auth_integration.auth_integration_group_manager"
 
 
 class AuthIntegrationKey(models.Model):
-    """Every change of a key's dates; what they mean is in ``tools/key/key_state.py``.
+    """All changes of a key's dates; ``tools/key/key_state.py`` says what the dates mean.
 
-    Jobs and policies move an end earlier only. Three acts of people move one later: *Extend*,
-    *Undo Revocation* (in ``auth_integration_key_undo_revocation.py``), and the revocation of a new
-    key that nothing else could stand in for, which takes back the overlap of the key it had
+    Jobs and policies only move an end earlier. Three user actions move one later: *Extend*, *Undo
+    Revocation* (in ``auth_integration_key_undo_revocation.py``), and the revocation of a new key
+    when the integration has no other working key, which cancels the overlap of the key it had
     replaced.
     """
 
@@ -31,7 +31,7 @@ class AuthIntegrationKey(models.Model):
     may_extend = fields.Boolean(compute="_compute_may_extend", compute_sudo=True)
 
     def _note_in_history(self, text):
-        """Note something on one key, and in the history of its integration."""
+        """Add a text to the history of one key and to the chatter of its integration."""
         self._add_to_history(text)
         if self.integration_id:
             self.integration_id.message_post(body=text)
@@ -41,13 +41,13 @@ class AuthIntegrationKey(models.Model):
         self.history = "\n".join(filter(None, (self.history, line)))
 
     def _shared_moment_text(self, moment):
-        """A moment for what the owners read of this key, in its history and the integration's."""
+        """Format a moment for the history of this key and its integration, for all owners."""
         return shared_moment_text(self.env, moment, self.integration_id.owner_ids or self.user_id)
 
     # The native row --------------------------------------------------------------------------
 
     def _follow_native_end(self):
-        """Take an earlier end in Odoo's own table over, so that it stays when that row goes."""
+        """Copy an earlier end from Odoo's own table, to keep it when that row is deleted."""
         if self.ids:
             self.flush_recordset()
             self.env.cr.execute(self._follow_native_end_sql(SQL("k.id IN %s", tuple(self.ids))))
@@ -55,9 +55,10 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _follow_native_end_sql(self, condition):
-        """Statement of :meth:`_follow_native_end` for the live keys ``k`` of a condition.
+        """Return the statement of :meth:`_follow_native_end` for live keys ``k`` of a condition.
 
-        During an overlap, the end of the overlap is what we have written there ourselves.
+        Only a native end before our own is copied: during an overlap, the native row has the end
+        of the overlap, which this add-on wrote there.
         """
         return SQL(
             """
@@ -78,13 +79,13 @@ class AuthIntegrationKey(models.Model):
     def _write_native_end(self):
         """Write the ends of these keys to their native rows, in this transaction.
 
-        An end that is earlier there stays.
+        An earlier native end is kept.
         """
         own_end = self._key_sql(key_state.OWN_END_SQL)
         self._write_native(SQL("LEAST(n.expiration_date, %s)", own_end))
 
     def _prolong_native_row(self):
-        """Write later ends to the native rows: for the acts of people of this class alone."""
+        """Write even later ends to the native rows; only for the user actions of this class."""
         self._write_native(self._key_sql(key_state.OWN_END_SQL))
 
     def _write_native(self, end):
@@ -104,7 +105,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _shortened_by_policy_sql(self):
-        """``FROM`` and ``WHERE`` of the live keys ``k`` whose policy would end them earlier."""
+        """Return ``FROM`` and ``WHERE`` of live keys ``k`` that their policy would end earlier."""
         return SQL(
             """
             FROM auth_integration i JOIN auth_integration_policy p ON p.id = i.policy_id
@@ -117,7 +118,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _count_shortened_by_policy(self, policy):
-        """How many keys :meth:`_shorten_to_policy` would change."""
+        """Return how many keys :meth:`_shorten_to_policy` would change."""
         self.env.flush_all()
         [[count]] = self.env.execute_query(
             SQL(
@@ -130,8 +131,9 @@ class AuthIntegrationKey(models.Model):
         return count
 
     def _shorten_to_policy(self):
-        """Move the dates of these keys to what their policies allow: earlier, and no less than an
-        overlap from now.
+        """Move the dates of these keys earlier, to what their policies allow.
+
+        No date is moved to less than one overlap from now.
 
         :return: the keys that were changed
         """
@@ -172,12 +174,14 @@ class AuthIntegrationKey(models.Model):
                 )
             )
 
-    # Acts of people that move an end later -----------------------------------------------------
+    # User actions that move an end later -------------------------------------------------------
 
     def _check_may_prolong(self):
-        """Allow administrators of integrations, and for privileged users Settings administrators.
+        """Allow administrators of integrations and Settings administrators.
 
-        :raise AccessError: the current user is neither
+        If the integration user is privileged, only Settings administrators are allowed.
+
+        :raise AccessError: the current user is not allowed
         """
         if not (self.env.user.has_group(MANAGER) or self.env.is_system()):
             raise AccessError(
@@ -188,7 +192,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _checked_reason(self, reason):
-        """A reason as it is kept on record.
+        """Return a reason as it is stored: stripped, at most 500 characters.
 
         :raise UserError: there is none
         """
@@ -201,7 +205,7 @@ class AuthIntegrationKey(models.Model):
             key.may_extend = not key._extension_blocking_reason()
 
     def _extension_blocking_reason(self):
-        """Why the end of this key cannot be moved later, or False."""
+        """Return why the end of this key cannot be moved later, or False if it can."""
         if not self.integration_id:
             return self.env._("This is a personal key. Create a new one.")
         if self.state == "retiring":
@@ -213,7 +217,7 @@ class AuthIntegrationKey(models.Model):
         return False
 
     def _latest_extension(self):
-        """The latest end that one extension may give this key."""
+        """Return the latest end that one extension may give this key."""
         days = self.integration_id.policy_id.max_extension_days
         return self.effective_end and self.effective_end + timedelta(days=days)
 
@@ -228,9 +232,9 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _extend(self, expires_at, reason):
-        """Let a key that works go on working until ``expires_at``, because a person wants it.
+        """Let a working key work until ``expires_at``, at the request of a user.
 
-        It should still be replaced by the same date: reminders go on.
+        Its ``replace_by`` date does not change: reminders go on.
 
         :raise UserError: no reason, a key that cannot be extended, or a date out of bounds
         """
@@ -264,10 +268,10 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _take_back_overlaps(self):
-        """Let the keys that these revoked ones had replaced go on working, where nothing else does.
+        """Cancel the overlap of the keys that these revoked keys replaced, if no other key works.
 
-        A key whose overlap or own end has passed has ended for good, and one whose replacement
-        was replaced in turn is not needed.
+        A key whose overlap or own end has passed stays ended. An older key, whose replacement is
+        not among the revoked ones, is not needed.
         """
         for integration, revoked in self.grouped("integration_id").items():
             if not integration or self.search_count(
@@ -280,9 +284,9 @@ class AuthIntegrationKey(models.Model):
                     key._take_back_overlap()
 
     def _take_back_overlap(self):
-        """Let this key work to its own end; called in the revocation of what had replaced it."""
+        """Let this key work until its own end, because its replacement is being revoked."""
         rotation = self.env["auth.integration.rotation"]._open_of(self)
-        wait_and_lock(rotation)  # in the order of a first use
+        wait_and_lock(rotation)  # same lock order as a first use
         wait_and_lock(self)
         self._follow_native_end()
         if self.state != "retiring":

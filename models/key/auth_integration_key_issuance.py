@@ -43,9 +43,10 @@ _RECORD_GENERATED = """
 
 
 class KeyRequest(NamedTuple):
-    """A key that :meth:`AuthIntegrationKey._issue_all` is to make.
+    """A key that :meth:`AuthIntegrationKey._issue_all` is to create.
 
-    What it may do is as of the key that it replaces, else as said, else as its policy says.
+    Its access is copied from the key that it replaces; otherwise it is ``access``, or by default
+    that of the policy.
     """
 
     integration: models.BaseModel
@@ -57,7 +58,7 @@ class KeyRequest(NamedTuple):
 
 
 class AuthIntegration(models.Model):
-    """Keys are issued by their integration: by its screens and over RPC."""
+    """Issue keys, from the screens of an integration and over RPC."""
 
     _inherit = "auth.integration"
 
@@ -67,15 +68,16 @@ class AuthIntegration(models.Model):
 
         :param str name: what the key is for; defaults to the integration's name
         :param expires_at: final end of the key (UTC), at most the policy's lifetime ahead; by
-            default the key has the two dates of the policy
-        :param str access: ``full``, ``read_only`` or ``listed``; by default what the policy says
+            default the key gets both dates from the policy
+        :param str access: ``full``, ``read_only`` or ``listed``; defaults to the policy's
         :param operations: all that a ``listed`` key may call, as a list of ``[model, method]``
-        :return: ``{"key", "prefix", "expires_at"}``; the key is shown this once and never stored
+        :return: ``{"key", "prefix", "expires_at"}``; the key is shown only this once and never
+            stored
         :rtype: dict
         :raise AccessError: the caller is neither owner nor manager
-        :raise UserError: the end lies in the past or beyond the policy's lifetime, the description
-            is too long, there is no such access or operation, or the integration has as many keys
-            as it may have
+        :raise UserError: the end is in the past or beyond the policy's lifetime, the description is
+            too long, the access or an operation does not exist, or the integration has reached its
+            maximum number of keys
         """
         return self._issue_key(name, expires_at, access, operations)
 
@@ -112,10 +114,10 @@ class AuthIntegration(models.Model):
         return self._action_issue_key()
 
     def _action_issue_key(self, like_key=None):
-        """Do as :meth:`action_issue_key`.
+        """Open the wizard that issues a key; see :meth:`action_issue_key`.
 
-        :param like_key: a key of this integration that the new one stands in for: its description
-            and its access are proposed
+        :param like_key: a key that the new one stands in for: if it belongs to this integration,
+            the wizard proposes its description and access
         """
         self.ensure_one()
         self._check_may_operate()
@@ -131,18 +133,18 @@ class AuthIntegration(models.Model):
 
 
 class AuthIntegrationKey(models.Model):
-    """The birth of a key: its native row, its dates and its record, made together."""
+    """Create a key: its native row, its dates and its record together."""
 
     _inherit = "auth.integration.key"
 
     @api.model
     def _issue(self, integration, name, expires_at=False, access=None, operations=frozenset()):
-        """Issue a native key for an integration's integration user and record it.
+        """Issue a native key for the integration user of an integration and record it.
 
-        Mirrors what :meth:`res.users.apikeys.description.make_key` does for the current user;
-        that one cannot make a key for anybody else.
+        Like :meth:`res.users.apikeys.description.make_key`, which can make a key for the current
+        user only.
 
-        :param integration: one ``auth.integration``; access is the caller's business
+        :param integration: one ``auth.integration``; the caller must check access rights
         :return: the secret, and the record of the key
         :rtype: tuple[str, AuthIntegrationKey]
         """
@@ -156,7 +158,7 @@ class AuthIntegrationKey(models.Model):
         """Issue several keys as :meth:`_issue` does, and record them in one statement.
 
         :param list[KeyRequest] wanted: the keys
-        :return: for each, in their order, the secret and the record
+        :return: for each, in the same order, the secret and the record
         """
         natives, dates = [], []
         for one in wanted:
@@ -188,7 +190,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _parse_end(self, expires_at):
-        """The end of a key as given by a caller, as naive UTC datetime or False.
+        """Return the end of a key that a caller gave, as naive UTC datetime or False.
 
         :raise UserError: not a date
         """
@@ -204,7 +206,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _allowed_dates(self, user, expires_at):
-        """The dates a new key of ``user`` gets when the end ``expires_at`` was asked for.
+        """Return the dates of a new key of ``user`` for which the end ``expires_at`` was requested.
 
         :rtype: Dates
         :raise UserError: in the past, or beyond the policy of the user's integration
@@ -213,9 +215,9 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _dates_at_issue(self, integration, expires_at):
-        """The dates that a key of an integration, or of none, gets; see :meth:`_allowed_dates`.
+        """Return the dates of a new key, with or without integration; see :meth:`_allowed_dates`.
 
-        An end that somebody chose is final: such a key is not given the policy's extension.
+        A chosen end is final: the key does not get the policy's extension.
         """
         now = fields.Datetime.now()
         if expires_at and expires_at <= now:
@@ -245,9 +247,9 @@ class AuthIntegrationKey(models.Model):
     def _record_generated(self, made):
         """Record native keys that were just made.
 
-        :param made: of each its user's id, the secret, the id of the record of the key that it is
-            to replace, or None, its ``replace_by``, and its access, or None for the policy's
-        :return: the ids of their records, in the same order
+        :param made: for each key the id of its user, the secret, the id of the key record that it
+            is to replace or None, its ``replace_by``, and its access or None for the policy's
+        :return: the ids of the records, in the same order
         :rtype: list[int]
         """
         if not made:

@@ -7,19 +7,19 @@ from .auth_integration_key import UTC_NOW
 
 
 class AuthIntegration(models.Model):
-    """How many keys an integration may have at a time."""
+    """Limit the number of keys that an integration may have at a time."""
 
     _inherit = "auth.integration"
 
     def _reserve_place_for_key(self):
-        """Make sure that one more key may be issued, and keep others from issuing meanwhile.
+        """Check that one more key may be issued, and prevent concurrent issuing.
 
-        A key and its replacement count as one: rotation is never kept from replacing a key.
+        A key and its replacement count as one, so the limit never prevents a rotation.
 
-        :raise UserError: the integration has as many keys as it may have
+        :raise UserError: the integration has reached its maximum number of keys
         """
         self.ensure_one()
-        # Of two calls at once the second begins again, and then sees the first one's key.
+        # Of two concurrent calls, the second fails here, is retried and then sees the first key.
         self.env.cr.execute(
             SQL(
                 "UPDATE auth_integration SET write_date = %s WHERE id = %s", UTC_NOW, self.id

@@ -9,17 +9,17 @@ GC_BATCH = 200
 
 
 class AuthIntegrationKey(models.Model):
-    """How long an ended key is remembered, and so recognised when somebody still presents it."""
+    """How long ended keys are kept, so that calls with them are still recognised."""
 
     _inherit = "auth.integration.key"
 
     @api.autovacuum
     def _gc_ended_keys(self):
-        """Forget a batch of keys that ended long ago, and their rotations with them.
+        """Delete a batch of keys that ended long ago, and their rotations with them.
 
-        One that core still has a row of stays: it would only be found again.
+        A key that still has its native row is kept; otherwise it would be imported again.
 
-        :return: number of keys forgotten, and 1 if there may be more, for the autovacuum
+        :return: number of keys deleted, and 1 if there may be more, for the autovacuum
         """
         days = settings.number(self.env, "key_keep_ended_days")
         rows = self.env.execute_query(

@@ -6,12 +6,13 @@ from odoo.tools import SQL
 from .auth_integration_key import STATEMENT_NOW
 from .auth_integration_key_dates import MANAGER
 
-# An external system that still has the old key is late for so long; after that it is suspicious.
+# For this long after the end, calls with the old key from known addresses are merely late; after
+# that they are suspicious.
 EXPECTED_REUSE_DAYS = 14
 
 
 class AuthIntegrationKey(models.Model):
-    """Calls with a key that a rotation has replaced, and whom they are reported to."""
+    """Report calls with keys that a rotation has replaced."""
 
     _inherit = "auth.integration.key"
 
@@ -21,9 +22,9 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _reused_keys(self):
-        """Keys retired by rotation that somebody has presented since it was last reported.
+        """Return the ids of superseded keys that were used since their last report.
 
-        Reported at most once a day: the log has every attempt.
+        Each is reported at most once a day; the log has every attempt.
         """
         rows = self.env.execute_query(
             SQL(
@@ -49,10 +50,10 @@ class AuthIntegrationKey(models.Model):
         return [row[0] for row in rows]
 
     def _report_reuse(self):
-        """Tell the owners who still presents this key: a late caller, or somebody else.
+        """Notify the owners of calls with this replaced key, and managers of suspicious ones.
 
-        The good key stays as it is: ending it because of what a stranger sends would be his way
-        to stop the integration.
+        The current key stays valid: otherwise a stranger could stop the integration by sending an
+        old key.
         """
         self.ensure_one()
         rows = self.env.execute_query(

@@ -12,12 +12,17 @@ _logger = logging.getLogger(__name__)
 
 
 class AuthIntegrationKey(models.Model):
-    """The end of a key, by a person or with its native row: who may end it, and what is written."""
+    """End a key, by a user or with its native row: who may do it, and what is recorded."""
 
     _inherit = "auth.integration.key"
 
     def _check_may_end(self):
-        """Allow owners and managers for integration keys, and everybody for their own."""
+        """Allow owners and managers for integration keys, and users for their own personal keys.
+
+        Settings administrators may end every key.
+
+        :raise AccessError: the current user is none of these
+        """
         self.check_access("read")
         if self.env.su or self.env.is_system():
             return
@@ -33,19 +38,19 @@ class AuthIntegrationKey(models.Model):
     def revoke(self, reason=False, compromised=False):
         """End keys at once, in every worker.
 
-        Where no other key of the integration would go on working, the key that a revoked one had
-        replaced does: its overlap is taken back.
+        If no other key of the integration works, the overlap of the key that a revoked key had
+        replaced is cancelled, so that this older key keeps working.
 
-        :param str reason: kept on the tombstone and in the integration's history
-        :param bool compromised: somebody else may have the key: nobody can take this back
+        :param str reason: stored on the key and in the integration's history
+        :param bool compromised: somebody else may have the key, so the revocation cannot be undone
         :return: True
-        :raise AccessError: the caller is neither owner nor manager, and it is not his own key
+        :raise AccessError: the caller is neither owner nor manager, and it is not their own key
         :raise UserError: no reason was given, or one that is too long
         """
         return self._revoke(reason, compromised)
 
     def action_revoke(self):
-        """Ask why these keys are revoked."""
+        """Open the dialog that asks why these keys are revoked."""
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "auth_integration.auth_integration_revoke_action"
         )
@@ -73,7 +78,7 @@ class AuthIntegrationKey(models.Model):
         return True
 
     def _mark_compromised(self, reason):
-        """Mark keys, ended ones too: what was revoked by mistake may turn out to have leaked."""
+        """Mark keys as compromised, even ended ones: a leak may become known later."""
         for key in self.sudo().filtered(lambda key: not key.compromised):
             key.compromised = True
             key._note_in_history(
@@ -90,7 +95,7 @@ class AuthIntegrationKey(models.Model):
             key._end("revoked", reason, self.env.user)
 
     def _end(self, kind, reason, user=None, at=None):
-        """End one key now, here and natively, in the current transaction."""
+        """End one key now, here and in Odoo's own table, in the current transaction."""
         self.ensure_one()
         self._follow_native_end()
         self.write(
@@ -115,9 +120,9 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _record_removal(self, natives, kind, reason):
-        """Write down that native rows are about to be deleted by the current user.
+        """Record that the current user is about to delete native rows.
 
-        :return: the keys that this ends
+        :return: the keys that this deletion ends
         """
         keys = self.sudo().search([("apikey_id", "in", natives.ids), ("ended_at", "=", False)])
         keys._follow_native_end()

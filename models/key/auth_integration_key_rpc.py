@@ -7,13 +7,13 @@ from ...tools.key import authenticated_key
 
 
 class AuthIntegrationKey(models.Model):
-    """What whoever presents a key may ask about it: see docs/reference.rst."""
+    """Methods that callers use to ask about their own key; see docs/reference.rst."""
 
     _inherit = "auth.integration.key"
 
     @api.model
     def _authenticated_key(self):
-        """The record of the key that authenticated this very call.
+        """Return the record of the key that authenticated this call.
 
         :raise UserError: the call was not authenticated by an API key
         """
@@ -29,7 +29,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def whoami(self):
-        """Describe the key that authenticated this very call.
+        """Describe the key that authenticated this call.
 
         :return: ``{integration, prefix, state, replace_by, expires_at, rotate_after, access,
             channel, remote_addr, server_time}``; dates as UTC strings, False where there is none
@@ -41,7 +41,7 @@ class AuthIntegrationKey(models.Model):
         return {
             "integration": key.integration_id.code or False,
             "prefix": key.prefix,
-            # This call is a use: whether its transaction has begun too early to see it or not.
+            # This call is itself a use, even if its transaction began too early to see it recorded.
             "state": "active" if key.state == "pending" else key.state,
             "replace_by": _to_rpc(key.replace_by),
             "expires_at": _to_rpc(key.effective_end),
@@ -54,9 +54,9 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _verify_presented(self, secret, header_sent=True):
-        """The state of a presented key, for :mod:`controllers.verify`; recorded as an attempt.
+        """Return the state of a presented key, for :mod:`controllers.verify`, and log an attempt.
 
-        :return: see the controller, or None when the secret is no key this database has known
+        :return: see the controller, or None if no key with this secret is known in this database
         :rtype: dict | None
         """
         natives = self.env["res.users.apikeys"]
@@ -88,22 +88,22 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def rotate(self, totp=False):
-        """Replace the key that authenticated this very call, before it ends.
+        """Replace the key that authenticated this call, before it ends.
 
-        Needs a policy with the delivery "the integration fetches it", a key that is due and in
-        use, and a code of the second factor or an address that the integration has been calling
-        from.  Use the new key at once for any call: that first use is what retires the old one,
-        which works until then.  When the answer was lost, call again with the old key.
+        Requires a policy with the delivery "the integration fetches it", a key that is due and in
+        use, and a second-factor code or an address that the integration has been calling from. Use
+        the new key at once for any call: its first use retires the old key, which works until then.
+        If the answer was lost, call again with the old key.
 
-        :param str totp: code of the second factor, where one is set up
+        :param str totp: second-factor code, if one is set up
         :return: ``{key, prefix, expires_at, old_key_valid_until}``; the last is the latest possible
-            end of the old key, should the new one never be used
+            end of the old key, in case the new one is never used
         :rtype: dict
         :raise UserError: one of the conditions does not hold; the text says which
         """
         if request_state.current().read_only_database is None:
             return self._rotate_calling_key(totp)
-        # The connection of this call only reads, because its key does.
+        # The key is read-only, and so is the connection of this call: write on another one.
         with request_state.unrestricted(), self.env.registry.cursor() as cr:
             return self.with_env(self.env(cr=cr))._rotate_calling_key(totp)
 
@@ -120,5 +120,5 @@ class AuthIntegrationKey(models.Model):
 
 
 def _to_rpc(date):
-    """A date as XML-RPC can carry it: a UTC string, or False."""
+    """Return a date as XML-RPC can carry it: a UTC string, or False."""
     return fields.Datetime.to_string(date) or False

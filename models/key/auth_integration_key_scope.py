@@ -6,7 +6,7 @@ from ...tools.key import native_scope
 
 
 class AuthIntegrationKey(models.Model):
-    """Keys with rules fail closed: what the native rows' scope is; see :mod:`native_scope`."""
+    """Set the scope of native rows so that keys with rules fail closed; see :mod:`native_scope`."""
 
     _inherit = "auth.integration.key"
 
@@ -16,10 +16,10 @@ class AuthIntegrationKey(models.Model):
             self._write_native_scopes(SQL("k.id IN %s", tuple(self.ids)))
 
     def _write_native_scopes(self, condition=None):
-        """Write to native rows the scope that the rules of this moment ask for.
+        """Write to native rows the scope that the current rules require.
 
         :param condition: SQL about ``n`` (the native row), ``k`` (its record) and ``i`` (the
-            integration of its user); all of them without it
+            integration of its user); all rows without it
         :return: the number of rows changed
         """
         self.env["auth.integration"].flush_model([*native_scope.RULE_FIELDS, "user_id"])
@@ -44,11 +44,11 @@ class AuthIntegrationKey(models.Model):
                 """,
                 has_rules=SQL(native_scope.HAS_RULES_SQL.format(i="i")),
                 key_has_rules=SQL(native_scope.KEY_HAS_RULES_SQL.format(k="k")),
-                probe=probe.SCOPE,  # which stock refuses as it is
+                probe=probe.SCOPE,  # which stock Odoo rejects anyway
                 restricted=native_scope.RESTRICTED,
                 condition=condition or SQL("TRUE"),
             ),
-            log_exceptions=False,  # a call waits for no lock for long, and tries again
+            log_exceptions=False,  # a lock timeout is no error: it is tried again
         )
         changed = self.env.cr.rowcount
         if changed:
@@ -56,9 +56,9 @@ class AuthIntegrationKey(models.Model):
         return changed
 
     def _follow_native_scope_sql(self, condition):
-        """Follow a native scope that somebody set by SQL; that none was set means nothing.
+        """Return the statement that copies native scopes set by SQL to the records.
 
-        Such a scope covers less than none does.
+        An empty native scope is ignored, because it would allow more than any scope.
         """
         return SQL(
             """
@@ -73,11 +73,11 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _collide_with_issuing(self, user_ids):
-        """Let issuing a key collide with whoever changes the rules of its integration now, or
-        revokes all of its keys.
+        """Make issuing a key conflict with concurrent rule changes or a revocation of all keys.
 
-        Each would not see what the other one writes: the key would have no rules natively, or
-        survive.  The row is written, not only locked: so the later one of the two is tried again.
+        Neither transaction sees what the other writes: the native row of the new key would lack the
+        rules, or the key would survive the revocation. The integration is updated, not only locked,
+        so that the later transaction is retried.
         """
         if user_ids:
             self.env.cr.execute(
@@ -85,5 +85,5 @@ class AuthIntegrationKey(models.Model):
                     "UPDATE auth_integration SET user_id = user_id WHERE user_id IN %s",
                     tuple(set(user_ids)),
                 ),
-                log_exceptions=False,  # being tried again is no error
+                log_exceptions=False,  # a retry is no error
             )

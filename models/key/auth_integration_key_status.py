@@ -8,7 +8,7 @@ REPLACEABLE = ("pending", "active", "expired")
 
 
 class AuthIntegrationKey(models.Model):
-    """What screens say of a key: its state, or that it is rejected for another reason."""
+    """The status that screens show: the state of a key, or that it is blocked."""
 
     _inherit = "auth.integration.key"
 
@@ -42,12 +42,12 @@ class AuthIntegrationKey(models.Model):
 
     @api.depends("state", "replace_by", "rotate_after", "effective_end", "replaced_by_id")
     def _compute_replacement_status(self):
-        """Say how urgent it is to replace a key: ``later``, ``due`` or ``overdue``.
+        """Compute how urgent it is to replace a key: ``later``, ``due`` or ``overdue``.
 
-        ``due`` from its ``rotate_after`` on, when rotation starts and an issue says so;
-        ``overdue`` once its ``replace_by`` or its end has passed; False for a key that is not
-        rotated, has ended for good, or whose replacement is in use. Screens show ``replace_by``
-        while it is still ahead of its end.
+        ``due`` from ``rotate_after`` on, when rotation starts and an issue says so; ``overdue``
+        once ``replace_by`` or the end of the key has passed; False for a key that is not rotated,
+        has ended for good, or whose replacement is in use. Screens show ``replace_by`` unless the
+        key has ended or ends before it.
         """
         now = fields.Datetime.now()
         for key in self:
@@ -79,7 +79,7 @@ class AuthIntegrationKey(models.Model):
             key.pending_replacement_integration_id = new and new.integration_id
 
     def action_issue_another(self):
-        """Open the dialog that creates another key instead of this one, which nobody has copied."""
+        """Open the dialog that creates another key, because nobody has copied this one."""
         self.ensure_one()
         rotation = self.env["auth.integration.rotation"].search(
             [("new_key_id", "=", self.id), ("state", "=", "delivered")], limit=1
@@ -89,7 +89,7 @@ class AuthIntegrationKey(models.Model):
         return self.integration_id._action_issue_key(self)
 
     def _blocked_reason(self):
-        """Why every call with this key is rejected although it has not ended, or False."""
+        """Return why every call with this key is rejected although it has not ended, or False."""
         integration = self.integration_id
         if integration and not integration.active:
             return self.env._("The integration is archived.")

@@ -9,31 +9,31 @@ from .auth_integration_key import UTC_NOW
 
 _logger = logging.getLogger(__name__)
 
-# Milliseconds that the scheduled job may wait for a call that records the same key.
+# How many milliseconds the cron job waits for a call that is recording the same key.
 CRON_LOCK_TIMEOUT_MS = 60_000
-# Milliseconds that the first call with a key we do not know may wait for another one like it.
+# How many milliseconds the first call with an unrecorded key waits for another such call.
 IMPORT_LOCK_TIMEOUT_MS = 5000
-# Rows that one transaction of the scheduled job looks at: some tenths of a second.
+# Rows per transaction of the cron job; one such transaction takes some tenths of a second.
 SLICE = 5000
-# Of a native key n.
+# Condition on a native key ``n``.
 _UNRECORDED = SQL("NOT EXISTS (SELECT FROM auth_integration_key k WHERE k.hash = n.key)")
 
 
 def _chosen(column, table, condition):
-    """SQL for the rows of a table that fulfill a condition on its own columns."""
+    """Return SQL for the rows of a table that fulfill a condition on its own columns."""
     if condition is None:
         return SQL("TRUE")
     return SQL("%s IN (SELECT id FROM %s WHERE %s)", SQL(column), SQL.identifier(table), condition)
 
 
 class AuthIntegrationKey(models.Model):
-    """Finding what did not pass through our hooks."""
+    """Record API keys that were created, changed or deleted outside this add-on."""
 
     _inherit = "auth.integration.key"
 
     @api.model
     def _cron_reconcile(self):
-        """Run :meth:`_reconcile` from the scheduled job, unless the schema is behind the code."""
+        """Run :meth:`_reconcile` from the cron job, unless the schema is behind the code."""
         if not getattr(self.env.registry, "auth_integration_ready", False):
             return
         processed = self._reconcile_apart()
@@ -41,10 +41,10 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _reconcile_apart(self):
-        """Run :meth:`_reconcile` in transactions of its own, none of which locks many rows.
+        """Run :meth:`_reconcile` in separate transactions, each of which locks few rows.
 
-        Ends and many new keys are written down a slice at a time. With few new keys one look at
-        all of them is enough, and much quicker than one for each slice.
+        Ends, and new keys if they are many, are recorded a slice at a time. Few new keys are
+        recorded in one pass over the table, which is much faster than one pass per slice.
 
         :return: number of rows changed
         """
@@ -69,7 +69,7 @@ class AuthIntegrationKey(models.Model):
         return self._slices(SQL("res_users_apikeys")) if new > SLICE else [(None, None)]
 
     def _slices(self, table):
-        """The ids of a table in ranges of :data:`SLICE` rows each."""
+        """Return the first and last ids of a table's slices of :data:`SLICE` rows each."""
         return self.env.execute_query(
             SQL(
                 """
@@ -85,7 +85,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _import_apart(self, native_id, then):
-        """Record one native key that somebody else made, in a transaction of its own.
+        """Record one native key that was made outside this add-on, in a separate transaction.
 
         :param then: called with the environment of that transaction before it ends
         :return: what ``then`` returns
@@ -96,10 +96,10 @@ class AuthIntegrationKey(models.Model):
 
     @contextmanager
     def _apart(self, lock_timeout_ms):
-        """Give this model in a transaction of its own, whatever becomes of the caller's.
+        """Yield this model in a separate transaction that does not depend on the caller's.
 
-        It is READ COMMITTED: two that find the same key at once, in a first call with it and in
-        the scheduled job, wait for one another instead of failing.
+        It is READ COMMITTED: a first call and the cron job that find the same key at the same time
+        wait for each other instead of failing.
 
         :param lock_timeout_ms: milliseconds to wait for a lock
         """
@@ -109,26 +109,26 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _record_end_apart(self, key_id):
-        """Write the end of one key down if it has come, in a transaction of its own.
+        """Record the end of one key if it has come, in a separate transaction.
 
-        :return: whether it was written
+        :return: whether it was recorded
         """
         with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
             keys = self.with_env(self.env(cr=cr, su=True))
             cr.execute(
                 keys._reconcile_ended_sql(SQL("k.id = %s", key_id)),
-                log_exceptions=False,  # whoever has it locked may keep it for longer than we wait
+                log_exceptions=False,  # a lock timeout is no error
             )
             return bool(cr.rowcount)
 
     @api.model
     def _reconcile(self, condition=None):
-        """Give every native key exactly one live record, and every end its date.
+        """Make sure that every native key has exactly one live record, and every ended key a date.
 
-        Finds what did not pass through our hooks: keys there before installation, inserted,
-        changed or deleted by SQL, by the native vacuum or by a restored backup.  Also brings the
-        keys of integration users that have none yet under a policy: none of them lives without
-        an end.  No end moves later: of ours and the native one, the earlier is written to both.
+        Finds what bypassed our hooks: keys from before the installation, and keys inserted, changed
+        or deleted by SQL, by the native vacuum or by a restored backup. Also applies the policy to
+        keys of integration users that have no policy dates yet, so that each of them has an end. No
+        end moves later: the earlier of our end and the native one is written to both.
 
         :param condition: SQL about ``user_id``; the keys of all users without it
         :return: number of rows changed
@@ -137,7 +137,7 @@ class AuthIntegrationKey(models.Model):
         return self._reconcile_ended(condition) + self._reconcile_natives(condition)
 
     def _reconcile_ended(self, condition=None):
-        """Write down the ends that have come.
+        """Record the ends that have come.
 
         :param condition: SQL about ``id`` of our records; all of them without it
         :return: number of rows changed
@@ -148,7 +148,7 @@ class AuthIntegrationKey(models.Model):
         return self.env.cr.rowcount
 
     def _reconcile_natives(self, condition=None):
-        """Record native keys, and bring their records and them into line.
+        """Record native keys, and make native rows and their records agree.
 
         :param condition: SQL about columns of ``res_users_apikeys``; all of them without it
         :return: number of rows changed
@@ -173,21 +173,22 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _find_unrecorded(self):
-        """Record the native keys that did not pass through our hooks, and whose they are now:
-        before every key of an integration is ended."""
+        """Record the native keys that bypassed our hooks, and the current users of all keys.
+
+        Called before every key of an integration is ended.
+        """
         self._import_missing()
         self.env.cr.execute(self._reconcile_owner_sql(SQL("TRUE")))
         self.invalidate_model()
 
     def _expire_resurrected(self, condition):
-        """End native keys again that are alive although their records have ended, and copies of
-        keys under another id.
+        """Expire native keys whose records have ended, and copies of keys under another id.
 
-        So they are in a table restored from a backup.  Our verification refuses them anyway, or
-        takes a copy for what it was copied from; stock Odoo alone would not.  The history of each
-        says what happened.
+        Both come from a table restored from a backup. Our verification rejects the former anyway
+        and treats a copy like its original, but stock Odoo alone would accept them. The history of
+        each key says what happened.
 
-        :return: their number
+        :return: the number of keys concerned
         """
         self.env.cr.execute(self._expire_resurrected_sql(condition))
         found = self.browse({id_ for (id_,) in self.env.cr.fetchall()})
@@ -218,7 +219,7 @@ class AuthIntegrationKey(models.Model):
         return len(found)
 
     def _expire_resurrected_sql(self, condition):
-        """End the native keys whose record has ended, and all but the first copy of a key."""
+        """Return the statement that expires native keys of ended records, and copies of keys."""
         return SQL(
             """
             UPDATE res_users_apikeys n
@@ -243,7 +244,7 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _reconcile_ended_sql(self, condition=None):
-        """Write down the ends that came by date, or by a native row that is no more."""
+        """Return the statement that records ends by date and ends by deletion of the native row."""
         return SQL(
             """
             UPDATE auth_integration_key k
@@ -265,14 +266,16 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _import_missing(self):
-        """Give native keys that have no record one, while their own scope can still be read."""
+        """Record missing native keys while their native rows still have the original scope."""
         self.flush_model()
         self.env.cr.execute(self._reconcile_missing_sql(SQL("TRUE")))
         self.invalidate_model()
 
     def _reconcile_missing_sql(self, condition):
-        """Import the native keys that nobody has a record of, be it under another id: whoever
-        copies a row makes no new key."""
+        """Return the statement that imports the native keys whose hash is not in any record.
+
+        The id does not matter: a copied row is not a new key.
+        """
         return SQL(
             """
             INSERT INTO auth_integration_key (
@@ -296,7 +299,7 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _reconcile_owner_sql(self, condition):
-        """Follow the native row's user and that user's integration."""
+        """Return the statement that copies the native row's user and that user's integration."""
         return SQL(
             """
             UPDATE auth_integration_key k
@@ -314,11 +317,12 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _reconcile_policy_sql(self, condition):
-        """Give the live keys that integrations have from elsewhere the two dates of a key.
+        """Return the statement that gives live keys of integrations the policy dates they lack.
 
-        An end within the policy stays. Where there is none, or a later one, the key gets the
-        policy's lifetime from now on, not from its birth: taking over a user must break nobody at
-        once. Many imported on one day are due on different days, none of them at once.
+        An end within the policy's lifetime is kept. Without an end, or with a later one, the key
+        gets the policy's lifetime from now on, not from its creation: taking over a user must not
+        break any calls immediately. Keys imported on the same day become due on different days, and
+        none immediately.
         """
         return SQL(
             """
@@ -361,7 +365,7 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _reconcile_native_end_sql(self, condition):
-        """Write our end to the native rows that have a later one, or none."""
+        """Return the statement that writes our end to native rows with a later one, or none."""
         return SQL(
             """
             UPDATE res_users_apikeys n SET expiration_date = %(end)s

@@ -22,7 +22,7 @@ class AuthIntegrationKey(models.Model):
             key.may_undo_revocation = not key._undo_blocking_reason()
 
     def _offers_undo_revocation(self):
-        """Whether this key can come back, and the current user may bring it back."""
+        """Return whether the revocation can be undone, and the current user may undo it."""
         if not self.may_undo_revocation:
             return False
         try:
@@ -32,7 +32,7 @@ class AuthIntegrationKey(models.Model):
         return True
 
     def action_undo_revocation(self):
-        """Open the dialog that undoes a mistaken revocation, within the hour."""
+        """Open the dialog that undoes a mistaken revocation, within one hour of it."""
         self.ensure_one()
         self._check_may_prolong()
         return self.env["auth.integration.undo.revocation"]._get_records_action(
@@ -42,10 +42,11 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _undo_revocation(self, reason):
-        """Let a key that was revoked by mistake work again, to the end that it had.
+        """Let a key that was revoked by mistake work again, until the end that it had.
 
         :raise AccessError: the current user is no administrator of integrations
-        :raise UserError: no reason, too late, marked as compromised, or nothing is left of the key
+        :raise UserError: no reason, too late, marked as compromised, or the user or hash of the key
+            is gone
         """
         self.ensure_one()
         self._check_may_prolong()
@@ -68,12 +69,12 @@ class AuthIntegrationKey(models.Model):
             key.integration_id, text, key.integration_id.owner_ids
         )
         if key.first_used_at:
-            # What it had replaced is in its overlap again: for all of it, from now on.
+            # If its predecessor has no overlap any more, start a full one from now on.
             key._confirm_first_use(fields.Datetime.now())
         key.integration_id._close_activities_of_fixed()
 
     def _undo_blocking_reason(self):
-        """Why this key cannot come back, or False."""
+        """Return why the revocation of this key cannot be undone, or False if it can."""
         now = fields.Datetime.now()
         if self.compromised:
             return self.env._("This key is marked as compromised. It stays revoked.")
@@ -90,7 +91,7 @@ class AuthIntegrationKey(models.Model):
         return False
 
     def _restore_native_key(self):
-        """Make the native row again, from the hash on the tombstone."""
+        """Insert the native row again, with the hash stored in this record."""
         self.env.cr.execute(
             SQL(
                 """

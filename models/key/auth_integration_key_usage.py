@@ -7,7 +7,7 @@ from .auth_integration_key import ENDED_STATES
 
 
 class AuthIntegrationKey(models.Model):
-    """When, from where and how often a key is used, and what its first use sets going."""
+    """Record when, from where and how often a key is used, and act on its first use."""
 
     _inherit = "auth.integration.key"
 
@@ -15,7 +15,7 @@ class AuthIntegrationKey(models.Model):
     def _record_use(self, use, count, first_seen, last_seen, is_new_address_kept=True):
         """Add successful uses to a key and to the address they came from.
 
-        Only a use over HTTP counts as the first: a shell on the server proves nothing about the
+        Only a use over HTTP counts as the first use: a shell on the server proves nothing about the
         external system.
 
         :param use: :class:`~odoo.addons.auth_integration.tools.key.usage_writer.SuccessfulUse`
@@ -24,7 +24,7 @@ class AuthIntegrationKey(models.Model):
         if not (before := self._lock_for_use(use.key_id)):
             return
         self._add_uses(use, count, first_seen, last_seen)
-        # An address that nobody vouches for may be everybody's: it is not learned.
+        # Do not learn an untrusted address: as that of a proxy, it may be shared by many callers.
         if use.remote_addr and use.address_trusted:
             self._record_address(
                 is_new_address_kept,
@@ -38,19 +38,19 @@ class AuthIntegrationKey(models.Model):
         first_used_at, replaces_id = before
         if first_used_at is None and use.remote_addr:
             if replaces_id:
-                # It ends other keys: that is not to be undone by a crash of PostgreSQL.
+                # A crash of PostgreSQL must not undo this first use, because it ends other keys.
                 self.env.cr.execute("SET LOCAL synchronous_commit TO DEFAULT")
             self.browse(use.key_id)._confirm_first_use(first_seen)
 
     def _lock_for_use(self, key_id):
-        """Lock a key and return its first use and the key it replaces; None when it is gone."""
+        """Lock a key and return its first use and the key it replaces, or None if it is gone."""
         self.env.cr.execute(
             SQL(
                 "SELECT first_used_at, replaces_id FROM auth_integration_key WHERE id = %s"
                 " FOR NO KEY UPDATE",
                 key_id,
             ),
-            log_exceptions=False,  # whoever has it locked may keep it for longer than we wait
+            log_exceptions=False,  # a lock timeout is no error
         )
         return self.env.cr.fetchone()
 
@@ -91,7 +91,7 @@ class AuthIntegrationKey(models.Model):
         )
         if counted or not is_new_kept:
             return
-        # No other can have made it meanwhile: the key is locked.
+        # No other transaction can have inserted it meanwhile, because the key is locked.
         self.env.cr.execute(
             SQL(
                 "INSERT INTO auth_integration_key_address"
@@ -102,10 +102,10 @@ class AuthIntegrationKey(models.Model):
         )
 
     def _confirm_first_use(self, first_used_at):
-        """Start the overlap: the first use of a replacement over HTTP says that it has arrived.
+        """Start the overlap: the first use of a replacement over HTTP shows that it has arrived.
 
-        The replaced key ends ``overlap_days`` later, at the latest at its own end; siblings that
-        were never used end now, but for one that is being used at this very moment.
+        The replaced key ends ``overlap_days`` later, or at its own end if that is earlier. Siblings
+        that were never used end now, except those locked by another transaction.
         """
         self.ensure_one()
         old = self.replaces_id
@@ -125,7 +125,7 @@ class AuthIntegrationKey(models.Model):
             sibling._end("superseded", self.env._("The alternative key %s… was used", self.prefix))
 
     def _retire(self, retire_at, replacement):
-        """Let a replaced key end at ``retire_at``, here and natively."""
+        """Let a replaced key end at ``retire_at``, here and in Odoo's own table."""
         self.ensure_one()
         self.write({"retire_at": retire_at, "replaced_by_id": replacement.id})
         self._write_native_end()

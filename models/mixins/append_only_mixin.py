@@ -3,27 +3,27 @@ from odoo.exceptions import AccessError
 
 
 class AppendOnlyMixin(models.AbstractModel):
-    """Records that nobody makes, changes or deletes through the ORM, administrators included.
+    """Records that cannot be created, changed or deleted through the ORM, even by administrators.
 
-    What writes them does so by SQL.
+    They are written by SQL only.
     """
 
     _name = "auth.integration.append.only.mixin"
     _description = "Records that are never changed"
 
-    # pylint: disable=method-required-super,no-raise-unlink  # refusing is what they are for
+    # pylint: disable=method-required-super,no-raise-unlink  # they always raise
 
     @api.model_create_multi
     def create(self, vals_list):
-        """Refuse."""
+        """Raise an AccessError."""
         raise self._append_only()
 
     def write(self, vals):
-        """Refuse."""
+        """Raise an AccessError."""
         raise self._append_only()
 
     def unlink(self):
-        """Refuse."""
+        """Raise an AccessError."""
         raise self._append_only()
 
     def _append_only(self):

@@ -2,30 +2,32 @@ from odoo import api, models
 
 
 class DialogMixin(models.AbstractModel):
-    """A dialog about records of this app, which only those may use who may read all of them.
+    """A dialog about records of this app, for users who may read all of these records.
 
-    Core stores any id in a many2one and reads the name behind it as superuser. Related and computed
-    fields are then answered from what that has cached, even where they are not computed as
-    superuser.
+    Core stores any id in a many2one field and reads the name of the record as superuser. Related
+    and computed fields are then served from the cache filled that way, even if they are not
+    computed as superuser.
     """
 
     _name = "auth.integration.dialog.mixin"
     _description = "Dialog about Readable Records"
 
     def write(self, vals):
-        """Extend :meth:`models.BaseModel.write`, which checks access before the change only."""
+        """Extend :meth:`models.BaseModel.write`, which checks access only before the change."""
         result = super().write(vals)
         self.check_access("write")
         return result
 
     def _read_format(self, fnames, load="_classic_read"):
-        """Extend :meth:`models.BaseModel._read_format`: also new forms are formatted by it, and
-        records whose fields are all cached."""
+        """Extend :meth:`models.BaseModel._read_format` to check access.
+
+        It also formats new forms, and records whose fields are all cached.
+        """
         self.exists().check_access("read")
         return super()._read_format(fnames, load)
 
     def _check_access(self, operation):
-        """Extend :meth:`models.BaseModel._check_access`: what a dialog names must be readable."""
+        """Extend :meth:`models.BaseModel._check_access`: records in a dialog must be readable."""
         if denied := super()._check_access(operation):
             return denied
         forbidden, make_error = self.browse(), None
@@ -37,14 +39,14 @@ class DialogMixin(models.AbstractModel):
         return (forbidden, make_error) if forbidden else None
 
     def _named_records(self):
-        """The records of this app that this dialog names, as one recordset for each field."""
+        """Yield the records of this app that this dialog refers to, one recordset per field."""
         dialog = self.sudo().with_context(active_test=False)
         for name in self._naming_fields():
             yield dialog[name]._origin.with_env(self.env)
 
     @api.model
     def _naming_fields(self):
-        """The stored fields by which a dialog names records of this app."""
+        """Yield the stored fields of a dialog that refer to records of this app."""
         for name, field in self._fields.items():
             if field.store and field.type in ("many2one", "many2many"):
                 if self.env[field.comodel_name]._original_module == "auth_integration":

@@ -5,9 +5,9 @@ from ...tools.attempt import redaction
 
 
 class FreeTextMixin(models.AbstractModel):
-    """Texts that people type: limited in length, and kept without the secrets pasted into them.
+    """Limit the length of user-entered texts, and remove secrets pasted into them.
 
-    A model lists its texts and the most characters of each::
+    A model lists its texts and the maximum number of characters of each::
 
         _free_texts = {"reason": 500}
     """
@@ -42,9 +42,9 @@ class FreeTextMixin(models.AbstractModel):
 
     @api.model
     def _clean_text(self, name, text):
-        """A text as it may be kept; each secret in it is replaced by ``[removed]``.
+        """Return a text as it may be stored, with each secret in it replaced by ``[removed]``.
 
-        :raise UserError: it is no text, or too long; trusted code may write as much as it likes
+        :raise UserError: it is no text, or it is too long; superuser code has no length limit
         """
         most = self._free_texts[name]
         label = self._fields[name]._description_string(self.env)

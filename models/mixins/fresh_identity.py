@@ -1,7 +1,7 @@
-"""Acts that a web session may do only when the person before it has just shown who they are.
+"""Actions that a web session may perform only after a recent identity check.
 
-Core's :func:`check_identity` gates buttons, and refuses every call without a browser.  Most of our
-methods are called over RPC too, where each call carries its credential, and by trusted code.
+Core's :func:`check_identity` is made for buttons and refuses every call without a browser. Most of
+our methods are also called over RPC, where each call carries its credential, and by trusted code.
 """
 
 import time
@@ -15,7 +15,7 @@ from odoo.http import request
 from ...tools.access import enforcement
 from ...tools.key import authenticated_key
 
-IDENTITY_SECONDS = 10 * 60  # as core's
+IDENTITY_SECONDS = 10 * 60  # as in core
 
 
 class IdentityCheckRequired(UserError):
@@ -26,10 +26,10 @@ class IdentityCheckRequired(UserError):
 
 
 def fresh_identity(method):
-    """Gate a public method: over a web session it asks for an identity check first.
+    """Decorate a public method: in a web session it requires a recent identity check.
 
-    The call then returns the action of core's dialog, which repeats the call once it is confirmed;
-    other code therefore calls the private worker of the method, never the method itself.
+    Without one, the call returns the action of core's dialog, which repeats the call after the
+    confirmation. Other code must therefore call the private method behind it.
     """
     gated = check_identity(method)
 
@@ -43,9 +43,9 @@ def fresh_identity(method):
 
 
 def require_fresh_identity(env):
-    """Refuse what is about to be saved until the identity was checked.
+    """Refuse a change until the identity was checked.
 
-    :raise IdentityCheckRequired: it is called over a web session that was not asked lately
+    :raise IdentityCheckRequired: the web session has had no recent identity check
     :raise AccessError: see :func:`require_unlimited_key`
     """
     require_unlimited_key(env)
@@ -56,11 +56,11 @@ def require_fresh_identity(env):
 
 
 def require_unlimited_key(env, but_key=None, keys_of=None):
-    """Keep a key that may do less than its user from getting more: by another key, or other rules.
+    """Prevent a call with a limited key from creating keys or changing rules to gain more access.
 
     :param but_key: the id of a key that may do it nevertheless
-    :param keys_of: the id of the user whose keys become more, or may do more
-    :raise AccessError: such a key made this call
+    :param keys_of: the id of the user who gets more keys, or whose keys may do more
+    :raise AccessError: the call was made with a key that may do less than its user
     """
     if enforcement.is_limited_call(env, but_key=but_key, keys_of=keys_of):
         raise AccessError(
@@ -71,19 +71,20 @@ def require_unlimited_key(env, but_key=None, keys_of=None):
 
 
 def has_fresh_identity(env):
-    """Whether the current call needs no identity check, or its session has just passed one."""
+    """Return whether the current call needs no identity check, or its session has a recent one."""
     if not _is_session_call(env):
         return True
-    # What code does as superuser is its own decision, unless the session itself is superuser's.
+    # Superuser code decides for itself, unless the session itself is that of the superuser.
     if env.su and request.session.uid != SUPERUSER_ID:
         return True
     return request.session.get("identity-check-last", 0) > time.time() - IDENTITY_SECONDS
 
 
 def _is_session_call(env):
-    """Whether the current user is known by a session's cookie only.
+    """Return whether only the cookie of a session identifies the current user.
 
-    RPC services and jobs have no request (``dispatch_rpc`` hides it); a bearer's key is noted.
+    RPC services and jobs have no request (``dispatch_rpc`` hides it); bearer keys are noted in
+    :mod:`authenticated_key`.
     """
     if not request or not request.session.uid:
         return False

@@ -7,13 +7,13 @@ MANAGER = "auth_integration.auth_integration_group_manager"
 
 
 class GuideLinkMixin(models.AbstractModel):
-    """A button that leads to what the guide says about a record."""
+    """A button that opens the part of the guide about a record."""
 
     _name = "auth.integration.guide.link.mixin"
     _description = "Link to the Guide"
 
     def action_learn_more(self):
-        """Open the guide at the cause or issue of this record, in a window of its own."""
+        """Open the guide at the cause or issue of this record, in a new window."""
         self.ensure_one()
         return {
             "type": "ir.actions.act_url",
@@ -22,11 +22,11 @@ class GuideLinkMixin(models.AbstractModel):
         }
 
     def _remedy_for_reader(self, cause):
-        """What the current user can do against a cause; owners may do less than administrators."""
+        """Return the remedy for the current user: owners may do less than administrators."""
         is_manager = self.env.su or self.env.user.has_group(MANAGER)
         remedy = causes.get(cause).remedy if is_manager else cause_texts.owner_remedy(cause)
         return self.env._(remedy)
 
     def _guide_anchor(self):
-        """The anchor of what this record is about; see :mod:`tools.health.guide`."""
+        """Return the guide's anchor for this record; see :mod:`tools.health.guide`."""
         raise NotImplementedError

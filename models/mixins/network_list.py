@@ -1,4 +1,4 @@
-"""The check of a list of networks that people type."""
+"""Validation of network lists that users enter."""
 
 from odoo.exceptions import ValidationError
 
@@ -8,7 +8,7 @@ from ...tools.integration import networks
 def check_networks(records):
     """Check the field ``allowed_networks`` of records.
 
-    :raise ValidationError: names the first line that is no address and no network
+    :raise ValidationError: names the first line that is neither an address nor a network
     """
     for record in records:
         try:

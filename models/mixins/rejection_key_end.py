@@ -4,19 +4,19 @@ from ...tools.moment import moment_text
 
 
 class RejectionMixin(models.AbstractModel):
-    """What became of the key that was rejected, for those who may read it."""
+    """Explain what happened to a rejected key, to users who may read it."""
 
     _inherit = "auth.integration.rejection.mixin"
 
     def _may_see(self, record):
-        """Whether the reader of this form may read a record that was looked up for them."""
+        """Return whether the current user may read a record that was looked up for them."""
         return record.sudo(self.env.su).has_access("read")
 
     def _moment(self, moment):
         return moment_text(self.env, moment)
 
     def _explain_key_end(self):
-        """Which key, ended when and by whom, replaced by which."""
+        """Return lines about the key: when and by whom it was ended, and its replacement."""
         key = self._known_key()
         if not key:
             return [self.env._("The record of this key has been deleted.")]

@@ -7,11 +7,11 @@ from ...tools.key.key_policy import END_CODES
 
 
 class RejectionMixin(models.AbstractModel):
-    """Whether what calls were rejected for has been put right: then only the next call is awaited.
+    """Decide whether the reason for rejected calls was fixed and only the next call is awaited.
 
-    The one place that decides it, for attempts, incidents and, through these, integrations. A
-    model has the fields ``cause``, ``integration_id``, ``user_id``, ``key_id``, ``remote_addr`` and
-    ``channel``.
+    Attempts, incidents and, through these, integrations all use this one implementation. Models
+    that inherit it have the fields ``cause``, ``integration_id``, ``user_id``, ``key_id``,
+    ``remote_addr`` and ``channel``.
     """
 
     _name = "auth.integration.rejection.mixin"
@@ -31,15 +31,15 @@ class RejectionMixin(models.AbstractModel):
             row.is_solved = bool(row.resolution)
 
     def _rejected_at(self):
-        """The moment after which a key was issued because of this."""
+        """Return the moment after which a new key counts as issued because of this rejection."""
         raise NotImplementedError
 
     def _last_rejected_at(self):
-        """The moment of the last call that was rejected."""
+        """Return the moment of the last rejected call."""
         return self._rejected_at()
 
     def _rejected_integration(self):
-        """The integration that was rejected, if the reader may know it."""
+        """Return the rejected integration, if the current user may know it."""
         return self.sudo().integration_id
 
     def _known_key(self):
@@ -49,15 +49,15 @@ class RejectionMixin(models.AbstractModel):
         return self.sudo().user_id
 
     def _has_succeeded(self):
-        """Whether the caller that was rejected has succeeded since."""
+        """Return whether the rejected caller has made a successful call since."""
         return False
 
     def _is_operation_allowed(self):
-        """Whether the key may do now what it was rejected for."""
+        """Return whether the key may now do what it was rejected for."""
         return False
 
     def _resolution(self):
-        """Say what was fixed since; False while the next call would be rejected for the same."""
+        """Return what was fixed since, or False if the next call would be rejected again."""
         self.ensure_one()
         if not self.cause or self.cause not in causes.CAUSES:
             return False
@@ -75,7 +75,7 @@ class RejectionMixin(models.AbstractModel):
         return False
 
     def _resolution_by_unlock(self):
-        """The user was unlocked, or the pause is over."""
+        """Return a text once the user was unlocked or the pause is over."""
         user = self._known_user()
         if not user or user.is_sign_in_paused:
             return False
@@ -90,7 +90,7 @@ class RejectionMixin(models.AbstractModel):
         return self.env._("The user %(login)s has been restored.", login=user.login)
 
     def _resolution_by_rules(self, integration):
-        """The key is good, and what it may do has been widened."""
+        """Return a text if the key is live and the rules now allow the rejected call."""
         key = self._known_key()
         if key and not key.is_live:
             return False
@@ -110,8 +110,10 @@ class RejectionMixin(models.AbstractModel):
         )
 
     def _resolution_by_key(self, integration):
-        """The revocation was undone; or a key was created instead, and waits to be installed or
-        has been used since."""
+        """Return a text if the revocation was undone or a newer key was created.
+
+        A newer key counts while it waits to be installed, or once the caller has succeeded since.
+        """
         key = self._known_key()
         if self.cause == "key_revoked" and key.is_live and not key._blocked_reason():
             return self.env._(
@@ -134,7 +136,7 @@ class RejectionMixin(models.AbstractModel):
         return False
 
     def _key_to_install(self):
-        """The key that was created instead of the rejected one and has never been used."""
+        """Return the unused key that was created to replace the rejected one, if any."""
         integration = self._rejected_integration()
         if not integration or "issue_key" not in causes.get(self.cause).fixes:
             return integration.key_ids.browse()
@@ -142,20 +144,20 @@ class RejectionMixin(models.AbstractModel):
         return keys.filtered(lambda key: key.state == "pending")[:1]
 
     def _later_keys(self, integration):
-        """Keys that can be used, and were created after the rejected one or the rejection."""
+        """Return the usable keys created after the rejected key or after the rejection."""
         usable = integration._usable_keys()
         rejected = self._known_key()
         if self.cause in END_CODES and rejected:
             return usable.filtered(lambda key: key.id > rejected.id)
-        # The log knows no parts of a second.
+        # The log has no fractions of a second.
         return usable.filtered(
             lambda key: key.issued_at.replace(microsecond=0) > self._rejected_at()
         )
 
     def _calling_host(self):
-        """The address that has to call successfully, where no other one will do.
+        """Return the address that must call successfully if no other host counts, or False.
 
-        As :data:`conditions.SERIES` tells hosts apart.
+        Hosts are told apart as in :data:`conditions.SERIES`.
         """
         by_host = self.cause in conditions.BY_HOST
         if not by_host and (self._known_key() or self.cause == "user_archived"):
@@ -163,16 +165,16 @@ class RejectionMixin(models.AbstractModel):
         return networks.normalize(self.remote_addr)
 
     def _needs_new_key(self):
-        """Whether nothing simpler helps than a new key, and none waits to be installed."""
+        """Return whether only a new key helps, and none is waiting to be installed."""
         integration, key = self._rejected_integration(), self._known_key()
         if self.cause == "key_user_mismatch" and key:
-            return False  # it is good, and only sent with the wrong login
+            return False  # the key is good but was sent with the wrong login
         if self.cause in END_CODES and self._later_keys(integration):
             return False
         return "pending" not in (integration._usable_keys() - key).mapped("state")
 
     def _case_remedy(self):
-        """What to do in this very case, where that is more exact than what its cause says."""
+        """Return a remedy that is more specific than that of the cause, or False."""
         if self.cause in END_CODES and (integration := self._rejected_integration()):
             if key := self._later_keys(integration)[:1]:
                 return self._install_text(
@@ -183,7 +185,7 @@ class RejectionMixin(models.AbstractModel):
         return False
 
     def _install_text(self, key, anywhere, at_host):
-        """Fill in one of two texts: the second where one host has to call successfully."""
+        """Fill in one of two texts: the second one if a certain host must call successfully."""
         address = self._calling_host()
         text = at_host if address else anywhere
         return text % {"key": key.display_name, "address": address}

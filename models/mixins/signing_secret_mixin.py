@@ -10,9 +10,9 @@ from ...tools.row_locks import wait_and_lock
 
 
 class SigningSecretMixin(models.AbstractModel):
-    """Webhooks, the secrets that sign them, and other secrets that must be read back.
+    """Webhooks, the secrets that sign them, and other secrets that must be readable again.
 
-    A model lists the URLs, and each column with a secret with what it is encrypted for::
+    A model lists its URL fields, and its secret columns with the purpose each is encrypted for::
 
         _webhook_urls = ("webhook_url",)
         _secret_purposes = {"webhook_secret": "webhook"}
@@ -39,9 +39,9 @@ class SigningSecretMixin(models.AbstractModel):
     def _new_secret_action(self, dialog, record_field):
         """Open a dialog that creates a signing secret and shows it once.
 
-        :param dialog: its model
-        :param record_field: the field of the dialog that names this record
-        :raise UserError: the server has no key to encrypt with, which the last step would need
+        :param dialog: the model of the dialog
+        :param record_field: the field of the dialog that refers to this record
+        :raise UserError: the server has no encryption key, which the last step would need
         """
         self.ensure_one()
         secret_box()
@@ -52,9 +52,9 @@ class SigningSecretMixin(models.AbstractModel):
         )
 
     def _set_signing_secret(self, column, secret):
-        """Set a secret that signs what is sent.
+        """Set a secret that signs outgoing requests.
 
-        :raise UserError: it is unusable, or the server has no key to encrypt it with
+        :raise UserError: the secret is unusable, or the server has no key to encrypt it with
         """
         self.ensure_one()
         signatures.check_secret(secret)
@@ -66,7 +66,7 @@ class SigningSecretMixin(models.AbstractModel):
     def _encrypt(self, secret, purpose):
         """Encrypt a secret of this record.
 
-        :raise UserError: the server has no key for it; says how to set one
+        :raise UserError: the server has no encryption key; the message says how to set one
         """
         self.ensure_one()
         return secret_box().encrypt(secret, f"{purpose}:{self.id}")
@@ -77,7 +77,7 @@ class SigningSecretMixin(models.AbstractModel):
 
     @api.model
     def _secrets_of_old_keys(self):
-        """Ids of records with a secret that is not encrypted with the server's newest key."""
+        """Return the ids of records with secrets not encrypted with the server's newest key."""
         try:
             box = secret_box()
         except NoKeyError:
@@ -99,7 +99,7 @@ class SigningSecretMixin(models.AbstractModel):
     def _encrypt_again(self, record_ids):
         """Encrypt the secrets of some records with the newest key.
 
-        One that cannot be read stays as it is and is in no other one's way: what needs it says so.
+        A secret that cannot be decrypted is left as it is; code that needs it reports the problem.
         """
         box = secret_box()
         records = self.browse(record_ids)

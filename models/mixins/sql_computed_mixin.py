@@ -4,10 +4,10 @@ from odoo.tools import SQL
 
 
 class SqlComputedMixin(models.AbstractModel):
-    """Fields whose value is an SQL expression over the row and the clock.
+    """Fields whose value is an SQL expression over the row and the current time.
 
-    A stored field is only as fresh as its last write; a state that follows from dates has to be
-    right at the very second.  A model lists such fields and the methods that give their SQL::
+    A stored field is only as current as its last write, but a state that depends on dates must be
+    exact to the second. A model lists such fields and the methods that return their SQL::
 
         _sql_computed = {"state": "_state_sql"}
 
@@ -15,7 +15,7 @@ class SqlComputedMixin(models.AbstractModel):
 
         def _state_sql(self, alias): ...
 
-    They can then be read, searched, sorted and grouped like stored ones.
+    They can then be read, searched, sorted and grouped like stored fields.
     """
 
     _name = "auth.integration.live.mixin"
@@ -24,27 +24,27 @@ class SqlComputedMixin(models.AbstractModel):
     _sql_computed = {}
 
     def write(self, vals):
-        """Extend :meth:`models.BaseModel.write`: live fields are read anew after any change."""
+        """Extend :meth:`models.BaseModel.write`: invalidate these fields after every change."""
         result = super().write(vals)
         self.invalidate_recordset(self._sql_computed)
         return result
 
     def _sql_expression(self, alias, field_name, query=None):
-        """The SQL of a live field.
+        """Return the SQL of such a field.
 
-        :param query: what it becomes part of; the expression may need a join there
+        :param query: the query that will contain it, to which the expression may add a join
         """
         return getattr(self, self._sql_computed[field_name])(alias)
 
     def _field_to_sql(self, alias, field_expr, query=None):
-        """Extend :meth:`models.BaseModel._field_to_sql`: live fields have an expression."""
+        """Extend :meth:`models.BaseModel._field_to_sql` with the expressions of such fields."""
         if field_expr in self._sql_computed:
             self._check_field_access(self._fields[field_expr], "read")
             return self._sql_expression(alias, field_expr, query)
         return super()._field_to_sql(alias, field_expr, query)
 
     def _compute_from_sql(self):
-        """Compute every live field that has no compute method of its own, in one query."""
+        """Compute, in one query, all such fields that have no compute method of their own."""
         names = [
             name for name in self._sql_computed
             if self._fields[name].compute == "_compute_from_sql"
@@ -69,10 +69,10 @@ class SqlComputedMixin(models.AbstractModel):
                 record[name] = value
 
     def _search_from_sql(self, field_name, operator, value):
-        """Search domain of a live field, for its ``search=`` method.
+        """Return the search domain of such a field, for its ``search=`` method.
 
-        :param str operator: ``in`` and ``not in`` (what the ORM makes of ``=``), or ``<``, ``<=``,
-            ``>`` and ``>=`` for dates
+        :param str operator: ``in`` and ``not in`` (to which the ORM converts ``=``), or ``<``,
+            ``<=``, ``>`` and ``>=`` for dates
         """
         if operator not in ("in", "not in", "<", "<=", ">", ">="):
             return NotImplemented

@@ -14,11 +14,11 @@ GC_BATCH = 20  # each may have thousands of lines
 
 
 class AuthIntegrationDigest(models.Model):
-    """What one person was notified of on one day: keys that need to be replaced.
+    """A digest that notified one user on one day of keys that need to be replaced.
 
-    Its rows are what keeps a second run from sending the same again: one digest per person and
-    day, and each notice of a key once.  The mail is queued in the transaction that writes
-    them, so there is neither a mail without a row nor a row without a mail.
+    Its rows prevent duplicates: each user gets one digest per day, and each notice of a key once.
+    The mail is queued in the transaction that writes the rows, so that neither exists without the
+    other.
     """
 
     _name = "auth.integration.digest"
@@ -56,19 +56,19 @@ class AuthIntegrationDigest(models.Model):
             digest.keys_url = f"{digest.get_base_url()}/odoo/{path}"
 
     def _moment_text(self, moment):
-        """A moment for the e-mail, which names the clock."""
+        """Format a moment for the email, including the time zone."""
         return moment_text(self.env, moment, self.user_id.tz or "UTC")
 
     @api.model
     def _pending(self, users=None):
-        """Notices that are due and were not given.
+        """Return the notices that are due and have not been sent.
 
-        An owner hears of each key of their integrations; an administrator of integrations of
-        those that are past their ``replace_by``, as often as an owner.
+        Owners are notified of each key of their integrations. Administrators of integrations are
+        notified of all keys past their ``replace_by``, as often as the owners.
 
-        :param users: only theirs
-        :return: rows of user, key, the date to replace it by, its end, the notice's days
-            (negative: after that date), and whether the date has passed
+        :param users: only notices for these users
+        :return: rows of user, key, the date to replace it by, its end, the notice's days (negative:
+            after that date), and whether that date has passed
         """
         return self.env.execute_query(
             SQL(
@@ -83,7 +83,7 @@ class AuthIntegrationDigest(models.Model):
 
     @api.model
     def _pending_sql(self, columns, users=None):
-        """The query of :meth:`_pending` for some columns of ``notice``, in any order."""
+        """Return the query of :meth:`_pending` for some columns of ``notice``, unordered."""
         self.env.flush_all()
         managers = self.env.ref("auth_integration.auth_integration_group_manager").sudo()
         return SQL(
@@ -116,7 +116,7 @@ class AuthIntegrationDigest(models.Model):
 
     @api.model
     def _due_notices_sql(self):
-        """The keys that somebody is to be notified of, each with its latest notice."""
+        """Return the SQL of keys that users must be notified of, each with its latest notice."""
         keys = self.env["auth.integration.key"]
         policies = self.env["auth.integration.policy"].with_context(active_test=False)
         longest = policies.search([], order="rotation_lead_days desc", limit=1)
@@ -155,7 +155,7 @@ class AuthIntegrationDigest(models.Model):
 
     @api.model
     def _send(self, user):
-        """Send one person everything that is due, in one mail.
+        """Send one user everything that is due, in one mail.
 
         :raise SerializationFailure: (of psycopg2.errors) another run has just done so
         """
@@ -170,7 +170,7 @@ class AuthIntegrationDigest(models.Model):
         self.env.ref("auth_integration.mail_template_digest").send_mail(digest.id)
 
     def _add_lines(self, rows):
-        """Write down what :meth:`_pending` has found for one person, in one statement."""
+        """Record what :meth:`_pending` has found for one user, in one statement."""
         _users, keys, replace_by, ends_at, days, overdue = map(list, zip(*rows, strict=True))
         self.env.cr.execute(
             SQL(
@@ -202,9 +202,9 @@ class AuthIntegrationDigest(models.Model):
 
     @api.model
     def _begin(self, user):
-        """Today's digest for one person; empty when there is one.
+        """Create and return today's digest for one user; empty if it exists already.
 
-        Two runs at once: see :meth:`auth.integration.rotation._open_all`.
+        For two concurrent runs, see :meth:`auth.integration.rotation._open_all`.
         """
         self.env.flush_all()
         self.env.cr.execute(
@@ -226,7 +226,7 @@ class AuthIntegrationDigest(models.Model):
 
     @api.autovacuum
     def _gc_digests(self):
-        """Forget old digests; the keys they were about have ended long ago."""
+        """Delete digests older than :data:`KEPT_DAYS`."""
         limit = fields.Date.today() - timedelta(days=KEPT_DAYS)
         old = self.search([("day", "<", limit)], limit=GC_BATCH)
         old.unlink()

@@ -1,12 +1,12 @@
 from odoo import api, fields, models
 
-# Characters of a text that somebody has entered, or that a receiver has answered.
+# Maximum length of a text that a user has entered, or that a receiver has answered.
 MAX_TEXT = 80
 MAX_ERROR = 200
 
 
 class AuthIntegrationDigestLine(models.Model):
-    """One notice: replace this key by then, said so many days before or after."""
+    """One notice in a digest: replace this key by a date, so many days before or after it."""
 
     _name = "auth.integration.digest.line"
     _description = "Notice of an API Key to Replace"
@@ -42,7 +42,7 @@ class AuthIntegrationDigestLine(models.Model):
 
     @api.depends("key_id")
     def _compute_titles(self):
-        """Names as a mail has room for them."""
+        """Shorten the names to the space in the mail."""
         for line in self:
             line.integration_title = _shortened(line.integration_id.name, MAX_TEXT)
             label = f"{line.key_id.prefix}…"
@@ -51,7 +51,7 @@ class AuthIntegrationDigestLine(models.Model):
 
     @api.depends("key_id")
     def _compute_advice(self):
-        """What the reader can do, by the state of the key's rotation."""
+        """Compute what the user can do, from the state of the key's rotation."""
         rotations = {
             rotation.old_key_id: rotation
             for rotation in self.env["auth.integration.rotation"].search(
@@ -84,6 +84,6 @@ class AuthIntegrationDigestLine(models.Model):
 
 
 def _shortened(text, length):
-    """A text in one line of at most so many characters; the last one says that there were more."""
+    """Return a text as one line of at most ``length`` characters, ending with "…" if it was cut."""
     text = " ".join((text or "").split())
     return text if len(text) <= length else f"{text[:length - 1]}…"

@@ -11,7 +11,7 @@ UNCONFIRMED = ("due", "delivering", "delivered")
 
 
 class AuthIntegrationKey(models.Model):
-    """The open rotation of a key, and one that a person begins from the key."""
+    """The open rotation of a key, and rotations that a user starts from the key."""
 
     _inherit = "auth.integration.key"
 
@@ -27,7 +27,7 @@ class AuthIntegrationKey(models.Model):
             key.open_rotation_id = rotations.get(key._origin)
 
     def _open_rotations(self):
-        """The rotations of these keys whose new key is not in use yet."""
+        """Return the rotations of these keys whose new key is not in use yet."""
         return self.env["auth.integration.rotation"].search(
             [
                 ("old_key_id", "in", self.ids),
@@ -47,8 +47,8 @@ class AuthIntegrationKey(models.Model):
 
         :return: True
         :raise AccessError: the caller is neither owner nor manager of their integration
-        :raise UserError: a personal key, an ended key, one being replaced already, or the database
-            is a copy
+        :raise UserError: the key is personal, ended or already being replaced, or the database is a
+            copy
         """
         return self._rotate_now()
 
@@ -76,7 +76,7 @@ class AuthIntegrationKey(models.Model):
 
     @fresh_identity
     def action_rotate(self):
-        """Open the rotation of this key and show it, where the new key is claimed."""
+        """Open the rotation of this key and show it, so that the new key can be claimed there."""
         self.ensure_one()
         self._rotate_now()
         rotation = self.env["auth.integration.rotation"].search(
@@ -85,11 +85,12 @@ class AuthIntegrationKey(models.Model):
         return rotation._get_records_action()
 
     def _replacement_text(self, policy, zone=None):
-        """Say until when this key works once a new one is to replace it: for an overlap after the
-        first call with that one, and no longer than its own date.
+        """Return a text that says until when this key works once a new key is to replace it.
 
-        :param policy: of the integration of the new key
-        :param zone: another clock than the reader's
+        It works for an overlap after the first call with the new key, but not beyond its own end.
+
+        :param policy: the policy of the integration of the new key
+        :param zone: a time zone other than the current user's
         """
         self.ensure_one()
         end, days = self.effective_end, policy.overlap_days

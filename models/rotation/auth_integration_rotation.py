@@ -10,11 +10,11 @@ CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
 class AuthIntegrationRotation(models.Model):
     """The replacement of one key by another.
 
-    Its state follows from the two keys (``tools/rotation/rotation_states.py``
-    has the table): a process that dies leaves keys, and two state machines would drift apart.
+    Its state is derived from the two keys (see the table in ``tools/rotation/rotation_states.py``):
+    a process may die at any time and leave only the keys, and two state machines would drift apart.
 
-    The schedule is in ``auth_integration_rotation_schedule.py``, and each of its steps in a file
-    ``auth_integration_rotation_*.py`` of its own.
+    The schedule is in ``auth_integration_rotation_schedule.py``, and each of its steps in its own
+    file ``auth_integration_rotation_*.py``.
     """
 
     _name = "auth.integration.rotation"
@@ -110,7 +110,7 @@ class AuthIntegrationRotation(models.Model):
     last_error = fields.Text(readonly=True)
 
     def init(self):
-        """At most one rotation of a key may be open, whatever two runners do at once."""
+        """Allow at most one open rotation of a key, even if two processes open one concurrently."""
         self.env.cr.execute(
             """
             CREATE UNIQUE INDEX IF NOT EXISTS auth_integration_rotation_open_uniq
@@ -121,7 +121,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _state_sql(self, alias):
-        """The SQL of :func:`rotation_states.state_of`."""
+        """Return the SQL of :func:`rotation_states.state_of`."""
         return SQL(
             """(CASE WHEN %(r)s.cancelled_at IS NOT NULL THEN 'cancelled' ELSE (
                 SELECT %(state)s
@@ -148,7 +148,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _state_by_keys_sql(self, alias):
-        """State of an open rotation by what :meth:`_states_of_keys_sql` says of its keys."""
+        """Return the SQL of the state of an open rotation, from :meth:`_states_of_keys_sql`."""
         return SQL(
             """CASE
                 WHEN rotation_new.used AND rotation_old.state IN %(ended)s THEN 'done'
@@ -166,7 +166,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _states_of_keys_sql(self, old, state):
-        """``FROM`` items about the old key of a rotation and about the new ones.
+        """Return ``FROM`` items about the old key of a rotation and about its new keys.
 
         :param str old: alias of the old key
         :param SQL state: its state
@@ -186,9 +186,10 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _open_sql(self, states):
-        """``FROM`` and ``WHERE`` of the open rotations ``r`` in some states, with their old keys.
+        """Return ``FROM`` and ``WHERE`` of open rotations ``r`` in some states, with old keys.
 
-        For the finds of the schedule: quick for many, where :meth:`_state_sql` asks about each.
+        The queries of the schedule use it because it is fast for many rows, whereas
+        :meth:`_state_sql` runs a subquery for each.
 
         :param tuple states: of ``due``, ``delivering`` and ``delivered``
         """
@@ -213,7 +214,7 @@ class AuthIntegrationRotation(models.Model):
     @api.depends("old_key_id")
     @api.depends_context("lang")
     def _compute_display_name(self):
-        """Tell a rotation from its key and its integration, which have the same name."""
+        """Distinguish a rotation from its key and its integration, which have the same name."""
         for rotation in self:
             rotation.display_name = self.env._("Rotation of %s", rotation.old_key_id.display_name)
 
@@ -224,7 +225,7 @@ class AuthIntegrationRotation(models.Model):
             rotation.is_sent = rotation.delivery in sending
 
     def _compute_from_sql(self):
-        """Extend :meth:`auth.integration.live.mixin._compute_from_sql`: keys have the state."""
+        """Extend :meth:`auth.integration.live.mixin._compute_from_sql`: flush the keys first."""
         self.env["auth.integration.key"].flush_model()
         return super()._compute_from_sql()
 
@@ -236,18 +237,18 @@ class AuthIntegrationRotation(models.Model):
     # Notifying -------------------------------------------------------------------------------
 
     def _note_by(self, user, text):
-        """Note in the integration's history what somebody did, as theirs.
+        """Post what a user did in the chatter of the integration, in that user's name.
 
-        Where they have no address to write from, as an integration user, it is the system's.
+        The author is the system if the user has no email address or is an integration user.
         """
         for rotation in self:
             author = user.partner_id if user.email and not user._integration_users() else None
             self._notify_about(rotation.integration_id, text, author=author)
 
     def _notify(self, text, users=None):
-        """Note something in the integration's history, and send it to some people.
+        """Post a text in the chatter of the integration as the system, and send it to some users.
 
-        In the name of the system. A copy of the database sends nothing.
+        A copy of the database sends nothing.
         """
         for rotation in self:
             self._notify_about(rotation.integration_id, text, users)
@@ -257,7 +258,7 @@ class AuthIntegrationRotation(models.Model):
         if not integration:
             return
         if users and self.env["auth.integration.database"]._is_copy():
-            users = None  # it is no business of theirs
+            users = None  # a copy does not concern them
         partners = users.filtered("active").partner_id if users else self.env["res.partner"]
         integration.with_user(SUPERUSER_ID).message_post(
             body=text,

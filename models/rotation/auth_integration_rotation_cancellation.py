@@ -7,21 +7,21 @@ from .auth_integration_rotation import CLAIM_ACTIVITY
 
 
 class AuthIntegrationRotation(models.Model):
-    """Cancel Rotation: new keys that were never used end, and the old one stays."""
+    """Cancel rotations: unused new keys end, and the old key stays."""
 
     _inherit = "auth.integration.rotation"
 
     @fresh_identity
     def action_cancel(self):
-        """Cancel rotations; new keys already delivered and never used end.
+        """Cancel rotations, and end new keys that were delivered but never used.
 
-        The old key goes on to its own end; its next notice opens another rotation. It revokes
-        keys, so it takes the identity check that revoking takes.
+        The old key works until its own end, and its next notice opens another rotation. Because
+        this revokes keys, it requires the same identity check as a revocation.
         """
         for rotation in self:
             rotation.integration_id._check_may_operate()
             rotation = rotation.sudo()
-            # The same order as a first use takes them in: the new keys, then the rotation.
+            # Lock in the same order as a first use: the new keys, then the rotation.
             wait_and_lock(rotation._unused_new_keys())
             wait_and_lock(rotation)
             rotation._check_not_over()

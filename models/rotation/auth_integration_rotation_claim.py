@@ -8,14 +8,15 @@ from .auth_integration_rotation import CLAIM_ACTIVITY
 
 
 class AuthIntegrationRotation(models.Model):
-    """Claim: an owner is asked to, and gets a new key that did not exist before."""
+    """Let owners claim a new key, which is created only at that moment."""
 
     _inherit = "auth.integration.rotation"
 
     def action_claim(self):
-        """Open the dialogue in which an owner claims the new key.
+        """Open the dialog in which an owner claims the new key.
 
-        Where it is sent, he gets one to install by hand: the receiver may be out of order.
+        If keys are sent automatically, the owner gets one to install manually, in case the receiver
+        is out of order.
         """
         self.ensure_one()
         self.integration_id._check_may_operate()
@@ -32,10 +33,10 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _claim(self):
-        """Make the new key and hand it to the current user; no secret exists before.
+        """Create the new key and give it to the current user; its secret does not exist before.
 
-        Claiming again before the first use (the first answer was lost) gives a sibling, and the
-        owners are notified.
+        Claiming again before the first use, because the first response was lost, creates a sibling,
+        and the owners are notified.
 
         :return: the secret, and the record of the new key
         :raise UserError: the rotation is over, or the database is a copy
@@ -78,7 +79,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _claimable_sql(self, among=None):
-        """Integrations with a rotation that waits for an owner.
+        """Return the SQL of the integrations with a rotation that waits for an owner.
 
         :param among: only these ids
         """
@@ -105,9 +106,9 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _missing_activities(self, among=None):
-        """Integrations that wait for an owner, and each owner not yet asked.
+        """Return the integrations that wait for an owner, with each owner not yet asked.
 
-        :param among: only these integrations' ids
+        :param among: only these integration ids
         :return: tuples of integration id, user id and the day by which to replace the key
         """
         self.env.flush_all()
@@ -130,7 +131,7 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _start_now(self):
-        """Begin what a person wants now, without waiting for the next run or the window."""
+        """Start what a user requested, without waiting for the cron job or the rotation window."""
         self.ensure_one()
         wait_and_lock(self)
         self.write(
@@ -146,16 +147,16 @@ class AuthIntegrationRotation(models.Model):
             self._ask_owners(requests, by_mail=True)
 
     def _ask_owners(self, requests, by_mail=False):
-        """Ask owners to claim, each by an activity on the integration.
+        """Ask owners to claim a key, each by an activity on the integration.
 
         :param requests: from :meth:`_missing_activities`
-        :param by_mail: also send each of them a mail of his own; the day's digest does otherwise
+        :param by_mail: also send each a separate mail; otherwise the daily digest tells them
         """
         activities = self.env["mail.activity"].with_context(
             mail_activity_quick_update=not by_mail
         )
         integrations = self.env["auth.integration"].browse([r[0] for r in requests])
-        # Whoever asks of the same at the same time waits here, and then begins again.
+        # A concurrent request about the same rotations waits here and is then retried.
         rotations = self.search(
             [
                 ("integration_id", "in", integrations.ids),
@@ -167,7 +168,7 @@ class AuthIntegrationRotation(models.Model):
         rotations.asked_at = fields.Datetime.now()
         requests = self._missing_activities(integrations.ids)
         names = {integration.id: integration.name for integration in integrations}
-        # Once for all: each translation looks up whose language it is.
+        # Translate once for all owners: each translation looks up the language.
         summary = self.env._("Claim the new API key for %s")
         note = self.env._(
             "Open the integration and click Claim New Key. You will only see the key once. Install"
@@ -192,7 +193,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _stale_activities(self):
-        """Requests to claim on integrations where nothing waits for an owner any more."""
+        """Return the ids of claim activities on integrations where nothing waits for an owner."""
         return self._ids_of(
             SQL(
                 """

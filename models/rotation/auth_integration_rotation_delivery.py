@@ -15,13 +15,13 @@ _logger = logging.getLogger(__name__)
 
 # Seconds after which no further key of a batch is sent.
 SENDING_TIME = 10
-# How often what keeps a key from being sent is looked at again.
+# How long to wait before checking again whether a blocked key can be sent.
 BLOCKED_PERIOD = timedelta(hours=1)
 RESULTS = {"_note_arrival": "delivered", "_reject": "rejected", "_note_failure": "uncertain"}
 
 
 class PendingDelivery(NamedTuple):
-    """A key that is made and committed, and to be sent."""
+    """A key that was created and committed, and is about to be sent."""
 
     rotation: models.BaseModel
     secret: str
@@ -30,13 +30,13 @@ class PendingDelivery(NamedTuple):
 
 
 class DeliveryResult(NamedTuple):
-    """What became of a delivery; no secret is left in it.
+    """The result of a delivery, without any secret.
 
-    :ivar str note: the method of the rotation that writes it down
-    :ivar reason: why it failed, in words
-    :ivar row: of ``auth.integration.key.delivery``
-    :ivar status: of the answer
-    :ivar latency: until the answer, in milliseconds
+    :ivar str note: the method of the rotation that records it
+    :ivar reason: why it failed, as text
+    :ivar row: the row of ``auth.integration.key.delivery``
+    :ivar status: the status of the response
+    :ivar latency: milliseconds until the response
     """
 
     rotation: models.BaseModel
@@ -49,13 +49,16 @@ class DeliveryResult(NamedTuple):
 
 
 class AuthIntegrationRotation(models.Model):
-    """How the schedule makes new keys and sends them."""
+    """Create new keys and send them, as a step of the schedule."""
 
     _inherit = "auth.integration.rotation"
 
     @api.model
     def _rotations_to_deliver(self):
-        """Rotations whose new key is to be sent now, inside the window of their policy."""
+        """Return the ids of rotations whose new key is to be sent now.
+
+        Rotations that were not opened by a user only run in the window of their policy.
+        """
         return self._ids_of(
             SQL(
                 """
@@ -75,27 +78,27 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _deliver(self, rotation_ids):
-        """Make the new keys of some rotations, commit them all, and send them one by one.
+        """Create the new keys of some rotations, commit them all, and send them one by one.
 
-        Whatever happens while a key is sent, it exists and may have arrived; it is for the next
-        try to send another one, and for the first use of one of them to end the others.
+        Whatever happens while a key is sent, it exists and may have arrived. The next try sends
+        another key, and the first use of one of them ends the others.
         """
         rotations = lock_free_ones(self.browse(rotation_ids))
         rotations.invalidate_recordset()
         now = fields.Datetime.now()
         rotations = rotations.filtered(
-            # Else another run is at it, or has just been.
+            # Otherwise another run is processing it, or has just done so.
             lambda r: r.state in ("due", "delivering") and (r.next_try_at or now) <= now
         )
         deliveries = rotations._unblocked()._prepare_deliveries()
         self._commit()
         results = self._send_all(deliveries)
-        # See what the other side has done by the time of its answer.
+        # Start a new transaction, to see what the receiver has done by the time of its response.
         self._commit()
         self._process_batch(self._record_results, results)
 
     def _unblocked(self):
-        """Those of these rotations whose key can be sent; of the others it is noted why not."""
+        """Return the rotations whose key can be sent; for the others, record why not."""
         free = self.browse()
         methods = self.env["auth.integration.delivery"]._all()
         for rotation in self:
@@ -106,7 +109,7 @@ class AuthIntegrationRotation(models.Model):
         return free
 
     def _prepare_deliveries(self):
-        """Make a new key for each rotation, and write down that it is about to be sent.
+        """Create a new key for each rotation, and record that it is about to be sent.
 
         :rtype: list[PendingDelivery]
         """
@@ -131,7 +134,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _send_all(self, deliveries):
-        """Send one delivery after the other, as long as there is time.
+        """Send the deliveries one by one, as long as time is left; the rest will be discarded.
 
         :rtype: list[DeliveryResult]
         """
@@ -151,7 +154,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _send_by(self, method, delivery):
-        """Send one key and return what became of it."""
+        """Send one key and return the result."""
         rotation, secret, new_key, row = delivery
         started = time.monotonic()
         status, reason = None, None
@@ -162,8 +165,8 @@ class AuthIntegrationRotation(models.Model):
         except DeliveryUncertain as error:
             note, status, reason = "_note_failure", error.status, str(error)
         except Exception as error:
-            self.env.cr.rollback()  # what it began must not keep the others
-            # Its text is not ours and might hold the key.
+            self.env.cr.rollback()  # its open work must not block the other deliveries
+            # Do not log its text, which may contain the key.
             _logger.error("Delivery of rotation %s: %s", rotation.id, type(error).__name__)
             reason = self.env._("Delivery failed in Odoo: %s", type(error).__name__)
             note = "_note_failure"
@@ -174,11 +177,11 @@ class AuthIntegrationRotation(models.Model):
     def _commit(self):
         self.env["ir.cron"]._commit_progress()
 
-    # What became of it -----------------------------------------------------------------------
+    # Results -----------------------------------------------------------------------------------
 
     @api.model
     def _record_results(self, results):
-        """Write down what became of deliveries, those that arrived all at once."""
+        """Record the results of deliveries, those that arrived all at once."""
         arrived = self.browse()
         for outcome in results:
             self._record_delivery(outcome)
@@ -194,7 +197,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _record_delivery(self, outcome):
-        """Complete the row of a delivery, or remove that of one that was never made."""
+        """Complete the row of a delivery, or remove it if the delivery was never made."""
         row = outcome.row.exists()
         if outcome.note == "_discard_unsent":
             row.unlink()
@@ -209,16 +212,16 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _note_arrival(self):
-        """Note that keys arrived; their first use is what goes into the integration's history."""
+        """Record that keys arrived; only their first use is posted in the integration's chatter."""
         self.write({"delivered_at": fields.Datetime.now(), "last_error": False})
 
     def _discard_unsent(self, new_key):
-        """End a key that was never sent, for want of time; the next run makes another one."""
+        """End a key that was not sent for lack of time; the next run creates another one."""
         self._end_unsent(new_key)
         self.write({"tries": self.tries - 1, "next_try_at": False})
 
     def _reject(self, new_key, reason):
-        """End a key that surely did not arrive, and notify the owners the first time."""
+        """End a key that certainly did not arrive, and notify the owners the first time."""
         first = not self.last_error and self.tries <= 1
         self._end_unsent(new_key)
         self._note_failure(reason)
@@ -239,15 +242,15 @@ class AuthIntegrationRotation(models.Model):
             new_key._end("revoked", self.env._("Not delivered"))
 
     def _note_failure(self, reason, wait=None):
-        """Note why nothing arrived, and have the schedule run at the time of the next try.
+        """Record why nothing arrived, and run the cron job at the time of the next try.
 
-        :param wait: until then; by default ever longer
+        :param wait: time until the next try; by default it grows with each try
         """
         next_try_at = fields.Datetime.now() + wait if wait else self._time_of_next_try()
         self.write({"last_error": reason, "next_try_at": next_try_at})
         self._trigger_next_try()
 
     def _time_of_next_try(self):
-        """Five minutes after the first try, then ever longer up to a day."""
+        """Return the time of the next try: 5 minutes after the first, then longer, up to a day."""
         minutes = 5 * 3 ** min(max(self.tries - 1, 0), 6)
         return fields.Datetime.now() + min(timedelta(minutes=minutes), timedelta(days=1))

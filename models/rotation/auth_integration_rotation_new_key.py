@@ -7,20 +7,20 @@ from ...tools.row_locks import wait_and_lock
 from ..key.auth_integration_key import UTC_NOW
 from ..key.auth_integration_key_issuance import KeyRequest
 
-# Live new keys that nobody has used: beyond, somebody should look.
+# Maximum number of live unused new keys: with so many, somebody should investigate.
 MAX_UNUSED = 5
 
 
 class AuthIntegrationRotation(models.Model):
-    """The new key of a rotation, until its first use: made when it is claimed, fetched or sent."""
+    """The new key of a rotation until its first use: created when claimed, fetched or sent."""
 
     _inherit = "auth.integration.rotation"
 
     def _lock_for_delivery(self):
-        """Keep others from handing over, cancelling or confirming until this transaction ends.
+        """Prevent others from delivering, cancelling or confirming until this transaction ends.
 
-        :return: the state found, one of ``due``, ``delivering`` and ``delivered``
-        :raise UserError: there is nothing to hand over, or the database is a copy
+        :return: the current state, one of ``due``, ``delivering`` and ``delivered``
+        :raise UserError: there is nothing to deliver, or the database is a copy
         """
         self.env["auth.integration.database"]._check_original()
         wait_and_lock(self)
@@ -33,18 +33,18 @@ class AuthIntegrationRotation(models.Model):
         return self.state
 
     def _make_new_key(self):
-        """Make one more key that replaces the old one.
+        """Create one more key that replaces the old one.
 
-        :return: the secret, kept by nobody but the caller, and its record
+        :return: the secret, which is stored nowhere else, and the record of the key
         """
         self.ensure_one()
         [(secret, new_key)] = self._make_new_keys()
         return secret, new_key
 
     def _make_new_keys(self):
-        """Do as :meth:`_make_new_key` for several rotations.
+        """Create a key as :meth:`_make_new_key` does, for several rotations.
 
-        :return: for each of them, in their order, the secret and its record
+        :return: for each of them, in the same order, the secret and the record of the key
         """
         made = self.env["auth.integration.key"]._issue_all(
             [
@@ -64,7 +64,7 @@ class AuthIntegrationRotation(models.Model):
         return made
 
     def _check_unused_siblings(self):
-        """Keep a rotation from giving new keys without end.
+        """Prevent a rotation from creating an unlimited number of new keys.
 
         :raise UserError: several were delivered, and none was used
         """
@@ -84,10 +84,11 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _confirm(self, new_key):
-        """Write down that a new key is in use; called in the transaction of its first use.
+        """Record that a new key is in use; called in the transaction of its first use.
 
-        Locks the rotation: whoever is just handing over another key waits, and then finds it
-        confirmed.  Nothing is sent from here, and no mail can make a first use fail.
+        The update locks the rotation, so that a concurrent delivery of another key waits and then
+        finds the rotation confirmed. Nothing is sent here, so that no mail can make a first use
+        fail.
         """
         self.env.cr.execute(
             SQL(

@@ -7,7 +7,7 @@ WAITING = ("due", "delivering")
 
 
 class AuthIntegrationRotation(models.Model):
-    """What is to be done next, by the reader of the form or by the schedule."""
+    """The next step of a rotation, by the current user or by the schedule."""
 
     _inherit = "auth.integration.rotation"
 
@@ -88,7 +88,7 @@ class AuthIntegrationRotation(models.Model):
         return False
 
     def _is_old_key_rejected(self):
-        """Whether a host has called with the old key since it ended."""
+        """Return whether calls with the ended old key were rejected."""
         return bool(
             self.env["auth.attempt"]
             .sudo()
@@ -103,12 +103,12 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def _is_to_claim(self):
-        """Whether nothing happens until an owner claims the new key."""
+        """Return whether nothing happens until an owner claims the new key."""
         return self._next_step() == "claim"
 
     @fresh_identity
     def action_retry_now(self):
-        """Send a new key now, whatever the time of the next try and the rotation window.
+        """Send a new key now, regardless of the time of the next try and of the rotation window.
 
         :raise AccessError: the current user is neither owner nor manager
         :raise UserError: nothing is to be sent, or the database is a copy
@@ -128,12 +128,12 @@ class AuthIntegrationRotation(models.Model):
         return self.integration_id._get_records_action()
 
     def action_connection_sheet(self):
-        """Open what whoever installs the new key needs."""
+        """Open the sheet with everything needed to install the new key."""
         self.ensure_one()
         return self.integration_id.action_connection_sheet()
 
     def action_revoke_old_key(self):
-        """Ask why the old key is revoked before its overlap is over."""
+        """Open the dialog that asks why the old key is revoked before its overlap is over."""
         self.ensure_one()
         action = self.old_key_id.action_revoke()
         reason = self.env._("Replaced by %(key)s", key=self.new_key_id.display_name)
@@ -147,7 +147,7 @@ class AuthIntegrationRotation(models.Model):
 
     @fresh_identity
     def action_rotate_again(self):
-        """Open another rotation of the old key, where this one was canceled."""
+        """Open another rotation of the old key after this one was canceled."""
         self.ensure_one()
         return self.old_key_id.action_rotate()
 
@@ -163,19 +163,19 @@ class AuthIntegrationRotation(models.Model):
             rotation.is_sending = bool(moment) and moment <= now
 
     def _schedule_sends(self):
-        """Whether the schedule runs at all, and not on a copy of the database."""
+        """Return whether the cron job is active and this database is no copy."""
         cron = self.env.ref("auth_integration.ir_cron_rotation", raise_if_not_found=False)
         return bool(cron and cron.sudo().active) and not (
             self.env["auth.integration.database"].sudo()._is_copy()
         )
 
     def _time_of_attempt(self, now):
-        """When the schedule sends the new key, at the earliest now."""
+        """Return when the schedule sends the new key, not earlier than now."""
         moment = max(now, self.next_try_at or now, self.postponed_until or now)
         return moment if self.opened_by else self.integration_id.policy_id._next_in_window(moment)
 
     def _trigger_next_try(self):
-        """Have the schedule run when the new key is sent next: its own interval is an hour."""
+        """Trigger the cron job for the time of the next delivery: its own interval is an hour."""
         now = fields.Datetime.now()
         times = {rotation._time_of_attempt(now) for rotation in self}
         self.env.ref("auth_integration.ir_cron_rotation").sudo()._trigger(sorted(times))

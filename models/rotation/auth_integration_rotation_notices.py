@@ -6,14 +6,14 @@ from odoo.tools import SQL
 from ...tools.row_locks import wait_and_lock
 from ..key.auth_integration_key import STATEMENT_NOW
 
-# A system that has the new key may finish for so long what it began with the old one.
+# After the first use of the new key, a system may still finish work with the old key for this long.
 GRACE = timedelta(hours=1)
 
 
 class AuthIntegrationRotation(models.Model):
-    """What people learn of an overlap: that it has begun, and who will be refused after it.
+    """Notify users of an overlap: that it has begun, and whose calls will be rejected after it.
 
-    A key's first use begins it: :meth:`auth.integration.key._confirm_first_use`.
+    It begins with a key's first use: :meth:`auth.integration.key._confirm_first_use`.
     """
 
     _inherit = "auth.integration.rotation"
@@ -47,7 +47,7 @@ class AuthIntegrationRotation(models.Model):
         ).ids
 
     def _announce(self, rotation_ids):
-        """Note on the integrations that the new key is in use."""
+        """Post on the integrations that the new key is in use."""
         rotations = self.browse(rotation_ids)
         wait_and_lock(rotations)
         rotations = rotations.filtered(lambda rotation: not rotation.announced_at)
@@ -65,16 +65,16 @@ class AuthIntegrationRotation(models.Model):
             )
         rotations.announced_at = fields.Datetime.now()
 
-    # Late callers: who still calls with the old key --------------------------------------------
+    # Late callers, who still call with the old key ---------------------------------------------
 
     def _compute_late_callers(self):
-        """The addresses, the last to call first; empty outside of an overlap."""
+        """Compute the addresses, latest caller first; empty outside of an overlap."""
         found = dict(self._late_callers(SQL("r.id IN %s", tuple(self.ids)))) if self.ids else {}
         for rotation in self:
             rotation.late_callers = found.get(rotation.id, False)
 
     def _compute_old_key_used_since(self):
-        """At once, while owners are notified of :attr:`late_callers` only after some time."""
+        """Compute it without the grace period, after which :attr:`late_callers` starts."""
         for rotation in self:
             old, new = rotation.old_key_id.last_used_at, rotation.confirmed_at
             rotation.old_key_used_since = bool(
@@ -83,10 +83,10 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _late_callers(self, condition):
-        """Find who still calls with the old key of rotations in their overlap.
+        """Return the addresses that still use the old key of rotations in their overlap.
 
         :param SQL condition: on the rotation ``r``, its old key ``o`` and the new one ``n``
-        :return: pairs of the rotation's id and the addresses with commas
+        :return: pairs of the rotation's id and the comma-separated addresses
         """
         self.env.flush_all()
         return self.env.execute_query(
@@ -110,7 +110,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _rotations_with_late_callers(self):
-        """Rotations whose overlap is half over, with late callers that nobody was notified of."""
+        """Return the ids of rotations past half of their overlap with unreported late callers."""
         half_over = SQL(
             "r.late_callers_notified_at IS NULL"
             " AND %s >= n.first_used_at + (o.retire_at - n.first_used_at) / 2",
@@ -119,7 +119,7 @@ class AuthIntegrationRotation(models.Model):
         return [rotation_id for rotation_id, _addresses in self._late_callers(half_over)]
 
     def _notify_of_late_callers(self, rotation_ids):
-        """Notify the owners, once in each overlap, while there is time to do something."""
+        """Notify the owners, once in each overlap, while there is still time to act."""
         rotations = self.browse(rotation_ids)
         wait_and_lock(rotations)
         rotations = rotations.filtered(lambda rotation: not rotation.late_callers_notified_at)

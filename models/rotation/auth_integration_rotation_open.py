@@ -6,13 +6,13 @@ from ..key.auth_integration_key import STATEMENT_NOW
 
 
 class AuthIntegrationRotation(models.Model):
-    """Which keys are due, and how the rotation of one is opened."""
+    """Find the keys that are due, and open their rotations."""
 
     _inherit = "auth.integration.rotation"
 
     @api.model
     def _due_at(self, key):
-        """When a key may be replaced: at its ``rotate_after``, or once its rotation was opened.
+        """Return when a key may be replaced: from ``rotate_after`` or the opening of its rotation.
 
         :return: naive UTC, or False for a key that is not rotated
         """
@@ -23,10 +23,10 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _due_keys(self, among=None):
-        """Keys whose ``rotate_after`` has passed, the first to be replaced first.
+        """Return the ids of keys whose ``rotate_after`` has passed, earliest ``replace_by`` first.
 
-        Where a rotation was cancelled, the key's next notice opens another.  A new key that was
-        never used is not replaced as long as the old one lives.
+        After a cancelled rotation, the key's next notice opens another one. A new key that was
+        never used is not replaced while its old key is live.
 
         :param among: only these ids
         """
@@ -71,7 +71,7 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _policies_in_window(self):
-        """The policies in use by which rotation may act at this moment, archived ones included."""
+        """Return the policies in use whose rotation window is open now, including archived ones."""
         policies = (
             self.env["auth.integration.policy"]
             .with_context(active_test=False)
@@ -80,13 +80,13 @@ class AuthIntegrationRotation(models.Model):
         return policies.filtered(lambda policy: policy._is_in_window(fields.Datetime.now()))
 
     def _open_batch(self, key_ids):
-        """Open the rotations of keys that are still due: others may have opened some meanwhile."""
+        """Open rotations for the keys still due: others may have opened some meanwhile."""
         if due := self._due_keys(key_ids):
             self._open_all(self.env["auth.integration.key"].browse(due))
 
     @api.model
     def _open(self, key, user=None):
-        """Open the rotation of one key, or return the one that is open.
+        """Open the rotation of one key, or return the open one.
 
         :raise SerializationFailure: see :meth:`_open_all`
         """
@@ -115,12 +115,12 @@ class AuthIntegrationRotation(models.Model):
     def _open_all(self, keys, user=None):
         """Open a rotation for each of these keys that has none open.
 
-        Two at once: the unique index lets one of them insert, and the other waits for it. The
-        statement is written out because core logs as an error what an ORM ``create`` is told then.
+        Of two concurrent calls, the unique index lets one insert and makes the other wait. This is
+        SQL because core would log the error of an ORM ``create`` in that case.
 
         :param user: who opens them; None for the schedule
-        :raise SerializationFailure: (of psycopg2.errors) one was opened by another transaction
-            since this one began; Odoo then calls again by itself, and finds it open
+        :raise SerializationFailure: (of psycopg2.errors) another transaction has opened one since
+            this one began; Odoo then retries the call, which finds it open
         """
         self.env.flush_all()
         self.env.cr.execute(

@@ -6,12 +6,12 @@ from ...tools.row_locks import wait_and_lock
 
 
 class AuthIntegrationRotation(models.Model):
-    """Postpone Rotation: nobody is asked and nothing is sent until then."""
+    """Postpone rotations: nobody is asked and nothing is sent until a date."""
 
     _inherit = "auth.integration.rotation"
 
     def action_postpone(self):
-        """Open the dialogue that puts this rotation off."""
+        """Open the dialog that postpones this rotation."""
         self.ensure_one()
         self.integration_id._check_may_operate()
         return self.env["auth.integration.postpone"]._get_records_action(
@@ -21,10 +21,10 @@ class AuthIntegrationRotation(models.Model):
         )
 
     def postpone(self, until, reason):
-        """Put rotations off: no activity, notice or delivery until then.
+        """Postpone rotations: no activity, notice or delivery until a date.
 
         :param until: UTC; not after the end of the old key
-        :param str reason: kept on the rotation and in the integration's history
+        :param str reason: stored on the rotation and in the integration's history
         :return: True
         :raise UserError: no reason, a date in the past or after the old key's end, or too late
         """

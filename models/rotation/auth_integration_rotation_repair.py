@@ -5,13 +5,13 @@ from ...tools.row_locks import wait_and_lock
 
 
 class AuthIntegrationRotation(models.Model):
-    """What a process that died has left to be set right."""
+    """Repair what processes that died have left unfinished."""
 
     _inherit = "auth.integration.rotation"
 
     @api.model
     def _keys_to_confirm(self):
-        """New keys in use whose old key was never told."""
+        """Return the ids of new keys in use whose old key got no overlap."""
         return self._ids_of(
             SQL(
                 """
@@ -29,11 +29,11 @@ class AuthIntegrationRotation(models.Model):
     def _confirm_late(self, key_ids):
         key = self.env["auth.integration.key"].browse(key_ids)
         wait_and_lock(key)
-        # From now on, not from its first use: the overlap is time to act, and nobody had it yet.
+        # The overlap starts now, not at the first use, so that the owners have time to act.
         key._confirm_first_use(fields.Datetime.now())
 
     def _reopen(self):
-        """Forget a new key that was revoked: another one is needed."""
+        """Clear the new key, which was revoked, because another one is needed."""
         self.write(
             {
                 "delivered_at": False,
@@ -45,7 +45,9 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _unneeded_siblings(self, among=None):
-        """New keys never used although a sibling is: delivered while it was first used.
+        """Return the ids of unused new keys with a sibling in use.
+
+        They were delivered while the sibling was first used.
 
         :param among: only these ids
         """

@@ -9,23 +9,23 @@ from ...tools.row_locks import wait_and_lock
 
 _logger = logging.getLogger(__name__)
 
-BATCH = 100  # records per transaction, where it locks no key that others wait for
+BATCH = 100  # records per transaction, for steps that lock no key that others wait for
 SLOW = 0.3  # seconds for a batch
 
 
 class AuthIntegrationRotation(models.Model):
-    """What a run of the schedule does."""
+    """The cron job that runs the schedule."""
 
     _inherit = "auth.integration.rotation"
 
     @api.model
     def _cron_rotate(self):
-        """Bring every rotation to where it should be now; entry point of ``ir_cron_rotation``.
+        """Bring every rotation up to date; entry point of ``ir_cron_rotation``.
 
-        Each step looks for what is to be done in the database as it is, so a run goes on where
-        one before it died.  Work is committed in batches; a record that fails is logged, rolled
-        back and left to the next run, and the others go on.  What was found is looked at again
-        before it is acted on: others may have been at it since.
+        Each step searches the current database for work, so that a run continues where a previous
+        one died. Work is committed in batches. A record that fails is logged, rolled back and left
+        to the next run, while the others continue. Found records are checked again before they are
+        processed, because other processes may have changed them.
         """
         steps = [
             (self._keys_to_confirm, self._confirm_late, 1),
@@ -33,7 +33,7 @@ class AuthIntegrationRotation(models.Model):
         ]
         integrations, companies = self.env["auth.integration"], self.env["res.company"]
         self.env["auth.integration.key"]._reconcile_apart()
-        self._commit()  # what follows has to see it
+        self._commit()  # the following steps must see it
         database = self.env["auth.integration.database"]
         database._refresh()
         if database._is_copy():
@@ -59,17 +59,17 @@ class AuthIntegrationRotation(models.Model):
                 _logger.exception("%s failed; the other steps go on", find.__name__)
                 continue
             if not self._process(found, act, size):
-                # Else the rest would wait for the next minute.
+                # Otherwise the rest would wait for the next minute.
                 self.env.ref("auth_integration.ir_cron_rotation")._trigger()
                 return
 
     def _process(self, items, act, size):
-        """Do one step for all its items, in batches with a commit each.
+        """Run one step for all its items, in batches with a commit each.
 
-        What is quick goes on in larger batches, what is slow in smaller ones: a run can only be
-        ended between two of them.
+        Batches grow while they are fast and shrink when they are slow, because a run can only be
+        stopped between two of them.
 
-        :param size: of the largest batch
+        :param size: maximum size of a batch
         :return: whether there is time for the next step
         """
         progress = self.env["ir.cron"]._commit_progress
@@ -88,7 +88,7 @@ class AuthIntegrationRotation(models.Model):
         return True
 
     def _process_batch(self, act, batch):
-        """Do one batch; should it fail, each of its items by itself, and pass over the culprit."""
+        """Run one batch; if it fails, run its items one by one and skip those that fail."""
         try:
             act(batch)
             self.env.flush_all()
@@ -106,17 +106,17 @@ class AuthIntegrationRotation(models.Model):
 
     @api.model
     def _among(self, alias, ids):
-        """SQL that keeps a query to some ids; to all where none are named."""
+        """Return SQL that restricts a query to some ids, if any are given."""
         return SQL("%s IN %s", SQL.identifier(alias, "id"), tuple(ids)) if ids else SQL("TRUE")
 
     @api.model
     def _ids_of(self, query):
-        """First column of :meth:`_rows_of`."""
+        """Return the first column of :meth:`_rows_of`."""
         return [row[0] for row in self._rows_of(query)]
 
     @api.model
     def _rows_of(self, query):
-        """The rows of a query, with everything pending written first."""
+        """Flush everything pending and return the rows of a query."""
         self.env.flush_all()
         return self.env.execute_query(query)
 

@@ -1,6 +1,6 @@
 from odoo import api, models
 
-# Actions of the users' menu for people: an integration user has no password, email or device.
+# Actions for people in the user form's menu: integration users have no password, email or device.
 PEOPLE_ACTIONS = (
     "base.change_password_wizard_action",
     "auth_signup.action_send_password_reset_instructions",
@@ -10,7 +10,7 @@ PEOPLE_ACTIONS = (
 
 
 class ResUsers(models.Model):
-    """Mark the actions that the form of an integration user leaves out."""
+    """Mark the actions that the form of an integration user hides."""
 
     _inherit = "res.users"
 
@@ -23,7 +23,7 @@ class ResUsers(models.Model):
         ids = {action.id for action in found if action}
         for view in result["views"].values():
             toolbar = view.get("toolbar") or {}
-            if "action" in toolbar:  # the entries are shared with other requests
+            if "action" in toolbar:  # copied, because other requests share the entries
                 toolbar["action"] = [
                     {**action, "is_for_people": action["id"] in ids}
                     for action in toolbar["action"]

@@ -4,15 +4,17 @@ from odoo.fields import Command
 from odoo.tools import SQL
 
 MANAGER = "auth_integration.auth_integration_group_manager"
-# Of the users themselves: in a field there are others, such as the keys of a user, with a state.
+# Only elements of the user itself: fields such as the user's keys contain other ``state`` fields.
 _INVITATIONS = (
     "(//button[@name='action_reset_password'] | //field[@name='state'])[not(ancestor::field)]"
 )
 
 
 class ResUsers(models.Model):
-    """Accounts whose personal keys become an integration's: what is known of them, and of them only
-    what whoever administers users may know."""
+    """Accounts whose personal keys are converted to keys of an integration.
+
+    Only facts that user administrators may know are shown.
+    """
 
     _inherit = "res.users"
 
@@ -23,7 +25,7 @@ class ResUsers(models.Model):
 
     @api.depends_context("uid")
     def _compute_is_integration_user(self):
-        """Tell administrators only; every form of a user has the field."""
+        """Show it only to administrators, although every form of a user has the field."""
         may_know = self.env.su or self.env.user.has_groups(f"{MANAGER},base.group_erp_manager")
         found = self._origin._integration_users() if may_know else self.browse()
         for user in self:
@@ -33,8 +35,8 @@ class ResUsers(models.Model):
     def _get_view(self, view_id=None, view_type="form", **options):
         """Extend :meth:`BaseModel._get_view`: an integration user is never invited.
 
-        Whichever module shows that somebody was invited, and has the button for it (``auth_signup``
-        does), may be loaded after this one.
+        The invitation state and button are hidden here, because the module that adds them (such as
+        ``auth_signup``) may be loaded after this one.
         """
         arch, view = super()._get_view(view_id, view_type, **options)
         if arch.find(".//field[@name='is_integration_user']") is not None:
@@ -46,10 +48,10 @@ class ResUsers(models.Model):
                 )
         return arch, view
 
-    # What is known of an account ---------------------------------------------------------------
+    # Facts about an account -------------------------------------------------------------------
 
     def _uses_web_client(self):
-        """Whether anybody has ever opened a session as this user, as far as the database knows."""
+        """Return whether this user has ever opened a web session, as far as the database knows."""
         self.ensure_one()
         return bool(
             self.env.execute_query(
@@ -62,9 +64,9 @@ class ResUsers(models.Model):
         )
 
     def _last_password_call(self):
-        """When an external system last signed in as this user by password; None if it never did.
+        """Return when an external system last signed in as this user by password, or None.
 
-        The log is looked through by login, for which it has an index.
+        The log is searched by login, because that has an index.
         """
         self.ensure_one()
         [[last]] = self.env.execute_query(
@@ -78,17 +80,17 @@ class ResUsers(models.Model):
         return last
 
     def _kind_of_user(self):
-        """The group that makes this user an internal or a portal user."""
+        """Return the group that makes this user an internal or a portal user."""
         return self.all_group_ids & self.env["res.groups"]._get_user_type_groups()
 
     def _offered_groups(self):
-        """The groups that an integration user in this user's place may get: none but theirs."""
+        """Return the groups a replacing integration user may get: theirs beyond the user type."""
         self.ensure_one()
         kind = self._kind_of_user()
         return self.all_group_ids - kind.all_implied_ids
 
     def _conversion_blocking_reason(self):
-        """Why this account cannot be made the integration user of its own keys, or False.
+        """Return why this account cannot become the integration user of its own keys, or False.
 
         :rtype: str | bool
         """
@@ -110,11 +112,11 @@ class ResUsers(models.Model):
         return self._takeover_blocking_reason()
 
     def _is_account_of_systems(self):
-        """Whether to propose that this account itself becomes the integration user."""
+        """Return whether to propose that this account itself becomes the integration user."""
         return not self._uses_web_client() and not self._conversion_blocking_reason()
 
     def _check_offered(self, groups):
-        """Keep a new integration user from getting more rights than the user it replaces.
+        """Prevent a new integration user from getting more rights than the user it replaces.
 
         :raise UserError: a group gives more
         """
@@ -129,8 +131,10 @@ class ResUsers(models.Model):
             )
 
     def _settle_like(self, person):
-        """Give a new integration user what answers to its calls depend on, as a person has it: its
-        companies, its language, its time zone; of a portal user also the kind and the customer.
+        """Copy the values of a person that affect responses to a new integration user.
+
+        These are its companies, language and time zone; for a portal user also the user type and
+        the customer.
         """
         self.write(
             {

@@ -4,20 +4,20 @@ from odoo.fields import Domain
 
 
 class ResUsers(models.Model):
-    """What the form and the list of users show of integrations and of API keys."""
+    """Fields about integrations and API keys on the form and list of users."""
 
     _inherit = "res.users"
 
-    # Employees read users without any right on integrations: the groups keep that working. And
-    # core compares such a field with an id or with nothing as superuser: whoever may filter by it
-    # finds out whose the hidden records are.
+    # Employees read users without any right on integrations; the ``groups`` keep that working. They
+    # also prevent a leak: core compares such a field with an id or with nothing as superuser, so
+    # filtering by it would reveal which users the hidden records belong to.
     integration_ids = fields.One2many(
         "auth.integration",
         "user_id",
         context={"active_test": False},
         groups="auth_integration.auth_integration_group_manager",
     )
-    # Computed: owners are named on the integration only, where it is checked who may.
+    # Computed, because owners are only set on the integration, where the rights are checked.
     owned_integration_ids = fields.Many2many(
         "auth.integration",
         string="Owned Integrations",
@@ -25,14 +25,14 @@ class ResUsers(models.Model):
         search="_search_owned_integration_ids",
         groups="auth_integration.auth_integration_group_owner",
     )
-    # Everybody reads their own: see SELF_READABLE_FIELDS.
+    # Users may read their own: see SELF_READABLE_FIELDS.
     api_key_record_ids = fields.One2many(
         "auth.integration.key",
         "user_id",
         "API Key Records",
         groups="auth_integration.auth_integration_group_manager",
     )
-    # Says no more than the reader may see: it counts with the rights of who asks.
+    # Computed with the rights of the current user, so it reveals no hidden keys.
     has_api_key_records = fields.Boolean(compute="_compute_has_api_key_records", compute_sudo=False)
     has_live_api_key = fields.Boolean(
         "Active API key",
@@ -74,7 +74,7 @@ class ResUsers(models.Model):
         if operator not in ("in", "any"):
             return NotImplemented
         integrations = self.env["auth.integration"]
-        if operator == "in" and False in value:  # those who own none
+        if operator == "in" and False in value:  # users who own none
             owned = integrations.search([("owner_ids", "!=", False)])
             return ~Domain("id", "in", owned.owner_ids.ids)
         found = integrations.search(value if operator == "any" else [("id", "in", list(value))])
@@ -99,8 +99,8 @@ class ResUsers(models.Model):
             user.api_key_flag = user.has_live_api_key and ("live" if user.active else "refused")
 
     def _search_has_live_api_key(self, operator, value):
-        # Core does not ask for the groups of a field that is searched by a method; and a path
-        # through other models may come here as superuser.
+        # Core does not check the groups of a field with a search method, and a path through other
+        # models may arrive here as superuser.
         as_user = self.with_env(self.env(su=False))
         as_user._check_field_access(self._fields["has_live_api_key"], "read")
         if operator not in ("in", "not in"):
@@ -119,14 +119,14 @@ class ResUsers(models.Model):
             user.archive_warning = user.api_key_record_ids._impact_warning()
 
     def action_restore_archived(self):
-        """Unarchive, from the list of archived users who still hold live keys."""
+        """Unarchive users, from the list of archived users who still have live keys."""
         if not self.env.user.has_group("base.group_erp_manager"):
             raise UserError(self.env._("Only an administrator can restore a user."))
         return self.action_unarchive()
 
     @api.depends("active")
     def _compute_needs_handover(self):
-        """Whether some integration would have no active owner without this user."""
+        """Compute whether an integration would have no active owner without this user."""
         owned = self.env["auth.integration"].sudo().search([("owner_ids", "in", self.ids)])
         owners = [integration.owner_ids.filtered("active") for integration in owned]
         alone = self.browse().union(*(users for users in owners if len(users) == 1))

@@ -4,12 +4,12 @@ from odoo.tools import SQL
 
 
 class ResUsers(models.Model):
-    """Integration users: whose they are, who may become one, and what that ends."""
+    """Integration users: their integrations, who may become one, and what becoming one ends."""
 
     _inherit = "res.users"
 
     def _integration(self):
-        """The integration whose integration user this is, archived ones included; or none."""
+        """Return the integration, archived or not, with this integration user, or none."""
         return (
             self.env["auth.integration"]
             .sudo()
@@ -18,7 +18,7 @@ class ResUsers(models.Model):
         )
 
     def _integration_users(self):
-        """Those of these users that are integration users of an integration."""
+        """Return those of these users that are integration users."""
         return (
             self.env["auth.integration"]
             .sudo()
@@ -28,7 +28,7 @@ class ResUsers(models.Model):
         )
 
     def _takeover_blocking_reason(self):
-        """Why this user can never be an integration's integration user, or False.
+        """Return why this user can never be an integration user, or False.
 
         :rtype: str | bool
         """
@@ -57,24 +57,24 @@ class ResUsers(models.Model):
         return False
 
     def _collide_with_appointments(self):
-        """Let whoever makes these users owners collide with whoever makes them integration users.
+        """Make appointing owners conflict with appointing integration users concurrently.
 
-        Neither would see what the other one writes, and one user be both. The rows are written,
-        not only locked: so the later one of the two is tried again.
+        Neither transaction sees what the other writes, so a user could become both. The rows are
+        updated, not only locked, so that the later transaction is retried.
         """
         if self:
             self.env.cr.execute(
                 SQL("UPDATE res_users SET login = login WHERE id IN %s", tuple(self.ids)),
-                log_exceptions=False,  # being tried again is no error
+                log_exceptions=False,  # a retry is no error
             )
 
     def _owned_integrations(self):
-        """The integrations that these users are owners of, archived ones included."""
+        """Return the integrations owned by these users, including archived ones."""
         integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
         return integrations.search([("owner_ids", "in", self.ids)])
 
     def _is_person(self):
-        """Whether somebody may log in as this user, or has done so: not only an integration."""
+        """Return whether this user has a password or has ever signed in."""
         self.ensure_one()
         self.env.flush_all()
         return bool(
@@ -88,7 +88,7 @@ class ResUsers(models.Model):
         )
 
     def _end_sessions(self):
-        """End the sessions of these users for good: see :meth:`_session_token_get_values`."""
+        """End all current sessions of these users: see :meth:`_session_token_get_values`."""
         self.env.cr.execute(
             SQL(
                 "INSERT INTO auth_integration_session_end (user_id, ends)"
@@ -100,7 +100,7 @@ class ResUsers(models.Model):
         self.env.registry.clear_cache()
 
     def _other_interactive_administrators(self):
-        """Active administrators besides these users who are no integration's users."""
+        """Return active administrators, other than these users, who are no integration users."""
         administrators = (
             self.env.ref("base.group_system").sudo().all_user_ids.filtered("active")
             - self.browse(self.env.ref("base.user_root").id)
@@ -109,19 +109,22 @@ class ResUsers(models.Model):
         return administrators - administrators._integration_users()
 
     def _remove_owner_group(self):
-        """Take the owners' group from those who own no integration any more."""
+        """Remove users who no longer own any integration from the owners' group."""
         group = self.env.ref("auth_integration.auth_integration_group_owner").sudo()
         for user in self.sudo() - self._owned_integrations().owner_ids:
             if group in user.group_ids:
                 user.group_ids = [Command.unlink(group.id)]
 
     def _archived_integrations(self):
-        """The archived integrations whose users these are, as superuser."""
+        """Return the archived integrations of these integration users, as superuser."""
         integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
         return integrations.search([("user_id", "in", self.ids), ("active", "=", False)])
 
     def _integration_if(self, wanted):
-        """The integrations of these users, when wanted; read as the current user would be."""
+        """Return the integrations of these users in the current environment, if wanted.
+
+        None in superuser mode.
+        """
         integrations = self.env["auth.integration"]
         if not wanted or self.env.su:
             return integrations
@@ -129,7 +132,7 @@ class ResUsers(models.Model):
         return found.search([("user_id", "in", self.ids)]).with_env(self.env)
 
     def _integrations_left_behind(self):
-        """Active integrations that have no active owner besides these users, as superuser."""
+        """Return active integrations without an active owner besides these users, as superuser."""
         integrations = self.env["auth.integration"].sudo().search([("owner_ids", "in", self.ids)])
         return integrations.filtered(
             lambda integration: not integration.owner_ids.filtered("active") - self

@@ -7,7 +7,7 @@ MANAGER = "auth_integration.auth_integration_group_manager"
 
 
 class ResUsers(models.Model):
-    """Passwords of integration users: they open nothing here, and would without this app."""
+    """Passwords of integration users: unusable with this app, but usable without it."""
 
     _inherit = "res.users"
 
@@ -42,11 +42,11 @@ class ResUsers(models.Model):
         return True
 
     def _remove_passwords(self):
-        """Remove what is stored of the passwords of these users.
+        """Remove the stored password hashes of these users.
 
-        Core hashes whatever is written, also nothing: it can only set another password.
+        This uses SQL because core hashes whatever is written, even an empty value.
 
-        :return: the users that had one
+        :return: the users that had a password
         """
         rows = self.env.execute_query(
             SQL(
@@ -56,5 +56,5 @@ class ResUsers(models.Model):
             )
         )
         self.invalidate_recordset(["password", "has_unusable_password"])
-        self.env.registry.clear_cache()  # an accepted password is remembered
+        self.env.registry.clear_cache()  # accepted passwords are cached
         return self.browse(id_ for [id_] in rows)
