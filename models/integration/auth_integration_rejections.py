@@ -19,7 +19,8 @@ def rejected_key_sql(alias):
 
 
 REJECTED_KEY = rejected_key_sql("f")
-# The last call of each caller since the incidents were last derived, unless it succeeded since.
+# The last call of each caller since the incidents were last derived, unless it succeeded since. The
+# job looks back a little: what an open incident has counted, that incident decides.
 _UNSEEN_REJECTIONS = f"""
     SELECT series.attempt_id FROM (
         SELECT {conditions.SERIES}, max(a.last_seen) AS last_seen,
@@ -30,6 +31,12 @@ _UNSEEN_REJECTIONS = f"""
         GROUP BY 1, 2, 3, 4, 5, 6
     ) series
     WHERE COALESCE({conditions.last_success("series", findings.NOW)} < series.last_seen, TRUE)
+      AND NOT EXISTS (
+        SELECT FROM auth_integration_incident n
+        WHERE n.state = 'open' AND n.kind = 'failing' AND n.source = series.source
+          AND n.last_failure_at >= series.last_seen
+          AND (series.host IS NULL OR n.remote_addr = series.host)
+          AND (series.protocol IS NULL OR n.channel = series.protocol))
 """
 _ENDED_KEYS = f"""
     SELECT used.attempt_id FROM ({ENDED_KEYS_CALLED}) used
