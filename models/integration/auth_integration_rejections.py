@@ -8,7 +8,8 @@ from ...tools.incident import conditions
 from ...tools.key.key_policy import END_CODES
 
 # The last rejected call of each caller since the incidents were last derived, unless the caller has
-# succeeded since.
+# succeeded since. The job reads the last two minutes of the log again: whether a call that an open
+# incident has counted is fixed, that incident decides.
 _UNSEEN_REJECTIONS = f"""
     SELECT series.attempt_id FROM (
         SELECT {conditions.SERIES}, max(a.last_seen) AS last_seen,
@@ -19,6 +20,12 @@ _UNSEEN_REJECTIONS = f"""
         GROUP BY 1, 2, 3, 4, 5, 6
     ) series
     WHERE COALESCE({conditions.last_success("series", findings.NOW)} < series.last_seen, TRUE)
+      AND NOT EXISTS (
+        SELECT FROM auth_integration_incident n
+        WHERE n.state = 'open' AND n.kind = 'failing' AND n.source = series.source
+          AND n.last_failure_at >= series.last_seen
+          AND (series.host IS NULL OR n.remote_addr = series.host)
+          AND (series.protocol IS NULL OR n.channel = series.protocol))
 """
 _ENDED_KEYS = f"""
     SELECT used.attempt_id FROM ({ENDED_KEYS_CALLED}) used

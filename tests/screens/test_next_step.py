@@ -131,8 +131,11 @@ class TestNextStep(ExplanationCase):
         self._move(new, first_used_at=self.now, last_used_at=self.now)
         self._refresh()
         self.assertTrue(incident.is_solved, "others use it; that host has not called since")
-        incident.sudo()._set_seen_to(self.now)
+        counted = {"last_failure_at": attempt.last_seen,
+                   "source": f"address:{self.integration.id}:{ADDRESS}"}
+        incident.sudo().write(counted)
         self._assert_status("waiting")
+        self.assertEqual(self._box().severity, "info", "the issue says what the incident says")
         self._move(new, issued_at=self.now - timedelta(days=3))
         self._refresh()
         self.assertFalse(incident.is_solved, "it has called since")

@@ -113,6 +113,21 @@ def test_cards_on_a_telephone(page, url):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_what_helps_is_a_few_keys_away(page, server, url, width):
+    page.resize(width)
+    attempt = server.shell(
+        "result = env['auth.attempt'].search([('cause', '=', 'key_expired')], limit=1).id"
+    )
+    page.open(f"{url}/odoo/action-{ADDON}.auth_attempt_action/{attempt}")
+    reached = []
+    for _key in range(5):
+        page.page.keyboard.press("Tab")
+        reached.append(page.evaluate(
+            "document.activeElement.closest('.o_form_sheet .alert button.btn-primary')?.name"))
+    assert "action_fix_issue_key" in reached, reached
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_labels_of_quiet_hours_are_in_one_line(page, url, width):
     page.resize(width)
     page.open(f"{url}/odoo/settings")
