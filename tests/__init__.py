@@ -48,6 +48,7 @@ from .rotation import test_rotation_notices
 from .rotation import test_rotation_overlap
 from .rotation import test_rotation_owner
 from .rotation import test_rotation_schedule
+from .screens import test_dates
 from .screens import test_dialogs
 from .screens import test_key_dialogs
 from .screens import test_marks

@@ -1,5 +1,7 @@
 """Moments and days as people read them in texts: in their language, by their clock."""
 
+import pytz
+from odoo.http import request
 from odoo.tools import format_date, format_datetime, format_time
 
 
@@ -37,4 +39,14 @@ def shared_moment_text(env, moment, readers):
 
 
 def _zone(env):
-    return env.context.get("tz") or env.user.tz or "UTC"
+    return _browser_zone(env) or env.context.get("tz") or env.user.tz or "UTC"
+
+
+def _browser_zone(env):
+    """Return the clock of the screen that asks, if one does.
+
+    The web client shows fields by the browser's clock, which it tells in a cookie, and sends that
+    of the user's preferences, which may be another one.
+    """
+    zone = request.cookies.get("tz") if request and env.context.get("tz") else None
+    return zone if zone in pytz.all_timezones_set else None

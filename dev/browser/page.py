@@ -55,9 +55,13 @@ class Page:
 
     def use_session(self, url, session_id):
         """Give the browser a session of this Odoo; see :func:`open_session`."""
+        zone = self.page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
         self.page.context.clear_cookies()
         self.page.context.add_cookies(
-            [{"name": "session_id", "value": session_id, "url": url, "httpOnly": True}]
+            [
+                {"name": "session_id", "value": session_id, "url": url, "httpOnly": True},
+                {"name": "tz", "value": zone, "url": url},  # as Odoo's login page does
+            ]
         )
 
     def resize(self, width, height=800):

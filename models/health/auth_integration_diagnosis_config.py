@@ -159,7 +159,8 @@ class AuthIntegrationDiagnosis(models.Model):
         }
         self._line(
             "warning" if outside else "ok", self.env._("Networks"),
-            networks.one_line(integration.allowed_networks) or self.env._("any address"), record=integration,
+            networks.one_line(integration.allowed_networks) or self.env._("any address"),
+            record=integration,
             meaning=outside and self.env._(
                 "Keys were used from %(addresses)s. Calls from there would now be rejected.",
                 addresses=", ".join(sorted(outside)[:5]),

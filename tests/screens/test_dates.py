@@ -1,9 +1,11 @@
 """Times in texts are those of the fields beside them; see ``tools/moment.py``."""
 
 from datetime import datetime
+from types import SimpleNamespace
 
 from odoo.tests import tagged
 
+from ...tools import moment
 from ...tools.moment import day_text, moment_text, shared_moment_text
 from ..common import IntegrationCommon
 
@@ -21,9 +23,18 @@ class TestDates(IntegrationCommon):
         self.assertRegex(moment_text(env, MOMENT), r"^Nov 27, 2026, 12:45\sAM$")
         self.assertEqual(day_text(env, MOMENT), "Nov 27, 2026")
         self.env.user.tz = "Asia/Tokyo"
-        self.assertRegex(moment_text(self._env(), MOMENT), r"^Nov 27, 2026, 8:45\sAM \(Asia/Tokyo\)$")
+        text = moment_text(self._env(), MOMENT)
+        self.assertRegex(text, r"^Nov 27, 2026, 8:45\sAM \(Asia/Tokyo\)$")
         self.assertRegex(moment_text(env, MOMENT, "UTC"), r"^Nov 26, 2026, 11:45\sPM \(UTC\)$")
         self.assertEqual(moment_text(env, None), "")
+
+    def test_by_the_clock_of_the_browser(self):
+        """Which the fields have, too, whatever the preferences of the user say."""
+        env = self._env(tz="Europe/Berlin")
+        for cookie, shown in (("Asia/Tokyo", r"8:45\sAM"), ("no zone", r"12:45\sAM")):
+            self.patch(moment, "request", SimpleNamespace(cookies={"tz": cookie}))
+            self.assertRegex(moment_text(env, MOMENT), rf"^Nov 27, 2026, {shown}$")
+        self.assertRegex(moment_text(env, MOMENT, "UTC"), r"11:45\sPM \(UTC\)$")
 
     def test_in_the_readers_language(self):
         self.env["res.lang"]._activate_lang("de_DE")
