@@ -7,13 +7,13 @@ SHOWN = 10  # as in core
 
 
 class BaseSetupController(BaseSetup):
-    """The list of pending invitations on the settings page."""
+    """Correct the list of pending invitations on the settings page."""
 
     @http.route()
     def base_setup_data(self, **kw):
-        """Extend the data of the settings page: integration users never log in, nor were invited.
+        """Extend the data of the settings page: leave out integration users as invitations.
 
-        Core takes whoever has never logged in for a pending invitation.
+        Core regards every user who has never logged in as a pending invitation.
         """
         data = super().base_setup_data(**kw)
         rows = request.env.execute_query(

@@ -5,14 +5,14 @@ from odoo.http import request
 
 
 class ChallengeController(http.Controller):
-    """Prove to a running diagnosis that its address leads to this very database."""
+    """Prove to a running diagnosis that its URL leads to this database."""
 
     @http.route(
         "/auth_integration/challenge", type="http", auth="public", readonly=True,
         save_session=False,
     )
     def challenge(self, nonce="", **_ignored):
-        """Answer a nonce that a diagnosis running here has made.
+        """Answer a nonce that was made by a diagnosis running in this database.
 
         :raise NotFound: no diagnosis is waiting for this nonce
         """

@@ -5,11 +5,11 @@ from ..tools.health import guide
 
 
 class GuideController(http.Controller):
-    """What each cause and issue means and what to do: what *Learn More* opens."""
+    """The guide that *Learn More* opens: what each cause and issue means and what to do."""
 
     @http.route(guide.PATH, type="http", auth="user", readonly=True)
     def causes(self, **_ignored):
-        """Show the guide in the language of the user. It has no data of this database."""
+        """Show the guide in the user's language; it contains no data of this database."""
         return request.render("auth_integration.guide", {"chapters": self._chapters()})
 
     def _chapters(self):

@@ -6,9 +6,9 @@ from ..tools.monitoring import openmetrics
 
 
 class MetricsController(http.Controller):
-    """Metrics for Prometheus, to whoever has the token."""
+    """Serve metrics to Prometheus, protected by a token."""
 
-    # On the primary: of a replica that lags behind a counter could fall.
+    # Read from the primary: on a replica that lags behind, a counter could decrease.
     @http.route(
         "/auth_integration/metrics",
         type="http",
@@ -18,14 +18,14 @@ class MetricsController(http.Controller):
         readonly=False,
     )
     def metrics(self, **_ignored):
-        """Answer with all metrics, as OpenMetrics where the caller accepts that.
+        """Answer with all metrics, in the OpenMetrics format if the client accepts it.
 
-        A wrong token is no attempt to authenticate: nothing is written for one.
+        A wrong token is not an authentication attempt: nothing is logged for it.
 
         :return: 401 and always the same text without the token; 503 without the library
         """
         metrics = request.env["auth.integration.metrics"].sudo()
-        # A scraper may send white space after it.
+        # A scraper may send white space after the token.
         token = bearer_token(request.httprequest.headers.get("Authorization")).strip()
         if not metrics._is_token(token):
             return request.make_response(

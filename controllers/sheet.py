@@ -9,9 +9,9 @@ class ConnectionSheetController(http.Controller):
         "/auth_integration/sheet/<int:integration_id>", type="http", auth="user", readonly=True
     )
     def sheet(self, integration_id, **_ignored):
-        """Show the sheet to those who may see the integration.
+        """Show the sheet to users who may see the integration.
 
-        :raise NotFound: there is none of this id for the current user
+        :raise NotFound: the current user can see no integration with this id
         """
         integration = (
             request.env["auth.integration"]

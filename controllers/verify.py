@@ -10,9 +10,9 @@ _limit = RateLimit(per_minute=30)
 
 
 class VerifyController(http.Controller):
-    """Tell the holder of an API key what state it is in, also when it has ended."""
+    """Tell the holder of an API key its state, even if the key has ended."""
 
-    # auth='public': auth='bearer' would refuse the very keys that have something to learn here.
+    # auth='public', because auth='bearer' would refuse ended keys, for which this route exists.
     @http.route(
         "/auth_integration/verify",
         type="http",
@@ -25,8 +25,8 @@ class VerifyController(http.Controller):
         """Answer with the state of the key in the ``Authorization: Bearer`` header.
 
         :return: 200 and JSON ``{valid, cause, state, prefix, integration, expires_at, reference}``
-            for the right secret of any key, live or ended
-        :raise Unauthorized: no such key: the answer an unknown key gets everywhere
+            for the correct secret of any key, live or ended
+        :raise Unauthorized: no such key; the same answer as for an unknown key everywhere else
         :raise TooManyRequests: more than 30 requests from this address in a minute
         """
         if not _limit.admits(caller.current().remote_addr or ""):
