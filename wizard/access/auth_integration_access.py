@@ -8,7 +8,7 @@ from ...tools.access.access_rules import KeyAccess
 
 
 class AuthIntegrationAccess(models.TransientModel):
-    """Ask what a key may do, and say what that would have rejected."""
+    """Ask what a key may do, and show which recent calls that would have rejected."""
 
     _name = "auth.integration.access"
     _description = "Change Access"
@@ -29,9 +29,9 @@ class AuthIntegrationAccess(models.TransientModel):
 
     @api.model
     def _open(self, key, is_suggested=False):
-        """The action of this dialog about one key, filled in with what it may do now.
+        """Return the action of this dialog for a key, filled in with its present access.
 
-        :param is_suggested: with what its use suggests instead
+        :param is_suggested: whether to fill in the access that its use suggests instead
         """
         present = key.sudo()._current_access()
         wanted = (key._suggested_access() if is_suggested else present) or present
@@ -52,7 +52,7 @@ class AuthIntegrationAccess(models.TransientModel):
 
     @api.model
     def _lines(self, key, allowed):
-        """Values of a line for each operation that a key has called or may call."""
+        """Yield the values of a line for each operation that a key has called or may call."""
         known = {
             (operation.model, operation.method): operation
             for operation in key.sudo().operation_ids
@@ -70,7 +70,7 @@ class AuthIntegrationAccess(models.TransientModel):
             }
 
     def _wanted_access(self):
-        """What is chosen in this dialog.
+        """Return the access chosen in this dialog.
 
         :rtype: KeyAccess
         """
@@ -99,7 +99,7 @@ class AuthIntegrationAccess(models.TransientModel):
             dialog.unused_rights = key._unused_rights_text() if key else False
 
     def action_suggest(self):
-        """Fill the dialog in with what the use of the key suggests."""
+        """Fill in the access that the use of the key suggests."""
         self.ensure_one()
         wanted = self.key_id._suggested_access()
         if wanted is None:
@@ -123,7 +123,7 @@ class AuthIntegrationAccess(models.TransientModel):
         return self._get_records_action(name=self.env._("Change Access"), target="new")
 
     def action_change(self):
-        """Change the access of the key; whoever allows more shows first who they are."""
+        """Change the access of the key; wider access needs an identity check first."""
         self.ensure_one()
         present = self.key_id.sudo()._current_access()
         if access_rules.is_wider(self._wanted_access(), present):
@@ -132,7 +132,7 @@ class AuthIntegrationAccess(models.TransientModel):
 
     @fresh_identity
     def _widen(self):
-        """Do the work of :meth:`action_change` where more is allowed, after an identity check."""
+        """Do the work of :meth:`action_change` for wider access, after an identity check."""
         return self._change()
 
     def _change(self):

@@ -13,8 +13,8 @@ PURPOSE = "totp-enrolment"
 class AuthIntegrationSecondFactor(models.TransientModel):
     """Set up the second factor of an integration that fetches its own keys.
 
-    A transient record is a row in the database: the seed is in it encrypted only, and the code,
-    which comes with the button's context, not at all.
+    A transient record is a row in the database. It contains the seed only encrypted, and not the
+    code, which is passed in the context of the button.
     """
 
     _name = "auth.integration.second.factor"
@@ -58,16 +58,16 @@ class AuthIntegrationSecondFactor(models.TransientModel):
         return base64.b64encode(data.getvalue())
 
     def action_confirm(self):
-        """Take the seed into use, if the code shows that the other side has it."""
+        """Activate the seed if the code proves that the external system has it."""
         if not has_fresh_identity(self.env):
-            # The identity check stores the context, and the code is out of date after it.
+            # The identity check would store the code in the context, and it expires meanwhile.
             return self.with_context(code=False)._action_open()
         self._confirm(self.env.context.get("code"))
         return {"type": "ir.actions.act_window_close"}
 
     @fresh_identity
     def _action_open(self):
-        """Show this dialog, after an identity check: a code is good for half a minute only."""
+        """Show this dialog after an identity check, because a code is valid for only 30 seconds."""
         return self._get_records_action(name=self.env._("Set Up Second Factor"), target="new")
 
     def _confirm(self, code):

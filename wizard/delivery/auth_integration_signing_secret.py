@@ -6,7 +6,7 @@ from ..show_secret import show_signing_secret_action
 
 
 class AuthIntegrationSigningSecret(models.TransientModel):
-    """Make the secret that signs what is sent to an integration's endpoint; show it once."""
+    """Create the secret that signs messages to an integration's endpoint, and show it once."""
 
     _name = "auth.integration.signing.secret"
     _description = "Create Signing Secret"
@@ -22,7 +22,7 @@ class AuthIntegrationSigningSecret(models.TransientModel):
 
     @check_identity
     def action_make(self):
-        """Replace the secret and show the new one, this once."""
+        """Replace the secret, and show the new one once."""
         return show_signing_secret_action(self.env, self._make())
 
     def _make(self):

@@ -7,7 +7,7 @@ from ..show_secret import show_signing_secret_action
 
 
 class AuthIntegrationAlertSecret(models.TransientModel):
-    """Create the secret that signs alerts of an integration or a company; show it once."""
+    """Create the secret that signs alerts of an integration or a company, and show it once."""
 
     _name = "auth.integration.alert.secret"
     _description = "Create Signing Secret"
@@ -18,7 +18,7 @@ class AuthIntegrationAlertSecret(models.TransientModel):
 
     @check_identity
     def action_create(self):
-        """Replace the secret and show the new one, this once."""
+        """Replace the secret, and show the new one once."""
         return show_signing_secret_action(self.env, self._create_secret())
 
     def _create_secret(self):

@@ -4,7 +4,7 @@ from ...models.mixins.fresh_identity import fresh_identity
 
 
 class AuthIntegrationAllowAddress(models.TransientModel):
-    """Ask before the address of a rejected attempt is allowed, and say which one it is."""
+    """Ask for confirmation before the address of a rejected attempt is allowed, and show it."""
 
     _name = "auth.integration.allow.address"
     _description = "Allow This Address"
@@ -14,7 +14,7 @@ class AuthIntegrationAllowAddress(models.TransientModel):
     address = fields.Char(compute="_compute_from_attempt")
 
     def _attempt(self):
-        """The attempt, with the rights of whoever asks: its id may be any number."""
+        """Return the attempt with the rights of the current user, who may send any id."""
         return self.env["auth.attempt"].browse(self.attempt_id)
 
     def _compute_from_attempt(self):

@@ -12,7 +12,7 @@ MAX_SKIPPED = 5
 
 
 class AuthIntegrationConvert(models.TransientModel):
-    """Make integrations of personal API keys, of one or many users, and show new keys once."""
+    """Convert personal API keys of one or many users to integrations, and show new keys once."""
 
     _name = "auth.integration.convert"
     _description = "Convert to Integration"
@@ -23,7 +23,7 @@ class AuthIntegrationConvert(models.TransientModel):
 
     @api.model
     def _open(self, keys):
-        """The action of this dialog about some keys, filled in with what is proposed.
+        """Return the action of this dialog for some keys, filled in with proposals.
 
         :raise UserError: none of them can be converted
         """
@@ -56,7 +56,7 @@ class AuthIntegrationConvert(models.TransientModel):
 
     @api.model
     def _proposals(self, keys):
-        """Values of the lines: one for an account of systems, one for each key of a person."""
+        """Yield values of lines: one per account used by systems only, else one per key."""
         integrations, taken = self.env["auth.integration"], set()
         for user, of_user in keys.sorted("id").grouped(lambda key: key.sudo().user_id).items():
             if user.with_env(self.env)._is_account_of_systems():
@@ -77,13 +77,13 @@ class AuthIntegrationConvert(models.TransientModel):
 
     @api.model
     def _proposed_owner(self, user, method):
-        """The person whose key it was, where they can be an owner; else the current user."""
+        """Return the user of a replaced key if they can be an owner, else the current user."""
         fit = user.active and not user.share and user != self.env.ref("base.user_root")
         return user if method == REPLACE and fit else self.env.user
 
     @fresh_identity
     def action_convert(self):
-        """Convert all of them or none, and show the new keys, this once."""
+        """Convert all lines or none, and show the new keys once."""
         self.ensure_one()
         self._check_accounts()
         integrations, secrets = self.env["auth.integration"], []
@@ -102,14 +102,16 @@ class AuthIntegrationConvert(models.TransientModel):
         return page
 
     def _secret_text(self, integration, secret):
-        """A new key with the login that goes with it: no longer that of the old key."""
+        """Return the text for a new key, with its login, which differs from that of the old key."""
         login = self.env._("Login: %s", integration.login)
         return f"{integration.name} ({secret[:8]}…)\n{login}\n{secret}"
 
     def _check_accounts(self):
-        """Keep an account from being kept and replaced, and a key from being converted twice.
+        """Check that an account that is kept has no other line.
 
-        :raise UserError: a user is kept, and has another line
+        Otherwise it would be kept and replaced, or its keys would be converted twice.
+
+        :raise UserError: a user is kept and has another line
         """
         kept = [line.user_id for line in self.line_ids if line.method == KEEP]
         for user in kept:
@@ -124,7 +126,7 @@ class AuthIntegrationConvert(models.TransientModel):
 
 
 class AuthIntegrationConvertLine(models.TransientModel):
-    """One integration that the dialog makes: of an account, or of keys of a person."""
+    """An integration that the dialog creates from an account or from personal keys."""
 
     _name = "auth.integration.convert.line"
     _description = "Integration to Create"
@@ -190,7 +192,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
             line.note = "\n".join(texts) or False
 
     def _affected_keys(self):
-        """The keys of this line; of an account that is kept, all that still work."""
+        """Return the keys of this line or, if the account is kept, all its working keys."""
         if self.method != KEEP:
             return self.key_ids
         return self.key_ids.search(
@@ -198,7 +200,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
         )
 
     def _notes_on_keeping(self):
-        """Say who else signs in with this account, and then no longer can."""
+        """Return warnings about sign-ins with this account that will no longer be possible."""
         user, texts = self.user_id.sudo(), []
         if user._uses_web_client():
             texts.append(
@@ -215,7 +217,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
         return texts
 
     def _notes_on_replacing(self):
-        """Say what an administrator has to look to."""
+        """Return notes about what an administrator has to check or do."""
         texts = []
         if not self.user_id.active:
             texts.append(self.env._("The user is archived, so the old key is already rejected."))
@@ -232,7 +234,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
         return texts
 
     def _note_on_uncounted(self, keys):
-        """Say why no access rights are suggested: it was never used, or is counted soon."""
+        """Say why no access rights are suggested: the key is unused, or not counted yet."""
         if any(keys.mapped("last_used_at")):
             return self.env._(
                 "Its calls are not counted yet. Open this dialog again in a minute, or choose the"
@@ -241,7 +243,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
         return self.env._("It has not been used yet. Choose the access rights it needs.")
 
     def _ends_within_overlap(self, keys):
-        """The first of these keys to expire, if it does before an overlap would be over."""
+        """Return the first of these keys to expire before the end of an overlap, if any."""
         days = self.env["auth.integration"].sudo()._default_policy().overlap_days
         latest = fields.Datetime.now() + timedelta(days=days)
         ending = keys.filtered(
@@ -250,7 +252,7 @@ class AuthIntegrationConvertLine(models.TransientModel):
         return ending.sorted("effective_end")[:1]
 
     def _convert(self):
-        """Do what this line says.
+        """Convert the account or keys of this line.
 
         :return: the integration, and the secrets of its new keys
         """

@@ -4,7 +4,7 @@ from ...models.mixins.fresh_identity import fresh_identity
 
 
 class AuthIntegrationHandover(models.TransientModel):
-    """Ask, before owners are archived, who owns their integrations from then on."""
+    """Ask for a new owner of integrations before their present owners are archived."""
 
     _name = "auth.integration.handover"
     _description = "Archive Owner"
@@ -29,7 +29,7 @@ class AuthIntegrationHandover(models.TransientModel):
 
     @fresh_identity
     def action_hand_over(self):
-        """Make the new owner one of the owners, and archive the others."""
+        """Add the new owner, if one is chosen, to the integrations, and archive the users."""
         self.ensure_one()
         integrations = self.integration_ids
         if self.owner_id:
@@ -48,7 +48,7 @@ class AuthIntegrationHandover(models.TransientModel):
         return self._archive()
 
     def action_archive_only(self):
-        """Archive the owners all the same; a finding says what has no owner."""
+        """Archive the users without a new owner; a finding reports integrations without owner."""
         self.ensure_one()
         return self._archive()
 

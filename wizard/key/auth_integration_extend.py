@@ -3,7 +3,7 @@ from odoo.addons.base.models.res_users import check_identity
 
 
 class AuthIntegrationExtend(models.TransientModel):
-    """Ask until when a key is to work, and why."""
+    """Ask for a new expiration date of a key, and why."""
 
     _name = "auth.integration.extend"
     _description = "Extend Key"
@@ -26,6 +26,6 @@ class AuthIntegrationExtend(models.TransientModel):
 
     @check_identity
     def action_extend(self):
-        """Move the end of the key later; see :meth:`auth.integration.key._extend`."""
+        """Postpone the end of the key; see :meth:`auth.integration.key._extend`."""
         self.key_id._extend(self.expires_at, self.reason)
         return {"type": "ir.actions.act_window_close"}

@@ -12,9 +12,9 @@ from ..show_secret import show_key_action
 
 
 class AuthIntegrationIssue(models.TransientModel):
-    """Ask for a new key's purpose and end, then show the key once.
+    """Ask for the description, end and access of a new key, then show the key once.
 
-    The key itself is no field here: a transient record is a row in the database.
+    The key itself is not a field here, because a transient record is a row in the database.
     """
 
     _name = "auth.integration.issue"
@@ -55,7 +55,7 @@ class AuthIntegrationIssue(models.TransientModel):
         related="integration_id.policy_id.max_age_days", related_sudo=False
     )
 
-    # One method each: what computes a field that is given is not called for the others either.
+    # One method per field: a method with several fields is not called if one of them is given.
 
     @api.depends("integration_id", "like_key_id")
     def _compute_name(self):
@@ -75,7 +75,7 @@ class AuthIntegrationIssue(models.TransientModel):
 
     @api.depends("integration_id", "expires_at")
     def _compute_dates(self):
-        """The two dates that the key will have; none while the date chosen is not allowed."""
+        """Compute the two dates that the key will have; none if the chosen date is not allowed."""
         keys = self.env["auth.integration.key"]
         for wizard in self:
             integration, dates = wizard.integration_id, Dates(None, None)
@@ -85,12 +85,15 @@ class AuthIntegrationIssue(models.TransientModel):
             wizard.replace_by, wizard.works_until = dates.replace_by, dates.expires_at
 
     def _like_key(self):
-        """The key that the new one stands in for, if it is one of the same integration."""
+        """Return the key that the new one is to replace, if it is of the same integration."""
         key = self.like_key_id
         return key if key.integration_id == self.integration_id else key.browse()
 
     def _operations_of_like_key(self):
-        """What the key may call that the new one stands in for; else the newest one with a list."""
+        """Return the operations of the key to be replaced, or of the newest working key with some.
+
+        Only keys with selected operations are considered.
+        """
         listed = self._like_key().filtered(lambda key: key.access == LISTED) or (
             self.integration_id.key_ids.filtered(lambda key: key.is_live and key.access == LISTED)
         )
@@ -99,7 +102,7 @@ class AuthIntegrationIssue(models.TransientModel):
 
     @check_identity
     def action_issue(self):
-        """Issue the key and show it, this once, in a dialogue of its own."""
+        """Issue the key, and show it once in another dialog."""
         self.ensure_one()
         issued = self.integration_id._issue_key(
             self.name, self.expires_at, self.access, self._listed_operations()
@@ -108,8 +111,10 @@ class AuthIntegrationIssue(models.TransientModel):
         return show_key_action(self.integration_id, issued["key"])
 
     def _keep_rules_of_like_key(self, prefix):
-        """Give the new key the networks of the key that it stands in for, and its mode where the
-        access is the same: neither is asked for, and neither gets lost."""
+        """Give the new key the networks of the key to be replaced and, for equal access, its mode.
+
+        The dialog does not ask for these, and they must not get lost.
+        """
         old = self._like_key()
         mode = old.access == self.access and old.access_mode or ENFORCE
         if mode == ENFORCE and not old.allowed_networks:
@@ -123,9 +128,9 @@ class AuthIntegrationIssue(models.TransientModel):
         )
 
     def _listed_operations(self):
-        """The operations that are chosen, or False where the access is not a list.
+        """Return the entered operations, or False if the access needs none.
 
-        :raise UserError: a line is none
+        :raise UserError: a line is not an operation, or there is no line
         """
         if self.access != LISTED:
             return False

@@ -5,7 +5,7 @@ from ...tools.moment import moment_text
 
 
 class AuthIntegrationRevoke(models.TransientModel):
-    """Ask why keys are revoked: the reason stays on their tombstones."""
+    """Ask why keys are revoked; the reason stays on their records."""
 
     _name = "auth.integration.revoke"
     _description = "Revoke Key"
@@ -36,7 +36,7 @@ class AuthIntegrationRevoke(models.TransientModel):
     @api.depends("key_ids")
     @api.depends_context("lang", "tz")
     def _compute_alternative(self):
-        """Say what ends the keys without downtime, if anything does."""
+        """Tell how the keys can be ended without downtime, if there is a way."""
         for dialog in self:
             dialog.alternative = dialog._alternative()
 
@@ -57,6 +57,6 @@ class AuthIntegrationRevoke(models.TransientModel):
 
     @fresh_identity
     def action_revoke(self):
-        """End the keys at once."""
+        """Revoke the keys at once."""
         self.key_ids._revoke(self.reason, compromised=self.compromised)
         return {"type": "ir.actions.act_window_close"}

@@ -2,7 +2,7 @@ from odoo import api, fields, models
 
 
 class AuthIntegrationShorten(models.TransientModel):
-    """Say how many keys a policy would change, and apply it to them."""
+    """Show how many keys a policy would change, and apply it to them."""
 
     _name = "auth.integration.shorten"
     _description = "Shorten Existing Keys"

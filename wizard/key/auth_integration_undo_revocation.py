@@ -3,7 +3,7 @@ from odoo.addons.base.models.res_users import check_identity
 
 
 class AuthIntegrationUndoRevocation(models.TransientModel):
-    """Ask why a revoked key is to work again."""
+    """Ask why a revoked key should work again."""
 
     _name = "auth.integration.undo.revocation"
     _description = "Undo Revocation"
@@ -16,6 +16,6 @@ class AuthIntegrationUndoRevocation(models.TransientModel):
 
     @check_identity
     def action_undo(self):
-        """Let the key work again; see :meth:`auth.integration.key._undo_revocation`."""
+        """Make the key work again; see :meth:`auth.integration.key._undo_revocation`."""
         self.key_id._undo_revocation(self.reason)
         return {"type": "ir.actions.act_window_close"}

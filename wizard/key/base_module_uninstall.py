@@ -4,7 +4,7 @@ from ...tools.key import native_scope
 
 
 class BaseModuleUninstall(models.TransientModel):
-    """Odoo's dialog that uninstalls an app: it says which keys no longer work without this one."""
+    """Warn in Odoo's uninstall dialog about keys that no longer work without this add-on."""
 
     _inherit = "base.module.uninstall"
 
@@ -12,7 +12,7 @@ class BaseModuleUninstall(models.TransientModel):
 
     @api.depends("module_ids")
     def _compute_auth_integration_warning(self):
-        """Say whose keys are rejected once nothing of ours can hold them to their rules."""
+        """Name the integrations whose keys are rejected once this add-on cannot limit them."""
         for wizard in self:
             leaving = "auth_integration" in wizard._get_modules().mapped("name")
             keys = leaving and self.env["auth.integration.key"].sudo().search(

@@ -5,7 +5,7 @@ from ..show_secret import show_key_action
 
 
 class AuthIntegrationClaim(models.TransientModel):
-    """Explain what claiming does, check the owner's identity, show the new key once."""
+    """Explain what claiming does, check the owner's identity, and show the new key once."""
 
     _name = "auth.integration.claim"
     _description = "Claim New Key"
@@ -30,7 +30,7 @@ class AuthIntegrationClaim(models.TransientModel):
 
     @api.depends("rotation_id")
     def _compute_old_key_text(self):
-        """Only to who may read the rotation: it computes this for anybody."""
+        """Show the text only to users who may read the rotation, which computes it for anybody."""
         for wizard in self:
             rotation = wizard.rotation_id
             wizard.old_key_text = rotation.has_access("read") and rotation.old_key_text
@@ -41,7 +41,7 @@ class AuthIntegrationClaim(models.TransientModel):
 
     @check_identity
     def action_claim(self):
-        """Make the new key and show it, this once."""
+        """Create the new key, and show it once."""
         self.ensure_one()
         secret, _key = self.rotation_id._claim()
         return show_key_action(self.rotation_id.integration_id, secret)

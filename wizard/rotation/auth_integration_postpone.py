@@ -2,7 +2,7 @@ from odoo import fields, models
 
 
 class AuthIntegrationPostpone(models.TransientModel):
-    """Ask until when a rotation is put off, and why."""
+    """Ask until when a rotation is postponed, and why."""
 
     _name = "auth.integration.postpone"
     _description = "Postpone Rotation"
@@ -19,6 +19,6 @@ class AuthIntegrationPostpone(models.TransientModel):
     reason = fields.Char(required=True)
 
     def action_postpone(self):
-        """Put it off; see :meth:`auth.integration.rotation.postpone`."""
+        """Postpone the rotation; see :meth:`auth.integration.rotation.postpone`."""
         self.rotation_id.postpone(self.until, self.reason)
         return {"type": "ir.actions.act_window_close"}
