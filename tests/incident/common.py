@@ -1,4 +1,4 @@
-"""Builders for tests of incidents: attempts at a frozen time, and what was told of them."""
+"""Helpers for tests of incidents: attempts at a frozen time, and the alerts about them."""
 
 from datetime import datetime, timedelta
 
@@ -12,14 +12,14 @@ HOME, ELSEWHERE = "203.0.113.7", "198.51.100.9"
 
 
 class IncidentCommon(IntegrationCommon):
-    """An integration with a key in use since yesterday, and a clock that stands still."""
+    """An integration with a key in use from a known address, and a frozen clock."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         for user in cls.owner | cls.stranger | cls.manager | cls.system:
             user.write({"email": f"{user.login}@example.com", "tz": "UTC"})
-        # Alerts of other records of the database (demo data) are not what is looked at here.
+        # Remove incidents and attempts of other records, such as demo data.
         cls.env["auth.integration.incident"].search([]).unlink()
         cls.env.cr.execute("DELETE FROM auth_attempt")
         cls.env["ir.config_parameter"].search(
@@ -37,7 +37,7 @@ class IncidentCommon(IntegrationCommon):
         self._succeed(at=-60)
 
     def _know(self, key, address, days=2):
-        """Have a key known from an address."""
+        """Record that a key was used from an address, first ``days`` ago and last yesterday."""
         self.env.cr.execute(
             "INSERT INTO auth_integration_key_address (key_id, address, first_seen, last_seen,"
             " use_count) VALUES (%s, %s, %s, %s, 1)",
@@ -45,7 +45,7 @@ class IncidentCommon(IntegrationCommon):
         )
 
     def _attempt(self, cause=None, count=1, at=0, integration=None, key=None, **values):
-        """Write attempts into the log, ``at`` seconds from now."""
+        """Write attempts to the log, ``at`` seconds from now."""
         integration = self.integration if integration is None else integration
         moment = self.now + timedelta(seconds=at)
         columns = dict.fromkeys(
@@ -81,7 +81,7 @@ class IncidentCommon(IntegrationCommon):
         self._check_lasting()
 
     def _check_lasting(self):
-        """That both ways to say whether an incident lasts agree, with the clock of the tests."""
+        """Check that ``is_lasting`` and ``recovered_at`` agree at the time of the test."""
         self.env.flush_all()
         now = "%(now)s::timestamp"
         rows = self.incidents._run_sql(
@@ -95,7 +95,7 @@ class IncidentCommon(IntegrationCommon):
             self.assertEqual(lasts, recovered_at is None, self.incidents.browse(id_).display_name)
 
     def _run(self):
-        """Run the job, without the commits that a test cannot have."""
+        """Run the job without commits, which a test must not make."""
         self.patch(type(self.incidents), "_commit", lambda self: None)
         self.patch(type(self.alerts), "_commit_one", lambda self: self.env.flush_all() or 1)
         self.incidents._cron_incidents()
@@ -105,6 +105,6 @@ class IncidentCommon(IntegrationCommon):
         return self.incidents.search([("state", "=", "open")])
 
     def _alerts_to(self, user=None):
-        """The messages that people were sent, in order."""
+        """Return the alerts to users, in order, without weekly summaries."""
         domain = [("user_id", "=", user.id)] if user else [("user_id", "!=", False)]
         return self.alerts.search([*domain, ("week", "=", False)], order="id")

@@ -15,7 +15,7 @@ SIGNING_SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 @tagged("post_install", "-at_install")
 class TestAlertSecret(IntegrationCommon):
-    """Secrets that must be read back, when the server's encryption key changes."""
+    """Stored secrets can still be read after a change of the server's encryption key."""
 
     def setUp(self):
         super().setUp()
@@ -28,7 +28,7 @@ class TestAlertSecret(IntegrationCommon):
             yield
 
     def _encrypt_again(self):
-        """Do what the hourly job does."""
+        """Encrypt all secrets again with the current key, like the hourly job."""
         for model in (self.env["auth.integration"], self.env["res.company"]):
             for record_id in model._secrets_of_old_keys():
                 model._encrypt_again([record_id])
@@ -49,7 +49,7 @@ class TestAlertSecret(IntegrationCommon):
             self.assertEqual(self.company._alert_secret(), SIGNING_SECRET)
 
     def test_one_that_cannot_be_read_is_in_no_other_ones_way(self):
-        """What needs it says so; the job does not fail for it every hour."""
+        """The job leaves it as it is, and encrypts all others again."""
         unreadable = self._create_integration("unreadable", self.owner)
         with self._with_keys(LOST):
             unreadable._set_alert_secret(SIGNING_SECRET)
@@ -68,7 +68,7 @@ class TestAlertSecret(IntegrationCommon):
             )
 
     def test_nobody_sets_another_one_meanwhile(self):
-        """The row is locked before its secret is read: a new one is waited for, and stays."""
+        """The row is locked before its secret is read, so that a new secret is not overwritten."""
         with self._with_keys(FIRST):
             self.shop._set_alert_secret(SIGNING_SECRET)
             self.company._set_alert_secret(SIGNING_SECRET)

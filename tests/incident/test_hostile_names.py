@@ -1,4 +1,4 @@
-"""What a name, a login or an agent can do to those who are sent it: nothing."""
+"""Names, logins and user agents cannot harm the recipients of messages that contain them."""
 
 import json
 
@@ -8,7 +8,7 @@ from odoo.tests import tagged
 from ...tools.delivery import https_client
 from .common import IncidentCommon
 
-EVALUATED = "691355"  # in a message it would be the name, rendered; by chance alone it is in none
+EVALUATED = "691355"  # appears only if a template in a name is evaluated: 98765*7
 HOSTILE = (
     "<img src=x onerror=alert(1)><a href=//evil.example>Sign in</a>{{ 98765*7 }}${98765*7}"
     "<!channel> <https://evil.example|Sign in> @all [Sign in](https://evil.example)"
@@ -20,7 +20,7 @@ HOSTILE = (
 class TestHostileNames(IncidentCommon):
     def setUp(self):
         super().setUp()
-        self.name = name = HOSTILE.replace("\x00", "")  # PostgreSQL takes none
+        self.name = name = HOSTILE.replace("\x00", "")  # PostgreSQL does not accept NUL
         self.integration.name = name
         self.owner.name = self.manager.name = name
         self.integration.user_id.login = name
@@ -32,7 +32,7 @@ class TestHostileNames(IncidentCommon):
         )
 
     def _rename(self, key):
-        """Names of keys are cleaned of secrets only: this is what is left of them."""
+        """Set the hostile name by SQL; names of keys are only cleaned of secrets."""
         self.env["auth.integration.key"].flush_model()
         self.env.cr.execute(
             "UPDATE auth_integration_key SET name = %s WHERE id = %s", [self.name, key.id]
@@ -40,7 +40,7 @@ class TestHostileNames(IncidentCommon):
         self.env.invalidate_all()
 
     def _check_text(self, text):
-        """Read as HTML, the names in it are text: neither a picture nor a link to elsewhere."""
+        """Check that names in HTML are text: they make no image and no link."""
         self.assertNotIn(EVALUATED, text)
         page = html.fromstring(f"<div>{text}</div>")
         self.assertFalse(page.xpath("//img"), text)
@@ -72,7 +72,7 @@ class TestHostileNames(IncidentCommon):
         self.assertEqual(len(self.posted), 2)
 
     def test_chat(self):
-        """Chat tools show the text of a webhook, and read mark-up in it."""
+        """Chat tools interpret markup in the text of a webhook."""
         self.env.company.alert_url = "https://example.com/alerts"
         newer = self._issue(self.integration)[1]
         self.key.revoke("A test")
@@ -95,7 +95,7 @@ class TestHostileNames(IncidentCommon):
             self.assertNotIn(markup, text)
 
     def test_activities(self):
-        """The remedy of an incident names the key to install."""
+        """The note has the remedy of an incident, which names the key to install."""
         newer = self._issue(self.integration)[1]
         self.key.revoke("A test")
         self._rename(newer)
@@ -132,7 +132,7 @@ class TestHostileNames(IncidentCommon):
             self._check_text(request.note)
 
     def test_history(self):
-        """What people do is noted in the history, with their names and those of keys."""
+        """Actions are noted in the history with the names of users and keys."""
         issued = self.integration.with_user(self.owner).issue_key(self.name)
         key = self.env["auth.integration.key"].search([("prefix", "=", issued["prefix"])])
         key.with_user(self.owner).revoke(self.name)
@@ -145,7 +145,7 @@ class TestHostileNames(IncidentCommon):
             self._check_text(body)
 
     def test_message_about_a_rotation(self):
-        """Its subject has the name too."""
+        """Its subject contains the name too, and stays on one line."""
         self.key.action_rotate_now()
         rotation = self.env["auth.integration.rotation"].search([("old_key_id", "=", self.key.id)])
         rotation._notify("Something happened.", self.owner)
@@ -154,7 +154,7 @@ class TestHostileNames(IncidentCommon):
         self._check_text(message.body)
 
     def test_daily_notice(self):
-        """Names are in its subject as they are in its lines."""
+        """Its subject and its lines contain names."""
         digest = self.env["auth.integration.digest"].create(
             {"user_id": self.owner.id, "day": self.now.date()}
         )

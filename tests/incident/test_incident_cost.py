@@ -1,11 +1,12 @@
-"""What looking for incidents reads of a long log: what is new, and little else."""
+"""The detection of incidents reads little more of a long log than its new rows."""
 
 from odoo.tests import tagged
 
 from .common import IncidentCommon
 
 HOSTS, ROWS = 100, 20_000
-# Successes of many other hosts in the last weeks, and refusals of strangers before yesterday.
+# Successes of many other hosts in the last weeks, and refusals of unknown users, all older than two
+# days.
 LONG_LOG = """
     INSERT INTO auth_attempt (bucket, outcome, cause, channel, integration_id, user_id, key_id,
         attribution, remote_addr, database, count, first_seen, last_seen)
@@ -52,7 +53,7 @@ class TestIncidentCost(IncidentCommon):
         return self.env.cr.fetchone()[0] - before
 
     def test_many_rejected_hosts(self):
-        """Each host is asked for its own last success: never all successes for each host."""
+        """Only the last success of each host is read, never all successes for each host."""
         first = self._rows_read(self._detect)
         self.assertEqual(self._open().kind, "failing")
         again = self._rows_read(self._detect)

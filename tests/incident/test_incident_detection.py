@@ -10,7 +10,7 @@ from .common import ELSEWHERE, HOME, NOW, IncidentCommon
 
 @tagged("post_install", "-at_install")
 class TestIncidentDetection(IncidentCommon):
-    """When an incident opens, what it says, and when it closes."""
+    """When incidents open and close, and what they say."""
 
     def test_third_refusal_since_the_last_success(self):
         self._fail(count=2, at=-1)
@@ -44,7 +44,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self.incidents.search([]))
 
     def test_of_a_minute_with_a_success_one_refusal_is_later(self):
-        """Equal refusals of a minute share a row: two of these three came before the success."""
+        """Equal refusals of a minute share a row; two of these three came before the success."""
         self._fail(count=2, at=-40)
         self._succeed(at=-30)
         self._fail(count=1, at=-20)
@@ -83,7 +83,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_it_is_recovered_before_the_job_has_run(self):
-        """On screen it is over with the success, by the condition on which the job closes it."""
+        """It is shown as recovered right after the success, by the same condition as in the job."""
         _secret, newer = self._issue(self.integration)
         self._fail("key_superseded")
         self._detect()
@@ -125,7 +125,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertEqual(incident.state, "recovered")
 
     def test_a_list_looks_for_recoveries_once(self):
-        """However many are open."""
+        """A single query is enough for any number of open incidents."""
         for address in (HOME, ELSEWHERE):
             self._fail("key_unknown", 3, key=None, attribution="address", remote_addr=address)
         self._detect()
@@ -147,7 +147,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_the_ended_key_of_one_host_recovers_from_there_only(self):
-        """Two hosts, one of them with the old key: the other's success says nothing of it."""
+        """The success of another host with the new key does not close the incident."""
         _secret, newer = self._issue(self.integration)
         self._know(newer, ELSEWHERE)
         for _turn in range(5):
@@ -163,7 +163,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_two_hosts_with_one_ended_key(self):
-        """One incident, which ends when the last of them works."""
+        """They share one incident, which closes when the last of them works."""
         _secret, newer = self._issue(self.integration)
         self._know(self.key, ELSEWHERE)
         self._fail("key_expired", remote_addr=HOME)
@@ -190,7 +190,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_wrong_keys_from_a_known_address(self):
-        """A wrong bearer key names nobody; its address does."""
+        """A wrong bearer key names no integration, but its address identifies one."""
         self._fail("key_unknown", 3, key=None, attribution="address")
         self._detect()
         self.assertEqual(self._open().source, f"address:{self.integration.id}:{HOME}")
@@ -212,7 +212,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertEqual(self._open().filtered(lambda n: n.kind == "failing").remote_addr, HOME)
 
     def test_a_flood_from_many_addresses_opens_one(self):
-        """Whoever knows a login, or has an old key, may call from as many addresses as he likes."""
+        """Anyone who knows a login or has an old key may call from any number of addresses."""
         for number in range(20):
             values = {"attribution": "login", "remote_addr": f"2001:db8::{number}"}
             self._fail("user_archived", 3, key=None, **values)
@@ -314,7 +314,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertTrue(self._open())
 
     def test_where_successes_may_be_on_their_way_it_waits(self):
-        """A success waits in memory for up to 45 seconds; what must fail does not wait."""
+        """A success may wait in memory for up to 45 seconds, and so does the new incident."""
         self._succeed(at=-20)
         self._fail(count=3, at=-10)
         self.assertEqual(self.incidents._detect(), self.now + timedelta(seconds=45))
@@ -341,7 +341,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_what_was_deleted_meanwhile(self):
-        """The log has no foreign keys: its rows outlive what they are about."""
+        """The log has no foreign keys, so its rows outlive the records that they refer to."""
         self._fail("key_expired", integration=self.foreign, key=None)
         self._fail("key_expired")
         self.foreign.unlink()
