@@ -10,7 +10,7 @@ from ..common import IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestAskAdministrator(IntegrationCommon):
-    """What an owner may not fix, they ask administrators for: once per cause and day."""
+    """Owners can ask administrators for what they may not fix, once per cause and day."""
 
     def setUp(self):
         super().setUp()
@@ -107,7 +107,7 @@ class TestAskAdministrator(IntegrationCommon):
         self.assertFalse(self._requests())
 
     def test_nothing_to_ask_for(self):
-        """What an owner does themselves, what passed, what was solved, and administrators."""
+        """Owners' own fixes, passed and solved checks, and administrators need no request."""
         self.key.revoke("gone")
         line = self._line("Keys")
         self.assertEqual((line.may_fix, line.can_ask), (True, False))
@@ -173,7 +173,7 @@ class TestAskAdministrator(IntegrationCommon):
         requests._gc_requests()
         self.assertFalse(requests.search([]))
 
-    # Once it was fixed
+    # After a fix
 
     def _close(self):
         self.env.flush_all()
@@ -204,7 +204,7 @@ class TestAskAdministrator(IntegrationCommon):
         self.assertFalse(self._close())
 
     def test_a_request_is_done_once_the_user_is_back(self):
-        """Of two requests, only that one."""
+        """Only the activities of that request are done, not those of another one."""
         self.integration.user_id.action_archive()
         self._line("User").action_ask_administrator()
         count = len(self._requests())

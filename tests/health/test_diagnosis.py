@@ -1,5 +1,7 @@
-"""What Diagnose sees inside Odoo: each check made to fail, and mended; and who may press its
-buttons.  What it sees from outside takes a real server: ``tests/live/health/test_diagnosis.py``."""
+"""Checks of Diagnose inside Odoo, failing and fixed, and the users who may use its buttons.
+
+Its checks from outside need a real server: ``tests/live/health/test_diagnosis.py``.
+"""
 
 import os
 from datetime import timedelta
@@ -26,7 +28,10 @@ class TestDiagnosis(IntegrationCommon):
         )
 
     def _lines(self):
-        """All checks inside, made anew, by name; each ✗ and each ! says what it read."""
+        """Run all inside checks again and return them by name.
+
+        Each one that did not pass must have texts and an existing record.
+        """
         self.env.flush_all()
         self.env.invalidate_all()
         self.diagnosis.line_ids.unlink()
@@ -44,7 +49,7 @@ class TestDiagnosis(IntegrationCommon):
         return line
 
     def _refused(self, **values):
-        """A refused attempt of the integration, a minute ago."""
+        """Create three equal refused attempts of the integration, a minute ago."""
         columns = dict.fromkeys(
             ("auth_type", "login", "user_id", "integration_id", "attribution", "key_id",
              "remote_addr", "user_agent", "reference")
@@ -64,7 +69,7 @@ class TestDiagnosis(IntegrationCommon):
     # Checks
 
     def test_its_name_says_when(self):
-        """The breadcrumb has the integration's name already; many diagnoses of one tell apart."""
+        """The breadcrumb already has the integration's name; the time tells diagnoses apart."""
         self.diagnosis.requested_at = "2026-03-04 05:06:07"
         reader = self.diagnosis.with_context(tz="Asia/Tokyo", lang="en_US")
         self.assertRegex(reader.display_name, r"^Diagnosis on Mar 4, 2026, 2:06\sPM$")
@@ -103,7 +108,7 @@ class TestDiagnosis(IntegrationCommon):
         self._assert_found("Password", "warning", self.integration.user_id)
 
     def test_seed_of_another_server(self):
-        """The second factor was set up with an encryption key that is gone."""
+        """The seed cannot be decrypted with this server's encryption key."""
         self.integration.totp_seed = "gAAAAA"
         self._assert_found("Second factor", "failed", self.integration, "seed_unreadable")
 
@@ -126,7 +131,7 @@ class TestDiagnosis(IntegrationCommon):
         self._assert_found("Key", "warning", self.key, "key_expiring", "rotate")
 
     def test_a_key_that_is_being_replaced_needs_nothing(self):
-        """Whatever its dates: its new key is in use, and its overlap has an end."""
+        """Whatever its dates: once its end is set, the new key is in use."""
         self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
         self.key.action_rotate_now()
         rotation = self.env["auth.integration.rotation"]._open_of(self.key)
@@ -156,7 +161,7 @@ class TestDiagnosis(IntegrationCommon):
         self.assertEqual((self.diagnosis.failed_count, self.diagnosis.warning_count), (0, 0))
 
     def test_one_clock_with_its_zone(self):
-        """That of whoever asked, whoever reads; it is named once, above the others."""
+        """Every reader sees the requester's time zone, named only once in the summary."""
         self.manager.tz = "Asia/Tokyo"
         self.diagnosis.requested_at = "2026-03-04 05:06:07"
         self.assertRegex(self.diagnosis.with_user(self.owner).request_summary,
@@ -192,7 +197,7 @@ class TestDiagnosis(IntegrationCommon):
         self.assertIn(self.integration.policy_id.name, lines["Policy"].seen)
 
     def test_delivery_that_is_not_set_up(self):
-        """It is said before a new key is due, and only where the schedule would send one."""
+        """Warn before a new key is due, but only if the schedule would send one."""
         self.assertNotIn("Delivery of new keys", self._lines())
         policy = self.integration.policy_id.copy({"delivery": "webhook", "auto_rotate": True})
         self.integration.policy_id = policy
@@ -207,8 +212,10 @@ class TestDiagnosis(IntegrationCommon):
         self.assertNotIn("Delivery of new keys", self._lines())
 
     def test_refused_attempts(self):
-        """What was solved since is a warning; what names nobody and only comes from near is, too;
-        what was asked on purpose, by Diagnose or at verify, is nothing."""
+        """Solved attempts are warnings, as are those that only come from a known address.
+
+        Requests made on purpose, by doctor.py or at verify, are not reported.
+        """
         host = {"remote_addr": "198.51.100.7"}
         self._move(self.key, ended_at=self.now, end_kind="revoked")
         attempt = self._refused(cause="key_revoked", key_id=self.key.id, **host)

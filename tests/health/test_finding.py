@@ -13,7 +13,7 @@ from ..common import IntegrationCommon
 
 @tagged("post_install", "-at_install")
 class TestFinding(IntegrationCommon):
-    """Each kind is made real, found, and gone again once it is mended."""
+    """Each kind of finding appears when its problem exists, and is gone when it is fixed."""
 
     def setUp(self):
         super().setUp()
@@ -59,7 +59,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes() - {"failing_now"}, set())
 
     def test_health_is_found_as_it_is_read(self):
-        """By search, by group, alone and among others."""
+        """The health is the same in searches, in groups, alone and among other records."""
         integrations = self.integration
         for code in ("warned", "critical"):
             integrations |= self.integration.copy({"name": code, "code": code})
@@ -95,7 +95,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), {"key_expired_still_used"})
 
     def test_a_host_that_succeeds_again_was_put_right(self):
-        """By the same program: another one of that host may still have the old key."""
+        """Only the same program counts: another one on that host may still have the old key."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self.integration.issue_key()
         host = {"remote_addr": "192.0.2.7", "integration_id": self.integration.id}
@@ -111,7 +111,7 @@ class TestFinding(IntegrationCommon):
         self.assertIn("key_expired_still_used", self._codes())
 
     def test_a_row_of_many_puts_nobody_right(self):
-        """Of whom such a row was is not known; without a user agent, the address decides."""
+        """The client of a collapsed row is not known; without a user agent, the address decides."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self.integration.issue_key()
         for agent, address, is_found in (
@@ -129,7 +129,7 @@ class TestFinding(IntegrationCommon):
                 self.assertEqual("key_expired_still_used" in self._codes(), is_found)
 
     def test_what_is_asked_on_purpose_is_no_call(self):
-        """Neither of an ended key nor of an archived user; a program's call among them counts."""
+        """A request to verify does not count for an ended key or archived user; a call does."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self.integration.user_id.active = False
         found = {"key_expired_still_used", "archived_user_still_called", "failing_now"}
@@ -151,7 +151,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), {"key_expiring"})
 
     def test_key_that_works_past_its_chosen_end(self):
-        """As the update flags it; an owner can revoke it from the list."""
+        """The upgrade flags such a key, and an owner can revoke it from the list of issues."""
         self._move(self.key, outlived_end=True, replace_by=self._days(-3))
         self.assertIn("key_outlived_end", self._codes())
         finding = self._finding("key_outlived_end", self.owner)
@@ -162,7 +162,7 @@ class TestFinding(IntegrationCommon):
         self.assertNotIn("key_outlived_end", self._codes())
 
     def test_native_end_counts(self):
-        """A date in Odoo's own table that no job has found yet is the key's end."""
+        """A date in Odoo's own table is the key's end, even before a job has found it."""
         self._move(self.key, first_used_at=self.now)
         self.env.cr.execute(
             "UPDATE res_users_apikeys SET expiration_date = %s WHERE id = %s",
@@ -181,7 +181,7 @@ class TestFinding(IntegrationCommon):
         self.assertRegex(message, r"The old key expires on \w+ \d+")
 
     def test_a_new_integration_has_no_issue(self):
-        """It has no key yet, or one that nobody used in time: there is nothing to miss."""
+        """Without a key, or with a key that expired unused, it does not miss a valid key."""
         integration = self._create_integration("new", self.owner)
         self.assertEqual(self._codes(integration_id=integration.id), set())
         self.assertEqual(integration.health, "ok")
@@ -201,7 +201,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self.integration.main_finding_ids, finding)
 
     def test_the_form_has_one_banner(self):
-        """The most severe issue; all of them are behind the Issues button."""
+        """It shows the most severe issue; the Issues button opens all of them."""
         self._move(self.key, replace_by=self._days(3), first_used_at=self.now)
         self.integration.user_id.group_ids = [
             Command.link(self.env.ref("base.group_erp_manager").id)
@@ -275,7 +275,7 @@ class TestFinding(IntegrationCommon):
         return self.env.cr.fetchone()[0]
 
     def test_a_manager_removes_the_password(self):
-        """From the issue or from the form of the user."""
+        """They can do so from the issue or from the form of the user."""
         user = self.integration.user_id
         for record in ("issue", "user"):
             with self.subTest(record=record):
@@ -328,7 +328,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), set())
 
     def test_failing_since_the_night(self):
-        """A nightly job that was rejected is no better in the morning, with the job run or not."""
+        """A rejected nightly call is still an issue in the morning, before and after detection."""
         self.now -= timedelta(hours=5)
         self._attempt(cause="key_unknown", integration_id=self.integration.id, count=12)
         for _look in range(2):
@@ -393,7 +393,7 @@ class TestFinding(IntegrationCommon):
         self.assertIn("database_copied", self._codes(integration_id=False))
 
     def test_database_of_another_identity(self):
-        """Stored once, at installation or by the upgrade; until then it counts as a copy."""
+        """The identity is stored once by ``init``; without it, the database counts as a copy."""
         parameters = self.env["ir.config_parameter"]
         database = self.env["auth.integration.database"]
         identity = parameters.get_param("auth_integration.database_identity")
@@ -427,7 +427,7 @@ class TestFinding(IntegrationCommon):
         self.assertLess(max(kind.number for kind in findings.KINDS), findings.ID_STEP)
 
     def test_texts_have_their_values(self):
-        """No finding shows a placeholder, whatever it is about."""
+        """No finding shows a placeholder."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self.env.ref("auth_integration.ir_cron_rotation").active = False
         for finding in self.env["auth.integration.finding"].search([]):
@@ -458,7 +458,7 @@ class TestFinding(IntegrationCommon):
     # A host that is gone
 
     def _retire_host(self):
-        """The key has expired, a new one is used elsewhere, and the old host called before."""
+        """Expire the key after a call of its host; a new key is in use, so the host is retired."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         _secret, new = self._issue(self.integration)
         self._move(new, first_used_at=self.now, last_used_at=self.now)
@@ -480,7 +480,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._history().count("Olivia Owner dismissed: Expired key"), 1)
         with self.assertRaises(AccessError):
             self.key.with_user(self.owner).calls_dismissed_at = self._days(7)
-        # It was not retired.
+        # The host calls again, so it was not retired.
         self._attempt(cause="key_expired", key_id=self.key.id, remote_addr="192.0.2.7",
                       integration_id=self.integration.id, when=self._days(0.01))
         self.assertIn("key_expired_still_used", self._codes())
@@ -488,7 +488,7 @@ class TestFinding(IntegrationCommon):
         self.assertFalse(seen.accepted, "nothing is hidden from administrators")
 
     def test_a_dismissed_host_opens_no_incident(self):
-        """Neither while the job has not looked at the log, nor when it does."""
+        """There is none, neither before nor after the job has read the log."""
         finding = self._retire_host()
         finding.action_dismiss()
         self.assertIn("Olivia Owner dismissed: An external system still uses", self._history())
@@ -547,7 +547,7 @@ class TestFinding(IntegrationCommon):
         self.assertIn("Sys Administrator restored the integration user", self._history())
 
     def test_an_owner_who_is_an_integration_user(self):
-        """From before that was refused."""
+        """Such an owner may have been set before that was forbidden."""
         self.env.cr.execute(
             "INSERT INTO auth_integration_owner_rel (integration_id, user_id) VALUES (%s, %s)",
             (self.integration.id, self.env["res.users"].search([("login", "=", "warehouse")]).id),

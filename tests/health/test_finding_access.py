@@ -14,7 +14,7 @@ DAY = 24 * 3600
 
 @tagged("post_install", "-at_install")
 class TestFindingAccess(IntegrationCommon):
-    """Keys that may do more than they do, and systems on protocols that Odoo removes."""
+    """Findings about keys with unused access, and about protocols that Odoo will remove."""
 
     def setUp(self):
         super().setUp()
@@ -24,7 +24,7 @@ class TestFindingAccess(IntegrationCommon):
     def _found(self, user=None, **values):
         self.env.flush_all()
         self.env.invalidate_all()
-        if not {"key_id", "user_id"} & values.keys():  # there are demo data
+        if not {"key_id", "user_id"} & values.keys():  # exclude findings of the demo data
             values["integration_id"] = self.integration.id
         domain = [(name, "=", value) for name, value in values.items()]
         return self.env["auth.integration.finding"].with_user(user or self.manager).search(domain)
@@ -88,7 +88,7 @@ class TestFindingAccess(IntegrationCommon):
         self.assertFalse(self._found(code="rpc_sunset_ready"))
 
     def test_a_person_on_an_old_protocol(self):
-        """By a key or a password; managers see it."""
+        """A person without an integration is reported to managers, also without a key."""
         person = new_test_user(self.env, "person")
         self._used(user=person, key=False)
         finding = self._found(code="rpc_sunset", user_id=person.id)
@@ -102,7 +102,7 @@ class TestFindingAccess(IntegrationCommon):
     def test_new_protocols_are_none(self):
         for channel in ("json2", "http", "session", "web"):
             self._used(channel=channel)
-        self._used(agent="auth-integration-doctor/1.0")  # it tries each protocol
+        self._used(agent="auth-integration-doctor/1.0")  # doctor.py tries every protocol
         self.assertFalse(self._found(code="rpc_sunset"))
 
     def test_programs_are_bounded(self):

@@ -12,7 +12,7 @@ PATH = guide.PATH
 
 @tagged("post_install", "-at_install")
 class TestGuide(IntegrationCommon, HttpCase):
-    """*Learn More* leads to what the guide says about a cause, an issue or an event."""
+    """*Learn More* opens the guide at the section about a cause, an issue or an event."""
 
     @classmethod
     def setUpClass(cls):
