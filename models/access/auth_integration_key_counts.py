@@ -13,7 +13,7 @@ MAX_LOGGED = 10
 
 
 class AuthIntegrationKey(models.Model):
-    """Count the calls of a key by operation; see :mod:`operation_counts`.
+    """Count the calls of a key by operation; see :mod:`operations`.
 
     A few totals are stored on the key for the findings, which read all keys at once.
     """

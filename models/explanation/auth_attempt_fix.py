@@ -218,7 +218,7 @@ class AuthAttempt(models.Model):
         return self._known_key().sudo(self.env.su).action_undo_revocation()
 
     def action_fix_unlock(self):
-        """Let the user sign in again at once, from wherever they were rejected."""
+        """Let the user sign in again at once, from all addresses where they were rejected."""
         self._check_fix("unlock")
         return self._known_user().with_env(self.env).action_unlock_sign_in()
 

@@ -28,7 +28,7 @@ class AuthAttempt(models.Model):
             )
 
     def action_view_same(self):
-        """Show the attempts that share one value with this one: ``same`` in the context."""
+        """Show the attempts with the same value of a field, named by ``same`` in the context."""
         self.ensure_one()
         self.check_access("read")
         name = self.env.context.get("same")

@@ -42,7 +42,7 @@ class AuthAttempt(models.Model):
         """Extend :meth:`auth.attempt._write_use`: record calls over an old protocol."""
         result = super()._write_use(batch)
         use = batch.identity
-        is_probe = (use.user_agent or "").startswith(probe.AGENT)  # it tries all protocols
+        is_probe = (use.user_agent or "").startswith(probe.AGENT)  # doctor.py tries all protocols
         if use.channel in OLD_PROTOCOLS and use.user_id and not is_probe:
             self._note_rpc_use(use, batch.last_seen)
         return result

@@ -51,7 +51,7 @@ class AuthIntegrationAlert(models.Model):
 
     _inherit = "auth.integration.alert"
 
-    # Webhooks: which ------------------------------------------------------------------------
+    # Webhooks: recipients --------------------------------------------------------------------
 
     @api.model
     def _write_webhook_alerts(self):
@@ -179,7 +179,7 @@ class AuthIntegrationAlert(models.Model):
             return mail.failure_reason or mail.failure_type or self.env._("Unknown error")
         return None if mail.state == "outgoing" else ""
 
-    # Webhooks: what ---------------------------------------------------------------------------
+    # Webhooks: messages -----------------------------------------------------------------------
 
     def _webhook_target(self):
         return self.integration_id or self.company_id

@@ -23,8 +23,8 @@ BUSY = (OperationalError, PoolError)
 # Neither a counter nor anything else can be written.
 OUT_OF_ORDER = (DiskFull, OutOfMemory)
 # Maximum number of rows that one run of the autovacuum removes, and that a call removes in passing.
-# A guess adds four rows. Calls remove more than guesses add, so that even in a flood the table does
-# not grow for longer than a window.
+# A guess adds up to four rows. Calls remove more than guesses add, so that even in a flood the
+# table does not grow for longer than a window.
 BATCH = 2000
 IN_PASSING = 100
 # In the unit of the numbers of tries, which contain their time.

@@ -26,7 +26,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _notify_users(self):
-        """Mail the users whose login is refused from every address without a success so far.
+        """Mail the users whose login is refused from all addresses that it has not succeeded from.
 
         :return: the users whose login is attacked; those without an email address get no mail
         """
