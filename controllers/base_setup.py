@@ -7,7 +7,7 @@ SHOWN = 10  # as in core
 
 
 class BaseSetupController(BaseSetup):
-    """The list of pending invitations on the settings page."""
+    """Correct the list of pending invitations on the settings page."""
 
     @http.route()
     def base_setup_data(self, **kw):

@@ -5,7 +5,7 @@ from odoo.http import request
 
 
 class ChallengeController(http.Controller):
-    """Prove to a running diagnosis that its address leads to this very database."""
+    """Prove to a running diagnosis that its URL leads to this database."""
 
     @http.route(
         "/auth_integration/challenge", type="http", auth="public", readonly=True,

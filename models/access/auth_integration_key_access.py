@@ -17,7 +17,7 @@ MODES = [("enforce", "Enforce"), ("report", "Report only")]
 
 
 class AuthIntegrationKey(models.Model):
-    """What a key may do: less than its user, never more."""
+    """Limit what a key may do to less than its user may do, never more."""
 
     _inherit = "auth.integration.key"
 
@@ -46,7 +46,7 @@ class AuthIntegrationKey(models.Model):
     )
 
     def init(self):
-        """Give the columns defaults in the database: keys are recorded by SQL."""
+        """Set database defaults for the columns, because keys are inserted by SQL."""
         self.env.cr.execute(
             "ALTER TABLE auth_integration_key ALTER COLUMN access SET DEFAULT 'full',"
             " ALTER COLUMN access_mode SET DEFAULT 'enforce'"
@@ -58,7 +58,7 @@ class AuthIntegrationKey(models.Model):
         check_networks(self)
 
     def _current_access(self):
-        """What one key may do now.
+        """Return what this key may do now.
 
         :rtype: KeyAccess
         """
@@ -72,28 +72,27 @@ class AuthIntegrationKey(models.Model):
         )
 
     def set_access(self, access=False, mode=False, operations=False, networks=False, reason=False):
-        """Change what these keys may do, in force on their next call.
+        """Change what these keys may do, with effect from their next call.
 
-        What is not given stays.  To allow more than before, an owner needs what issuing a key
-        needs; to allow less, what revoking one needs.
+        Parameters that are not given leave their setting as it is.  To allow more than before, the
+        user needs the rights to issue a key; to allow less, the rights to revoke one.
 
         :param str access: ``full``, ``read_only`` or ``listed``
         :param str mode: ``enforce`` or ``report``
-        :param operations: all that a ``listed`` key may call, as a list of ``[model, method]``;
-            the method ``*`` stands for all of a model
-        :param str networks: one address or network per line, or "" for none of its own
+        :param operations: everything that a ``listed`` key may call, as a list of
+            ``[model, method]``; the method ``*`` stands for all methods of a model
+        :param str networks: one address or network per line, or "" for no limit of the key's own
         :param str reason: kept in the history of the key and of its integration
         :return: True
-        :raise AccessError: the caller is neither owner nor manager, and it is not their own key
+        :raise AccessError: the user is neither owner nor manager, and it is not their own key
         :raise UserError: no reason was given, a key no longer works, or there is no such operation
         """
         return self._set_access(access, mode, operations, networks, reason)
 
     def _set_access(self, access=False, mode=False, operations=False, networks=False, reason=False):
-        """Do the work of :meth:`set_access`; over a web session, an identity check is demanded
-        where anything is widened.
+        """Do the work of :meth:`set_access`; in a web session, widening needs an identity check.
 
-        :raise IdentityCheckRequired: it is, and the session was not asked lately
+        :raise IdentityCheckRequired: access is widened and the session has no recent identity check
         """
         self._check_may_end()
         reason = self._checked_reason(reason)
@@ -121,7 +120,10 @@ class AuthIntegrationKey(models.Model):
         return True
 
     def _check_may_set_access(self, new, old):
-        """Allow to narrow a key to whoever may end it, and to widen it to whoever may issue one."""
+        """Check the new access of this key and, if it is wider, that the user may issue such a key.
+
+        To narrow the access, the right to end the key is enough.
+        """
         if not self.sudo().is_live:
             raise UserError(self.env._("This key no longer works. Create a new key."))
         if new.access not in dict(ACCESS) or new.mode not in dict(MODES):
@@ -138,10 +140,10 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _parse_operations(self, given):
-        """Operations as a caller gives them.
+        """Parse a list of operations as given by a client.
 
         :rtype: frozenset
-        :raise UserError: one cannot be called
+        :raise UserError: an entry is invalid, or its model does not exist
         """
         try:
             operations = access_rules.parse_operations(given)
@@ -160,7 +162,7 @@ class AuthIntegrationKey(models.Model):
         return operations
 
     def _write_access(self, access):
-        """Write what one key may do."""
+        """Store what this key may do."""
         self.write(
             {
                 "access": access.access,
@@ -182,7 +184,7 @@ class AuthIntegrationKey(models.Model):
         self._write_native_scope()
 
     def _allow_operations(self, operations):
-        """Add operations to those that one key may call."""
+        """Add operations to those that this key may call."""
         if not operations:
             return
         models_, methods = zip(*sorted(operations), strict=True)
@@ -202,7 +204,7 @@ class AuthIntegrationKey(models.Model):
         self.env["auth.integration.key.operation"].invalidate_model()
 
     def _inherit_operations(self):
-        """Have new keys be allowed what the keys are that they replace."""
+        """Allow these new keys the operations of the keys that they replace."""
         self.env.cr.execute(
             SQL(
                 """
@@ -218,7 +220,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _access_at_issue(self, access, operations):
-        """What a new key may do, as a caller says.
+        """Check and return the access of a new key as given by a client.
 
         :return: the access, or None for that of its policy, and its operations
         :rtype: tuple
@@ -235,7 +237,7 @@ class AuthIntegrationKey(models.Model):
         return access or None, self._parse_operations(operations or ())
 
     def _access_text(self):
-        """What one key may do, in words."""
+        """Describe in words what this key may do."""
         self.ensure_one()
         labels = {name: dict(self._fields[name]._description_selection(self.env))
                   for name in ("access", "access_mode")}

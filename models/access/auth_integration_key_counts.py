@@ -13,9 +13,9 @@ MAX_LOGGED = 10
 
 
 class AuthIntegrationKey(models.Model):
-    """What a key has called, counted by operation; see :mod:`operations`.
+    """Count the calls of a key by operation; see :mod:`operations`.
 
-    A few facts are kept on the key, for the findings: these look at all keys at once.
+    A few totals are stored on the key for the findings, which read all keys at once.
     """
 
     _inherit = "auth.integration.key"
@@ -32,9 +32,9 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _record_operations(self, key_id, counted):
-        """Add what a key has called to its counts.
+        """Add the calls of a key to its counts.
 
-        :param dict counted: of each operation its
+        :param dict counted: by operation, its
             :class:`~odoo.addons.auth_integration.tools.access.operation_counts.Counts`
         """
         attempts = self.env["auth.attempt"]
@@ -115,7 +115,7 @@ class AuthIntegrationKey(models.Model):
 
 
 def _log_reported(prefix, counted):
-    """Say in the server log what a key in report mode would have been rejected for."""
+    """Log the operations for which a key in report mode would have been rejected."""
     found = [
         f"{operation_name(operation)} ({counts.refused})"
         for operation, counts in sorted(counted.items())
@@ -130,7 +130,7 @@ def _log_reported(prefix, counted):
 
 
 def _moments(counts):
-    """When the calls were made, as the database keeps it."""
+    """Return the times of the first and last call as naive UTC datetimes for the database."""
     return [
         datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None, microsecond=0)
         for seconds in (counts.first, counts.last)

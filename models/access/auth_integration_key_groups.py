@@ -5,15 +5,16 @@ from ...tools.access import needed_groups
 
 
 class AuthIntegrationKey(models.Model):
-    """Which groups a user of its own would need to do what a key does."""
+    """Determine which groups a dedicated user would need for what a key does."""
 
     _inherit = "auth.integration.key"
 
     def _needed_groups(self):
-        """The groups of the user of these keys that their calls of the last 90 days take.
+        """Return the groups of these keys' user that their calls of the last 90 days need.
 
-        Beside those that every user of its kind has; nobody gets more from them than that user
-        has.  What a method does inside is not known, so an administrator has the last word.
+        Groups that every user of its kind has are left out, and the result never gives more rights
+        than that user has.  What a method does internally is not known, so an administrator has to
+        review the result.
 
         :rtype: odoo.addons.base.models.res_groups.ResGroups
         """
@@ -32,14 +33,17 @@ class AuthIntegrationKey(models.Model):
 
     @staticmethod
     def _rights_of(group, rights):
-        """All rights of a group and of those that it implies, given those of each by its id."""
+        """Return all rights of a group, with those of everybody and of its implied groups.
+
+        :param rights: as returned by :meth:`_rights_of_groups`
+        """
         found = set(rights.get(False, ()))
         return found.union(*(rights.get(id_, ()) for id_ in group.all_implied_ids.ids))
 
     def _rights_of_groups(self, groups):
-        """The rights that each of some groups gives by itself, and those of everybody.
+        """Return the rights that each group gives by itself, and those that everybody has.
 
-        :return: by the group's id, or False, sets of a model and a right
+        :return: sets of pairs of a model and a right, by id of the group or False for everybody
         :rtype: dict[int | bool, set[tuple[str, str]]]
         """
         rows = self.env.execute_query(

@@ -4,10 +4,10 @@ from ...tools.access import access_rules
 
 
 class AuthIntegrationKeyOperation(models.Model):
-    """A method that a key calls, or may call: how often, and whether it is allowed to.
+    """A method that a key calls or may call: whether it is allowed, and how often it was called.
 
-    Written by :meth:`auth.integration.key._set_access` and with the uses of keys only.  Neither
-    arguments nor values are kept.
+    Rows are written only by changes of a key's access and with the uses of keys.  Neither
+    arguments nor values are stored.
     """
 
     _name = "auth.integration.key.operation"
@@ -39,7 +39,7 @@ class AuthIntegrationKeyOperation(models.Model):
     _key_operation_uniq = models.UniqueIndex("(key_id, model, method)")
 
     def init(self):
-        """Give what is counted defaults in the database: it is written by SQL."""
+        """Set database defaults for the columns, because rows are inserted by SQL."""
         self.env.cr.execute(
             """
             ALTER TABLE auth_integration_key_operation

@@ -8,7 +8,7 @@ from ...tools.access.access_rules import ANY_METHOD, READ_ONLY
 from ...tools.access.other_code import RUNS_OTHER_CODE
 from ...tools.attempt import caller, request_state
 
-# Asked once a call of a key that has a list.
+# Run once per call of a key with selected operations.
 _IS_LISTED = """
     SELECT FROM auth_integration_key_operation
     WHERE key_id = %(key)s AND model = %(model)s AND method = ANY(%(methods)s) AND allowed
@@ -17,16 +17,16 @@ MAX_NAMED_OPERATIONS = 10
 
 
 class AuthIntegrationKey(models.Model):
-    """Whether a key may call a method, and what is written down and said when it may not.
+    """Check whether a key may call a method, and record and explain a rejection.
 
-    When and where that is asked is in ``tools/access/enforcement.py``.
+    The checks are called from ``tools/access/enforcement.py``.
     """
 
     _inherit = "auth.integration.key"
 
     @api.model
     def _is_listed(self, key_id, model, method):
-        """Whether a method, or a route, is on the list of a key at this moment.
+        """Return whether a method or a route is on the list of a key now.
 
         :param model: the name of a model; ``http`` for a route
         """
@@ -45,7 +45,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _record_refused_operation(self, key, operation):
-        """Write a rejected operation to the log, beside the success of the authentication.
+        """Add a rejected operation to the log, in addition to the successful authentication.
 
         :param key: :class:`~odoo.addons.auth_integration.tools.key.authenticated_key
             .AuthenticatedKey`
@@ -71,7 +71,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _operation_error(self, key, operation):
-        """What a caller is told: what was rejected, and what the key may do.
+        """Return the error for the client: what was rejected, and what the key may do.
 
         :rtype: AccessError
         """

@@ -7,12 +7,12 @@ MAX_NAMED = 5
 
 
 class AuthIntegrationKey(models.Model):
-    """Which rights of its user a key has never used: what could be taken from the user."""
+    """Find the rights of its user that a key does not use, and that could be removed."""
 
     _inherit = "auth.integration.key"
 
     def _unused_rights_text(self):
-        """Say in a few sentences what the user of this key may change and has never changed by it.
+        """Describe what the user of this key may change and has not changed recently with the key.
 
         :return: text, or False when there is nothing to say
         """
@@ -63,7 +63,7 @@ class AuthIntegrationKey(models.Model):
         return texts[right]
 
     def _changing_rights(self):
-        """Rights of the user of this key that change records, by model.
+        """Return the rights of this key's user that allow changes of records, by model.
 
         :rtype: dict[str, set[str]]
         """

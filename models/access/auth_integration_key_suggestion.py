@@ -7,13 +7,13 @@ from ...tools.access import suggestion
 from ...tools.access.access_rules import FULL, REPORT, operation_name
 from ...tools.access.suggestion import SUGGEST_DAYS, Use
 
-# Keys whose use counts for a suggestion, from the present one back: a key lives some months.
+# How many replaced keys before the present one count for a suggestion; a key lives some months.
 MAX_PREDECESSORS = 10
 MAX_NAMED = 5
 
 
 class AuthIntegrationKey(models.Model):
-    """What a key could be limited to, and what a limit would have rejected."""
+    """Suggest an access for a key, and tell what an access would have rejected."""
 
     _inherit = "auth.integration.key"
 
@@ -34,7 +34,7 @@ class AuthIntegrationKey(models.Model):
             key.reported_count = counts.get(key._origin, 0)
 
     def _write_access(self, access):
-        """Extend :meth:`_write_access`: what is rejected is counted from a change on."""
+        """Extend :meth:`_write_access`: restart the count of rejections at each change."""
         result = super()._write_access(access)
         self.access_changed_at = fields.Datetime.now()
         self.flush_recordset()
@@ -51,7 +51,7 @@ class AuthIntegrationKey(models.Model):
     # Suggestion ------------------------------------------------------------------------------
 
     def _recent_uses(self):
-        """What this key, and those that it has replaced, did lately.
+        """Return what this key and those that it has replaced did in the last 90 days.
 
         :rtype: list[Use]
         """
@@ -81,7 +81,7 @@ class AuthIntegrationKey(models.Model):
         return [Use((model, method), uses, writes) for model, method, uses, writes in rows]
 
     def _suggested_access(self):
-        """The narrowest access that would have rejected nothing lately, or None.
+        """Return the narrowest access that would have rejected no recent use, or None.
 
         :rtype: KeyAccess | None
         """
@@ -89,7 +89,7 @@ class AuthIntegrationKey(models.Model):
         return suggestion.suggest(self.sudo()._recent_uses(), self._runs_other_code)
 
     def _effect_text(self, access):
-        """Say what an access would have rejected of what this key did lately."""
+        """Describe which recent uses of this key an access would have rejected."""
         self.check_access("read")
         uses = self.sudo()._recent_uses()
         if not uses:
@@ -132,13 +132,13 @@ class AuthIntegrationKey(models.Model):
         return self.env["auth.integration.access"]._open(self)
 
     def action_suggest_access(self):
-        """Open the dialog with what the use of this key suggests."""
+        """Open the dialog with the access that the use of this key suggests."""
         self.ensure_one()
         self._check_may_end()
         return self.env["auth.integration.access"]._open(self, is_suggested=True)
 
     def action_enforce_access(self):
-        """Reject from now on what was only reported until now."""
+        """Start to reject what was only reported until now."""
         for key in self:
             if key.access != FULL and key.access_mode == REPORT:
                 key._set_access(mode="enforce", reason=self.env._("The report was reviewed."))

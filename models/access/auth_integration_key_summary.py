@@ -4,7 +4,7 @@ from ...tools.access.access_rules import FULL, LISTED, READ_ONLY, REPORT
 
 
 class AuthIntegrationKey(models.Model):
-    """What a key may do, in a few words: shown wherever a key is."""
+    """Summarize in a few words what a key may do, for every view that shows keys."""
 
     _inherit = "auth.integration.key"
 
@@ -29,9 +29,9 @@ class AuthIntegrationKey(models.Model):
             key.access_summary = key._summarize_access(counts.get(key._origin, 0))
 
     def _summarize_access(self, count):
-        """What one key may do, in words.
+        """Summarize what this key may do.
 
-        :param count: number of operations that are allowed
+        :param count: number of allowed operations
         """
         if self.access == READ_ONLY:
             text = self.env._("Read only")

@@ -4,7 +4,7 @@ from .auth_integration_key_access import ACCESS
 
 
 class AuthIntegrationPolicy(models.Model):
-    """What the keys issued under a policy may do, unless whoever issues one chooses."""
+    """The default access of keys issued under a policy."""
 
     _inherit = "auth.integration.policy"
 
@@ -17,7 +17,7 @@ class AuthIntegrationPolicy(models.Model):
     )
 
     def init(self):
-        """Give the column a default in the database: a policy may be made by SQL."""
+        """Set a database default for the column, because policies may be inserted by SQL."""
         self.env.cr.execute(
             "ALTER TABLE auth_integration_policy ALTER COLUMN default_access SET DEFAULT 'full'"
         )

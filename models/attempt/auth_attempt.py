@@ -22,7 +22,7 @@ CHANNELS = [
     ("oauth", "OAuth"),
     ("webhook", "Webhook"),
 ]
-# Attempts that are equal in all of these share a row per bucket.
+# Attempts with equal values in all of these columns share one row per bucket.
 IDENTIFYING_COLUMNS = (
     "outcome",
     "cause",
@@ -43,15 +43,15 @@ IDENTIFYING_COLUMNS = (
 
 
 class AuthAttempt(models.Model):
-    """The log of attempts to authenticate: append-only, written on connections of its own.
+    """The append-only log of authentication attempts, written on database connections of its own.
 
-    Equal attempts within a bucket (a minute for failures, an hour for successes) share a row and
-    its exact ``count``.  The table is made by hand: wide ids, no foreign keys, so that a deleted
-    user neither blocks nor blanks the log.
+    Equal attempts within a bucket (a minute for failures, an hour for successes) share a row with
+    an exact ``count``.  The table is created by SQL with wide ids and without foreign keys, so that
+    the deletion of a user is not blocked by the log and does not blank any of its rows.
 
-    How rows get here is in ``auth_attempt_recorder.py``, what they hold of a refused attempt in
-    ``auth_attempt_enrichment.py``, how they leave in ``auth_attempt_retention.py``, and how they
-    are counted in ``auth_attempt_report.py``.
+    Rows are written in ``auth_attempt_recorder.py``, completed for refused attempts in
+    ``auth_attempt_enrichment.py``, removed in ``auth_attempt_retention.py`` and counted in
+    ``auth_attempt_report.py``.
     """
 
     _name = "auth.attempt"
@@ -127,14 +127,17 @@ class AuthAttempt(models.Model):
         self.env.cr.execute(log_schema.FORMER_INDEXES)
 
     def _register_hook(self):
-        """Let the hooks of this registry work, provided the database has what they touch."""
+        """Enable the hooks of this registry if the database has the columns that they use."""
         super()._register_hook()
         registry = self.env.registry
         registry.auth_integration_reference_key = self._reference_key()
         registry.auth_integration_ready = self._schema_is_current()
 
     def _schema_is_current(self):
-        """Whether the database has every column the hooks use: updated files, ``-u`` not run."""
+        """Return whether the database has every column that the hooks use.
+
+        Columns are missing after the files were updated without running ``-u``.
+        """
         needed = self._needed_columns()
         rows = self.env.execute_query(
             SQL(
@@ -153,7 +156,7 @@ class AuthAttempt(models.Model):
         return not missing
 
     def _needed_columns(self):
-        """Columns that the hooks use, by table.
+        """Return the columns that the hooks use, by table.
 
         :rtype: dict[str, set[str]]
         """
@@ -186,10 +189,10 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _reference_key(self):
-        """Key of the references: made of the database's own secret, so that every worker agrees.
+        """Return the key that references are made with, derived from the database secret.
 
-        Read once when the registry is loaded: an answer has its reference even when nothing can
-        be read any more.
+        Every worker therefore makes the same references. The key is read once, when the registry
+        is loaded, so that a response has a reference even if the database can no longer be read.
         """
         secret = self.env["ir.config_parameter"].sudo().get_param("database.secret") or ""
         return f"auth_integration.reference:{secret}".encode()
@@ -204,7 +207,7 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _search(self, domain, *args, **kwargs):
-        """Extend ``_search``: a reference is found however it was typed or dictated."""
+        """Extend ``_search``: normalize references, however they were typed or dictated."""
 
         def as_written(condition):
             if condition.field_expr != "reference" or not isinstance(condition.value, str):
@@ -216,12 +219,12 @@ class AuthAttempt(models.Model):
 
     @api.model
     def explain_reference(self, reference):
-        """Tell whoever has a reference why that attempt was refused, when and how it was made.
+        """Explain to any internal user why the attempt with a reference was refused.
 
-        For internal users.  Neither who it was nor from where: the log itself says that to those
-        who may read it.
+        The result tells when and how the attempt was made, but not by whom or from where: that is
+        only for users who may read the log.
 
-        :param str reference: as in the header ``X-Auth-Reference``, however typed
+        :param str reference: the value of the header ``X-Auth-Reference``, however typed
         :return: one dictionary per row: ``cause``, ``title``, ``explanation``, ``remedy``,
             ``channel``, ``first_seen``, ``last_seen`` (UTC strings) and ``count``
         :rtype: list[dict]

@@ -9,7 +9,7 @@ from ...tools.health import probe
 from .auth_attempt_recorder import ROWS_OF_BUDGET
 
 NEAREST_LOGIN_CANDIDATES = 5000
-# Columns of one query, and then their parameters, see :meth:`AuthAttempt._lookup_context`.
+# By name: a column of the query of :meth:`AuthAttempt._lookup_context`, then its parameters.
 _OF_USER = {
     "user_id": ("who.id",),
     "login": ("who.login",),
@@ -17,7 +17,7 @@ _OF_USER = {
     "by_user": ("SELECT id FROM auth_integration WHERE user_id = who.id",),
 }
 _BY_KEY = "SELECT integration_id FROM auth_integration_key WHERE id = %s"
-# One or two integrations that succeeded from an address lately.
+# Up to two integrations that recently succeeded from an address.
 _BY_ADDRESS = """
     SELECT array_agg(integration_id) FROM (
         SELECT DISTINCT k.integration_id
@@ -30,14 +30,17 @@ _BY_ADDRESS = """
 
 
 class AuthAttempt(models.Model):
-    """What is found out about a refused attempt, and what of it is kept."""
+    """Look up what a refused attempt is about, and decide which values the log keeps."""
 
     _inherit = "auth.attempt"
 
     @api.model
     def _enrich(self, attempt, now):
-        """Find what the hooks did not, in one query: whose login this is, why it failed, which
-        integration it belongs to, and how many rows were made in this minute."""
+        """Complete an attempt in one query with what the hooks did not find out.
+
+        That is whose login it is, why it failed, which integration it belongs to, and how many log
+        rows were created in this minute.
+        """
         who = self._user_query(attempt)
         found = self._lookup_context(attempt, who, now)
         attempt.rows_of_minute = found["rows_of_minute"]
@@ -55,8 +58,10 @@ class AuthAttempt(models.Model):
         attempt.completed = True
 
     def _user_query(self, attempt):
-        """The query for the user that an attempt is about, and its parameters; None when all of him
-        is known, or there is none to look for."""
+        """Return the query for the user that an attempt is about, and its parameters.
+
+        None if everything about the user is known already, or if there is no user to look up.
+        """
         if attempt.user_id is None and attempt.login is not None:
             return self._user_by_login_query(attempt)
         user_id = attempt.user_id
@@ -87,9 +92,9 @@ class AuthAttempt(models.Model):
         return None
 
     def _lookup_context(self, attempt, who, now):
-        """All that a refused attempt has to know of the database.
+        """Read everything that a refused attempt needs from the database.
 
-        :param who: of :meth:`_user_query`
+        :param who: the result of :meth:`_user_query`
         :rtype: dict
         """
         minute = now.replace(second=0)
@@ -102,7 +107,7 @@ class AuthAttempt(models.Model):
             wanted |= _OF_USER
         if attempt.key_id and not attempt.integration_id:
             wanted["by_key"] = _BY_KEY, attempt.key_id
-        # Not where the address is only that of a proxy.
+        # Skip an address that may be only that of a proxy.
         if attempt.remote_addr and attempt.address_trusted and not attempt.known_login:
             wanted["by_address"] = _BY_ADDRESS, attempt.remote_addr, now - timedelta(days=30)
         columns = ", ".join([f"({column})" for column, *_params in wanted.values()])
@@ -118,7 +123,7 @@ class AuthAttempt(models.Model):
     def _note_user(attempt, found):
         if not found["login"]:
             attempt.user_id = None
-            # An internal error is never shown as a wrong login.
+            # An internal error must not be shown as a wrong login.
             if attempt.login is not None and "internal_error" not in attempt.codes:
                 attempt.note("user_unknown")
             return
@@ -129,12 +134,12 @@ class AuthAttempt(models.Model):
 
     @staticmethod
     def _attribute(attempt, of_user, found):
-        """The integration that a refused attempt belongs to, and how it was found.
+        """Return the integration that a refused attempt belongs to, and how it was identified.
 
-        By address if it alone has recently succeeded from there.
+        An address identifies an integration only if no other one has recently succeeded from there.
 
-        :param of_user: the id of the integration whose user it is
-        :param found: of :meth:`_lookup_context`
+        :param of_user: the id of the integration of the attempt's user
+        :param found: the result of :meth:`_lookup_context`
         """
         if attempt.user_id and of_user:
             return of_user, "login"
@@ -143,7 +148,7 @@ class AuthAttempt(models.Model):
         by_address = found.get("by_address") or ()
         if attempt.user_id or len(by_address) != 1 or not by_address[0]:
             return None, None
-        # Whoever puts a question merely says whence it comes.
+        # A diagnostic request of doctor.py is not a call of any integration.
         if probe.is_question(attempt.user_agent, attempt.cause):
             return None, None
         return by_address[0], "address"
@@ -172,14 +177,14 @@ class AuthAttempt(models.Model):
             "database": attempt.database,
             "reference": attempt.reference,
             "operation": attempt.operation,
-            # Of a password that begins like a key, nothing is kept.
+            # With any other cause it may be a password that starts like a key: keep nothing of it.
             "similar_key_id": attempt.similar_key_id if attempt.cause == "key_unknown" else None,
         }
 
     def _describe_login(self, attempt, search_nearest=True):
-        """What is kept of a login or user id that does not exist: never the text itself.
+        """Describe a login or user id that does not exist; an unknown login is never stored.
 
-        :param search_nearest: whether there is time to look for the login it is most like
+        :param search_nearest: whether there is time to search for the most similar login
         """
         if attempt.user_id or attempt.login in (False, ""):
             return None
@@ -196,10 +201,11 @@ class AuthAttempt(models.Model):
         return describe_unknown_login(attempt.login, self._nearest_candidates(attempt.login), key)
 
     def _described_lately(self, described):
-        """The description that this unknown login was given in this minute, if it was.
+        """Return the description that this unknown login already got in this minute, if any.
 
-        Searching for the nearest login costs more than all the rest: whoever repeats a login as
-        fast as he can must not have it done each time. New ones are soon too many for it.
+        The search for the nearest login costs more than everything else, so it must not run each
+        time a client repeats the same login. For many different logins, ``search_nearest`` is soon
+        off.
         """
         size, _comma, repeats = described.partition(", #")
         rows = self._query(
@@ -227,7 +233,7 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _correlation_key(self):
-        """Key of the 16-bit hashes of unknown logins: another one every day, the last is gone."""
+        """Return today's key for the 16-bit hashes of unknown logins; it replaces the last one."""
         today = fields.Date.to_string(fields.Date.today())
         [row] = self._query_first(
             SQL("SELECT value FROM auth_attempt_daily_key WHERE id = 1 AND day = %s", today)

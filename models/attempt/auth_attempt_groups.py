@@ -3,11 +3,11 @@ from odoo.fields import Domain
 
 
 class AuthAttempt(models.Model):
-    """Group a log of millions of rows while somebody waits for it.
+    """Group a log of millions of rows fast enough for interactive use.
 
-    The screens say in their context, as ``auth_attempt_row_limit``, of how many rows groups and
-    charts are at most: the newest of those that match. Without it, all that match are grouped.
-    What is counted without a limit is in ``auth_attempt_report.py``.
+    The actions set ``auth_attempt_row_limit`` in their context: groups and charts then cover only
+    that many of the newest matching rows, and any others of the same moment as the last of these.
+    Without it, all matching rows are grouped. ``auth_attempt_report.py`` counts without a limit.
     """
 
     _inherit = "auth.attempt"
@@ -15,7 +15,7 @@ class AuthAttempt(models.Model):
     @api.model
     @api.readonly
     def formatted_read_group(self, domain, groupby=(), *args, **kwargs):
-        """Extend the method of ``web``: lists and graphs."""
+        """Extend the method of ``web``, which serves lists and graphs, with the row limit."""
         newest, unlimited = self._row_limit(domain)
         groups = super(AuthAttempt, unlimited).formatted_read_group(
             Domain(domain) & newest, groupby, *args, **kwargs
@@ -25,7 +25,7 @@ class AuthAttempt(models.Model):
     @api.model
     @api.readonly
     def formatted_read_grouping_sets(self, domain, grouping_sets, *args, **kwargs):
-        """Extend the method of ``web``: pivots."""
+        """Extend the method of ``web``, which serves pivots, with the row limit."""
         newest, unlimited = self._row_limit(domain)
         sets = super(AuthAttempt, unlimited).formatted_read_grouping_sets(
             Domain(domain) & newest, grouping_sets, *args, **kwargs
@@ -35,7 +35,7 @@ class AuthAttempt(models.Model):
     def _formatted_read_group_with_length(
         self, domain, groupby, aggregates, offset=0, limit=None, order=None
     ):
-        """Replace the method of ``web``, which reads every group in order to count them."""
+        """Replace the method of ``web``, which reads every group just to count them."""
         newest, unlimited = self._row_limit(domain)
         domain = Domain(domain) & newest
         groups = unlimited.formatted_read_group(
@@ -55,7 +55,7 @@ class AuthAttempt(models.Model):
         return values + (filled < rows)
 
     def _row_limit(self, domain):
-        """Return the condition that limits groups of ``domain``, and this model without limit."""
+        """Return the condition that limits the rows of ``domain``, and this model without limit."""
         unlimited = self.with_context(auth_attempt_row_limit=False)
         limit = self.env.context.get("auth_attempt_row_limit")
         if type(limit) is not int or not 0 < limit < 2**31:  # a caller may send anything there
@@ -67,7 +67,7 @@ class AuthAttempt(models.Model):
 
     @staticmethod
     def _within(newest, groups):
-        """Have each group, when it is opened, show the rows that were counted."""
+        """Make each group, when it is opened, show only the rows that were counted."""
         if not newest.is_true():
             for group in groups:
                 group["__extra_domain"] = [*group["__extra_domain"], *newest]

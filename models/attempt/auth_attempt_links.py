@@ -5,10 +5,10 @@ from odoo.fields import Domain
 
 
 class AuthAttemptLinksMixin(models.AbstractModel):
-    """Show rows whose user, integration or key was deleted since.
+    """Show rows whose user, integration or key has since been deleted.
 
-    No foreign key holds these: what they name may be gone, and the log stays as it was written.
-    The web client asks for the name of each linked record and would fail on the whole list.
+    These columns have no foreign keys: the log stays as it was written when a record is deleted.
+    The web client reads the name of each linked record and would fail to show the whole list.
     """
 
     _name = "auth.attempt.links.mixin"
@@ -17,7 +17,7 @@ class AuthAttemptLinksMixin(models.AbstractModel):
     def _fetch_query(self, query, fields):
         """Extend :meth:`BaseModel._fetch_query`: a link to a deleted record reads as empty.
 
-        The column keeps the number, for searches and for the dump of the log.
+        The column keeps the id, for searches and for the dump of the log.
         """
         fetched = super()._fetch_query(query, fields)
         for field in fields:
@@ -28,10 +28,10 @@ class AuthAttemptLinksMixin(models.AbstractModel):
         return fetched
 
     def _web_read_group_groupby_formatter(self, groupby_spec, values):
-        """Extend the method of ``web``: a group of a deleted record has its number as name.
+        """Extend the method of ``web``: name the group of a deleted record by its id.
 
-        What a value is called and its domain are made once: a date stands in the groups of each
-        cause.
+        Name and domain are made once per value, because values repeat: the same date occurs, for
+        example, in the groups of every cause.
         """
         formatter = super()._web_read_group_groupby_formatter(groupby_spec, values)
         field = self._fields.get(groupby_spec)

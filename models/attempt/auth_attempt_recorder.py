@@ -33,18 +33,18 @@ from .auth_attempt_report_rollup import LATE_AFTER
 
 _logger = logging.getLogger(__name__)
 
-# READ COMMITTED, unlike Odoo's: two workers that count the same bucket must not raise a
-# serialization failure.  READ WRITE, like Odoo's: whatever the default of the database.
+# READ COMMITTED, unlike Odoo's transactions: two workers that count in the same bucket must not
+# cause a serialization failure.  READ WRITE, like Odoo's, whatever the default of the database.
 TRANSACTION_SETTINGS = (
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;"
     f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms';"
 )
 SETTINGS_OF_THE_LOG = f"{TRANSACTION_SETTINGS} SET LOCAL synchronous_commit = off; "
-# The server will try the whole request again: nothing has been decided yet.
+# After these errors the server retries the whole request, so nothing has been decided yet.
 RETRIED_ERRORS = (*PG_CONCURRENCY_EXCEPTIONS_TO_RETRY, ReadOnlySqlTransaction)
 REFUSALS = (AccessDenied, SessionExpiredException, HTTPException)
 ROWS_OF_BUDGET = "SELECT rows FROM auth_attempt_budget WHERE name = %s AND start = %s"
-# A row that was there before has been locked by the same statement, and has an xmax.
+# Only a row inserted by this statement has xmax = 0: an existing row was locked by it first.
 UPSERT = f"""
     WITH written AS (
         INSERT INTO auth_attempt
@@ -68,7 +68,7 @@ UPSERT = f"""
 
 
 class AuthAttempt(models.Model):
-    """How an attempt is opened, decided and written down, on connections of its own."""
+    """Open, decide and record attempts, on database connections of their own."""
 
     _inherit = "auth.attempt"
 
@@ -76,14 +76,14 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _new_attempt(self, **facts):
-        """An attempt of the current caller, with what the HTTP request tells."""
+        """Return an attempt with what the current HTTP request tells about its caller."""
         return caller.new_attempt(self.env.cr.dbname, **facts)
 
     @contextmanager
     def _open(self, **facts):
-        """Open the attempt of this call, or join the one that is open; emit it at the end.
+        """Open the attempt of this call and emit it at the end, or join the one already open.
 
-        Any exception is passed on unchanged, and nothing of ours adds one.
+        Exceptions are passed on unchanged, and recording the attempt never raises another.
 
         :param facts: fields of :class:`Attempt`
         """
@@ -113,16 +113,16 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _emit(self, attempt):
-        """Write a decided attempt down; see :meth:`_emit_in`."""
+        """Record a decided attempt; see :meth:`_emit_in`."""
         self._emit_in(self.env.registry, attempt)
 
     @classmethod
     def _emit_in(cls, registry, attempt):
-        """Write a decided attempt down; never raises and never changes the outcome.
+        """Record a decided attempt; never raises and never changes the outcome.
 
-        A failure is committed on a connection of its own before this returns, whatever becomes
-        of the caller's transaction.  A success is, when it is the first of its kind in this
-        minute; the others follow within a minute (:mod:`usage_writer`).
+        A failure is committed on a connection of its own before this returns, whether or not the
+        caller's transaction is committed.  So is the first success of its kind in this minute;
+        the others are written within a minute (:mod:`usage_writer`).
         """
         try:
             request_state.current().is_decided = True
@@ -190,9 +190,9 @@ class AuthAttempt(models.Model):
     @staticmethod
     @contextmanager
     def _own_cursor(registry):
-        """A cursor that shares nothing with the caller's and never waits long for a lock.
+        """Open a cursor that is independent of the caller's and never waits long for a lock.
 
-        Inside a test everything is one transaction already under way.
+        In a test, the cursor's transaction is already open and keeps its settings.
         """
         with request_state.unrestricted():
             cr = registry.cursor()
@@ -203,18 +203,18 @@ class AuthAttempt(models.Model):
 
     @staticmethod
     def _log_cursor(registry):
-        """Like :meth:`_own_cursor`, for the log; begun by :meth:`_query_first`.
+        """Open a cursor for the log, like :meth:`_own_cursor`; :meth:`_query_first` sets it up.
 
-        Its commit does not wait for the disk: a crash of PostgreSQL may take the last moments of
-        the log along; the end of Odoo's processes does not.
+        Its commit does not wait for the disk: a crash of PostgreSQL may lose the last moments of
+        the log, but the end of an Odoo process does not.
         """
         with request_state.unrestricted():
             return registry.cursor()
 
     def _query(self, query, params=None, settings=""):
-        """Run a query that may hold what the caller typed: it never goes to the server log.
+        """Run a query that may contain text typed by a caller, without logging it on errors.
 
-        :param query: as that of ``execute()`` of a cursor of core's, SQL or text
+        :param query: an :class:`~odoo.tools.SQL` object or text, as for ``cr.execute()``
         """
         if isinstance(query, SQL):
             query, params = query.code, query.params
@@ -222,15 +222,15 @@ class AuthAttempt(models.Model):
         return self.env.cr.fetchall() if self.env.cr.description else []
 
     def _query_first(self, query, params=None):
-        """Run the first query on a :meth:`_log_cursor`; its settings are sent along with it."""
+        """Run the first query on a :meth:`_log_cursor`, together with the cursor's settings."""
         is_idle = self.env.cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE
         return self._query(query, params, SETTINGS_OF_THE_LOG if is_idle else "")
 
     @api.model
     def _write_failure(self, attempt, now):
-        """Add a refusal to its row, or to one it shares when there are too many.
+        """Add a refused attempt to its own row or, if there are too many rows, to a shared one.
 
-        :return: the columns of that row
+        :return: the columns of the row in which repeats are to be counted
         """
         limit = settings.number(self.env, "attempt_new_rows_per_minute")
         level = flood_limits.failure_level(attempt.rows_of_source, attempt.rows_of_minute, limit)
@@ -246,7 +246,7 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _write_use(self, batch):
-        """Write successful uses of one kind: key and address, then the log.
+        """Write successful uses of one kind: to the key and its address, then to the log.
 
         :param batch: of :class:`~odoo.addons.auth_integration.tools.key.usage_writer.SuccessfulUse`
         """
@@ -280,14 +280,14 @@ class AuthAttempt(models.Model):
             self._query(SQL("INSERT INTO auth_attempt_late (since) VALUES (%s)", start))
 
     def _add(self, values, collapsed, batch, budgets):
-        """Add attempts to the row they belong to, or else to the one that there is room for.
+        """Add attempts to their own row if it exists, else to the row that the limits allow.
 
-        :param values: the columns as they are
-        :param collapsed: the columns as far as they may make a new row
-        :param batch: how many, and when they were seen
-        :param budgets: names of what a new row is counted for, in order
+        :param values: the columns with all their details
+        :param collapsed: the columns with the details that a new row may have
+        :param batch: number of attempts, and when they were seen
+        :param budgets: names of the budgets that a new row counts towards
         """
-        # Most are repeats: finding their row takes half the time of a statement that may make one.
+        # Most attempts are repeats, and this UPDATE takes half the time of the upsert.
         if not self._add_to_row(values, batch):
             self._upsert(collapsed, batch.count, batch.first_seen, batch.last_seen, budgets)
 
@@ -306,9 +306,9 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _upsert(self, values, count, first_seen, last_seen, budgets=()):
-        """Add ``count`` equal attempts to their bucket; a new row is counted for its budgets.
+        """Add ``count`` equal attempts to their bucket; a new row counts towards its budgets.
 
-        :param values: the columns by which they are equal; one that is left out is empty
+        :param values: the identifying columns of the attempts; those left out are empty
         """
         values = dict.fromkeys(IDENTIFYING_COLUMNS) | values
         is_idle = self.env.cr._cnx.get_transaction_status() == TRANSACTION_STATUS_IDLE
@@ -340,10 +340,10 @@ def _from_epoch(seconds):
 
 
 def _was_emitted(attempt):
-    """Whether this request has recorded the attempt already: a retry runs the hooks again.
+    """Return whether this request has recorded the attempt already, and note it if not.
 
-    The flag lives on the request object, which survives the retries of
-    :func:`odoo.service.model.retrying`; the session does not.
+    A retried request runs the hooks again. The note is kept on the request object, which survives
+    the retries of :func:`odoo.service.model.retrying`; the session does not.
     """
     request = caller.current_request()
     if request is None:

@@ -2,7 +2,7 @@ from odoo import fields, models
 
 
 class AuthAttemptRemoval(models.Model):
-    """What retention has removed from the log; see :meth:`auth.attempt._gc_attempts`."""
+    """Removals of log rows by retention; see :meth:`auth.attempt._gc_attempts`."""
 
     _name = "auth.attempt.removal"
     _description = "Removal of Old Attempts"

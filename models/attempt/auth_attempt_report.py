@@ -14,10 +14,10 @@ DIMENSIONS = SQL("outcome, cause, channel, integration_id")
 class AuthAttemptReport(models.Model):
     """Number of attempts by day, outcome, cause, protocol and integration, for charts and pivots.
 
-    A day is one of the reader's time zone. The table holds the hours that are closed, one row per
-    zone, day and dimensions, kept by ``auth_attempt_report_rollup.py``; what is newer is read from
-    the log along with it, so that every figure is exact at any moment. A zone that has not been
-    rolled up yet is read from the log alone.
+    Days are those of the reader's time zone. The table holds the closed hours, one row per zone,
+    day and dimensions, and is maintained by ``auth_attempt_report_rollup.py``. Newer attempts are
+    read from the log in the same query, so that every figure is exact at any moment. A zone that
+    has not been rolled up yet is read from the log alone.
     """
 
     _name = "auth.attempt.report"
@@ -70,10 +70,10 @@ class AuthAttemptReport(models.Model):
 
     @property
     def _table_sql(self):
-        """Extend :meth:`_table_sql`: the table, and the newest rows of the log.
+        """Extend :meth:`_table_sql`: combine the table with the newest rows of the log.
 
-        Not a ``_table_query``, which the registry evaluates while it is loaded, before an upgrade
-        has made the tables.
+        This is not a ``_table_query``, because the registry evaluates that while it is loaded,
+        before an upgrade has created the tables.
         """
         zone = self._zone().zone
         day, complete, until = self._boundary(zone)
@@ -104,12 +104,12 @@ class AuthAttemptReport(models.Model):
         )
 
     def _zone(self):
-        """Return the reader's time zone, as groups by date elsewhere in Odoo find it."""
+        """Return the reader's time zone, determined as for any grouping by date in Odoo."""
         name = self.env.context.get("tz")
         return pytz.timezone(name) if name in pytz.all_timezones_set else pytz.utc
 
     def _in_rolled_up_zone(self):
-        """Return the model in the reader's time zone or, unless that is rolled up, in UTC."""
+        """Return the model in the reader's time zone or, if that is not rolled up, in UTC."""
         rolled_up = self.env.execute_query(
             SQL("SELECT zone FROM auth_attempt_report_zone WHERE zone = %s", self._zone().zone)
         )
@@ -118,8 +118,8 @@ class AuthAttemptReport(models.Model):
     def _boundary(self, zone):
         """Return where the table ends and the log begins.
 
-        :return: the first day that both have rows of, whether those of the table count, and the
-            moment from which on rows of the log do
+        :return: the first day for which the log is read, whether the table's rows from that day on
+            count too, and the moment from which rows of the log count
         """
         rows = self.env.execute_query(
             SQL(
@@ -153,7 +153,7 @@ class AuthAttemptReport(models.Model):
         domain = Domain("last_seen", ">=", begin) & Domain("last_seen", "<", end)
         for name in ("outcome", "cause", "channel"):
             domain &= Domain(name, "=", self[name])
-        # Of a group, it is also the number of one that was deleted.
+        # Unlike the field, a group has the id of an integration even after its deletion.
         [[integration]] = self._read_group([("id", "=", self.id)], ["integration_id"])
         domain &= Domain("integration_id", "=", integration.id)
         action = self.env["ir.actions.act_window"]._for_xml_id(
@@ -170,8 +170,8 @@ def local_day(moment, zone):
 def start_of_day(day, zone):
     """Return SQL for the moment, in UTC, at which a day of a time zone begins.
 
-    A minute after the last one of the day before: where clocks are set back to midnight, midnight
-    comes twice, and PostgreSQL would name the second one.
+    It is computed as one minute after the last minute of the day before: where clocks are set back
+    to midnight, midnight occurs twice, and PostgreSQL would return the second one.
     """
     return SQL(
         "((%s - interval '1 minute') AT TIME ZONE %s + interval '1 minute') AT TIME ZONE 'UTC'",

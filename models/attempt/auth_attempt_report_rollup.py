@@ -7,28 +7,31 @@ from odoo.tools import SQL
 from ...tools.health import probe
 from .auth_attempt_report import DIMENSIONS, local_day, start_of_day
 
-# Nothing is added to an hour any more, so long after its end: a use is written a minute late.
+# An hour is closed this long after its end: successful uses are written up to a minute late.
 CLOSED_AFTER = timedelta(minutes=30)
-# A use whose bucket began so long ago may be of an hour that was closed already.
+# A use whose bucket began longer ago than this may belong to an hour that is closed already.
 LATE_AFTER = timedelta(minutes=75)
-# How much is rolled up in one transaction.
+# The period that is rolled up in one transaction.
 BATCH = timedelta(days=1)
 MAX_ZONES = 24
-# A day is compared with the log in one hour out of so many.
+# Each day is compared with the log in one out of this many hours.
 COMPARED_EVERY = 24
 LONG_AGO = datetime(1970, 1, 1)
-# A diagnostic request is no call of an external system: its rows count, its attempts do not.
+# Diagnostic requests are not calls of an external system: their rows count, not their attempts.
 COUNTED = SQL(f"COALESCE(sum(count) FILTER (WHERE NOT {probe.IS_DIAGNOSTIC}), 0)")
 
 
 class AuthAttemptReport(models.Model):
-    """Roll the closed hours of the log up, by day of each time zone in use."""
+    """Roll up the closed hours of the log by day, for each time zone in use."""
 
     _inherit = "auth.attempt.report"
 
     @api.model
     def _cron_rollup(self):
-        """Add the hours closed since the last run, and correct a part of what differs."""
+        """Add the hours closed since the last run, and correct differing days.
+
+        Each run compares only a part of the days; see :meth:`_differing_days`.
+        """
         progress = self.env["ir.cron"]._commit_progress
         counter = self.env["auth.attempt.counter"]
         self._sync_zones()
@@ -49,7 +52,7 @@ class AuthAttemptReport(models.Model):
         progress(1, remaining=0)
 
     def _sync_zones(self):
-        """Have rows of the time zones that readers of the report are in, and of no other."""
+        """Keep the time zones of the report's readers, and UTC; delete the rows of all others."""
         readers = self.env.ref("auth_integration.auth_integration_group_owner")
         groups = self.env["res.users"]._read_group(
             [("all_group_ids", "in", readers.ids)],
@@ -101,7 +104,7 @@ class AuthAttemptReport(models.Model):
         return True
 
     def _add_hours(self, zone, begin, end):
-        """Add what the log holds from one moment to another."""
+        """Add the log rows from one moment (included) to another (excluded)."""
         self.env.cr.execute(
             SQL(
                 """
@@ -136,16 +139,20 @@ class AuthAttemptReport(models.Model):
 
     @api.model
     def _invalidate_rollup(self, since):
-        """Have everything from a moment on read from the log, until it is rolled up again.
+        """Make everything from a moment on be read from the log, until it is rolled up again.
 
-        For a late addition to the log, in the same transaction: whoever sees one sees the other.
+        To be called in the transaction of a late addition to the log, so that both become visible
+        together.
         """
         self.env.cr.execute(
             SQL("INSERT INTO auth_attempt_report_invalid (since) VALUES (%s)", since)
         )
 
     def _discard_invalid(self):
-        """Discard the days that :meth:`_invalidate_rollup` named, for :meth:`_rollup` to add."""
+        """Delete all days from the first one marked by :meth:`_invalidate_rollup` on.
+
+        :meth:`_rollup` then adds them again.
+        """
         [[since]] = self.env.execute_query(
             SQL(
                 """
@@ -161,20 +168,20 @@ class AuthAttemptReport(models.Model):
 
     @api.model
     def _rollup_again(self, first, last):
-        """Roll up again, in this transaction, the days from one moment to another."""
+        """Roll up the days from one moment to another again, in this transaction."""
         for zone, day, last_day, start, end in self._days(first, last):
             self._delete_days(zone, day, last_day)
             self._add_hours(zone, start, end)
 
     def _days(self, first, last):
-        """Return the days from one moment to another as each time zone has them.
+        """Return the days from one moment to another in each time zone.
 
-        :return: zone, first and last day, begin of the first and end of the last, no later than
-            what has been rolled up
+        :return: zone, first and last day, start of the first day, and end of the last day or of
+            what has been rolled up, whichever is earlier
         """
         zone = SQL("zone")
         first, last = local_day(SQL("%s", first), zone), local_day(SQL("%s", last), zone)
-        # Written to, so that a rollup that runs at the same time fails instead of adding old rows.
+        # An UPDATE, so that a rollup that runs at the same time fails instead of adding old rows.
         return self.env.execute_query(
             SQL(
                 """
@@ -213,12 +220,12 @@ class AuthAttemptReport(models.Model):
         )
 
     def _differing_days(self):
-        """Return the days of which the log holds something else, of those to compare this hour.
+        """Return the days that differ from the log, among those to compare in this hour.
 
-        They differ where rows were removed by plain SQL, or added while the clock stood at a time
-        that was closed already.  Over a day all of them are compared.
+        Days differ after rows were removed by plain SQL, or added while the clock was set to an
+        hour that was already closed.  All days are compared in the course of 24 hours.
 
-        :return: moments at which such days begin, in UTC
+        :return: the moments in UTC at which these days begin
         """
         rows = self.env.execute_query(
             SQL(

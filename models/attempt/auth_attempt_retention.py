@@ -9,15 +9,15 @@ GC_BATCH = 20_000
 
 
 class AuthAttempt(models.Model):
-    """Removing what was kept long enough; how long that is says ``tools/settings.py``."""
+    """Remove old attempts; the retention settings are in ``tools/settings.py``."""
 
     _inherit = "auth.attempt"
 
     @api.autovacuum
     def _gc_attempts(self):
-        """Remove a batch of attempts that are too old, or too many, and record that.
+        """Remove a batch of attempts that are too old or too many, and record the removal.
 
-        :return: number of rows removed, and 1 if there may be more, for the autovacuum
+        :return: for the autovacuum: the number of rows removed, and 1 if there may be more, else 0
         """
         removed, remaining = 0, 0
         for outcome, plural in (("failure", "failures"), ("success", "successes")):
@@ -40,18 +40,18 @@ class AuthAttempt(models.Model):
 
     @api.autovacuum
     def _gc_budgets(self):
-        """Forget how many rows were made in minutes and hours that are long over."""
+        """Delete the counts of new rows in minutes and hours that began over a day ago."""
         over = fields.Datetime.now() - timedelta(days=1)
         self._query(SQL("DELETE FROM auth_attempt_budget WHERE start < %s", over))
 
     @api.autovacuum
     def _gc_late(self):
-        """Forget late additions to rows that are gone."""
+        """Delete records of late additions to rows that no longer exist."""
         oldest = SQL("(SELECT min(last_seen) FROM auth_attempt)")
         self._query(SQL("DELETE FROM auth_attempt_late WHERE since < %s", oldest))
 
     def _remove(self, reason, condition):
-        """Remove a batch, the oldest first, and record it in the same transaction."""
+        """Remove a batch of rows, oldest first, and record the removal in the same transaction."""
         rows = self._query(
             SQL(
                 """

@@ -4,9 +4,9 @@ PREFIX = "auth.integration.delivery."
 
 
 class DeliveryFailed(Exception):
-    """The key is not known to have arrived; the text is shown on the rotation.
+    """The key is not known to have arrived; the error text is shown on the rotation.
 
-    :ivar status: of the answer, as HTTP has it; None when there was none
+    :ivar status: HTTP status of the answer; None if there was no answer
     """
 
     def __init__(self, text, status=None):
@@ -15,17 +15,17 @@ class DeliveryFailed(Exception):
 
 
 class DeliveryRefused(DeliveryFailed):
-    """The other side said that it does not take the key."""
+    """The external system certainly does not have the key."""
 
 
 class DeliveryUncertain(DeliveryFailed):
-    """Nobody knows whether the other side has the key."""
+    """It is unknown whether the external system has the key."""
 
 
 class AuthIntegrationDelivery(models.AbstractModel):
-    """A method for a new key to reach the external system.
+    """A method to deliver a new key to the external system.
 
-    Another add-on adds one by a single class; it then can be chosen in every policy::
+    Another add-on can add one with a single class, which can then be chosen in every policy::
 
         class ToMyVault(models.AbstractModel):
             _name = "auth.integration.delivery.my_vault"
@@ -38,46 +38,46 @@ class AuthIntegrationDelivery(models.AbstractModel):
                 if not answer.ok:
                     raise DeliveryRefused(self.env._("My Vault refused: %s", answer.reason))
 
-    The secret is never to be stored, logged, or made part of an error's text.
+    The secret must never be stored, logged, or included in the text of an error.
     """
 
     _name = "auth.integration.delivery"
     _description = "Delivery of a New API Key"
 
-    # Whether the schedule makes the key and calls ``_send``; else somebody fetches it.
+    # Whether the cron job creates the key and calls ``_send``; otherwise somebody fetches it.
     _sends = False
-    # Whether owners are asked, by an activity, to fetch it.
+    # Whether an activity asks the owners to fetch the key.
     _asks_owners = False
 
     @api.model
     def _label(self):
-        """What the policy's form calls it."""
+        """Return the name of this method on the form of the policy."""
         return self._description
 
     @api.model
     def _blocking_reason(self, integration):
-        """Why nothing can be sent to this integration, in words; False when it can.
+        """Return a text why nothing can be sent to this integration; False if it can.
 
-        Asked before a key is made.
+        Called before a key is created.
         """
         return False
 
     @api.model
     def _send(self, rotation, secret, new_key):
-        """Hand the key over.  It is committed: should the process die, it exists.
+        """Deliver the key.  The key is committed already: it exists even if the process dies.
 
-        It may read what it likes. What it writes is committed together with what others of the
-        same batch write, and lost when one of them fails in a method that it did not foresee.
+        This method may read anything. What it writes is committed together with the writes of the
+        other deliveries of the batch, and is lost if one of them raises an unexpected exception.
 
-        :return: the HTTP status of the answer, or None where there is none
-        :raise DeliveryRefused: surely not taken: the new key ends
-        :raise DeliveryUncertain: perhaps taken: the new key stays, another one is sent later
+        :return: the HTTP status of the answer, or None if there is none
+        :raise DeliveryRefused: certainly not delivered: the new key is ended
+        :raise DeliveryUncertain: maybe delivered: the new key stays, another one is sent later
         """
         raise NotImplementedError
 
     @api.model
     def _all(self):
-        """The deliveries there are.
+        """Return all delivery methods, by code.
 
         :rtype: dict[str, AuthIntegrationDelivery]
         """
@@ -89,5 +89,5 @@ class AuthIntegrationDelivery(models.AbstractModel):
 
     @api.model
     def _codes(self, attribute):
-        """Codes of the deliveries that have an attribute set, such as ``_sends``."""
+        """Return the codes of the methods on which an attribute is set, such as ``_sends``."""
         return tuple(code for code, method in self._all().items() if getattr(method, attribute))

@@ -2,7 +2,7 @@ from odoo import api, models
 
 
 class AuthIntegrationDeliveryClaim(models.AbstractModel):
-    """No key exists until an owner asks for it; see :meth:`auth.integration.rotation._claim`."""
+    """An owner claims the key, created only then; see :meth:`auth.integration.rotation._claim`."""
 
     _name = "auth.integration.delivery.claim"
     _inherit = "auth.integration.delivery"

@@ -5,18 +5,18 @@ from odoo.exceptions import UserError
 
 from ...tools.key import authenticated_key
 
-# An address counts as known when the integration has called from it for so long: whoever has
-# stolen a key must not make his own address known by a first call with it.
+# An address is known once the integration has called from it for this long: the thief of a key must
+# not be able to make an address known by a first call with it.
 KNOWN_AFTER = timedelta(days=7)
 KNOWN_WITHIN = timedelta(days=100)
 
 
 class AuthIntegrationDeliverySelfService(models.AbstractModel):
-    """The integration fetches its new key with its present one.
+    """The integration fetches its new key by a call with its present key.
 
-    Whoever holds a stolen key could do the same: so only a due key, only in use and not yet
-    replaced, and only with something that the thief of a key has not got: the second factor, or
-    an address that the integration has called from before.
+    The holder of a stolen key could do the same. Therefore the key must be due, in use and not yet
+    replaced, and the call needs something that a thief of the key does not have: the second factor,
+    or an address from which the integration has called before.
     """
 
     _name = "auth.integration.delivery.self_service"
@@ -45,9 +45,9 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         return secret, new_key
 
     def _check_key(self, key):
-        """Whether this key may be replaced by whoever presents it.
+        """Check that this key may be replaced by a call with it.
 
-        :raise UserError: says what stands against it; only the holder of the key learns it
+        :raise UserError: the reason why not; only the holder of the key learns it
         """
         integration = key.integration_id
         if not integration:
@@ -83,9 +83,10 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
             )
 
     def _check_caller(self, key, totp):
-        """Ask for what the thief of a key has not got.
+        """Check for something that the thief of a key does not have: a code or a known address.
 
-        :raise UserError: a wrong or used code, or neither a code nor a known address
+        :raise UserError: the code is wrong or was used before, or there is no code and the address
+            is not known
         """
         integration = key.integration_id
         if totp:
@@ -128,7 +129,7 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
         )
 
     def _notify(self, rotation, new_key, again):
-        """Tell the owners of each use."""
+        """Notify the owners of each use."""
         values = {
             "old": rotation.old_key_id.prefix,
             "new": new_key.prefix,

@@ -7,13 +7,13 @@ from odoo.exceptions import UserError
 from .auth_integration_delivery import DeliveryFailed, DeliveryRefused
 from .auth_integration_delivery_webhook import TEST
 
-# A test waits for the endpoint in a process that others need too.
+# Tests are limited, because each one blocks a worker while it waits for the endpoint.
 MAX_TESTS = 3
 TEST_PERIOD = timedelta(minutes=1)
 
 
 class AuthIntegration(models.Model):
-    """Send Test: see whether the endpoint takes what it will be sent, before a key is due."""
+    """Send a test to see whether the endpoint for new keys works, before a key is due."""
 
     _inherit = "auth.integration"
 

@@ -13,7 +13,7 @@ TEST = "api_key.test"
 
 
 class AuthIntegration(models.Model):
-    """Where new keys are sent, and the secret that signs them."""
+    """The endpoint to which new keys are sent, and the secret that signs them."""
 
     _inherit = "auth.integration"
 
@@ -29,7 +29,7 @@ class AuthIntegration(models.Model):
     webhook_secret_set_at = fields.Datetime("Signing Secret Since", readonly=True, copy=False)
 
     def action_new_webhook_secret(self):
-        """Open the dialogue that makes the signing secret and shows it once."""
+        """Open the dialog that creates the signing secret and shows it once."""
         self._check_may_operate()
         return self._new_secret_action("auth.integration.signing.secret", "integration_id")
 
@@ -39,7 +39,7 @@ class AuthIntegration(models.Model):
 
 
 class AuthIntegrationDeliveryWebhook(models.AbstractModel):
-    """The new key is sent to the integration's endpoint, signed as Standard Webhooks say."""
+    """Send the new key to the integration's endpoint, signed according to Standard Webhooks."""
 
     _name = "auth.integration.delivery.webhook"
     _inherit = "auth.integration.delivery"
@@ -52,7 +52,7 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
 
     @api.model
     def _blocking_reason(self, integration):
-        """Extend :meth:`auth.integration.delivery._blocking_reason`: what is not set up."""
+        """Extend :meth:`auth.integration.delivery._blocking_reason`: tell what is not set up."""
         if signatures.Webhook is None:
             return signatures.HOW_TO_INSTALL
         if not integration.webhook_url:
@@ -70,8 +70,10 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
 
     @api.model
     def _send(self, rotation, secret, new_key):
-        """Extend :meth:`auth.integration.delivery._send`: one POST; the answer's text is ignored,
-        it might repeat the key."""
+        """Extend :meth:`auth.integration.delivery._send`: post the key to the endpoint.
+
+        The body of the answer is ignored, because it might repeat the key.
+        """
         integration = rotation.integration_id
         data = {
             "integration": integration.code,
@@ -87,7 +89,7 @@ class AuthIntegrationDeliveryWebhook(models.AbstractModel):
     def _post(self, integration, message_id, message_type, data):
         """Sign a message, send it, and return the status of the answer.
 
-        :raise DeliveryFailed: anything but a 2xx came back
+        :raise DeliveryFailed: the message was not sent, or the answer was not a 2xx
         """
         now = datetime.now(timezone.utc)
         body = signatures.message_text(now, {"type": message_type, "data": data})

@@ -7,10 +7,10 @@ BATCH = 1000
 
 
 class AuthIntegrationKeyDelivery(models.Model):
-    """One message to an external system: a new key, or a test without one.
+    """A message to an external system with a new key, or a test without a key.
 
-    The row is committed before the message is sent, as not confirmed, which it remains should the
-    process die. It holds no key and nothing of the answer but its status.
+    For a new key, the row is committed as not confirmed before the message is sent, and stays so if
+    the process dies. It contains no secret, and only the status of the answer.
     """
 
     _name = "auth.integration.key.delivery"
@@ -57,7 +57,7 @@ class AuthIntegrationKeyDelivery(models.Model):
 
     @api.autovacuum
     def _gc_deliveries(self):
-        """Forget deliveries after 30 days."""
+        """Delete deliveries after 30 days."""
         old = self.search(
             [("sent_at", "<", fields.Datetime.now() - timedelta(days=KEEP_DAYS))], limit=BATCH
         )

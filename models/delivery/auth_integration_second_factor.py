@@ -13,14 +13,14 @@ from ..mixins.fresh_identity import fresh_identity
 
 _logger = logging.getLogger(__name__)
 
-STEP = 30  # seconds a TOTP code is shown
-DRIFT = 1  # steps that a clock may be off
+STEP = 30  # seconds for which a TOTP code is shown
+DRIFT = 1  # steps by which a clock may be off
 MAX_WRONG_CODES = 5
 LOCKED_FOR = timedelta(minutes=15)
 
 
 class AuthIntegration(models.Model):
-    """The second factor of an integration that fetches its own keys."""
+    """Add a second factor for integrations that fetch their own new keys."""
 
     _inherit = "auth.integration"
 
@@ -33,10 +33,10 @@ class AuthIntegration(models.Model):
     totp_locked_until = fields.Datetime(readonly=True, copy=False)
 
     def _set_totp_seed(self, seed, code):
-        """Give this integration a second factor, which a first code proves to be in place.
+        """Give this integration a second factor; a first code proves that the host has the seed.
 
-        :param str seed: base32, as the integrator's host has it
-        :param str code: what the host shows for it now
+        :param str seed: base32, as stored on the integrator's host
+        :param str code: the code that the host shows for it now
         :raise UserError: the code is wrong, or the server has no key to encrypt the seed with
         """
         self.ensure_one()
@@ -56,7 +56,7 @@ class AuthIntegration(models.Model):
         )
 
     def action_set_up_totp(self):
-        """Open the dialogue that makes a seed, shows it, and asks for a first code."""
+        """Open the dialog that creates a seed, shows it, and asks for a first code."""
         self.ensure_one()
         self._check_may_operate()
         wizard = self.env["auth.integration.second.factor"].create({"integration_id": self.id})
@@ -64,7 +64,7 @@ class AuthIntegration(models.Model):
 
     @fresh_identity
     def action_remove_totp(self):
-        """Take the second factor away: `rotate` then needs a known address."""
+        """Remove the second factor: ``rotate`` then needs a known address."""
         self._check_may_operate()
         for integration in self.sudo():
             integration.write({"totp_seed": False, "totp_enrolled_at": False})
@@ -75,7 +75,7 @@ class AuthIntegration(models.Model):
 
     @api.model
     def _matching_step(self, seed, code):
-        """The time step whose code this is, now or one step off; or None."""
+        """Return the time step of a code, at most one step from now; None if there is none."""
         if not isinstance(code, str) or not (code.isascii() and code.isdigit()):
             return None
         totp = pyotp.TOTP(seed)
@@ -85,10 +85,11 @@ class AuthIntegration(models.Model):
         return matching[0] if matching else None
 
     def _redeem_totp(self, code):
-        """Accept a code of now that was not used before; count and limit wrong ones.
+        """Accept a current code that was not used before; count and limit wrong codes.
 
-        :return: whether it was accepted
-        :raise UserError: too many wrong codes, or the seed cannot be read
+        :return: whether the code was accepted
+        :raise UserError: the code was used before, there were too many wrong codes, or the seed
+            cannot be read
         """
         self.ensure_one()
         if not self.totp_seed:
@@ -97,7 +98,7 @@ class AuthIntegration(models.Model):
         step = self._check_code_apart(code)
         if step is None:
             return False
-        # One statement: of two calls with the same code, one finds the other's step.
+        # A single statement, so that of two calls with the same code only one is accepted.
         self.env.cr.execute(
             SQL(
                 "UPDATE auth_integration SET totp_last_step = %(step)s, totp_wrong_codes = 0"
@@ -105,7 +106,7 @@ class AuthIntegration(models.Model):
                 step=step,
                 id=self.id,
             ),
-            log_exceptions=False,  # the other of the two is called again
+            log_exceptions=False,  # of two such calls, one is retried
         )
         self.invalidate_recordset()
         if not self.env.cr.rowcount:
@@ -113,19 +114,19 @@ class AuthIntegration(models.Model):
         return True
 
     def _check_code_apart(self, code):
-        """Count and limit wrong codes for good, whatever becomes of the caller's transaction.
+        """Check a code, and count wrong ones independently of the caller's transaction.
 
-        One caller after the other, each of whom sees what the others have counted: else as many
+        Calls are serialized by a lock, so that each sees the count of the others. Otherwise as many
         codes could be tried at once as the server has workers.
 
-        :return: the time step whose code this is, or None
+        :return: the time step of the code, or None
         :raise UserError: too many wrong codes
         """
         with self.env["auth.attempt"]._own_cursor(self.env.registry) as cr:
             cr.execute(
                 "SELECT pg_advisory_xact_lock(hashtext('auth_integration.totp'), %s)",
                 [self.id],
-                log_exceptions=False,  # one that waits too long for another is called again
+                log_exceptions=False,  # a call that waits too long for the lock is retried
             )
             self._check_not_locked(cr)
             step = self._matching_step(self._decrypt(self.totp_seed, "totp"), code)
@@ -166,7 +167,7 @@ class AuthIntegration(models.Model):
                 duration=LOCKED_FOR,
                 id=self.id,
             ),
-            log_exceptions=False,  # one that waits too long for another is called again
+            log_exceptions=False,  # a call that waits too long for the lock is retried
         )
         if cr.fetchone() == (0,):
             integration = self.with_env(api.Environment(cr, SUPERUSER_ID, {}))

@@ -4,7 +4,7 @@ from ...tools.attempt import causes
 
 
 class AuthAttempt(models.Model):
-    """Asking an administrator for what the reader of a rejected attempt may not do."""
+    """Let the reader of a rejected attempt ask an administrator for a fix they may not apply."""
 
     _inherit = "auth.attempt"
 
@@ -23,14 +23,14 @@ class AuthAttempt(models.Model):
             row.can_ask = needs_help and not row.was_asked
 
     def _needs_administrator(self):
-        """Whether others could put this right, and the current user cannot."""
+        """Return whether others could fix this and the current user cannot."""
         if self.outcome != "failure" or self.env.su or not self._known_integration():
             return False
         best = next(filter(self.sudo()._offers, self._helpful_fixes()), None)
         return bool(best) and not self._offers(best)
 
     def action_ask_administrator(self):
-        """Ask those who can put this right."""
+        """Ask those who can fix this."""
         self.ensure_one()
         self.check_access("read")
         if self._needs_administrator():

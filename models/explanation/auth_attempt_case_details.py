@@ -8,17 +8,17 @@ from ...tools.attempt import causes
 from ...tools.health import guide
 from ...tools.integration import networks
 
-# How far back a call without a user id is linked to the failed authenticate before it.
+# How far back to search for the failed authenticate before a call without a user id.
 SKIPPED_WITHIN = timedelta(minutes=10)
-# What ``describe_unknown_login`` says about the login that is most alike.
+# The part of a text of ``describe_unknown_login`` that names the most similar login.
 NEAREST_LOGIN = re.compile(r'(?:nearest|same as) "(?P<login>(?:[^"\\]|\\.)*)"(?P<how>[^,)]*)')
 
 
 class AuthAttempt(models.Model):
-    """What a rejected attempt means in this very case.
+    """Explain what a rejected attempt means in its specific case.
 
-    Everything is read when the form is opened: the row itself never changes.  Readers learn of
-    keys and integrations that they may see anyway, and only that others exist.
+    Everything is read when the form is opened; the row itself never changes.  Readers get details
+    only of keys and integrations that they may see; of others they learn only that they exist.
     """
 
     _inherit = "auth.attempt"
@@ -34,7 +34,7 @@ class AuthAttempt(models.Model):
             row.case_explanation = "\n".join(row._case_lines()) or False
 
     def _case_lines(self):
-        """Sentences about this attempt: what was found, and what is true of it now."""
+        """Return sentences about this attempt: what was found, and what is the case now."""
         self.ensure_one()
         if not self.cause:
             return []
@@ -78,7 +78,7 @@ class AuthAttempt(models.Model):
         )
 
     def _explain_user_unknown(self):
-        """The login that was probably meant, and whose it is."""
+        """Suggest the login that was probably meant, and tell its integration."""
         near = self._nearest_login()
         if not near:
             return []
@@ -113,7 +113,7 @@ class AuthAttempt(models.Model):
         ]
 
     def _explain_address_not_allowed(self):
-        """The address that called, the rules that do not cover it, and whether they do now."""
+        """Tell the calling address, the allowed networks, and whether it may be a proxy's."""
         integration = self._known_integration()
         if not integration:
             return []
@@ -154,9 +154,9 @@ class AuthAttempt(models.Model):
         ]
 
     def _explain_authenticate_skipped(self):
-        """The failed authenticate whose answer was not looked at, from the same address.
+        """Tell which failed authenticate call from the same address was ignored by the client.
 
-        A row that a flood has folded stands for many addresses: nothing leads from it to another.
+        A row collapsed in a flood stands for many addresses, so no other call can be found for it.
         """
         if not networks.normalize(self.remote_addr):
             return []
@@ -185,7 +185,7 @@ class AuthAttempt(models.Model):
         ]
 
     def _explain_integration(self):
-        """How the integration was found, and when it was last accepted."""
+        """Tell how the integration was identified, and when its last successful call was."""
         integration = self._known_integration()
         if not integration:
             return []
@@ -216,7 +216,7 @@ class AuthAttempt(models.Model):
     # What it reads ---------------------------------------------------------------------------
 
     def _known_key(self):
-        """The key of this attempt, unless its record is gone: the log has no foreign keys."""
+        """Return the key of this attempt; empty if deleted, as the log has no foreign keys."""
         return self._unless_gone(self.sudo().key_id)
 
     def _known_user(self):
@@ -228,7 +228,7 @@ class AuthAttempt(models.Model):
 
     @staticmethod
     def _unless_gone(record):
-        """Do as ``exists``, in one query for all rows that are read together."""
+        """Like ``exists``, but with one query for all prefetched rows."""
         try:
             record.mapped("create_date")
         except MissingError:
@@ -236,7 +236,7 @@ class AuthAttempt(models.Model):
         return record
 
     def _nearest_login(self):
-        """The login most like the unknown one, and how they differ; or None."""
+        """Return the login most similar to the unknown one, and how they differ; or None."""
         found = NEAREST_LOGIN.search(self.login or "")
         if not found:
             return None
@@ -248,7 +248,7 @@ class AuthAttempt(models.Model):
         return found["login"], how
 
     def _nearest_integration(self):
-        """The integration whose technical user has the login most like the unknown one."""
+        """Return the integration of the login most similar to the unknown one."""
         near = self._nearest_login()
         integrations = self.env["auth.integration"].with_context(active_test=False)
         return near and integrations.sudo().search([("login", "=", near[0])], limit=1).filtered(

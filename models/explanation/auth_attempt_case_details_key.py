@@ -4,7 +4,7 @@ from ...tools.key import native_scope
 
 
 class AuthAttempt(models.Model):
-    """What a rejected API key is, and which keys would work instead."""
+    """Explain a rejected API key, and tell which keys would work instead."""
 
     _inherit = "auth.attempt"
 
@@ -18,7 +18,7 @@ class AuthAttempt(models.Model):
         return [*self._explain_key_end(), *self._explain_present_key()]
 
     def _explain_present_key(self):
-        """Which keys would work instead of the one that was sent."""
+        """Tell which keys would work instead of the one that was sent."""
         integration = self._known_integration()
         if not integration:
             return []
@@ -38,7 +38,7 @@ class AuthAttempt(models.Model):
         return [*self._explain_similar_key(), *self._explain_present_key()]
 
     def _explain_similar_key(self):
-        """The known key that the unknown one begins like; nothing else of it is known."""
+        """Tell which known key starts like the unknown one, of which only the start is known."""
         if not self.sudo().similar_key_id:
             return []
         key = self.sudo().similar_key_id.exists()

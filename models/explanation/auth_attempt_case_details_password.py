@@ -3,7 +3,7 @@ from odoo.tools import SQL
 
 
 class AuthAttempt(models.Model):
-    """Why a password is wrong: when it last changed, and whether a directory rejected it too."""
+    """Explain a wrong password: its last change, and whether a directory rejected it too."""
 
     _inherit = "auth.attempt"
 
@@ -28,7 +28,7 @@ class AuthAttempt(models.Model):
         return [*self._explain_password_change(), *self._explain_directory()]
 
     def _explain_directory(self):
-        """Say that the LDAP directory, which Odoo asks next, rejected the password too."""
+        """Tell that the LDAP directory, which Odoo asks next, also rejected the password."""
         # The module auth_ldap is optional.
         if "res.company.ldap" not in self.env or not self._known_user():
             return []

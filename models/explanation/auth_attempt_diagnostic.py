@@ -5,7 +5,7 @@ from ...tools.health import probe
 
 
 class AuthAttempt(models.Model):
-    """Attempts that somebody made on purpose, by Diagnose or doctor.py: nothing is wrong."""
+    """Identify rejected attempts made on purpose, for instance by Diagnose or doctor.py."""
 
     _inherit = "auth.attempt"
 

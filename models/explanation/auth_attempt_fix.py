@@ -5,18 +5,18 @@ from ...tools.attempt import causes
 from ...tools.integration import networks
 from ..mixins.fresh_identity import fresh_identity
 
-# One button of the form for each: its field ``fix_*``, its condition ``_can_*`` and its method
-# ``action_fix_*``. Which of them help against a cause is in the registry of causes.
+# Each has a button on the form, a field ``fix_*``, a condition ``_can_*`` and a method
+# ``action_fix_*``. The registry of causes lists which of them help against a cause.
 FIXES = (
     "restore_user", "issue_key", "revoke", "view_rotation", "add_network",
     "allow_operation", "change_access", "undo_revocation", "unlock", "open",
 )
-# What helps after a diagnostic request; the rest is on the integration's own form.
+# The fixes offered after a diagnostic request; the others are on the integration's own form.
 DIAGNOSTIC_FIXES = ("add_network",)
 
 
 class AuthAttempt(models.Model):
-    """The buttons that put right what a rejected attempt shows."""
+    """The buttons that fix the cause of a rejected attempt."""
 
     _inherit = "auth.attempt"
 
@@ -39,16 +39,16 @@ class AuthAttempt(models.Model):
                 row[f"fix_{name}"] = row._offers(name)
 
     def _offers(self, name):
-        """Whether a fix helps against this cause, and the current user may apply it now."""
+        """Return whether a fix helps against this cause and the current user may apply it now."""
         helps = name == "open" or name in self._helpful_fixes()
         return helps and bool(getattr(self, f"_can_{name}")())
 
     def _helpful_fixes(self):
-        """Fixes that help against this cause, the best first; none once it is solved."""
+        """Return the fixes that help against this cause, best first; none once it is solved."""
         if self.is_solved:
             return []
         fixes = causes.get(self.cause).fixes if self.cause else ()
-        # Nothing has failed where somebody only asked.
+        # A diagnostic request is not a failed call, so most fixes do not apply.
         return [name for name in fixes if not self.question or name in DIAGNOSTIC_FIXES]
 
     def _can_restore_user(self):
@@ -109,7 +109,7 @@ class AuthAttempt(models.Model):
         return bool(integration)
 
     def _open_rotation(self):
-        """The rotation of this key that still has something to hand over."""
+        """Return the rotation that replaces or has replaced this key, unless it was cancelled."""
         return self.env["auth.integration.rotation"].search(
             [
                 ("old_key_id", "=", self.sudo().key_id.id),
@@ -120,15 +120,15 @@ class AuthAttempt(models.Model):
         )
 
     def _fix_target(self):
-        """The integration to open; of an unknown login, the one that was probably meant."""
+        """Return the integration to open; for an unknown login, the one probably meant."""
         return self._known_integration() or self._nearest_integration() or self.env[
             "auth.integration"
         ]
 
     def _check_fix(self, name):
-        """Refuse a button that this attempt does not offer to this user.
+        """Check that this attempt offers a fix to the current user.
 
-        :raise UserError: it would not help here, or it has been done meanwhile
+        :raise UserError: it would not help here, or it has been applied in the meantime
         :raise AccessError: the user may not do this
         """
         self.ensure_one()
@@ -143,7 +143,7 @@ class AuthAttempt(models.Model):
             )
 
     def _note_fix(self, text):
-        """Leave a line about a fix in the integration's history."""
+        """Post to the integration's chatter that a fix was applied, and close its activities."""
         self._known_integration().message_post(
             body=self.env._(
                 "%(text)s, from the rejected attempt %(reference)s.",
@@ -171,23 +171,23 @@ class AuthAttempt(models.Model):
         return True
 
     def action_fix_issue_key(self):
-        """Open the wizard that issues a key; issuing it leaves its own line in the history."""
+        """Open the wizard that issues a key, which notes that in the history itself."""
         self._check_fix("issue_key")
         integration = self._known_integration().sudo(self.env.su)
         return integration._action_issue_key(self._known_key())
 
     def action_fix_revoke(self):
-        """Ask why the key is revoked that was used from a place where it has no business."""
+        """Open the dialog that revokes a working key of which the use was rejected."""
         self._check_fix("revoke")
         return self._known_key().sudo(self.env.su).action_revoke()
 
     def action_fix_view_rotation(self):
-        """Show the rotation that retired the key which was refused."""
+        """Show the rotation of the key that was refused."""
         self._check_fix("view_rotation")
         return self._open_rotation()._get_records_action()
 
     def action_ask_add_network(self):
-        """Ask whether the address is to be allowed, by its name."""
+        """Open the dialog that shows the address and asks whether to allow it."""
         self._check_fix("add_network")
         return self.env["auth.integration.allow.address"]._get_records_action(
             name=self.env._("Allow This Address"),
@@ -197,7 +197,7 @@ class AuthAttempt(models.Model):
 
     @fresh_identity
     def action_fix_add_network(self):
-        """Allow the address that was refused; for administrators of integrations."""
+        """Allow the address that was refused; needs write access to the integration."""
         self._check_fix("add_network")
         integration = self._known_integration().sudo(self.env.su)
         address = networks.normalize(self.remote_addr)
@@ -213,16 +213,16 @@ class AuthAttempt(models.Model):
         return True
 
     def action_fix_undo_revocation(self):
-        """Ask why the revocation of the key that was refused is undone."""
+        """Open the dialog that undoes the revocation of the refused key."""
         self._check_fix("undo_revocation")
         return self._known_key().sudo(self.env.su).action_undo_revocation()
 
     def action_fix_unlock(self):
-        """Let the user sign in again at once, from wherever they were rejected."""
+        """Let the user sign in again at once, from all addresses where they were rejected."""
         self._check_fix("unlock")
         return self._known_user().with_env(self.env).action_unlock_sign_in()
 
     def action_fix_open(self):
-        """Open the integration that was refused, or that was probably meant."""
+        """Open the integration that was refused or, for an unknown login, probably meant."""
         self._check_fix("open")
         return self._fix_target()._get_records_action()

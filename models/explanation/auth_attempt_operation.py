@@ -7,7 +7,7 @@ from ..mixins.fresh_identity import fresh_identity
 
 
 class AuthAttempt(models.Model):
-    """What a call meant that the access of its key does not cover, and how it is allowed."""
+    """Explain a call that the access of its key does not cover, and offer to allow it."""
 
     _inherit = "auth.attempt"
 
@@ -28,7 +28,7 @@ class AuthAttempt(models.Model):
         return lines
 
     def _is_listed(self, key):
-        """Whether what was called is on the list of its key."""
+        """Return whether the called operation is on the list of its key."""
         allowed = key._current_access().operations
         called = self._operation()
         return bool(
@@ -37,11 +37,11 @@ class AuthAttempt(models.Model):
         )
 
     def _operation(self):
-        """Model and method that were called, or None."""
+        """Return the model and method that were called, or None."""
         return split_operation(self.operation)
 
     def _has_called_operation(self):
-        """Whether the key has called, since this attempt, what was rejected here."""
+        """Return whether the key has called the rejected operation successfully since."""
         called = self._operation()
         return bool(called) and bool(
             self.env["auth.integration.key.operation"].sudo().search_count(
@@ -58,7 +58,7 @@ class AuthAttempt(models.Model):
     # Fixes -----------------------------------------------------------------------------------
 
     def _can_allow_operation(self):
-        """Whether one more entry on the list of its key would have let the call through."""
+        """Return whether adding the operation to the key's list would allow the call."""
         key = self._known_key()
         return bool(
             key and key.is_live and key.access == LISTED and self._operation()
@@ -71,7 +71,7 @@ class AuthAttempt(models.Model):
         return bool(key and key.is_live and self._may_change_access(key))
 
     def _may_change_access(self, key):
-        """Whether the current user may allow a key more than it may do now."""
+        """Return whether the current user may widen the access of a key."""
         key = key.sudo(self.env.su)
         try:
             key._check_may_end()
@@ -83,7 +83,7 @@ class AuthAttempt(models.Model):
 
     @fresh_identity
     def action_fix_allow_operation(self):
-        """Allow the key what it was refused."""
+        """Add the refused operation to the list of its key."""
         self._check_fix("allow_operation")
         key = self._known_key().sudo(self.env.su)
         allowed = key.sudo()._current_access().operations | {self._operation()}

@@ -2,13 +2,13 @@ from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
-# What the form offers to filter by.
+# The fields by which the form offers to filter.
 FILTERS = ("remote_addr", "key_id", "user_id", "integration_id", "login", "cause")
 MAX_RELATED = 20
 
 
 class AuthAttempt(models.Model):
-    """What leads from one attempt to others."""
+    """Find other attempts that are related to an attempt."""
 
     _inherit = "auth.attempt"
 
@@ -18,28 +18,31 @@ class AuthAttempt(models.Model):
 
     @api.depends("reference")
     def _compute_same_reference_ids(self):
-        """The calls of one caller in one minute share a reference, whatever their causes."""
+        """Find the other attempts with the same reference.
+
+        Attempts of one client in the same minute share a reference, whatever their causes.
+        """
         for row in self:
             row.same_reference_ids = row.reference and self.search(
                 [("reference", "=", row.reference), ("id", "!=", row.id)], limit=MAX_RELATED
             )
 
     def action_view_same(self):
-        """Show the attempts that share one value with this one: ``same`` in the context."""
+        """Show the attempts with the same value of a field, named by ``same`` in the context."""
         self.ensure_one()
         self.check_access("read")
         name = self.env.context.get("same")
         if name not in FILTERS:
             name = FILTERS[0]
-        # Of a record that was deleted since, the log has the number.
+        # By SQL, because a field with a deleted record reads as empty, but the column has its id.
         [[value]] = self.env.execute_query(
             SQL("SELECT %s FROM auth_attempt WHERE id = %s", SQL.identifier(name), self.id)
         )
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "auth_integration.auth_attempt_action"
         )
-        action.pop("path", None)  # which would lose the domain on reload
-        action.pop("display_name", None)  # which the client would show instead of the name
+        action.pop("path", None)  # it would lose the domain on reload
+        action.pop("display_name", None)  # the client would show it instead of the name
         return action | {
             "name": self.env._("Attempts: %(value)s", value=self._shown_value(name) or value),
             "domain": list(Domain(name, "=", value)),
@@ -47,7 +50,7 @@ class AuthAttempt(models.Model):
         }
 
     def _shown_value(self, name):
-        """The value of a column as the form shows it; empty for a record that was deleted since."""
+        """Return the value of a field as the form shows it; empty for a deleted record."""
         field, shown = self._fields[name], self[name]
         if field.relational:
             shown = shown.sudo().exists()

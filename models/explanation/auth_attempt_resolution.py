@@ -8,7 +8,7 @@ from ...tools.incident import conditions
 
 
 class AuthAttempt(models.Model):
-    """What is left to do about a rejected attempt: nothing, if it has been fixed since."""
+    """Determine what is left to do about a rejected attempt: nothing if it has been fixed since."""
 
     _name = "auth.attempt"
     _inherit = ["auth.attempt", "auth.integration.rejection.mixin"]
@@ -49,13 +49,16 @@ class AuthAttempt(models.Model):
             )
 
     def _has_succeeded(self):
-        """Extend ``_has_succeeded``: as the success that would end an incident about it."""
+        """Extend ``_has_succeeded``: only a success that would end an incident about it counts.
+
+        For a refused operation, that operation itself must have been called.
+        """
         if self.cause == "operation_not_allowed":
             return self._has_called_operation()
         return self.is_followed_by_success
 
     def _compute_is_followed_by_success(self):
-        # OFFSET 0: else the planner sees the expression of the host, and takes no index for it.
+        # OFFSET 0 hides the expression of the host from the planner, which would use no index.
         rejected = f"""
             SELECT a.id, a.last_seen, {conditions.SERIES} FROM auth_attempt a
             WHERE a.id IN %s OFFSET 0
@@ -81,7 +84,7 @@ class AuthAttempt(models.Model):
             row.primary_fix = best
 
     def _needs_new_key(self):
-        """Extend ``_needs_new_key``: what was mistyped can be entered again."""
+        """Extend ``_needs_new_key``: a mistyped key can be entered again."""
         return not self.sudo().similar_key_id and super()._needs_new_key()
 
     # Texts -----------------------------------------------------------------------------------
@@ -89,7 +92,7 @@ class AuthAttempt(models.Model):
     @api.depends("key_id", "integration_id", "similar_key_id")
     @api.depends_context("uid", "lang")
     def _compute_cause_texts(self):
-        """Extend ``_compute_cause_texts``: what to do, as exactly as it is known."""
+        """Extend ``_compute_cause_texts``: make the remedy as specific as possible."""
         result = super()._compute_cause_texts()
         for row in self:
             if row.cause and (remedy := row._case_remedy()):

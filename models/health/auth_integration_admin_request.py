@@ -12,13 +12,13 @@ SETTINGS = "base.group_system"
 ACTIVITY = "auth_integration.mail_activity_type_request"
 ALERT_ACTIVITY = "auth_integration.mail_activity_type_incident"
 KEEP_DAYS = 30
-# Of one person a day: more tell nobody anything.
+# Per user and day: more requests would not be useful to anybody.
 MAX_REQUESTS = 20
 MAX_RECIPIENTS = 20
 
 
 class AuthIntegrationAdminRequest(models.Model):
-    """What an owner has asked administrators to fix: once per cause and day."""
+    """A request of an owner to administrators; one per integration, cause and day."""
 
     _name = "auth.integration.admin.request"
     _description = "Request to Administrators"
@@ -32,7 +32,7 @@ class AuthIntegrationAdminRequest(models.Model):
     cause = fields.Char(required=True, readonly=True)
     day = fields.Date(required=True, readonly=True)
     requested_by = fields.Many2one("res.users", readonly=True, ondelete="set null", index=True)
-    # Where it was asked about one. No foreign key: the log is removed in bulk.
+    # The rejected attempt, if it is about one. No foreign key: the log is removed in bulk.
     attempt_number = fields.Integer(readonly=True)
     activity_ids = fields.Many2many(
         "mail.activity", "auth_integration_admin_request_activity_rel", readonly=True
@@ -42,7 +42,7 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @api.model
     def _was_made(self, integration, cause):
-        """Whether somebody has asked about this cause today."""
+        """Return whether somebody has asked about this cause today."""
         return bool(
             self.sudo().search_count(
                 [
@@ -56,12 +56,12 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @api.model
     def _make(self, integration, cause, lines, record, attempt=None):
-        """Ask those who may fix it, each by an activity on the integration.
+        """Ask each user who may fix a problem, by an activity on the integration.
 
-        :param str cause: what is asked about; from our own registry, never from the caller
+        :param str cause: code or name of the problem, set by this add-on, never by a client
         :param lines: sentences: what was found, what it means, what to do
-        :param record: where it was found
-        :param attempt: the rejected attempt that it is about, if it is about one
+        :param record: the record on which it was found
+        :param attempt: the rejected attempt that it is about, if any
         :raise AccessError: the current user is neither owner nor manager of the integration
         :raise UserError: asked today already, or too often
         """
@@ -92,9 +92,9 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @api.model
     def _replace_alerts(self, integration, cause, users):
-        """Remove what an alert asked these people to do about the same: one activity is enough.
+        """Remove these users' alert activities about the same problem: one activity is enough.
 
-        One that also stands for other incidents stays.
+        They stay if the integration has open incidents with other causes.
         """
         incidents = self.env["auth.integration.incident"].sudo().search(
             [("integration_id", "=", integration.id), ("state", "=", "open")]
@@ -105,7 +105,7 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @api.model
     def _open_causes(self, integrations, user):
-        """What this person has been asked to fix and has not.
+        """Return what this user has been asked to fix and has not fixed yet.
 
         :return: pairs of an integration's id and a cause
         :rtype: set
@@ -119,9 +119,9 @@ class AuthIntegrationAdminRequest(models.Model):
         return {(request.integration_id.id, request.cause) for request in requests}
 
     def _note(self, integration, cause, attempt):
-        """Write the request down; two at once are one.
+        """Record the request; two concurrent requests become one.
 
-        :return: the request, if it is the first of the day
+        :return: the request if it is the first of the day, else an empty recordset
         """
         today = fields.Date.today()
         mine = [("requested_by", "=", self.env.uid), ("day", "=", today)]
@@ -144,7 +144,7 @@ class AuthIntegrationAdminRequest(models.Model):
                 attempt=attempt.id if attempt else None,
                 now=fields.Datetime.now(),
             ),
-            log_exceptions=False,  # the other of two is called again
+            log_exceptions=False,  # of two concurrent requests, one is retried
         )
         made = self.env.cr.fetchall()
         self.invalidate_model()
@@ -152,7 +152,7 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @api.model
     def _recipients(self, integration):
-        """Those who may do what the current user may not."""
+        """Return the users who may do what the current user may not."""
         asks_settings = (
             integration.sudo()._is_privileged() or self.env.user.has_group(MANAGER)
         )
@@ -162,7 +162,7 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @staticmethod
     def _note_html(lines, record):
-        """The note of the activity: hostile text stays text."""
+        """Return the note of the activity, with all texts escaped."""
         paragraphs = [Markup("<p>%s</p>") % line for line in lines if line]
         return Markup().join([*paragraphs, Markup("<p>%s</p>") % record._get_html_link()])
 
@@ -170,7 +170,7 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @api.model
     def _close_fixed(self):
-        """Mark done what was asked about what has been fixed since."""
+        """Mark the activities of requests as done whose problem has been fixed."""
         for request in self.search([("activity_ids", "!=", False)]):
             if request.activity_ids and request._is_fixed():
                 self.env["auth.integration"]._finish_once(
@@ -178,7 +178,7 @@ class AuthIntegrationAdminRequest(models.Model):
                 )
 
     def _is_fixed(self):
-        """Whether what was asked for has been done, as far as that can be seen."""
+        """Return whether the problem has been fixed, as far as can be detected."""
         self.ensure_one()
         integration = self.integration_id
         if not integration.active:
@@ -192,7 +192,7 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @api.autovacuum
     def _gc_requests(self):
-        """Forget requests after 30 days."""
+        """Delete requests after 30 days."""
         limit = 1000
         old = self.search(
             [("day", "<", fields.Date.today() - timedelta(days=KEEP_DAYS))], limit=limit

@@ -14,20 +14,20 @@ CONFIRM_MOVE = "auth_integration.confirm_move"
 
 
 class AuthIntegrationDatabase(models.AbstractModel):
-    """Whether this database is the one the add-on was set up in, or a copy of it.
+    """Detect whether this database is the one the add-on was set up in, or a copy of it.
 
-    A copy must neither replace a key of production nor write to its people. Its ``database.uuid``
-    does not tell: a raw copy (``createdb -T``, ``pg_restore``) keeps it. What it cannot keep is
-    the database's oid, or else PostgreSQL's ``system_identifier``.
+    A copy must neither replace keys of production nor notify its users. ``database.uuid`` does not
+    tell, because a raw copy (``createdb -T``, ``pg_restore``) keeps it. A copy differs in the
+    database's oid or in PostgreSQL's ``system_identifier``.
 
-    Parameters are read with SQL, so that no worker acts on what it has cached.
+    Parameters are read by SQL, so that no worker relies on a stale cache.
     """
 
     _name = "auth.integration.database"
     _description = "Database Identity"
 
     def init(self):
-        """Store the identity at setup: at installation, or once by the upgrade to this version."""
+        """Store the identity once: at installation, or at the first upgrade that finds none."""
         parameters = self.env["ir.config_parameter"].sudo()
         if not parameters.get_param(UUID):
             parameters.set_param(UUID, parameters.get_param("database.uuid"))
@@ -45,7 +45,7 @@ class AuthIntegrationDatabase(models.AbstractModel):
 
     @api.model
     def _refresh(self):
-        """Apply a move confirmed by parameter, and leave the identity for the finding to read."""
+        """Apply a move confirmed by system parameter, and store the identity for the finding."""
         identity = self._identity()
         if (self._parameters().get(CONFIRM_MOVE) or "").strip() == identity:
             self._confirm_move()
@@ -55,9 +55,9 @@ class AuthIntegrationDatabase(models.AbstractModel):
 
     @api.model
     def _identity(self):
-        """The ``system_identifier:oid`` of this database as it is now.
+        """Return the current ``system_identifier:oid`` of this database.
 
-        The first part is empty where PostgreSQL does not let our role read it.
+        The first part is empty if PostgreSQL does not let Odoo's role read it.
         """
         [(readable, oid)] = self.env.execute_query(
             SQL(
@@ -87,7 +87,7 @@ class AuthIntegrationDatabase(models.AbstractModel):
 
     @api.model
     def _is_copy(self):
-        """Whether this database is a copy of the one the add-on was set up in."""
+        """Return whether this database is a copy of the one the add-on was set up in."""
         parameters = self._parameters()
         return parameters.get(UUID) != parameters.get(
             "database.uuid"
@@ -95,7 +95,9 @@ class AuthIntegrationDatabase(models.AbstractModel):
 
     @api.model
     def _check_original(self):
-        """Replace no key in a copy: whoever gets it would let go of the one of production.
+        """Check that this database may replace keys.
+
+        An external system that got a new key from a copy would give up its key of production.
 
         :raise UserError: this database is a copy
         """

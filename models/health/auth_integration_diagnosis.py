@@ -13,10 +13,10 @@ KEEP_DAYS = 30
 
 
 class AuthIntegrationDiagnosis(models.Model):
-    """The checks that an experienced consultant walks through, made for real.
+    """A diagnosis of an integration: the checks that an experienced consultant would make.
 
-    It runs as a scheduled job: a single HTTP worker could not call itself.  What is checked in
-    Odoo is in ``auth_integration_diagnosis_config.py``, and what is called from outside in
+    It runs as a cron job, because a single HTTP worker could not call itself.  The checks inside
+    Odoo are in ``auth_integration_diagnosis_config.py``, and the calls from outside in
     ``auth_integration_diagnosis_http.py``.
     """
 
@@ -57,7 +57,7 @@ class AuthIntegrationDiagnosis(models.Model):
     @api.depends("requested_at")
     @api.depends_context("lang", "tz")
     def _compute_display_name(self):
-        """Say when, and not of what: in the breadcrumb that would be there twice."""
+        """Show the time but not the integration, which the breadcrumb would then show twice."""
         for diagnosis in self:
             if not diagnosis.requested_at:
                 diagnosis.display_name = self.env._("New Diagnosis")
@@ -76,7 +76,7 @@ class AuthIntegrationDiagnosis(models.Model):
     @api.depends("requested_by", "requested_at")
     @api.depends_context("lang")
     def _compute_request_summary(self):
-        """Say when, by the clock that all texts of the diagnosis have."""
+        """Show the time in the requester's time zone, as in all other texts of the diagnosis."""
         for diagnosis in self:
             requester = diagnosis.sudo().requested_by
             diagnosis.request_summary = diagnosis.requested_at and self.env._(
@@ -85,10 +85,10 @@ class AuthIntegrationDiagnosis(models.Model):
                 when=moment_text(self.env, diagnosis.requested_at, requester.tz or "UTC"),
             )
 
-    # Asking for one --------------------------------------------------------------------------
+    # Requesting a diagnosis ------------------------------------------------------------------
 
     def action_run(self):
-        """Have these diagnoses made, by the scheduled job, from now on."""
+        """Queue these diagnoses, and trigger the cron job that runs them."""
         self.check_access("read")
         for diagnosis in self:
             diagnosis.integration_id._check_may_operate()
@@ -108,7 +108,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
     @api.model
     def _open_for(self, integration):
-        """Ask for a diagnosis of an integration, and show it."""
+        """Request a diagnosis of an integration, and open it."""
         integration._check_may_operate()
         diagnosis = self.sudo().create({"integration_id": integration.id}).with_env(self.env)
         diagnosis.action_run()
@@ -118,7 +118,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
     @api.model
     def _cron_run(self):
-        """Make the diagnoses that wait, each line visible as soon as it is known."""
+        """Run the waiting diagnoses, and commit before each group of checks to show progress."""
         self._end_probes(self.env)
         for diagnosis in self.search([("state", "=", "waiting")], order="id"):
             diagnosis = diagnosis.try_lock_for_update()
@@ -155,10 +155,10 @@ class AuthIntegrationDiagnosis(models.Model):
 
     def _line(self, result, check, seen, *, record=None, cause=None, meaning=None, remedy=None,
               fix=None, side="inside", is_solved=False):
-        """Write down one check.
+        """Record the result of one check.
 
-        :param record: what was read; the line leads to it
-        :param fix: name of the button; False for none, where the record is nothing to open
+        :param record: the record that was checked, which the line can open
+        :param fix: name of the button; False for no button, if the record is not worth opening
         """
         self.env["auth.integration.diagnosis.line"].create(
             {
@@ -181,9 +181,9 @@ class AuthIntegrationDiagnosis(models.Model):
     def _cause_line(
         self, result, check, seen, cause, record, fix=None, is_solved=False, remedy=None
     ):
-        """Write down a check that found one of the registry's causes.
+        """Record a check that found one of the registry's causes.
 
-        :param remedy: what to do in this very case; by default what the registry says
+        :param remedy: what to do in this specific case; by default the remedy of the registry
         """
         known = causes.get(cause)
         self._line(
@@ -193,7 +193,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
     @api.autovacuum
     def _gc_diagnoses(self):
-        """Forget diagnoses after 30 days, and probe keys whose diagnosis died."""
+        """Delete diagnoses after 30 days, and probe keys left behind by a killed diagnosis."""
         self._end_probes(self.env)
         old = self.search(
             [("create_date", "<", fields.Datetime.now() - timedelta(days=KEEP_DAYS))], limit=1000

@@ -3,12 +3,12 @@ from odoo.exceptions import AccessError
 
 from .auth_integration_admin_request import MANAGER, SETTINGS
 
-# What owners do themselves, unless the integration user has administration rights.
+# Fixes that owners can make, unless the integration user has administration rights.
 OWNER_FIXES = ("issue_key", "rotate", "view_rotation")
 
 
 class AuthIntegrationDiagnosisLine(models.Model):
-    """Which checks the reader can fix, and how they ask those who can."""
+    """Show which checks the reader can fix, and let them ask those who can fix the others."""
 
     _inherit = "auth.integration.diagnosis.line"
 
@@ -29,7 +29,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
             line.can_ask = needs_help and not line.was_asked
 
     def _may_fix(self):
-        """Whether the current user may press the button of this check."""
+        """Return whether the current user may use the button of this check."""
         record = self._record()
         if not self.fix or record is None:
             return False
@@ -43,7 +43,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
         return self._may_operate()
 
     def _needs_administrator(self):
-        """Whether the current user cannot fix what this check found, and others can."""
+        """Return whether others can fix what this check found, and the current user cannot."""
         if self.result not in ("failed", "warning") or self.is_solved:
             return False
         record = self._record()
@@ -51,7 +51,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
             return record._needs_administrator()
         if self.fix in OWNER_FIXES or self.fix == "restore_user":
             return not self._may_fix()
-        # Opening a record is no fix: what is to be done there takes an administrator.
+        # Opening a record is not a fix: an administrator has to change something there.
         of_server = self.side == "outside" or not self.fix
         return not self.env.user.has_group(SETTINGS if of_server else MANAGER)
 
@@ -64,7 +64,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
         return True
 
     def _record(self):
-        """What this check read, if it is still there."""
+        """Return the record that was checked, or None if there is none any more."""
         if not self.res_model:
             return None
         return self.env[self.res_model].browse(self.res_id).exists() or None
@@ -76,7 +76,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
         return self.cause or self.check_name
 
     def action_ask_administrator(self):
-        """Ask those who can fix what the current user cannot."""
+        """Ask those who can fix what the current user cannot fix."""
         self.ensure_one()
         self.check_access("read")
         if self._needs_administrator():

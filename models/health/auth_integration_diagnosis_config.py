@@ -10,12 +10,12 @@ from ...tools.integration import networks
 from ...tools.moment import moment_text
 
 RECENT = timedelta(hours=24)
-# On these people log in, from the same addresses too: what they mistype is no integration's.
+# People log in over these, maybe from the same addresses: their typos are not the integration's.
 INTERACTIVE_CHANNELS = ("web", "totp", "passkey", "oauth")
 
 
 class AuthIntegrationDiagnosis(models.Model):
-    """What Diagnose reads in Odoo: user, keys, rules and recent attempts."""
+    """Diagnose the configuration in Odoo: user, keys, rules and recent attempts."""
 
     _inherit = "auth.integration.diagnosis"
 
@@ -71,7 +71,7 @@ class AuthIntegrationDiagnosis(models.Model):
             )
 
     def _check_second_factor(self):
-        """What of a second factor stands in the method, and whether ``rotate`` can use its own."""
+        """Record whether the user has a second factor, and whether ``rotate`` can use the seed."""
         integration, user = self.integration_id, self.integration_id.user_id
         name = self.env._("Second factor")
         if "totp_enabled" in user._fields and user.totp_enabled:
@@ -123,7 +123,7 @@ class AuthIntegrationDiagnosis(models.Model):
             self._check_key(key)
 
     def _check_key(self, key):
-        """Write down until when a key works; one that is being replaced needs nothing."""
+        """Record when a key expires, and warn if it is due for replacement."""
         seen = self.env._(
             "%(key)s: status “%(state)s”, expires on %(end)s", key=key.display_name,
             state=key._state_label(),
@@ -193,7 +193,7 @@ class AuthIntegrationDiagnosis(models.Model):
             )
 
     def _check_delivery(self):
-        """Whether a new key could be sent, before one is due."""
+        """Record whether new keys can be sent, before one is due."""
         policy = self.integration_id.policy_id
         method = self.env["auth.integration.delivery"]._all().get(policy.delivery)
         if method is None or not (method._sends and policy.auto_rotate):
@@ -208,11 +208,11 @@ class AuthIntegrationDiagnosis(models.Model):
         )
 
     def _check_attempts(self):
-        """One line per cause of the last day; what has been solved since is a warning only.
+        """Record one line per cause of the last day; what has been solved is only a warning.
 
-        So is what came from an address of this integration and names it in no method.
+        So are attempts that came from an address of this integration without naming it.
         """
-        # Whoever asked is shown no attempt that they may not see.
+        # As the requester, so that only attempts that they may read are shown.
         attempts = self.env["auth.attempt"].with_user(self.requested_by or self.env.user)
         integration = self.integration_id
         nobodys = Domain("integration_id", "=", False)
@@ -241,10 +241,10 @@ class AuthIntegrationDiagnosis(models.Model):
             )
 
     def _attempt_line(self, attempt, count, last_seen, certain):
-        """Write down one cause of refused attempts.
+        """Record one cause of refused attempts.
 
-        :param attempt: the last one, as whoever asked may read it
-        :param certain: whether the attempts are this integration's
+        :param attempt: the last attempt, in the environment of the requester
+        :param certain: whether the attempts are certainly of this integration
         """
         solved = attempt.has_succeeded_since
         details = [

@@ -14,16 +14,16 @@ from odoo.tools import file_path
 from ...tools.attempt.redaction import scrub
 from ...tools.health import probe
 
-# Of one exchange; all of them together must end within the life of the probe key.
+# For one request; all of them together must end within the lifetime of the probe key.
 TIMEOUT_SECONDS = 5
 NONCE_LIFE = timedelta(minutes=10)
 
 
 class AuthIntegrationDiagnosis(models.Model):
-    """What Diagnose calls over HTTP, as the external system would.
+    """Diagnose the HTTP connection by calls like those of the external system.
 
-    No credential leaves before the address has proved to lead to this database, by answering a
-    nonce with a proof that only it can make.
+    No credential is sent before the URL has been proven to lead to this database: it must answer a
+    nonce with a proof that only this database can make.
     """
 
     _inherit = "auth.integration.diagnosis"
@@ -32,7 +32,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
     @api.model
     def _is_pending_nonce(self, nonce):
-        """Whether a diagnosis running now has made this nonce."""
+        """Return whether this nonce was made by a diagnosis that is running now."""
         return bool(
             self.sudo().search_count(
                 [
@@ -46,16 +46,16 @@ class AuthIntegrationDiagnosis(models.Model):
 
     @api.model
     def _challenge_response(self, nonce):
-        """What only this database can answer to a nonce."""
+        """Return the answer to a nonce that only this database can give."""
         secret = self.env["ir.config_parameter"].sudo().get_param("database.secret")
         return hmac.new(
             f"auth_integration.challenge:{secret}".encode(), nonce.encode(), hashlib.sha256
         ).hexdigest()
 
-    # The walk ---------------------------------------------------------------------------------
+    # The calls --------------------------------------------------------------------------------
 
     def _check_outside(self):
-        """Call web.base.url as the external system would; with a key only when it is safe."""
+        """Call web.base.url as the external system would, with a key only if that is safe."""
         url = self.integration_id.get_base_url().rstrip("/")
         proven, seen = self._challenge(url)
         usable = self.integration_id.active and self.integration_id.user_id.active
@@ -83,9 +83,9 @@ class AuthIntegrationDiagnosis(models.Model):
             self._end_probe(probe_id)
 
     def _challenge(self, url):
-        """Ask the address for a proof of the nonce.
+        """Request a proof for the nonce from the URL.
 
-        :return: whether it is right, and what was seen
+        :return: whether the proof is correct, and what was seen
         """
         path = "/auth_integration/challenge?" + urllib.parse.urlencode({"nonce": self.nonce})
         request = urllib.request.Request(
@@ -106,7 +106,7 @@ class AuthIntegrationDiagnosis(models.Model):
         return right, f"{text} → 200, {proof}"
 
     def _doctor(self, url, secret):
-        """Walk through the checks of doctor.py, in a process of its own, and keep its steps."""
+        """Run the checks of doctor.py in a separate process, and record its steps."""
         command = [
             *(sys.executable, "-I", file_path("auth_integration/static/doctor.py"), "--json"),
             *("--timeout", str(TIMEOUT_SECONDS), "--db", self.env.cr.dbname),
@@ -128,13 +128,13 @@ class AuthIntegrationDiagnosis(models.Model):
             return
         allowed = self.integration_id._allowed_channel_set()
         for step in steps:
-            # The key it was given is the probe, which ends in a minute.
+            # Its key is the probe key, which always expires within a minute.
             if step["check"] == "settings" or step["cause"] == "key_ending":
                 continue
             protocol = step["check"].split()[-1]
             unused = allowed and protocol in {"json2", "xmlrpc", "jsonrpc"} - allowed
             result = {True: "ok", False: "failed", None: "warning"}[step["ok"]]
-            # Its texts are marked for translation there.
+            # The texts of doctor.py are marked for translation there.
             meaning, remedy = (
                 step[name] and self.env._(step[name]) for name in ("meaning", "remedy")
             )
@@ -146,7 +146,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
     @api.model
     def _outside_check_label(self, check):
-        """What people read for a check of doctor.py, such as ``endpoint json2``."""
+        """Return the label of a check of doctor.py, such as ``endpoint json2``."""
         labels = {
             "connection": self.env._("Connection"),
             "certificate": self.env._("Certificate"),
@@ -167,7 +167,7 @@ class AuthIntegrationDiagnosis(models.Model):
     # The probe key ---------------------------------------------------------------------------
 
     def _issue_probe(self):
-        """Make the probe key, in a transaction of its own: others must know it at once.
+        """Create the probe key in its own transaction, so that other workers see it at once.
 
         :return: the secret, and the id of its record
         """
@@ -183,7 +183,7 @@ class AuthIntegrationDiagnosis(models.Model):
             return secret, keys._ids_of_digest(secret)[0]
 
     def _end_probe(self, key_id):
-        """End the probe key and leave no trace of it, whatever became of this transaction."""
+        """End and delete the probe key in its own transaction, whatever happens to this one."""
         with self.env.registry.cursor() as cr:
             env = api.Environment(cr, api.SUPERUSER_ID, {})
             key = env["auth.integration.key"].browse(key_id).exists()
@@ -193,7 +193,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
     @api.model
     def _end_probes(self, env):
-        """Remove probe keys whose diagnosis died: they ended by themselves within a minute."""
+        """Delete the expired probe keys of killed diagnoses; a probe key lives for one minute."""
         keys = env["auth.integration.key"].sudo().search([("scope", "=", probe.SCOPE)])
         for key in keys.filtered(lambda key: not key.is_live):
             key._end("expired", "Diagnose is over")
@@ -201,7 +201,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """What is redirected does not count as an answer."""
+    """Do not follow redirects: a redirected answer does not count."""
 
     def redirect_request(self, *_args, **_kwargs):
         return None

@@ -66,7 +66,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
             line.folded = line.result in ("ok", "skipped") or line.is_solved
 
     def action_fix(self):
-        """Do what helps, with the rights of whoever presses the button."""
+        """Run the fix of this check with the rights of the current user."""
         self.ensure_one()
         self.check_access("read")
         record = self.env[self.res_model].browse(self.res_id)

@@ -8,7 +8,7 @@ from ...tools.key.key_state import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE
 from ...tools.moment import day_text
 from ..mixins.fresh_identity import fresh_identity
 
-# What symptoms fold under.
+# Root causes, under which the symptoms of the same integration are folded.
 ROOT_CODES = (
     "archived_user_live_key",
     "archived_user_still_called",
@@ -20,7 +20,7 @@ ROOT_CODES = (
 
 
 class AuthIntegrationFinding(models.Model):
-    """What is wrong or soon will be: a live view, so nothing has to run for it to be right."""
+    """A problem that exists or is to be expected; a live SQL view, so no job has to update it."""
 
     _name = "auth.integration.finding"
     _inherit = "auth.integration.guide.link.mixin"
@@ -87,7 +87,7 @@ class AuthIntegrationFinding(models.Model):
     @api.depends("integration_id", "folded")
     @api.depends_context("lang", "tz")
     def _compute_evidence(self):
-        """Gather the symptoms under the root cause; a symptom itself has none."""
+        """List the symptoms of a root cause; a symptom itself has no evidence."""
         symptoms = self.sudo().search(
             [("integration_id", "in", self.integration_id.ids), ("folded", "=", True)]
         )
@@ -100,13 +100,13 @@ class AuthIntegrationFinding(models.Model):
             finding.evidence = "\n".join(own.mapped("message")) or False
 
     def _format_day(self, moment):
-        """A moment as its day in the reader's time zone."""
+        """Format a moment as a day in the reader's time zone."""
         return moment and day_text(self.env, moment)
 
     def _guide_anchor(self):
         """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`.
 
-        Where it has the cause of rejected calls, that says more.
+        The cause of rejected calls, if there is one, is more specific than the issue.
         """
         return guide.cause_anchor(self.cause) if self.cause else guide.issue_anchor(self.code)
 
@@ -132,7 +132,7 @@ class AuthIntegrationFinding(models.Model):
         return self.user_id.action_restore_archived()
 
     def action_issue_key(self):
-        """Issue a key of the integration that this finding is about."""
+        """Issue a key for the integration that this finding is about."""
         self.ensure_one()
         return self.integration_id._action_issue_key(self.key_id)
 
@@ -157,12 +157,12 @@ class AuthIntegrationFinding(models.Model):
         }
 
     def action_revoke(self):
-        """Ask why the key that this finding is about is revoked."""
+        """Open the dialog that revokes the key of this finding."""
         self.ensure_one()
         return self.key_id.action_revoke()
 
     def action_convert(self):
-        """Open the dialog that makes integrations of the personal keys of these findings."""
+        """Open the dialog that converts the personal keys of these findings to integrations."""
         keys = self.filtered(lambda finding: finding.code == "personal_account_used").key_id
         if not keys:
             raise UserError(
@@ -174,14 +174,14 @@ class AuthIntegrationFinding(models.Model):
     def action_remove_password(self):
         """Remove the password of the integration user that this finding is about.
 
-        :raise AccessError: the current user may not
+        :raise AccessError: the current user may not do this
         """
         self.ensure_one()
         self.integration_id._remove_passwords()
         return True
 
     def action_accept(self):
-        """Ask for the reason and the end of accepting this finding."""
+        """Open the dialog that asks why and until when this finding is accepted."""
         self.ensure_one()
         return self.env["auth.integration.finding.acceptance"]._get_records_action(
             name=self.env._("Snooze Issue"),

@@ -3,7 +3,7 @@ from odoo.exceptions import ValidationError
 
 
 class AuthIntegrationFindingAcceptance(models.Model):
-    """A finding that somebody has decided to live with: why, and until when."""
+    """The decision to accept a finding: why, and until when."""
 
     _name = "auth.integration.finding.acceptance"
     _description = "Snoozed Issue"

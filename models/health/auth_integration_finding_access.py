@@ -2,12 +2,12 @@ from odoo import models
 
 
 class AuthIntegrationFinding(models.Model):
-    """Keys that may do more than they ever did."""
+    """Findings about keys with more access than they have ever used."""
 
     _inherit = "auth.integration.finding"
 
     def _access_unused_values(self):
-        """What a key has done that may do everything, for the message."""
+        """Return, for the message, what a key with full access has done."""
         key = self.sudo().key_id
         if not key.last_write_at:
             return {"done": self.env._("has only read data")}
@@ -18,6 +18,6 @@ class AuthIntegrationFinding(models.Model):
         }
 
     def action_change_access(self):
-        """Open the dialog with what the use of the key of this finding suggests."""
+        """Open the dialog with the access that the use of this finding's key suggests."""
         self.ensure_one()
         return self.key_id.action_suggest_access()

@@ -4,12 +4,12 @@ from odoo.tools import SQL
 
 from ...tools.health import probe
 
-# What the form of an attempt offers, of which a finding has the buttons too.
+# Fixes on the form of an attempt for which a finding has buttons too.
 FIXES_OF_CALLS = ("restore_user", "issue_key", "view_rotation", "add_network", "unlock")
 
 
 class AuthIntegrationFinding(models.Model):
-    """Rejected calls: what fixes them, as on the form of the last attempt; and no more of them."""
+    """Offer the fixes of the last rejected attempt; dismiss issues about hosts no longer in use."""
 
     _inherit = "auth.integration.finding"
 
@@ -23,7 +23,7 @@ class AuthIntegrationFinding(models.Model):
 
     @api.depends("code", "cause", "integration_id", "is_solved")
     def _compute_attempt_id(self):
-        """Look the attempts up together; none where this is not about one, or is fixed."""
+        """Look up all attempts in one query; none for other findings, or for what is fixed."""
         failing = self.filtered(lambda one: one.code == "failing_now" and not one.is_solved)
         found = dict(
             self.env.execute_query(
@@ -53,7 +53,7 @@ class AuthIntegrationFinding(models.Model):
             finding.was_asked = finding.attempt_id.was_asked
 
     def _fix(self):
-        """Extend ``_fix``: what helps against the cause of rejected calls, to those who may."""
+        """Extend ``_fix``: offer what fixes the rejected calls, or asking those who may fix it."""
         fix = super()._fix()
         attempt = self.attempt_id
         if attempt.can_ask:
@@ -63,16 +63,16 @@ class AuthIntegrationFinding(models.Model):
         return fix
 
     def _case_remedy(self):
-        """Extend ``_case_remedy``: as the attempt says it to this reader."""
+        """Extend ``_case_remedy`` by the remedy of the attempt for this reader."""
         return super()._case_remedy() or self.attempt_id.cause_remedy
 
     def action_ask_add_network(self):
-        """Ask whether the address of the last rejected call is to be allowed."""
+        """Open the dialog that asks whether to allow the address of the last rejected call."""
         self.ensure_one()
         return self.attempt_id.action_ask_add_network()
 
     def action_ask_administrator(self):
-        """Ask those who can put this right."""
+        """Ask those who can fix this."""
         self.ensure_one()
         self.attempt_id.action_ask_administrator()
         self.invalidate_recordset()
@@ -87,7 +87,7 @@ class AuthIntegrationFinding(models.Model):
             )
 
     def action_open_incident(self):
-        """Open what says how it ends, and where it is dismissed: the incident, or a list."""
+        """Open the incident, which says how it ends and can be dismissed; several as a list."""
         self.ensure_one()
         return self.env["auth.integration.incident"].search(
             [
@@ -107,10 +107,10 @@ class AuthIntegrationFinding(models.Model):
             )
 
     def action_dismiss(self):
-        """Close the issue about a host that calls no more; it reopens if that calls again.
+        """Close the issue about a host that no longer calls; it reopens if the host calls again.
 
-        :raise AccessError: neither owner of the integration nor manager
-        :raise UserError: it is no such issue
+        :raise AccessError: the user is neither an owner of the integration nor a manager
+        :raise UserError: this is another kind of issue
         """
         self.ensure_one()
         self.check_access("read")
@@ -122,7 +122,7 @@ class AuthIntegrationFinding(models.Model):
             )
         self.integration_id._check_may_operate()
         key = self.sudo().key_id
-        # Which note it themselves.
+        # Incidents note the dismissal themselves.
         incidents = self.env["auth.integration.incident"].search(
             [("key_id", "=", key.id), ("kind", "=", "failing"), ("state", "=", "open")]
         )

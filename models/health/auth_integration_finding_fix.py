@@ -7,9 +7,9 @@ from ...tools.key.key_policy import END_CODES
 from ...tools.moment import moment_text
 from ..integration.auth_integration_rejections import rejected_key
 
-# Of what only waits for the next call.
+# Values of findings that are fixed and only wait for the next call.
 OF_FIXED = {"severity": "info", "severity_rank": SEVERITIES.index("info")}
-# What most likely puts a finding right; of the others, opening the record does.
+# The most likely fix by code of a finding; for other codes the record is opened.
 FIX_OF_CODE = {
     "archived_user_live_key": "restore_user",
     "archived_user_still_called": "restore_user",
@@ -29,12 +29,12 @@ FIX_OF_CODE = {
     "access_unused": "change_access",
     "rpc_sunset_ready": "close_old_protocols",
 }
-# What does so for an integration only, not for the key of a person.
+# Fixes that exist only for integrations, not for a personal key.
 OF_INTEGRATIONS = ("issue_key", "rotate", "view_attempts")
 
 
 class AuthIntegrationFinding(models.Model):
-    """The next step about a finding: its one button, and what to do, as things are now."""
+    """Determine the next step for a finding: its one button, and what to do now."""
 
     _inherit = "auth.integration.finding"
 
@@ -49,7 +49,7 @@ class AuthIntegrationFinding(models.Model):
     @api.depends("code", "cause", "key_id", "integration_id")
     @api.depends_context("lang")
     def _compute_resolution(self):
-        """Of calls that are rejected: what they were rejected for may have been fixed."""
+        """For findings about rejected calls, tell whether the reason has been fixed."""
         about_calls = self.filtered(lambda finding: finding.code in ABOUT_CALLS)
         resolutions = about_calls.sudo().integration_id._resolutions_of_calls()
         for finding in self:
@@ -58,7 +58,7 @@ class AuthIntegrationFinding(models.Model):
             finding.is_solved = bool(found)
 
     def _rejected_issue(self):
-        """The key of ``_resolutions_of_calls``; see ``rejected_key``."""
+        """Return the key of this finding in ``_resolutions_of_calls``; see ``rejected_key``."""
         record = self.sudo()
         of_key = record.code == "key_expired_still_used" or record.cause in END_CODES
         return record.integration_id.id, of_key and record.key_id.id or 0
@@ -87,7 +87,7 @@ class AuthIntegrationFinding(models.Model):
         return fix
 
     def _field_to_sql(self, alias, field_expr, query=None):
-        """Extend ``_field_to_sql``: what only waits for the next call is for information."""
+        """Extend ``_field_to_sql``: findings that only wait for the next call are information."""
         column = super()._field_to_sql(alias, field_expr, query)
         if query is None or field_expr not in OF_FIXED:
             return column
@@ -95,7 +95,7 @@ class AuthIntegrationFinding(models.Model):
         return SQL("CASE WHEN %s IS NULL THEN %s ELSE %s END", fixed, column, OF_FIXED[field_expr])
 
     def _join_fixed(self, alias, query):
-        """Join the issues that only wait for the next call: looked up once a query."""
+        """Join the issues that only wait for the next call, once per query."""
         fixed = query.make_alias(alias, "fixed")
         if fixed not in query._joins:
             condition = SQL(
@@ -109,11 +109,14 @@ class AuthIntegrationFinding(models.Model):
         return fixed
 
     def _open_rotation(self):
-        """The rotation of the key of this finding that has still something to hand over."""
+        """Return the rotation of this finding's key that still has a new key to hand over."""
         return self.key_id._open_rotations()
 
     def _case_message(self, values):
-        """What is wrong in this very case, where its kind would say one date twice."""
+        """Return a message for this specific case, or False for that of its kind.
+
+        It tells who revoked a key, and avoids a text with the same date twice.
+        """
         if self.code == "no_valid_key" and self.sudo().key_id.end_kind == "revoked":
             return self._revoked_message(values)
         if self.code != "key_expiring" or values["since"] != values["expires"]:
@@ -124,7 +127,7 @@ class AuthIntegrationFinding(models.Model):
         )
 
     def _revoked_message(self, values):
-        """Which key was revoked; to those who may read it, also by whom and why."""
+        """Tell which key was revoked and, to users who may read the key, by whom and why."""
         key = self.sudo().key_id
         if not (key.ended_by and self.key_id.has_access("read")):
             return self.env._(
@@ -142,7 +145,7 @@ class AuthIntegrationFinding(models.Model):
         return f"{text} {self.env._('Recorded reason: %(reason)s', reason=key.end_reason)}"
 
     def _case_remedy(self):
-        """What to do in this very case, where that is more exact than what its kind says."""
+        """Return the remedy for this specific case, or False for that of its kind."""
         if self.code == "rpc_sunset" and not self.integration_id:
             return self.env._(
                 "Change the external system to JSON-2 before you upgrade to Odoo 22. The developer"
@@ -169,7 +172,10 @@ class AuthIntegrationFinding(models.Model):
         return False
 
     def _failing_now_values(self):
-        """From where and since when: with the time, for calls before it on that day succeeded."""
+        """Return caller and start, for the message.
+
+        The start has a time, because earlier calls of that day succeeded.
+        """
         integration = self.sudo().integration_id
         address = self._last_address(
             ("integration_id", "=", integration.id), ("cause", "=", self.cause)
@@ -190,7 +196,7 @@ class AuthIntegrationFinding(models.Model):
         )
 
     def _last_call_values(self, *which):
-        """When the last rejected call came, and from where."""
+        """Return when the last rejected call was made, and from where."""
         time = self.since and moment_text(self.env, self.since)
         address = self._last_address(*which)
         return {
@@ -199,17 +205,17 @@ class AuthIntegrationFinding(models.Model):
         }
 
     def _last_address(self, *which):
-        """Where the last of some rejected calls came from, if that is known."""
+        """Return the address of the last of some rejected calls; False if it is not known."""
         domain = [*which, ("outcome", "=", "failure"), ("question", "=", False)]
         address = self.env["auth.attempt"].sudo().search(domain, limit=1).remote_addr
         return address if address != COLLAPSED else False
 
     def action_undo_revocation(self):
-        """Ask why the revocation of the last key is undone."""
+        """Open the dialog that undoes the revocation of the last key."""
         self.ensure_one()
         return self.key_id.action_undo_revocation()
 
     def action_claim(self):
-        """Claim the new key that the rotation of this finding waits with."""
+        """Claim the new key that is waiting in the rotation of this finding."""
         self.ensure_one()
         return self._open_rotation().action_claim()

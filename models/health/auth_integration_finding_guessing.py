@@ -5,18 +5,18 @@ from odoo import fields, models, tools
 from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.moment import moment_text
 
-# As the finding's SQL.
+# The same period as in the SQL of the finding.
 LOOK_BACK = timedelta(hours=1)
 MAX_ADDRESSES = 3
 
 
 class AuthIntegrationFinding(models.Model):
-    """Logins whose password is being guessed."""
+    """Findings about logins whose password is being guessed."""
 
     _inherit = "auth.integration.finding"
 
     def _guessing_values(self):
-        """How often, from where and since when a password was guessed, for the message."""
+        """Return, for the message, how often, from where and since when a password was guessed."""
         self.ensure_one()
         user = self.sudo().user_id
         since = fields.Datetime.now() - LOOK_BACK

@@ -10,12 +10,12 @@ MAX_PROGRAMS = 3
 
 
 class AuthIntegrationFinding(models.Model):
-    """Calls over protocols that Odoo removes, and that an integration can do without by now."""
+    """Findings about the protocols that Odoo will remove, whether still in use or not any more."""
 
     _inherit = "auth.integration.finding"
 
     def _rpc_sunset_values(self):
-        """Who calls by which programs, for the message."""
+        """Return, for the message, who calls and with which programs."""
         self.ensure_one()
         rows = self.env.execute_query(
             SQL(
@@ -50,17 +50,17 @@ class AuthIntegrationFinding(models.Model):
         return agent or self.env._("an unnamed system")
 
     def action_close_old_protocols(self):
-        """Have the integration of this finding no longer accept XML-RPC and JSON-RPC.
+        """Stop accepting XML-RPC and JSON-RPC for the integration of this finding.
 
         :raise AccessError: the current user may not change the integration
-        :raise UserError: it still uses one of them, or may use nothing else
+        :raise UserError: it still uses one of them, or no other protocol is allowed
         """
         self.ensure_one()
         if self.code != "rpc_sunset_ready":
             raise UserError(self.env._("This integration still uses XML-RPC or JSON-RPC."))
         integration = self.integration_id
         allowed = (integration._allowed_channel_set() or set(KEY_CHANNELS)) - OLD_PROTOCOLS
-        if not allowed:  # which would mean: all of them
+        if not allowed:  # an empty set would allow all protocols
             raise UserError(self.env._("Allow JSON-2 on the integration first."))
         integration.allowed_channels = ",".join(
             channel for channel in KEY_CHANNELS if channel in allowed

@@ -11,9 +11,9 @@ GC_BATCH = 1000
 
 
 class AuthAttempt(models.Model):
-    """Who still calls over the protocols that Odoo 22 removes, and by which program.
+    """Record who still calls over the protocols that Odoo 22 removes, and with which program.
 
-    Kept beside the log: looking for it there would mean reading weeks of it.
+    This has a table of its own: searching the log would mean reading weeks of it.
     """
 
     _inherit = "auth.attempt"
@@ -39,16 +39,16 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _write_use(self, batch):
-        """Extend :meth:`auth.attempt._write_use`: note who comes over an old protocol."""
+        """Extend :meth:`auth.attempt._write_use`: record calls over an old protocol."""
         result = super()._write_use(batch)
         use = batch.identity
-        is_probe = (use.user_agent or "").startswith(probe.AGENT)  # it tries all protocols
+        is_probe = (use.user_agent or "").startswith(probe.AGENT)  # doctor.py tries all protocols
         if use.channel in OLD_PROTOCOLS and use.user_id and not is_probe:
             self._note_rpc_use(use, batch.last_seen)
         return result
 
     def _note_rpc_use(self, use, last_seen):
-        """Note one program; of a user who has too many, the others share a row."""
+        """Record one program; once a user has too many programs, further ones share a row."""
         self._query(
             SQL(
                 """
@@ -73,9 +73,9 @@ class AuthAttempt(models.Model):
 
     @api.autovacuum
     def _gc_rpc_uses(self):
-        """Forget programs that have long been gone, and those of deleted users.
+        """Delete programs not seen for 400 days, and those of deleted users.
 
-        :return: number of rows forgotten, and 1 if there may be more, for the autovacuum
+        :return: for the autovacuum: number of rows deleted, and 1 if there may be more, else 0
         """
         self.env.cr.execute(
             """

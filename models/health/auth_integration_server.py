@@ -9,20 +9,20 @@ from ...tools.delivery.secret_box import SecretBoxError, secret_box
 _logger = logging.getLogger(__name__)
 
 PREFIX = "auth_integration.server."
-# What is seen again and again is written down again after so long, so that its age tells.
+# A fact that is still seen is written again after this time, so that its age is meaningful.
 REWRITE_SECONDS = 3600
 _written = {}
 
 
 class AuthIntegrationServer(models.AbstractModel):
-    """What findings have to know of the server, and no table tells: kept as parameters.
+    """Facts about the server that findings need and no table has, stored as system parameters.
 
-    They are written on a connection of their own, and read with SQL: no cache of another worker
-    has to be told.  Whatever goes wrong here, neither the registry nor a call is kept from working.
+    They are written on a connection of their own and read by SQL, so that no cache of another
+    worker has to be invalidated.  An error here never stops the registry or a call.
 
     ``secret_key``: ``present`` or ``missing`` (see :mod:`secret_box`), at every start.
-    ``proxy_mode``: ``on`` at every start with it; ``off_behind_proxy`` when a call with the right
-    secret came through a proxy, and Odoo was not told to believe it.
+    ``proxy_mode``: ``on`` at every start with it; ``off_behind_proxy`` when a call that was
+    accepted or had a known key came through a proxy while Odoo's ``proxy_mode`` was off.
     """
 
     _name = "auth.integration.server"
@@ -41,9 +41,9 @@ class AuthIntegrationServer(models.AbstractModel):
 
     @classmethod
     def _detect_untrusted_proxy(cls, registry, attempt):
-        """Note that a call came through a proxy while ``proxy_mode`` is off.
+        """Record that a call came through a proxy while ``proxy_mode`` is off.
 
-        Only where the secret was right: anybody can send the header.
+        Only calls that were accepted or had a known key count: anybody can send the header.
 
         :param attempt: a decided ``Attempt``
         """
@@ -84,7 +84,7 @@ class AuthIntegrationServer(models.AbstractModel):
 
     @api.model
     def _flag(self, name):
-        """The parameter of a fact as the database has it now, whatever is cached; may be empty."""
+        """Return the parameter of a fact as it is now in the database, or an empty recordset."""
         rows = self.env.execute_query(
             SQL("SELECT id FROM ir_config_parameter WHERE key = %s", PREFIX + name)
         )
@@ -94,5 +94,5 @@ class AuthIntegrationServer(models.AbstractModel):
 
     @api.model
     def _is_behind_unknown_proxy(self):
-        """Whether the addresses of callers are those of a proxy, so far as is known."""
+        """Return whether the addresses of callers are those of a proxy, as far as is known."""
         return self._flag("proxy_mode").value == "off_behind_proxy"

@@ -13,11 +13,11 @@ ACTIVITY = "auth_integration.mail_activity_type_incident"
 
 
 class AuthIntegrationAlert(models.Model):
-    """One message to one person or webhook: which incidents it reported, and what became of it.
+    """A message to a user or webhook, with the incidents that it reports and its delivery state.
 
-    Its lines keep a second run from sending the same again. They are written in one transaction
-    with the mail and with ``notified_at``, so there is neither a mail without a row nor a row
-    without a mail; sending comes after the commit, and what was not sent is found again.
+    Its lines prevent the next run from reporting the same again. They are written in one
+    transaction with the mail and with ``notified_at``, so there is neither a mail without a row nor
+    a row without a mail. Messages are sent after the commit, and unsent ones are found again.
     """
 
     _name = "auth.integration.alert"
@@ -26,7 +26,7 @@ class AuthIntegrationAlert(models.Model):
     _rec_name = "subject"
     _allow_sudo_commands = False
 
-    # "user:7", "integration:5", "company:1": what the lines are unique by.
+    # "user:7", "integration:5" or "company:1"; part of the unique key of the lines.
     recipient = fields.Char(required=True, readonly=True, index=True)
     user_id = fields.Many2one("res.users", ondelete="cascade", readonly=True)
     integration_id = fields.Many2one("auth.integration", ondelete="cascade", readonly=True)
@@ -83,7 +83,7 @@ class AuthIntegrationAlert(models.Model):
     @api.depends_context("lang")
     def _compute_subject(self):
         for alert in self:
-            # One line, whatever an integration or a user is called.
+            # Keep it on one line, even if the name of an integration or user has line breaks.
             alert.subject = " ".join(alert._subject_text().split())
 
     def _subject_text(self):
@@ -118,15 +118,15 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _write_alerts(self):
-        """Write one message for each person who is to be notified of something."""
+        """Create one message for each user who is to be notified."""
         for user, news in self._news_by_user().items():
             self._write_alert({"recipient": f"user:{user.id}", "user_id": user.id}, news)
 
     def _write_alert(self, recipient, news):
-        """Write one message with its lines, mail and activities, in this transaction.
+        """Create one message with its lines, mail and activities, in this transaction.
 
         :param dict recipient: values of the message
-        :param news: pairs of an incident and what happened, ``opened`` or ``recovered``
+        :param news: pairs of an incident and its event, ``opened`` or ``recovered``
         """
         alert = self.create(recipient)
         self.env["auth.integration.alert.line"].create(
@@ -154,16 +154,16 @@ class AuthIntegrationAlert(models.Model):
             incidents = self.env["auth.integration.incident"].union(
                 *(incident for incident, what in news if what == event)
             )
-            if event == "opened":  # the first time counts; an escalation is no news to the owner
+            if event == "opened":  # keep the first time; an escalation is no news to the owner
                 incidents = incidents.filtered(
                     lambda n: not n.notified_at or n.reopened_at and n.notified_at < n.reopened_at
                 )
             incidents.write({column: now})
 
     def _write_mail(self):
-        """Queue the mail, for the queue of Odoo to send only when this job does not.
+        """Queue the mail, so late that Odoo's mail queue sends it only if this job does not.
 
-        Its Message-ID is fixed here: should it be sent twice, the receiver can tell.
+        Its Message-ID is fixed here, so that the receiver can detect a mail that is sent twice.
         """
         self.ensure_one()
         self.env.flush_all()
@@ -179,9 +179,9 @@ class AuthIntegrationAlert(models.Model):
     # Activities ------------------------------------------------------------------------------
 
     def _schedule_activities(self):
-        """Ask the reader to look after each integration, once while it fails.
+        """Give the recipient one activity for each failing integration, unless they have one.
 
-        Not of what an owner has asked them to fix: that is an activity of theirs already.
+        If an owner has asked them to fix the cause, they already have an activity for that.
         """
         self.ensure_one()
         opened = self.line_ids.filtered(lambda line: line.event == "opened").incident_id
@@ -211,7 +211,7 @@ class AuthIntegrationAlert(models.Model):
                 {
                     "activity_type_id": kind.id,
                     "summary": incident.title,
-                    # What the reader may do; it may name a key.
+                    # As the recipient: the remedy depends on their rights, and may name a key.
                     "note": Markup("<p>%s</p>") % incident.with_user(self.user_id).remedy,
                     "automated": True,
                     "date_deadline": fields.Date.context_today(self.with_user(self.user_id)),
@@ -225,7 +225,7 @@ class AuthIntegrationAlert(models.Model):
 
     @api.autovacuum
     def _gc_alerts(self):
-        """Forget old messages; nothing of the incidents they were about is sent again."""
+        """Delete old messages; an incident that is still open then is reported again."""
         limit = fields.Datetime.now() - timedelta(days=KEPT_DAYS)
         old = self.search([("create_date", "<", limit)], limit=1000)
         old.unlink()
@@ -233,7 +233,7 @@ class AuthIntegrationAlert(models.Model):
 
 
 class AuthIntegrationAlertLine(models.Model):
-    """That an incident opened, or ended, was reported to somebody: once."""
+    """The report to one recipient that an incident opened or recovered; once per alert round."""
 
     _name = "auth.integration.alert.line"
     _description = "Incident in an Alert"
@@ -263,7 +263,7 @@ class AuthIntegrationAlertLine(models.Model):
 
 
 class AuthIntegrationIncident(models.Model):
-    """What became of its alerts; what is asked of people ends with the incident."""
+    """Show the state of an incident's alerts, and close activities when incidents have ended."""
 
     _inherit = "auth.integration.incident"
 
@@ -290,7 +290,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _close_activities(self):
-        """Mark done what was asked about integrations where nothing is open any more."""
+        """Mark activities about integrations without any open incident as done."""
         kind = self.env.ref(ACTIVITY, raise_if_not_found=False)
         if not kind:
             return

@@ -11,7 +11,7 @@ from ...tools.moment import moment_text
 
 _logger = logging.getLogger(__name__)
 
-MAX_FAILURES = 3  # one after the other; the rest is left to the next run
+MAX_FAILURES = 3  # in a row; the remaining messages are left to the next run
 MAX_SENT = 20  # incidents that one webhook message lists
 
 _WEBHOOKS = f"""
@@ -47,15 +47,15 @@ _PENDING_WEBHOOKS = f"""
 
 
 class AuthIntegrationAlert(models.Model):
-    """How messages leave: mail by this very job, webhooks signed, each tried a few times."""
+    """Send messages by mail or by signed webhook, each with a few retries."""
 
     _inherit = "auth.integration.alert"
 
-    # Webhooks: which ------------------------------------------------------------------------
+    # Webhooks: recipients --------------------------------------------------------------------
 
     @api.model
     def _write_webhook_alerts(self):
-        """Write one message for each webhook that is to be notified of something."""
+        """Create one message for each webhook that is to be notified."""
         self.env.flush_all()
         now = fields.Datetime.now()
         rules = self.env["auth.integration.alert.rule"]._by_kind()
@@ -83,7 +83,7 @@ class AuthIntegrationAlert(models.Model):
     # Sending ---------------------------------------------------------------------------------
 
     def action_retry(self):
-        """Send again what could not be sent; the job does it within a minute."""
+        """Send failed messages again; the job does it within a minute."""
         self.env["auth.integration"].check_access("write")
         self.sudo().filtered(lambda alert: alert.state == "failed").write(
             {"state": "pending", "tries": 0, "next_try_at": False, "error": False}
@@ -93,10 +93,10 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _send_due(self):
-        """Send what is pending, each with a commit of its own.
+        """Send the pending messages, with a commit after each.
 
-        A kill before the commit leaves it pending: a mail is then sent again with the same
-        Message-ID, a webhook with the same webhook-id.
+        A message stays pending if the process is killed before the commit. It is then sent again,
+        a mail with the same Message-ID and a webhook with the same webhook-id.
         """
         self.env.flush_all()
         now = fields.Datetime.now()
@@ -114,7 +114,7 @@ class AuthIntegrationAlert(models.Model):
         for alert in due:
             alert._send_one()
             failures = failures + 1 if alert.error else 0
-            # A mail server that does not answer takes a minute for each.
+            # With a mail server that does not answer, each message takes a minute.
             if not self._commit_one() or failures >= MAX_FAILURES:
                 return
 
@@ -123,7 +123,7 @@ class AuthIntegrationAlert(models.Model):
         return self.env["ir.cron"]._commit_progress(1)
 
     def _send_one(self):
-        """Send this message, or note why it could not be sent; nothing is raised."""
+        """Send this message, or note why it could not be sent; never raises."""
         if not self.try_lock_for_update() or self.state != "pending":
             return
         try:
@@ -165,10 +165,10 @@ class AuthIntegrationAlert(models.Model):
     def _send_mail(self):
         """Send the mail of this message.
 
-        :return: what went wrong; empty when it was sent; None when nothing is sent here at all
+        :return: the problem; empty if it was sent; None if it is still in Odoo's mail queue
         """
         mail = self.mail_id.sudo()
-        if not mail:  # a mail that was sent is deleted by Odoo
+        if not mail:  # Odoo deletes a mail after sending it
             return ""
         if mail.state == "exception":
             mail.state = "outgoing"
@@ -179,7 +179,7 @@ class AuthIntegrationAlert(models.Model):
             return mail.failure_reason or mail.failure_type or self.env._("Unknown error")
         return None if mail.state == "outgoing" else ""
 
-    # Webhooks: what ---------------------------------------------------------------------------
+    # Webhooks: messages -----------------------------------------------------------------------
 
     def _webhook_target(self):
         return self.integration_id or self.company_id
@@ -195,7 +195,7 @@ class AuthIntegrationAlert(models.Model):
     def _post(self, target, message_id, body):
         """Post a message to the webhook of an integration or a company.
 
-        :return: what went wrong, else an empty text
+        :return: the problem, or an empty text
         """
         now = datetime.now(timezone.utc)
         text = signatures.message_text(now, body)
@@ -224,7 +224,7 @@ class AuthIntegrationAlert(models.Model):
         }
 
     def _webhook_text(self, lines, unlisted):
-        """The message as one text, which Slack, Teams and Mattermost show."""
+        """Return the message as one text, which Slack, Teams and Mattermost show."""
         parts = [line._chat_text() for line in lines]
         if unlisted:
             parts.append(self.env._("… and %s more.", unlisted))
@@ -232,12 +232,12 @@ class AuthIntegrationAlert(models.Model):
 
 
 class AuthIntegrationAlertLine(models.Model):
-    """What a webhook gets of one incident."""
+    """Format one incident for a webhook message."""
 
     _inherit = "auth.integration.alert.line"
 
     def _chat_text(self):
-        """What chat tools show; what people have typed is no mark-up in it."""
+        """Return the text that chat tools show, with markup in user-defined texts escaped."""
         incident = self.incident_id
         if self.event == "recovered":
             return chat_text.escape(
@@ -256,7 +256,7 @@ class AuthIntegrationAlertLine(models.Model):
         return "\n".join([*lines, incident._get_url()])
 
     def _facts_text(self):
-        """Where, since when, from which address and with which reference, in one line."""
+        """Return environment, opening time, address and reference in one line."""
         incident = self.incident_id
         environments = dict(
             incident._fields["environment"].get_description(self.env, ["selection"])["selection"]

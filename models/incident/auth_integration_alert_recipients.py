@@ -56,15 +56,15 @@ _PENDING_NOTICES = f"""
 
 
 class AuthIntegrationAlert(models.Model):
-    """Who is to be notified of what, and has not been."""
+    """Determine which users are still to be notified of which incidents."""
 
     _inherit = "auth.integration.alert"
 
     @api.model
     def _news_by_user(self):
-        """What each person is to be notified of now.
+        """Return what each user is to be notified of now.
 
-        :return: users to lists of an incident and what happened, ``opened`` or ``recovered``
+        :return: by user, a list of pairs of an incident and its event, ``opened`` or ``recovered``
         :rtype: dict
         """
         self.env.flush_all()
@@ -80,7 +80,10 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _begin_new_rounds(self):
-        """Notify anew of what goes on an hour after it was reopened: its recovery was sent."""
+        """Start a new alert round for incidents that are still open an hour after being reopened.
+
+        This is needed where the recovery was reported: people believe that the integration works.
+        """
         self.env["auth.integration.incident"]._run_sql(
             f"""
             UPDATE auth_integration_incident n SET alert_round = n.alert_round + 1
@@ -95,11 +98,11 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _pending_notices(self):
-        """Each incident, event and person that belong together and of which no line exists.
+        """Return triples of incident, event and user for the notices that have no line yet.
 
-        Owners are notified at once. Administrators are when the rule of its kind says so, when it
-        has been open for long, when nobody owns what failed, and when no owner can be reached. A
-        recovery goes to the recipients of the failure.
+        By default owners are notified. Administrators are notified if the rule of the incident's
+        kind says so, if it has been open for long, or if it has no owner who can be reached. A
+        recovery is reported to those to whom the failure was reported.
         """
         rules = self.env["auth.integration.alert.rule"]._by_kind()
         now = fields.Datetime.now()
@@ -122,7 +125,7 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _quiet_hours(self):
-        """The hours in which what can wait waits; a nonsensical setting means none."""
+        """Return the hours in which only urgent alerts are sent; None if the setting is invalid."""
         text = self.env["ir.config_parameter"].sudo().get_param(QUIET_PARAMETER, QUIET_DEFAULT)
         try:
             return quiet_hours.parse("" if text == "off" else text)
@@ -131,7 +134,10 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _is_urgent(self, incident):
-        """Whether it is sent in quiet hours too: production that fails, keys in wrong hands."""
+        """Return whether an incident is reported during quiet hours too.
+
+        Only urgent kinds are, in production or where there is no environment.
+        """
         if incident.environment not in (False, "production"):
             return False
         return kinds.KINDS[incident.kind].urgent

@@ -4,7 +4,7 @@ from ...tools.incident import kinds
 
 
 class AuthIntegrationAlertRule(models.Model):
-    """Which incidents are reported, and to whom: one row for each kind, edited as a list."""
+    """Whether and to whom incidents of a kind are reported; one row per kind, edited as a list."""
 
     _name = "auth.integration.alert.rule"
     _description = "Alert Rule"
@@ -36,7 +36,7 @@ class AuthIntegrationAlertRule(models.Model):
 
     @api.model
     def _by_kind(self):
-        """Who is notified of each kind of incident now: kinds that are off or muted are missing."""
+        """Return the recipients by kind of incident; kinds that are off or muted are left out."""
         now = fields.Datetime.now()
         rules = {
             rule.kind: rule for rule in self.sudo().with_context(active_test=False).search([])

@@ -6,16 +6,16 @@ from .auth_integration_alert import TEMPLATE
 
 
 class AuthIntegrationAlert(models.Model):
-    """Send Test: see whether alerts reach the current user and the webhook of their company."""
+    """Test whether alerts reach the current user and the webhook of their company."""
 
     _inherit = "auth.integration.alert"
 
     @api.model
     def _send_test(self):
-        """Send a test to the current user's address and to the webhook of their company, now.
+        """Send a test now to the current user's address and to the webhook of their company.
 
-        :return: what went wrong, by ``mail`` and ``webhook``; empty when it was sent, and False for
-            a webhook that is not set up
+        :return: the problem by ``mail`` and ``webhook``; empty if it was sent, and False for a
+            webhook that is not set up
         :rtype: dict
         """
         if not self.env.is_system():

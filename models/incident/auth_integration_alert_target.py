@@ -2,7 +2,7 @@ from odoo import fields, models
 
 
 class AlertTarget(models.AbstractModel):
-    """Where alerts are posted, for an integration or a company, and the secret that signs them."""
+    """The alert webhook of an integration or a company, and the secret that signs its alerts."""
 
     _name = "auth.integration.alert.target.mixin"
     _description = "Alert Webhook"
@@ -21,7 +21,7 @@ class AlertTarget(models.AbstractModel):
     )
 
     def _alert_secret(self):
-        """The secret that signs alerts; empty when there is none.
+        """Return the secret that signs alerts; empty if there is none.
 
         :raise UserError: it cannot be decrypted on this server
         """
@@ -35,7 +35,7 @@ class AlertTarget(models.AbstractModel):
 
 
 class AuthIntegration(models.Model):
-    """Where alerts about this integration are posted, instead of its company's webhook."""
+    """A webhook for alerts about this integration, used instead of its company's webhook."""
 
     _name = "auth.integration"
     _inherit = ["auth.integration", "auth.integration.alert.target.mixin"]

@@ -9,13 +9,16 @@ from ...tools.moment import day_text
 
 MANAGER = "auth_integration.auth_integration_group_manager"
 MAIL_PARAMETER = "auth_integration.weekly_summary_mail"
-FROM_HOUR = 7  # of Monday, where the reader is
+FROM_HOUR = 7  # on Monday, in the reader's time zone
 MAX_NAMES = 10
 AHEAD_DAYS = 14
 
 
 class AuthIntegrationAlert(models.Model):
-    """Once a week administrators get a summary: an activity, by mail if they want; or nothing."""
+    """Give administrators a weekly summary as an activity and, if so configured, by mail.
+
+    Nothing is sent when there is nothing to say.
+    """
 
     _inherit = "auth.integration.alert"
 
@@ -23,7 +26,7 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _write_weekly_summaries(self):
-        """Give each administrator the summary of the week, from Monday morning on, once."""
+        """Give each administrator one summary per week, from Monday morning on."""
         now = fields.Datetime.now()
         managers = self.env.ref(MANAGER).sudo().all_user_ids.filtered("active")
         for user in managers:
@@ -67,7 +70,7 @@ class AuthIntegrationAlert(models.Model):
 
     @api.model
     def _weekly_text(self):
-        """The summary as HTML; empty when there is nothing to say."""
+        """Return the summary as HTML; empty when there is nothing to say."""
         self.env.flush_all()
         now = fields.Datetime.now()
         sections = (

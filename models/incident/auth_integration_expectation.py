@@ -10,7 +10,7 @@ MAX_PERIODS = 5000
 
 
 class AuthIntegration(models.Model):
-    """How often an integration is expected to call."""
+    """Define how often an integration is expected to call."""
 
     _inherit = "auth.integration"
 
@@ -19,7 +19,7 @@ class AuthIntegration(models.Model):
         tracking=True,
         help="An incident opens when there is no successful call for this long. 0: off.",
     )
-    # From when on calls are expected; a database default would be wrong for rows made by SQL.
+    # Calls are expected from then on; a database default would be wrong for rows made by SQL.
     expected_since = fields.Datetime(readonly=True, copy=False)
     proposed_every_hours = fields.Integer(
         "Suggested Interval (Hours)", compute="_compute_proposed_every_hours"
@@ -41,14 +41,14 @@ class AuthIntegration(models.Model):
         return super().create(vals_list)
 
     def write(self, vals):
-        """Extend ``write``: the time begins anew when another interval is expected."""
+        """Extend ``write``: setting the expected interval restarts the time."""
         if "expected_every_hours" in vals:
             since = fields.Datetime.now() if vals["expected_every_hours"] else False
             vals = {**vals, "expected_since": since}
         return super().write(vals)
 
     def _compute_proposed_every_hours(self):
-        """Propose an interval from the calls of the last weeks."""
+        """Propose an interval from the calls of the last 30 days."""
         since = fields.Datetime.now() - timedelta(days=OBSERVED_DAYS)
         for integration in self:
             calls = self.env["auth.attempt"].sudo().search_fetch(
@@ -66,7 +66,7 @@ class AuthIntegration(models.Model):
             )
 
     def action_expect_proposal(self):
-        """Expect calls as often as proposed."""
+        """Set the proposed interval as the expected one."""
         for integration in self:
             if integration.proposed_every_hours:
                 integration.expected_every_hours = integration.proposed_every_hours

@@ -7,16 +7,16 @@ from ...tools.incident import kinds
 from ...tools.key.key_policy import END_CODES
 
 MANAGER = "auth_integration.auth_integration_group_manager"
-# Events that are about a key that is inactive.
+# Events about an inactive key.
 OF_INACTIVE_KEYS = ("key_reused", "key_leaked")
 
 
 class AuthIntegrationIncident(models.Model):
-    """One stretch of failing, from the refusals that opened it to the success that closed it.
+    """A period of failure, from the refusals that opened it to the success that closed it.
 
-    Rows are derived from the log of attempts, in ``auth_integration_incident_detection.py``, and
-    security events in ``auth_integration_incident_security.py``. The ORM changes nothing but what
-    people decide: to dismiss one.
+    Rows are created by SQL: failures from the log of attempts in
+    ``auth_integration_incident_detection.py``, security events in
+    ``auth_integration_incident_security.py``. Users cannot edit them; they can only dismiss them.
     """
 
     _name = "auth.integration.incident"
@@ -33,7 +33,7 @@ class AuthIntegrationIncident(models.Model):
         readonly=True,
         default="open",
     )
-    # As long as no success has ended it: the job may have yet to close it for one.
+    # False as soon as a success has ended it, even if the job has not closed it yet.
     is_open = fields.Boolean("Open", compute="_compute_is_open", search="_search_is_open")
     status = fields.Selection(
         [
@@ -46,7 +46,7 @@ class AuthIntegrationIncident(models.Model):
         compute="_compute_status",
         help="Waiting for next call: the reason for rejected calls has been fixed.",
     )
-    # What it is about, in one text: two runs at once never open the same one twice.
+    # Identifies what failed, so that two concurrent runs never open the same incident twice.
     source = fields.Char(required=True, readonly=True)
     integration_id = fields.Many2one(
         "auth.integration", ondelete="cascade", readonly=True, index=True
@@ -72,11 +72,11 @@ class AuthIntegrationIncident(models.Model):
     last_failure_at = fields.Datetime("Last Rejection", readonly=True)
     closed_at = fields.Datetime("Closed", readonly=True)
     failure_count = fields.Integer("Rejected Calls", readonly=True, aggregator="sum")
-    # Calls of minutes that are over are added once; see ``_count_failures``.
+    # Calls in minutes that are over are added only once; see ``_count_failures``.
     settled_count = fields.Integer(readonly=True, default=0)
     settled_to = fields.Datetime(readonly=True)
     reopened_at = fields.Datetime(readonly=True)
-    # Raised when a reopened incident goes on: only then is anything sent again.
+    # Raised when a reopened incident persists: only then are alerts sent again.
     alert_round = fields.Integer(readonly=True, default=0)
     notified_at = fields.Datetime("Alert Created", readonly=True)
     recovery_notified_at = fields.Datetime("Recovery Alert Created", readonly=True)
@@ -91,7 +91,7 @@ class AuthIntegrationIncident(models.Model):
     duration = fields.Char(compute="_compute_duration")
     fix = fields.Char(compute="_compute_fix", help="The action that the form offers first.")
 
-    # One incident at a time of each source; of an event that only ever happens once, one at all.
+    # One open incident per source; ``_event_sql`` creates at most one at all per security event.
     _open_source_uniq = models.UniqueIndex("(source) WHERE state = 'open'")
     _source_idx = models.Index("(source, closed_at)")
     _open_idx = models.Index("(integration_id) WHERE state = 'open'")
@@ -135,7 +135,7 @@ class AuthIntegrationIncident(models.Model):
     @api.depends("kind", "cause", "key_id")
     @api.depends_context("lang", "tz", "uid")
     def _compute_case_explanation(self):
-        """Say of a key that is inactive what the form of a rejected attempt says of it."""
+        """Explain an inactive key in the same words as the form of a rejected attempt."""
         for incident in self:
             of_key = incident.sudo().key_id and (
                 incident.kind in OF_INACTIVE_KEYS
@@ -165,7 +165,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _duration_text(self, delta):
-        """A duration in words, with its two largest units."""
+        """Return a duration in words, with its two largest units."""
         minutes = max(int(delta.total_seconds() // 60), 0)
         days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
         if days == 1 and not hours:
@@ -191,12 +191,15 @@ class AuthIntegrationIncident(models.Model):
         return self.last_failure_at or self.opened_at
 
     def _resolution(self):
-        """Extend :meth:`auth.integration.rejection.mixin._resolution`: of what is open."""
+        """Extend :meth:`auth.integration.rejection.mixin._resolution`: only for open failures."""
         return self.kind == "failing" and self.is_open and super()._resolution()
 
     def _key_to_install(self):
-        """Extend :meth:`auth.integration.rejection.mixin._key_to_install`: a key that others use
-        already, too, while the rejected host has not called since it was created."""
+        """Extend :meth:`auth.integration.rejection.mixin._key_to_install` by keys in use.
+
+        A key that other hosts use already counts too, as long as the rejected host has not called
+        since the key was created.
+        """
         if (key := super()._key_to_install()) or not self._calling_host():
             return key
         if "issue_key" not in causes.get(self.cause).fixes:
@@ -244,13 +247,13 @@ class AuthIntegrationIncident(models.Model):
     # Actions ---------------------------------------------------------------------------------
 
     def _get_url(self):
-        """The address of this incident's form, for messages."""
+        """Return the URL of this incident's form, for messages."""
         return f"{self.get_base_url()}/odoo/integration-incidents/{self.id}"
 
     def action_dismiss(self):
-        """Close incidents by hand; the next success and refusals after it open a new one.
+        """Close incidents by hand; only refusals after a later success open a new one.
 
-        :raise AccessError: neither owner of the integration nor manager
+        :raise AccessError: the user is neither an owner of the integration nor a manager
         """
         for incident in self:
             if incident.integration_id:
@@ -274,7 +277,7 @@ class AuthIntegrationIncident(models.Model):
         return True
 
     def action_fix(self):
-        """Do, or open, what most likely ends this incident."""
+        """Run or open the action that is most likely to end this incident."""
         self.ensure_one()
         if self.fix == "restore_user":
             return self.integration_id.action_restore_user()
@@ -287,7 +290,7 @@ class AuthIntegrationIncident(models.Model):
         return self.action_open()
 
     def action_open(self):
-        """Open the integration, or the key of a person."""
+        """Open the integration or, if there is none, the key or the user."""
         self.ensure_one()
         record = self.integration_id or self.key_id or self.user_id
         return record._get_records_action()

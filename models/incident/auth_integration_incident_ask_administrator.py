@@ -5,9 +5,9 @@ from ...tools.incident import kinds
 
 
 class AuthIntegrationIncident(models.Model):
-    """What the reader may do about rejected calls, and asking those who may do more.
+    """What the reader may do about rejected calls, and a way to ask those who may do more.
 
-    As on the form of the last rejected attempt, which decides it.
+    The last rejected attempt decides, as on its own form.
     """
 
     _inherit = "auth.integration.incident"
@@ -26,7 +26,7 @@ class AuthIntegrationIncident(models.Model):
             incident.may_revoke = attempt.fix_revoke or incident._may_revoke_used_key()
 
     def _last_rejected_attempt(self):
-        """The attempt that has the cause of this incident; none once that is fixed or over."""
+        """Return the last attempt with this incident's cause; none if that is fixed or over."""
         attempts = self.env["auth.attempt"]
         if self.kind != "failing" or not self.is_open or self.is_solved:
             return attempts
@@ -34,7 +34,7 @@ class AuthIntegrationIncident(models.Model):
         return attempts.search(domain, limit=1)
 
     def _may_revoke_used_key(self):
-        """Whether it is about a key that works, and may be in wrong hands."""
+        """Return whether the user may revoke a working key that may be in the wrong hands."""
         if not kinds.KINDS[self.kind].is_event or not self.is_open or not self.key_id.is_live:
             return False
         try:
@@ -44,7 +44,7 @@ class AuthIntegrationIncident(models.Model):
         return True
 
     def action_ask_administrator(self):
-        """Ask those who can put this right."""
+        """Ask those who can fix this."""
         self.ensure_one()
         self.check_access("read")
         self._last_rejected_attempt().action_ask_administrator()

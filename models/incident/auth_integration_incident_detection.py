@@ -8,23 +8,23 @@ from ...tools import settings
 from ...tools.incident import conditions
 
 FIRST_LOOK = timedelta(days=1)
-# A row of the log grows for a minute, and its writer may have waited for a lock.
+# A row of the log is updated for a minute, and its writer may have waited for a lock.
 OVERLAP = timedelta(minutes=2)
 REOPEN_PERIOD = timedelta(hours=1)
 NOW = "%(now)s::timestamp"
 
 
 class AuthIntegrationIncident(models.Model):
-    """How incidents open, grow and close: read from the log by sets, the same however often."""
+    """Open, update and close incidents from the log, by set-based SQL that can be repeated."""
 
     _inherit = "auth.integration.incident"
 
     @api.model
     def _detect(self):
-        """Bring every incident to where the log says it is, in this transaction.
+        """Bring every incident up to date with the log, in this transaction.
 
-        :return: the time at which to look again because a success may still wait in the memory of
-            a server, or False
+        :return: the time at which to look again because a success may still be in the memory of a
+            server process, or False
         """
         now = fields.Datetime.now()
         since = self._seen_to(now)
@@ -40,14 +40,14 @@ class AuthIntegrationIncident(models.Model):
         return look_again
 
     def _run_sql(self, code, **params):
-        """Run a statement that was put together from constants; only values are parameters.
+        """Run a statement that is built from constants only; all values are parameters.
 
         :return: its rows
         """
         self.env.cr.execute(SQL(code, **params), log_exceptions=False)
         return self.env.cr.fetchall() if self.env.cr.description else []
 
-    # How far the log was looked through ------------------------------------------------------
+    # How far the log has been read ------------------------------------------------------------
 
     @api.model
     def _seen_to(self, now):
@@ -56,7 +56,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _set_seen_to(self, moment):
-        """Write it by SQL: caches of other workers need no signal, nobody reads it from there."""
+        """Store it by SQL: it is never read from a cache, so other workers need no signal."""
         self._run_sql(
             """
             INSERT INTO ir_config_parameter AS old
@@ -72,10 +72,10 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _open_failing(self, since, now):
-        """Open an incident for each source that fails, or reopen the one that has just closed.
+        """Open an incident for each failing source, or reopen one closed within the last hour.
 
-        Where a success of the last seconds was written, later ones may not have been yet: such a
-        source waits, unless every further call must fail.
+        If a success of the last seconds is in the log, later ones may not have been written yet.
+        Such a source waits, unless every further call must fail.
         """
         sources = self._run_sql(
             f"""
@@ -137,7 +137,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _count_failures(self, now):
-        """Count the refusals of open incidents; those of minutes that are over, only once."""
+        """Count the refusals of open incidents; those in minutes that are over only once."""
         self._run_sql(
             f"""
             UPDATE auth_integration_incident n SET
@@ -171,7 +171,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _close_recovered(self, now):
-        """Close what has succeeded since."""
+        """Close the incidents that a success has ended."""
         self._run_sql(
             f"""
             UPDATE auth_integration_incident n SET state = 'recovered', closed_at = ended.at
@@ -182,7 +182,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _close_archived(self, now):
-        """Close what an archived integration has open: nobody waits for it to work again."""
+        """Close the incidents of archived integrations: nobody waits for them to work again."""
         self._run_sql(
             f"""
             UPDATE auth_integration_incident n SET state = 'dismissed', closed_at = {NOW}
@@ -201,7 +201,7 @@ class AuthIntegrationIncident(models.Model):
             incident.is_open = incident in open_ones and incident._origin.id not in ended
 
     def _ended_by_success(self):
-        """Those of these incidents that the job is about to close: their ids, in one query."""
+        """Return in one query the ids of these incidents that the job will close for a success."""
         if not self.ids:
             return set()
         self.env.flush_all()
@@ -241,9 +241,9 @@ class AuthIntegrationIncident(models.Model):
         )
 
     def _open_silent(self, now):
-        """Open an incident of each integration whose call is overdue.
+        """Open an incident for each integration whose call is overdue.
 
-        One that fails is not silent: that is one incident, not two.
+        An integration with an open failure is not also reported as silent.
         """
         last_success = """
             GREATEST(i.expected_since, (

@@ -21,27 +21,27 @@ os.register_at_fork(after_in_child=trigger_gate.reset)
 
 
 class AuthIntegrationIncident(models.Model):
-    """What sets the job off, and what one run of it does."""
+    """Trigger the incident job, and define what one run of it does."""
 
     _inherit = "auth.integration.incident"
 
-    # Setting the job off ---------------------------------------------------------------------
+    # Triggering the job ----------------------------------------------------------------------
 
     @classmethod
     def _refused(cls, registry, attempt):
-        """Wake the job after a refusal was committed, where it may be about an incident.
+        """Wake the job after a refusal was committed that may belong to an incident.
 
         :param attempt: :class:`~odoo.addons.auth_integration.tools.attempt.request_state.Attempt`
         """
         concerned = attempt.integration_id or attempt.key_id or attempt.cause == "throttled"
         if attempt.cause == "operation_not_allowed":
-            return  # it has authenticated
+            return  # the caller has authenticated
         if concerned and attempt.auth_type != probe.VERIFY:
             cls._wake(registry)
 
     @api.model
     def _may_close(self, uses):
-        """Whether successful uses, written in this transaction, may end an open incident.
+        """Return whether successful uses written in this transaction may end an open incident.
 
         :param uses: :class:`~odoo.addons.auth_integration.tools.key.usage_writer.Batch` objects
         """
@@ -61,11 +61,10 @@ class AuthIntegrationIncident(models.Model):
 
     @classmethod
     def _wake(cls, registry):
-        """Have the job run in a moment, or at the end of the minute; never raises.
+        """Make the job run soon, at the time that the trigger gate allows; never raises.
 
-        A trigger in the future is found by a cron worker when it next looks, up to a minute late:
-        a timer of this process wakes it at the very moment. Should the process die meanwhile, the
-        trigger is still there.
+        A cron worker finds a trigger in the future only at its next poll, up to a minute late, so a
+        timer in this process wakes it on time. If the process dies before, the trigger remains.
         """
         now = time.time()
         at = trigger_gate.ask(registry.db_name, now)
@@ -106,10 +105,10 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _cron_incidents(self):
-        """Find out what fails and what works again, and notify; called by ``ir_cron_incidents``.
+        """Detect what fails and what works again, and notify; called by ``ir_cron_incidents``.
 
-        Each step begins with what is in the database and ends with a commit, so a run goes on where
-        one before it died. One that fails is logged and left to the next run; the others go on.
+        Each step starts from the database and ends with a commit, so a run continues where an
+        earlier one died. A failing step is logged and left to the next run; the others still run.
         """
         alerts = self.env["auth.integration.alert"]
         steps = [self._detect_and_look_again, self._note_dormant_keys]
@@ -143,7 +142,10 @@ class AuthIntegrationIncident(models.Model):
                 _logger.exception("%s failed; the other steps go on", step.__name__)
 
     def _is_alone(self):
-        """Whether no other process is at a step of this job; holds until the next commit."""
+        """Try to take the lock of this job, which is held until the next commit.
+
+        :return: whether no other process is running a step of this job
+        """
         self.env.cr.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", [CRON])
         return self.env.cr.fetchone()[0]
 
@@ -155,14 +157,14 @@ class AuthIntegrationIncident(models.Model):
             self._trigger_later(look_again - fields.Datetime.now())
 
     def _trigger_later(self, delay):
-        """Run again after a while, and wake the cron workers then."""
+        """Run the job again after a delay, and wake the cron workers then."""
         seconds = delay.total_seconds()
         self._add_trigger(self.env.cr, seconds)
         self._notify_cron_workers_in(self.env.registry, seconds + 1)
 
     @api.autovacuum
     def _gc_incidents(self):
-        """Forget what was closed as long ago as the log remembers refusals."""
+        """Delete incidents closed longer ago than the retention period of failures in the log."""
         days = settings.number(self.env, "attempt_keep_failures_days")
         old = self.search(
             [

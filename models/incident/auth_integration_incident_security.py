@@ -2,7 +2,7 @@ from odoo import api, fields, models
 
 from .auth_integration_incident_detection import NOW
 
-# What nobody dismissed closes by itself after so long.
+# An event that nobody has dismissed is closed after this period.
 KEPT_OPEN = "interval '14 days'"
 _COLUMNS = """
     kind, cause, state, source, integration_id, key_id, user_id, remote_addr, channel, reference,
@@ -12,7 +12,7 @@ _COLUMNS = """
 
 
 def _event_sql(kind, found):
-    """An INSERT of one kind of event; ``source`` names it, and no event is ever reported twice.
+    """Return an INSERT for one kind of event; ``source`` identifies it, so none is added twice.
 
     :param found: a SELECT of ``source``, ``integration_id``, ``key_id``, ``user_id``,
         ``remote_addr``, ``channel``, ``reference``, ``at`` and ``count``
@@ -30,14 +30,14 @@ def _event_sql(kind, found):
 
 
 _SINCE = "%(since)s::timestamp"
-# Whether an address is one that an integration is known by, from before a moment.
+# Selects uses of an integration's keys from an address: if any, the address is known.
 _KNOWN = """
     SELECT FROM auth_integration_key_address known
     JOIN auth_integration_key known_key ON known_key.id = known.key_id
     WHERE known_key.integration_id = {integration} AND known.address = {address}
 """
 _EVENTS = {
-    # A key and day at most, from however many addresses.
+    # At most one per key and day, from however many addresses.
     "key_reused": f"""
         SELECT k.id || ':' || max(a.last_seen)::date AS source,
                k.integration_id, k.id AS key_id, k.user_id,
@@ -51,8 +51,8 @@ _EVENTS = {
           AND NOT EXISTS ({_KNOWN.format(integration="k.integration_id", address="a.remote_addr")})
         GROUP BY k.id
     """,
-    # One a key and day: hosts that come and go are the finding ``key_many_addresses``. An address
-    # that an administrator has named is no stranger; a whole network says nothing of a host in it.
+    # One per key and day: changing hosts are reported by the finding ``key_many_addresses``. An
+    # address that is allowed by name is not new; an allowed network says nothing about its hosts.
     "new_address": rf"""
         SELECT k.id || ':' || min(a.first_seen)::date AS source, k.integration_id, k.id AS key_id,
                k.user_id, (array_agg(a.address ORDER BY a.first_seen))[1] AS remote_addr,
@@ -84,7 +84,7 @@ _EVENTS = {
         JOIN auth_integration i ON i.id = k.integration_id AND i.active
         WHERE k.dormant_since IS NOT NULL AND k.last_used_at > k.dormant_since
     """,
-    # A user and day at most.
+    # At most one per user and day.
     "guessing": f"""
         SELECT a.user_id || ':' || max(a.last_seen)::date AS source,
                max(a.integration_id) AS integration_id, NULL::integer AS key_id, a.user_id,
@@ -107,7 +107,7 @@ _EVENTS = {
 
 
 class AuthIntegrationIncident(models.Model):
-    """Events that may mean that a credential is in wrong hands."""
+    """Detect events that may mean that a credential is in the wrong hands."""
 
     _inherit = "auth.integration.incident"
 
@@ -126,7 +126,7 @@ class AuthIntegrationIncident(models.Model):
 
     @api.model
     def _note_dormant_keys(self):
-        """Remember which keys are dormant: once one is used, its last use says nothing of it."""
+        """Record which keys are dormant, because their last use no longer tells once used again."""
         now = fields.Datetime.now()
         self._run_sql(
             f"""

@@ -2,7 +2,7 @@ from odoo import fields, models
 
 
 class AuthIntegrationKey(models.Model):
-    """Calls with a key that has ended, of a host that is gone: nobody has to act on them."""
+    """Dismiss the calls that a host no longer in use has made with an ended key."""
 
     _inherit = "auth.integration.key"
 
@@ -11,8 +11,8 @@ class AuthIntegrationKey(models.Model):
     )
 
     def _dismiss_calls(self):
-        """Take what was rejected until now for no issue; a later call is one again.
+        """Stop reporting the calls that were rejected until now; a later call is an issue again.
 
-        Rights are checked by the caller.
+        The calling code checks access rights.
         """
         self.sudo().write({"calls_dismissed_at": fields.Datetime.now()})

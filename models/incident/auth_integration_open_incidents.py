@@ -4,7 +4,7 @@ from .auth_integration_alert import ACTIVITY
 
 
 class AuthIntegration(models.Model):
-    """The open incidents of an integration, and until when nobody is notified of them."""
+    """Show the open incidents of an integration, and allow its alerts to be muted."""
 
     _inherit = "auth.integration"
 
@@ -35,7 +35,7 @@ class AuthIntegration(models.Model):
         return self._action_view("auth_integration_incident_action")
 
     def _note_dismissal(self, what):
-        """Leave a line in the history: who dismissed an incident or an issue."""
+        """Post to the chatter who dismissed an incident or an issue."""
         self.ensure_one()
         self.sudo().message_post(
             body=self.env._("%(user)s dismissed: %(what)s", user=self.env.user.name, what=what),
@@ -46,7 +46,7 @@ class AuthIntegration(models.Model):
         "activity_ids.activity_type_id.decoration_type", "activity_ids.activity_type_id.icon"
     )
     def _compute_activity_exception_type(self):
-        """Extend ``_compute_activity_exception_type``: none about what has been fixed."""
+        """Extend ``_compute_activity_exception_type``: show no alarm for what has been fixed."""
         result = super()._compute_activity_exception_type()
         alarm = self.env.ref(ACTIVITY, raise_if_not_found=False)
         for integration in self.filtered("activity_exception_decoration"):

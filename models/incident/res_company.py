@@ -4,7 +4,7 @@ from ..mixins.fresh_identity import require_fresh_identity
 
 
 class ResCompany(models.Model):
-    """Where alerts are posted about integrations that have no webhook of their own."""
+    """A webhook for alerts about integrations that have no webhook of their own."""
 
     _name = "res.company"
     _inherit = [
@@ -33,6 +33,6 @@ class ResCompany(models.Model):
         return result
 
     def _check_new_alert_targets(self, before):
-        """Ask for an identity check when alerts go where they did not go before."""
+        """Require an identity check when alerts are sent to a new URL."""
         if set(self.sudo().mapped("alert_url")) - before - {False}:
             require_fresh_identity(self.env)

@@ -7,12 +7,12 @@ COUNTED = SQL("outcome, cause, channel")
 
 
 class AuthAttemptCounter(models.AbstractModel):
-    """Number of attempts ever seen, by outcome, cause and channel. It never falls.
+    """Number of all attempts ever seen, by outcome, cause and channel, which never decreases.
 
-    The table holds what was seen before a moment, in hours that are closed; what is newer is
-    counted in the log. So rows that retention removes later stay counted, and a look at the
-    counters is a look at two or three hours of the log. Whatever changes one of the two sides
-    writes to the moment, so that two such transactions at once cannot both succeed.
+    The table holds the attempts before a moment, in hours that are closed; newer ones are counted
+    in the log. Therefore rows that retention removes stay counted, and only two or three hours of
+    the log are read. Every change of one of the two sides also updates the row with that moment, so
+    that two such transactions cannot both succeed at the same time.
     """
 
     _name = "auth.attempt.counter"
@@ -42,11 +42,12 @@ class AuthAttemptCounter(models.AbstractModel):
 
     @api.model
     def _counts(self):
-        """Count the attempts ever seen, as of one moment: the begin of this transaction.
+        """Count the attempts ever seen, as of the start of this transaction.
 
         :return: list of outcome, cause (empty on success), channel and count
         """
-        # As text: Python has no infinity. In the query as a value, or no index would be used.
+        # Read as text, because Python has no infinite datetime. Passed to the next query as a
+        # value, because otherwise no index would be used.
         [[until]] = self.env.execute_query(
             SQL("SELECT until::text FROM auth_attempt_counter_until")
         )
@@ -70,7 +71,7 @@ class AuthAttemptCounter(models.AbstractModel):
 
     @api.model
     def _count_closed_hours(self):
-        """Count the next hours that the report has, up to a day of them.
+        """Count the next hours that the report has rolled up, at most a day of them.
 
         :return: whether there may be more
         """
@@ -87,7 +88,7 @@ class AuthAttemptCounter(models.AbstractModel):
         if not behind:
             return False
         [(begin, closed, oldest)] = behind
-        # Whole hours only: a row of an hour never moves to another one.
+        # Whole hours only, because a row of the log never moves to another hour.
         end = min(closed, (oldest + BATCH).replace(minute=0, second=0)) if oldest else closed
         self.env.cr.execute(
             SQL(
@@ -111,7 +112,7 @@ class AuthAttemptCounter(models.AbstractModel):
 
     @api.model
     def _add_sql(self, query):
-        """Return SQL that adds the rows of a query: outcome, cause, channel and count."""
+        """Return SQL that adds the rows of a query of outcome, cause, channel and count."""
         return SQL(
             """
             INSERT INTO auth_attempt_counter AS seen (%s, count) %s
@@ -124,11 +125,11 @@ class AuthAttemptCounter(models.AbstractModel):
 
     @api.model
     def _add_late(self, values, batch, start):
-        """Count late uses of an hour that was closed already, in the transaction that logs them.
+        """Count late uses if their hour has been counted, in the transaction that logs them.
 
         :param values: columns of the row of the log
-        :param batch: how many
-        :param start: begin of the hour
+        :param batch: contains the number of uses
+        :param start: start of the hour
         """
         self.env.cr.execute(
             SQL(
@@ -153,7 +154,7 @@ class AuthAttemptCounter(models.AbstractModel):
 
     @api.model
     def _removed_sql(self):
-        """Return CTEs that count what a CTE ``removed`` takes out of the hours not closed yet."""
+        """Return CTEs that count the rows of a CTE ``removed`` in hours not yet counted."""
         return SQL(
             """
             moment AS (
@@ -174,9 +175,9 @@ class AuthAttemptCounter(models.AbstractModel):
 
     @api.model
     def _day_sums(self, day):
-        """What the report has of a day (UTC), by what is counted here.
+        """Return the counts of the report for a day (UTC), by outcome, cause and channel.
 
-        Nothing while late uses of that day wait to be rolled up: they are counted already.
+        Empty while late uses of that day wait to be rolled up, because they are counted already.
         """
         rows = self.env.execute_query(
             SQL(
@@ -198,9 +199,9 @@ class AuthAttemptCounter(models.AbstractModel):
 
     @api.model
     def _add_missed(self, before, after):
-        """Count what was found in the log of a day that had been counted without it.
+        """Count attempts that were found in the log of a day after that day had been counted.
 
-        What is missing there was removed by plain SQL, and stays counted.
+        Attempts that are now missing from it were removed by plain SQL, and stay counted.
         """
         for counted, count in after.items():
             missed = count - before.get(counted, 0)

@@ -7,7 +7,7 @@ from ...tools.monitoring import ocsf
 
 
 class AuthAttempt(models.Model):
-    """An attempt as other systems get it, on its form."""
+    """Show an attempt on its form as the event that other systems get."""
 
     _inherit = "auth.attempt"
 
@@ -15,7 +15,7 @@ class AuthAttempt(models.Model):
 
     @api.depends("count", "last_seen")
     def _compute_event_json(self):
-        """The attempt as the export and the event log file have it."""
+        """Format the attempt as in the export and in the event log file."""
         events = self._events()
         for row in self:
             event = events.get(row.id)

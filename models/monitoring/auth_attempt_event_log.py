@@ -15,15 +15,16 @@ OPTION = "event_log"
 CRON = "auth_integration.ir_cron_event_log"
 BATCH = 1000
 INTERVAL = timedelta(minutes=1)
-# The first run writes what happened so long before it.
+# The first run writes the events of this period before it.
 FIRST_LOOK = timedelta(days=1)
 
 
 class AuthAttemptEventLog(models.AbstractModel):
-    """Write the log to a file of the server: what :meth:`auth.attempt.export` gives, a line each.
+    """Write the events of :meth:`auth.attempt.export` to a file on the server, one per line.
 
-    The position is kept in the database and moves after the lines are on the disk: a run that is
-    killed in between writes them again. Whichever server runs the job writes to its own file.
+    The position is kept in the database and moved after the lines are on the disk: if a run is
+    killed in between, the next one writes them again. The server that runs the job writes to its
+    own file.
     """
 
     _name = "auth.attempt.event.log"
@@ -45,7 +46,7 @@ class AuthAttemptEventLog(models.AbstractModel):
 
     @api.model
     def _cron_write(self):
-        """Write what is new since the last run; entry point of ``ir_cron_event_log``."""
+        """Write the events since the last run; entry point of ``ir_cron_event_log``."""
         path = server_config.option(OPTION)
         if not path:
             return
@@ -66,13 +67,13 @@ class AuthAttemptEventLog(models.AbstractModel):
             SQL("SELECT position, error FROM auth_attempt_event_log FOR UPDATE SKIP LOCKED")
         )
         if not rows:
-            return False  # somebody else is at it
+            return False  # another process is writing
         [(text, error)] = rows
         start = Position(new_since=fields.Datetime.now() - FIRST_LOOK)
         position = Position.load(text) if text else start
         events, position = self.env["auth.attempt"].sudo()._export(position, BATCH)
         try:
-            # Also without events: whether it can be written is known before it matters.
+            # Also without events, so that an unwritable file is detected before there are any.
             event_file.append(path, events)
         except OSError as failure:
             self._set_error(failure, path)
@@ -89,7 +90,7 @@ class AuthAttemptEventLog(models.AbstractModel):
         return len(events) == BATCH
 
     def _set_error(self, failure, path):
-        """Note for the finding that the file cannot be written; what is new waits."""
+        """Record for the finding that the file cannot be written; new events wait."""
         _logger.warning(
             "The event log %s cannot be written: %s. Events are kept and written later.",
             escape(path),

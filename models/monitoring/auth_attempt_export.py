@@ -13,8 +13,8 @@ EXPORTED = (
     "integration_id", "attribution", "key_id", "remote_addr", "user_agent", "database",
     "reference", "operation", "count", "first_seen", "last_seen",
 )
-# The full transaction id that wrote a row. The row has its lower half; none is newer than the
-# snapshot's end but for what this very transaction wrote, which it does not take for new.
+# The full id of the transaction that wrote a row; the row has only its lower half. No id is beyond
+# the snapshot's xmax, except in rows of this transaction itself, which are not taken for new.
 FULL_XMIN = """(GREATEST(
     %(xmax)s - ((%(xmax)s - {alias}.xmin::text::bigint) & 4294967295), 3))::text::xid8"""
 
@@ -22,8 +22,8 @@ FULL_XMIN = """(GREATEST(
 class AuthAttempt(models.Model):
     """Export the log as security events: see the documentation, *Monitoring*.
 
-    Rows are told new from known by the transaction that wrote them. The log is written in
-    transactions without savepoints, whose ids a snapshot knows.
+    The transaction that wrote a row tells whether it is new. The log is written in transactions
+    without savepoints, so that a snapshot has their ids.
     """
 
     _inherit = "auth.attempt"
@@ -32,15 +32,16 @@ class AuthAttempt(models.Model):
     def export(self, after=0, limit=1000):
         """Return attempts that are new since a position, as OCSF events.
 
-        An attempt that was counted in an event of before comes again: with the same
-        ``metadata.uid`` and a higher ``count``.  Owners get the attempts of their integrations.
+        If an exported row of the log has since counted more attempts, its event is returned again,
+        with the same ``metadata.uid`` and a higher ``count``.  Owners get the attempts of their
+        integrations.
 
-        :param after: 0 for the beginning of the log, then ``next`` of the call before
-        :param int limit: most events of one call, up to 10,000
+        :param after: 0 for the start of the log, then ``next`` of the previous call
+        :param int limit: maximum number of events of one call, up to 10,000
         :return: ``{events, next}``; no events when there is nothing new
         :rtype: dict
-        :raise AccessError: neither owner of an integration nor administrator of integrations
-        :raise UserError: no such position or limit
+        :raise AccessError: the user is neither an owner nor an administrator of integrations
+        :raise UserError: the position or the limit is invalid
         """
         self.browse().check_access("read")
         if type(limit) is not int or limit < 1:
@@ -58,7 +59,7 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _export(self, position, limit):
-        """Return the next events and the position behind them."""
+        """Return the next events, and the position after them."""
         moment = self._export_moment()
         position = position.resumed(moment)
         xmax = Snapshot.parse(moment.snapshot).xmax
@@ -83,7 +84,7 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _export_conditions(self, alias, position, xmax):
-        """Return the conditions of what is new in the pass under way, behind its last row."""
+        """Return the conditions for new rows of the current pass, after its last row."""
         xid = SQL(FULL_XMIN.format(alias=SQL.identifier(alias).code), xmax=xmax)
         row = SQL("(%s, %s)", SQL.identifier(alias, "last_seen"), SQL.identifier(alias, "id"))
         if position.id:
@@ -96,7 +97,7 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _oldest_new(self, position):
-        """Return since when rows may be new: a time in the query, which an index can use."""
+        """Return the time from which rows may be new, so that the query can use an index."""
         oldest = position.new_since - MARGIN
         [[late]] = self.env.execute_query(
             SQL("SELECT min(since) FROM auth_attempt_late WHERE at >= %s", position.new_since)
@@ -105,11 +106,11 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _export_moment(self):
-        """Return what :class:`Position` needs to know of PostgreSQL at this moment.
+        """Return what :class:`Position` needs to know about the present state of PostgreSQL.
 
-        Begin of the transactions that the snapshot does not see: known where each of them still
-        runs, in this database by a role whose sessions ours may look at. Those of another
-        database do not write here.
+        This includes the start of the oldest transaction that the snapshot does not see. It is
+        known if each of them still runs, in this database under a role whose activity Odoo's role
+        may read. Transactions of other databases do not write to the log.
         """
         [row] = self.env.execute_query(
             SQL(
@@ -134,7 +135,7 @@ class AuthAttempt(models.Model):
 
     @api.model
     def _codes_of_integrations(self, ids):
-        """Return the codes of integrations by id; one that was deleted has none."""
+        """Return the codes of integrations by id; deleted integrations are left out."""
         if not ids:
             return {}
         return dict(

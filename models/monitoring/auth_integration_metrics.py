@@ -16,16 +16,16 @@ TOKEN = "auth_integration.metrics_token"
 OTHER = "other"
 OPEN_ROTATIONS = ("due", "delivering", "delivered", "overlap")
 DAY = 24 * 60 * 60
-# The job that counts findings runs every five minutes.
+# The cron job that counts findings runs at least every five minutes.
 MAX_COUNT_AGE = timedelta(minutes=15)
 OUTCOMES, CHANNEL_CODES = ("success", "failure"), tuple(code for code, _label in CHANNELS)
 
 
 class AuthIntegrationMetrics(models.AbstractModel):
-    """What Prometheus reads at ``/auth_integration/metrics``, and the token that opens it.
+    """The metrics that Prometheus reads at ``/auth_integration/metrics``, and their token.
 
-    Everything is read from the database, in one transaction: whichever worker or server answers
-    says the same. No label has a value that a caller chose.
+    Everything is read from the database in one transaction, so that every worker and server gives
+    the same answer. No label has a value that was chosen by a client.
     """
 
     _name = "auth.integration.metrics"
@@ -34,7 +34,7 @@ class AuthIntegrationMetrics(models.AbstractModel):
     # Token -----------------------------------------------------------------------------------
 
     def init(self):
-        """Make the token at installation and at an update, where there is none."""
+        """Create the token at installation, or at an update if there is none."""
         if not self._token():
             self._renew_token()
         self.env.cr.execute(
@@ -51,7 +51,7 @@ class AuthIntegrationMetrics(models.AbstractModel):
 
     @api.model
     def _token(self):
-        """The token as it is now, whatever this worker has cached; empty when there is none."""
+        """Return the token from the database, not from a cache; empty if there is none."""
         self.env["ir.config_parameter"].flush_model()
         rows = self.env.execute_query(
             SQL("SELECT value FROM ir_config_parameter WHERE key = %s", TOKEN)
@@ -60,14 +60,14 @@ class AuthIntegrationMetrics(models.AbstractModel):
 
     @api.model
     def _renew_token(self):
-        """Replace the token; the one before stops working."""
+        """Replace the token; the old one stops working."""
         token = secrets.token_urlsafe(32)
         self.env["ir.config_parameter"].sudo().set_param(TOKEN, token)
         return token
 
     @api.model
     def _is_token(self, presented):
-        """Whether it is the token; the time does not tell how much of it is right."""
+        """Return whether the presented text is the token, compared in constant time."""
         token = self._token()
         digests = [
             hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -79,7 +79,7 @@ class AuthIntegrationMetrics(models.AbstractModel):
 
     @api.model
     def _metrics(self):
-        """Return all metrics as they are now, for :func:`openmetrics.exposition`."""
+        """Return all current metrics, for :func:`openmetrics.exposition`."""
         return [
             self._attempts(),
             self._keys(),
@@ -110,7 +110,7 @@ class AuthIntegrationMetrics(models.AbstractModel):
         )
 
     def _by_state(self, name, text, model, domain, states):
-        """A gauge of how many records there are in each of some states."""
+        """Return a gauge of the number of records in each of the given states."""
         groups = self.env[model].sudo()._read_group(domain, ["state"], ["__count"])
         samples = {(state,): 0 for state in states} | {
             (state,): count for state, count in groups if state in states
@@ -129,7 +129,10 @@ class AuthIntegrationMetrics(models.AbstractModel):
         )
 
     def _days_to_expiry(self):
-        """Days until the first end of a key in use that has no replacement; none without a key."""
+        """Return a gauge of the days until the next working key ends that is not being replaced.
+
+        The gauge has no sample if there is no such key.
+        """
         keys = self.env["auth.integration.key"].sudo()
         end = keys._effective_end_sql("k")
         [[seconds]] = self.env.execute_query(
@@ -167,7 +170,7 @@ class AuthIntegrationMetrics(models.AbstractModel):
 
     @api.model
     def _count_findings(self):
-        """Count the open findings by severity: they are a view over all keys and the log."""
+        """Count the open findings by severity, from a view over all keys and the log."""
         groups = self.env["auth.integration.finding"].sudo()._read_group(
             Domain("accepted", "=", False) & Domain("folded", "=", False),
             ["severity"],
@@ -177,7 +180,7 @@ class AuthIntegrationMetrics(models.AbstractModel):
 
     @api.model
     def _store_finding_counts(self):
-        """Count the findings for the scrapes to come; a step of ``ir_cron_incidents``."""
+        """Store the counts of findings for the next scrapes; a step of ``ir_cron_incidents``."""
         self.env.cr.execute(
             SQL(
                 "UPDATE auth_integration_finding_count SET counts = %s, counted_at = %s",
@@ -188,7 +191,7 @@ class AuthIntegrationMetrics(models.AbstractModel):
 
     @api.model
     def _stored_finding_counts(self):
-        """The stored counts by severity, or None when the job has not run for a while."""
+        """Return the stored counts by severity; None if they are older than 15 minutes."""
         rows = self.env.execute_query(
             SQL(
                 "SELECT counts FROM auth_integration_finding_count WHERE counted_at > %s",
@@ -211,7 +214,7 @@ class AuthIntegrationMetrics(models.AbstractModel):
     def _log_size(self):
         """Return the number of rows of the log, and the time of its oldest row or None.
 
-        Nothing is counted but the newest rows: the report knows how many its closed hours have.
+        Only the newest rows are counted; the report has the number of rows in its closed hours.
         """
         [(rows, until)] = self.env.execute_query(
             SQL(
@@ -232,5 +235,5 @@ class AuthIntegrationMetrics(models.AbstractModel):
 
 
 def _known(value, registry):
-    """A value as a label; what no registry of ours has never becomes one."""
+    """Return a value as a label; values missing from the registry become :data:`OTHER`."""
     return value if value in registry else OTHER

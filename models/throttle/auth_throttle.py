@@ -17,25 +17,26 @@ from ...tools.throttle.guess import Guess
 
 _logger = logging.getLogger(__name__)
 
-# The counter is there, and cannot be had: somebody else has it for longer than anybody may wait, or
-# all connections.
+# A counter exists but is not available: others have locked it, or use all connections, for longer
+# than a call may wait.
 BUSY = (OperationalError, PoolError)
-# It cannot be written at all, nor can anything else.
+# Neither a counter nor anything else can be written.
 OUT_OF_ORDER = (DiskFull, OutOfMemory)
-# Rows that one transaction removes, at most, and those that a call removes in passing. A guess
-# leaves four: removing more than it makes, no flood lets the table grow for longer than a window.
+# Maximum number of rows that one run of the autovacuum removes, and that a call removes in passing.
+# A guess adds up to four rows. Calls remove more than guesses add, so that even in a flood the
+# table does not grow for longer than a window.
 BATCH = 2000
 IN_PASSING = 100
-# As the numbers of tries count time.
+# In the unit of the numbers of tries, which contain their time.
 _LONGEST = 2 * counters_sql.PENDING_SECONDS * 1_000_000 * 1024
 
 
 class AuthThrottle(models.AbstractModel):
-    """How often passwords and second factors were guessed: counters in the database.
+    """Counters in the database of guesses of passwords and second factors.
 
-    One transaction of its own reserves a try before it is checked, another one writes down what
-    became of it. So the limits are exact, whichever worker and server of a database is asked, and
-    they outlast a restart. See :mod:`~odoo.addons.auth_integration.tools.throttle.counters_sql`.
+    A separate transaction reserves a try before it is checked, and another one records the outcome.
+    Therefore the limits are exact across all workers and servers of a database, and they outlast a
+    restart. See :mod:`~odoo.addons.auth_integration.tools.throttle.counters_sql`.
     """
 
     _name = "auth.throttle"
@@ -55,7 +56,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _guess(self, login, address):
-        """A guess of the password or second factor of a login, not reserved yet."""
+        """Return a guess of the password or second factor of a login, not reserved yet."""
         return Guess(
             counters_of(
                 self.env.registry.auth_integration_throttle_key,
@@ -68,7 +69,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _exempt_networks(self):
-        """Networks that are not limited as such; none when the list cannot be read."""
+        """Return the networks without a limit of their own; none if the setting is invalid."""
         name = "auth_integration.throttle_exempt_networks"
         try:
             return networks.parse_cached(self.env["ir.config_parameter"].sudo().get_param(name))
@@ -84,7 +85,7 @@ class AuthThrottle(models.AbstractModel):
     def _reserve(self, guess):
         """Reserve a try in all counters of a guess, or in none.
 
-        :return: True; False to refuse; None while only pending tries stand in the way
+        :return: True if reserved; False to refuse; None while only pending tries prevent it
         """
         counters = guess.counters
         every = (counters.pair, *counters.wide)
@@ -108,9 +109,9 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _fail(self, guess):
-        """Count a reserved try as failed; for its address only, if nothing was looked at.
+        """Count a reserved try as failed; only for its address if no password was checked.
 
-        What is refused without a hash comes faster than any, with as many logins.
+        Tries that are refused without computing a hash can be very fast, with many logins.
         """
         if not guess.looked_at:
             addresses = {counter.key for counter in guess.counters.addresses}
@@ -126,7 +127,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _release(self, guess, succeeded=False):
-        """Take a reserved try back: it was right, or nothing was learned from it."""
+        """Release a reserved try, because it was right or its failure does not count."""
         params = {
             "succeeded": succeeded,
             "complete": guess.complete,
@@ -139,7 +140,7 @@ class AuthThrottle(models.AbstractModel):
 
     @contextmanager
     def _counting(self):
-        """A cursor of its own: short waits, and none for the disk."""
+        """Open an independent cursor with short waits for locks and none for the disk."""
         registry = self.env.registry
         with registry["auth.attempt"]._own_cursor(registry) as cr:
             cr.execute("SET LOCAL synchronous_commit = off")
@@ -158,10 +159,10 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _is_full(self, pair):
-        """Whether a login may not be tried at an address, for now at least.
+        """Return SQL that tells whether a login may currently not be tried from an address.
 
-        :param pair: key of their counter; None when there is none
-        :return: SQL that goes before a query, and SQL for a column of it
+        :param pair: key of their counter; None if there is none
+        :return: SQL to put before a query, and SQL for a column of that query
         """
         if pair is None:
             return SQL(), SQL("FALSE")
@@ -172,7 +173,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _unlock(self, login, addresses=()):
-        """Forget the failures of a login, and those of some addresses."""
+        """Clear the failures of a login and those of some addresses."""
         secret = self.env.registry.auth_integration_throttle_key
         keys = {key for address in addresses for key in address_keys(secret, address)}
         own = login_key(secret, login)
@@ -181,7 +182,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _full_logins(self, logins):
-        """Those of some logins that are refused, at least from some address."""
+        """Return those of some logins that are refused, at least from some addresses."""
         secret = self.env.registry.auth_integration_throttle_key
         by_key = {login_key(secret, login): login for login in logins if login}
         if not by_key:
@@ -196,7 +197,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _expire(self, most):
-        """Remove counters that have lasted long enough.
+        """Remove expired counters.
 
         :return: number of removed rows
         """
@@ -206,7 +207,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.autovacuum
     def _gc_throttle(self):
-        """Remove what a quiet time has left; guesses remove what others have left before them."""
+        """Remove the expired counters of quiet times; otherwise failed guesses remove them."""
         count = len(self.env.execute_query(SQL("SELECT FROM auth_throttle LIMIT 1"))) and (
             self._expire(BATCH)
         )

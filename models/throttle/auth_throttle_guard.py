@@ -18,17 +18,17 @@ _logger = logging.getLogger(__name__)
 _missing = LogLimit(per_minute=1)
 _notices = LogLimit(per_minute=1)
 
-# Seconds to wait for the outcome of others' tries: of many good logins at once, the last ones wait
-# until the first ones were hashed. And between two looks, at first and later on: who waits must not
-# keep the processors from hashing.
+# Seconds to wait for the outcome of other tries: with many correct logins at once, the last ones
+# wait until the first ones have been hashed.
 PATIENCE = 20.0
+# Seconds between two checks, at first and later: waiting must not take processor time from hashing.
 PAUSE, MAX_PAUSE = 0.03, 0.25
-# Every so many failures some of the expired counters go.
+# Some expired counters are removed after this many failures in a process.
 EXPIRE_EVERY = 16
-# How often an outcome is tried to be written down. Until it is, the try stays pending.
+# Maximum number of tries to record an outcome. Until that succeeds, the try stays pending.
 WRITE_TRIES = 3
 
-# Rounds of the hash that a password was compared with, 0 for a password that is none.
+# Rounds of the hash with which a password was compared; 0 if the user has no such hash.
 _STORED_ROUNDS = """
     SELECT CASE WHEN starts_with(password, '$pbkdf2-sha512$')
                 THEN split_part(password, '$', 3)::integer ELSE 0 END
@@ -37,7 +37,7 @@ _STORED_ROUNDS = """
 
 
 class _Passing:
-    """Counts failures of this process, to do something at every so many of them."""
+    """Count the failures in this process, and tell at every ``EXPIRE_EVERY``-th one."""
 
     def __init__(self):
         self._lock, self._count = threading.Lock(), 0
@@ -56,22 +56,22 @@ def _refuse(_login):
 
 
 class AuthThrottle(models.AbstractModel):
-    """How the hooks of a login have a guess limited."""
+    """Limit guesses for the login hooks."""
 
     _inherit = "auth.throttle"
 
     @contextmanager
     def _guarded(self, login, secret, is_password=True, refuse=_refuse):
-        """Check a password or second factor in the block, if the limits admit another guess.
+        """Let the block check a password or second factor, if the limits allow another guess.
 
-        Inside of another such block, and for code that serves no HTTP request, nothing is limited.
-        A failure of ours leaves the decision to core; a counter that others keep busy refuses.
+        Nothing is limited inside another such block or outside an HTTP request.  If this add-on
+        fails, core decides alone; if a counter stays busy, the guess is refused.
 
-        :param login: whose it is, as sent
-        :param secret: what is checked; only to recognize a request that is made again
+        :param login: the login as sent
+        :param secret: what is checked; used to recognize a retried request and to spend time
         :param is_password: whether core compares it with a slow hash
         :param refuse: called with the login to refuse the guess; it raises ``AccessDenied``
-        :return: the guess, or None when it is not limited
+        :return: the guess, or None if it is not limited
         """
         guess = self._admit(login, secret, refuse)
         if guess is None:
@@ -96,7 +96,7 @@ class AuthThrottle(models.AbstractModel):
     def _admit(self, login, secret, refuse):
         """Reserve a try.
 
-        :return: a guess, None when it is not limited
+        :return: a guess, or None if it is not limited
         :raise AccessDenied: over the limit
         """
         if guesses.current() is not None:
@@ -119,7 +119,7 @@ class AuthThrottle(models.AbstractModel):
         if guess and guess.counters.login.key in guess.keys:
             self._trigger_notice()
         refuse(login)
-        raise AccessDenied  # whatever the caller has made of it
+        raise AccessDenied  # in case ``refuse`` did not raise
 
     def _reserve_patiently(self, guess):
         deadline, pause = time.monotonic() + PATIENCE, PAUSE
@@ -137,7 +137,7 @@ class AuthThrottle(models.AbstractModel):
 
     @staticmethod
     def _decide(method, *arguments):
-        """Write down what became of a try; a failure of ours changes nothing for the caller."""
+        """Record the outcome of a try; a failure to do so changes nothing for the caller."""
         for _turn in range(WRITE_TRIES):
             try:
                 return method(*arguments)
@@ -154,8 +154,11 @@ class AuthThrottle(models.AbstractModel):
             self._expire(IN_PASSING)
 
     def _spend_time(self, guess, secret):
-        """Take the time that is left of a wrong password's: for a login that does not exist, a
-        user who may not use a password, one who has none, and one whose hash is an older one."""
+        """Spend the rest of the time that a wrong password takes, so that timing tells nothing.
+
+        Less time was spent so far for a login that does not exist, for a user who has no password
+        or may not use one, and for a user whose hash has fewer rounds.
+        """
         wanted, stored = self._password_rounds(), 0
         if guess.user_id:
             rows = hook_queries.query(self.env, _STORED_ROUNDS, {"user": guess.user_id})
@@ -167,12 +170,12 @@ class AuthThrottle(models.AbstractModel):
                 attempt.note("throttled")
 
     def _password_rounds(self):
-        """Rounds of the hash of a new password; mirrors :meth:`res.users._crypt_context`."""
+        """Return the hash rounds of a new password; mirrors :meth:`res.users._crypt_context`."""
         rounds = self.env["ir.config_parameter"].sudo().get_param("password.hashing.rounds", 0)
         return max(base_users.MIN_ROUNDS, int(rounds))
 
     def _trigger_notice(self):
-        """Have the user of an attacked login notified, soon; see :meth:`_notify_users`."""
+        """Trigger the job that notifies users of attacked logins; see :meth:`_notify_users`."""
         if _notices.admit() is None:
             return
         try:
@@ -192,7 +195,7 @@ def _identity(login, secret):
 
 
 def _counted_in_request():
-    """Guesses that this request has counted: it may be made again, by :func:`retrying`."""
+    """Return the guesses that this request has counted; :func:`retrying` may run it again."""
     request = caller.current_request()
     if request is None:
         return set()

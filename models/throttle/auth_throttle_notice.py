@@ -5,19 +5,19 @@ from odoo import api, fields, models
 from ...tools.throttle import counters_sql
 from ...tools.throttle.counters import login_key
 
-# Refused guesses of the last so many minutes are looked through.
+# The period in which refused guesses are searched.
 LOOK_BACK = timedelta(hours=1)
 MAX_USERS = 1000
 
 
 class AuthThrottle(models.AbstractModel):
-    """Tells people that their password is being guessed."""
+    """Notify users that their password is being guessed."""
 
     _inherit = "auth.throttle"
 
     @api.model
     def _cron_notify(self):
-        """Tell each user whose login is attacked from many addresses, once per window.
+        """Notify each user whose login is attacked from many addresses, once per window.
 
         A copy of the database notifies nobody.
         """
@@ -26,9 +26,9 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _notify_users(self):
-        """Mail the users whose login is refused at every address it has not succeeded from.
+        """Mail the users whose login is refused from all addresses that it has not succeeded from.
 
-        :return: those who were mailed
+        :return: the users whose login is attacked; those without an email address get no mail
         """
         users = self._guessed_users()
         secret = self.env.registry.auth_integration_throttle_key
@@ -45,7 +45,7 @@ class AuthThrottle(models.AbstractModel):
 
     @api.model
     def _guessed_users(self):
-        """Active people whose password was guessed lately; not users of integrations."""
+        """Return active users whose password was guessed recently, without integration users."""
         since = fields.Datetime.now() - LOOK_BACK
         groups = self.env["auth.attempt"].sudo()._read_group(
             [("cause", "=", "throttled"), ("last_seen", ">", since), ("user_id", "!=", False)],

@@ -11,7 +11,7 @@ from ...tools.throttle import guess as guesses
 from ...tools.throttle.counters import login_text
 
 _SECOND_FACTORS = ("totp", "totp_mail")
-# Users of several websites may share a login: then each of them.
+# If users of several websites share a login, all of them must be integration users.
 _TAKES_KEYS_ONLY = """
     SELECT bool_and(i.id IS NOT NULL)
     FROM res_users u LEFT JOIN auth_integration i ON i.user_id = u.id
@@ -20,9 +20,9 @@ _TAKES_KEYS_ONLY = """
 
 
 class ResUsers(models.Model):
-    """What the hooks of a login have limited: a guess, and no API key.
+    """Limit guesses of passwords and second factors, but not API keys, in the login hooks.
 
-    Each ``_limit_*`` returns a context manager for ``tools.fallback.limited_by``, see
+    Each ``_limit_*`` returns a context manager for ``tools.fallback.limited_by``; see
     :meth:`auth.throttle._guarded`.
     """
 
@@ -38,17 +38,17 @@ class ResUsers(models.Model):
         )
 
     def _limit_user_id(self, attempt, uid, secret):
-        """Limit guesses of the password of a user id, as those of its login."""
+        """Limit guesses of the password of a user id, like those of its login."""
         login = attempt.known_login or f"user id {uid}"
         credential = {"type": "password", "login": login, "password": secret}
         self._recognize_key(attempt, credential, interactive=False)
         return self._limit_login(attempt, credential)
 
     def _limit_check(self, attempt, user, credential, interactive):
-        """Limit guesses where no login has: at identity checks, and of second factors."""
+        """Limit guesses not limited by a login yet: at identity checks and of second factors."""
         if guesses.current() is not None:
             if not interactive and attempt.key_shaped and user._rpc_api_keys_only():
-                guesses.do_not_count()  # never compared with a password
+                guesses.do_not_count()  # it is never compared with a password
             return nullcontext()
         login = user.sudo().login
         if credential.get("type") in _SECOND_FACTORS:
@@ -56,7 +56,7 @@ class ResUsers(models.Model):
         return self._limit_login(attempt, {**credential, "login": login})
 
     def _limit_second_factor(self):
-        """Limit guesses at the page that asks for a second factor."""
+        """Limit guesses on the page that asks for a second factor."""
         return self._limit_code(
             self.sudo().login, request.params.get("totp_token") if request else None
         )
@@ -67,7 +67,7 @@ class ResUsers(models.Model):
         )
 
     def _may_be_guess(self, attempt, credential, login):
-        """Whether a password is about to be checked that somebody may have guessed."""
+        """Return whether the credential is a password to be checked that may be a guess."""
         if attempt.secret_is_key or credential.get("type") != "password":
             return False
         if not credential.get("password"):
@@ -79,23 +79,23 @@ class ResUsers(models.Model):
         return not self._takes_keys_only(login)
 
     def _takes_keys_only(self, login):
-        """Whether a login is an integration user's, who has no password to guess."""
+        """Return whether a login is an integration user's, which has no password to guess."""
         if not is_storable(login):
             return False
         [(takes_keys_only,)] = hook_queries.query(self.env, _TAKES_KEYS_ONLY, {"login": login})
         return bool(takes_keys_only)
 
     def _note_second_factor(self, guess, interactive, auth_info):
-        """Note that a second factor follows, whose success makes the address known."""
+        """Note whether a second factor follows, whose success makes the address known."""
         if guess and interactive and auth_info.get("mfa") != "skip":
             guess.complete = not self.sudo().browse(auth_info["uid"])._mfa_type()
 
     def _refuse_like_core(self, login):
-        """Refuse as core refuses a wrong password: its own cooldown goes first, and counts it."""
+        """Refuse like a wrong password in core, whose own cooldown comes first and counts it."""
         with self._assert_can_auth(user=login):
             raise AccessDenied
 
     def _refuse_second_factor(self, _login):
-        """Refuse as core refuses a wrong code."""
+        """Refuse like a wrong code in core."""
         text = "Verification failed, please double-check the 6-digit code"
         raise AccessDenied(get_translation("auth_totp", self.env.lang or "en_US", text, ()))

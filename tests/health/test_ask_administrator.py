@@ -173,7 +173,7 @@ class TestAskAdministrator(IntegrationCommon):
         requests._gc_requests()
         self.assertFalse(requests.search([]))
 
-    # Once it was fixed
+    # After a fix
 
     def _close(self):
         self.env.flush_all()

@@ -128,7 +128,7 @@ class TestDiagnosis(IntegrationCommon):
         self._assert_found("Key", "warning", self.key, "key_expiring", "rotate")
 
     def test_a_key_that_is_being_replaced_needs_nothing(self):
-        """Whatever its dates: its new key is in use, and its overlap has an end."""
+        """Whatever its dates: once its end is set, the new key is in use."""
         self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
         self.key.action_rotate_now()
         rotation = self.env["auth.integration.rotation"]._open_of(self.key)

@@ -162,7 +162,7 @@ class TestFinding(IntegrationCommon):
         self.assertNotIn("key_outlived_end", self._codes())
 
     def test_native_end_counts(self):
-        """A date in Odoo's own table that no job has found yet is the key's end."""
+        """A date in Odoo's own table is the key's end, even before a job has found it."""
         self._move(self.key, first_used_at=self.now)
         self.env.cr.execute(
             "UPDATE res_users_apikeys SET expiration_date = %s WHERE id = %s",
@@ -427,7 +427,7 @@ class TestFinding(IntegrationCommon):
         self.assertLess(max(kind.number for kind in findings.KINDS), findings.ID_STEP)
 
     def test_texts_have_their_values(self):
-        """No finding shows a placeholder, whatever it is about."""
+        """No finding shows a placeholder."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         self.env.ref("auth_integration.ir_cron_rotation").active = False
         for finding in self.env["auth.integration.finding"].search([]):
@@ -458,7 +458,7 @@ class TestFinding(IntegrationCommon):
     # A host that is gone
 
     def _retire_host(self):
-        """The key has expired, a new one is used elsewhere, and the old host called before."""
+        """Expire the key after a call of its host; a new key is in use, so the host is retired."""
         self._move(self.key, issued_at=self._days(-91), expires_at=self._days(-1))
         _secret, new = self._issue(self.integration)
         self._move(new, first_used_at=self.now, last_used_at=self.now)
@@ -480,7 +480,7 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._history().count("Olivia Owner dismissed: Expired key"), 1)
         with self.assertRaises(AccessError):
             self.key.with_user(self.owner).calls_dismissed_at = self._days(7)
-        # It was not retired.
+        # The host calls again, so it was not retired.
         self._attempt(cause="key_expired", key_id=self.key.id, remote_addr="192.0.2.7",
                       integration_id=self.integration.id, when=self._days(0.01))
         self.assertIn("key_expired_still_used", self._codes())
@@ -488,7 +488,7 @@ class TestFinding(IntegrationCommon):
         self.assertFalse(seen.accepted, "nothing is hidden from administrators")
 
     def test_a_dismissed_host_opens_no_incident(self):
-        """Neither while the job has not looked at the log, nor when it does."""
+        """There is none, neither before nor after the job has read the log."""
         finding = self._retire_host()
         finding.action_dismiss()
         self.assertIn("Olivia Owner dismissed: An external system still uses", self._history())

@@ -102,7 +102,7 @@ class TestFindingAccess(IntegrationCommon):
     def test_new_protocols_are_none(self):
         for channel in ("json2", "http", "session", "web"):
             self._used(channel=channel)
-        self._used(agent="auth-integration-doctor/1.0")  # it tries each protocol
+        self._used(agent="auth-integration-doctor/1.0")  # doctor.py tries every protocol
         self.assertFalse(self._found(code="rpc_sunset"))
 
     def test_programs_are_bounded(self):

@@ -28,7 +28,7 @@ class TestAlertSecret(IntegrationCommon):
             yield
 
     def _encrypt_again(self):
-        """Do what the hourly job does."""
+        """Encrypt all secrets again with the current key, like the hourly job."""
         for model in (self.env["auth.integration"], self.env["res.company"]):
             for record_id in model._secrets_of_old_keys():
                 model._encrypt_again([record_id])

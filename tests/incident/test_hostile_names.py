@@ -95,7 +95,7 @@ class TestHostileNames(IncidentCommon):
             self.assertNotIn(markup, text)
 
     def test_activities(self):
-        """The remedy of an incident names the key to install."""
+        """The note has the remedy of an incident, which names the key to install."""
         newer = self._issue(self.integration)[1]
         self.key.revoke("A test")
         self._rename(newer)

@@ -97,15 +97,17 @@ class TestIncidentAlert(IncidentCommon):
         return activities.mapped("summary")
 
     def _ask(self, cause):
-        """The owner asks administrators to fix what their calls are rejected for."""
+        """Ask administrators as the owner to fix the cause of rejected calls."""
         owned = self.integration.with_user(self.owner)
         self.env["auth.integration.admin.request"].with_user(self.owner)._make(
             owned, cause, ["x"], owned
         )
 
     def test_who_was_alerted_and_is_asked_has_one_activity(self):
-        """An administrator who owns the integration too: of a colleague's request, and of what
-        else fails."""
+        """A request replaces the alert activity of an administrator who is also an owner.
+
+        Another failure adds an activity again.
+        """
         self.integration.owner_ids |= self.manager
         self._fail("address_not_allowed", count=3)
         self._run()
@@ -131,7 +133,7 @@ class TestIncidentAlert(IncidentCommon):
         self.assertEqual(len(self._activities_of(self.manager)), 2)
 
     def test_who_is_asked_already_gets_no_activity_of_the_alert(self):
-        """While the request is open; the mail is sent all the same."""
+        """This holds while the request is open; the mail is sent anyway."""
         self.integration.owner_ids |= self.manager
         self._ask("address_not_allowed")
         self._fail("address_not_allowed", count=3)
@@ -237,7 +239,7 @@ class TestIncidentAlert(IncidentCommon):
 
     def test_quiet_hours_of_what_is_not_production(self):
         self.integration.environment = "staging"
-        self.owner.tz = "Asia/Tokyo"  # nine hours ahead: nine in the evening
+        self.owner.tz = "Asia/Tokyo"  # nine hours ahead of UTC: it is 21:00 there
         self._fail("key_expired")
         self._run()
         self.assertFalse(self._alerts_to(self.owner))
@@ -503,7 +505,7 @@ class TestIncidentAlert(IncidentCommon):
         self._run()
         self.assertIn("ask an administrator", self.integration.activity_ids.note)
 
-    # The week --------------------------------------------------------------------------------
+    # Weekly summary --------------------------------------------------------------------------
 
     def _weekly(self, user):
         return self.env["mail.activity"].search(
@@ -542,7 +544,7 @@ class TestIncidentAlert(IncidentCommon):
         self.assertIn("Weekly summary", weekly.mail_id.subject)
         self.assertIn("New keys", weekly.mail_id.body_html)
 
-    # A test ----------------------------------------------------------------------------------
+    # Send Test -------------------------------------------------------------------------------
 
     def test_send_test_alert(self):
         self._with_webhook(self.env.company)
@@ -572,7 +574,7 @@ class TestIncidentAlert(IncidentCommon):
 
 @tagged("post_install", "-at_install")
 class TestDemoFindings(IntegrationCommon):
-    """One root cause is one issue."""
+    """The demo data have one issue per root cause, and a log that agrees with the keys."""
 
     def test_the_demo_has_one_issue_for_the_expired_key(self):
         pos = self.env.ref("auth_integration.auth_integration_demo_pos")
@@ -587,7 +589,7 @@ class TestDemoFindings(IntegrationCommon):
         self.assertEqual(shown, root)
 
     def test_the_log_says_the_same_as_the_keys(self):
-        """When each was used last, and that none was used outside of its time."""
+        """Both have the same last use of each key, and no key was used outside its lifetime."""
         names = ("shop", "pos", "warehouse", "payment")
         refs = [f"auth_integration.auth_integration_demo_{name}" for name in names]
         stories = [self.env.ref(ref, raise_if_not_found=False) for ref in refs]

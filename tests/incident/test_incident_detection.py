@@ -10,7 +10,7 @@ from .common import ELSEWHERE, HOME, NOW, IncidentCommon
 
 @tagged("post_install", "-at_install")
 class TestIncidentDetection(IncidentCommon):
-    """When an incident opens, what it says, and when it closes."""
+    """When incidents open and close, and what they say."""
 
     def test_third_refusal_since_the_last_success(self):
         self._fail(count=2, at=-1)
@@ -83,7 +83,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertFalse(self._open())
 
     def test_it_is_recovered_before_the_job_has_run(self):
-        """On screen it is over with the success, by the condition on which the job closes it."""
+        """It is shown as recovered right after the success, by the same condition as in the job."""
         _secret, newer = self._issue(self.integration)
         self._fail("key_superseded")
         self._detect()
@@ -125,7 +125,7 @@ class TestIncidentDetection(IncidentCommon):
         self.assertEqual(incident.state, "recovered")
 
     def test_a_list_looks_for_recoveries_once(self):
-        """However many are open."""
+        """A single query is enough for any number of open incidents."""
         for address in (HOME, ELSEWHERE):
             self._fail("key_unknown", 3, key=None, attribution="address", remote_addr=address)
         self._detect()

@@ -7,7 +7,7 @@ from ..show_secret import show_signing_secret_action
 
 
 class AuthIntegrationAlertSecret(models.TransientModel):
-    """Create the secret that signs alerts of an integration or a company; show it once."""
+    """Create the secret that signs alerts of an integration or a company, and show it once."""
 
     _name = "auth.integration.alert.secret"
     _description = "Create Signing Secret"

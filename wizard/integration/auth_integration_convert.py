@@ -109,7 +109,9 @@ class AuthIntegrationConvert(models.TransientModel):
     def _check_accounts(self):
         """Check that an account which is kept has no other line.
 
-        :raise UserError: a user is kept, and has another line
+        Otherwise it would be kept and replaced, or its keys would be converted twice.
+
+        :raise UserError: a user is kept and has another line
         """
         kept = [line.user_id for line in self.line_ids if line.method == KEEP]
         for user in kept:

@@ -3,7 +3,7 @@ from odoo.addons.base.models.res_users import check_identity
 
 
 class AuthIntegrationRevokeAll(models.TransientModel):
-    """Ask why all keys of an integration are revoked, and show who will be rejected."""
+    """Ask why all keys of an integration are revoked, and warn about the impact."""
 
     _name = "auth.integration.revoke.all"
     _description = "Revoke All Keys"

@@ -26,6 +26,6 @@ class AuthIntegrationExtend(models.TransientModel):
 
     @check_identity
     def action_extend(self):
-        """Move the end of the key later; see :meth:`auth.integration.key._extend`."""
+        """Postpone the end of the key; see :meth:`auth.integration.key._extend`."""
         self.key_id._extend(self.expires_at, self.reason)
         return {"type": "ir.actions.act_window_close"}

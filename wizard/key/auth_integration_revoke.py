@@ -36,7 +36,7 @@ class AuthIntegrationRevoke(models.TransientModel):
     @api.depends("key_ids")
     @api.depends_context("lang", "tz")
     def _compute_alternative(self):
-        """Say what ends the keys without downtime, if anything does."""
+        """Tell how the keys can be ended without downtime, if there is a way."""
         for dialog in self:
             dialog.alternative = dialog._alternative()
 
@@ -57,6 +57,6 @@ class AuthIntegrationRevoke(models.TransientModel):
 
     @fresh_identity
     def action_revoke(self):
-        """End the keys at once."""
+        """Revoke the keys at once."""
         self.key_ids._revoke(self.reason, compromised=self.compromised)
         return {"type": "ir.actions.act_window_close"}

@@ -16,6 +16,6 @@ class AuthIntegrationUndoRevocation(models.TransientModel):
 
     @check_identity
     def action_undo(self):
-        """Let the key work again; see :meth:`auth.integration.key._undo_revocation`."""
+        """Make the key work again; see :meth:`auth.integration.key._undo_revocation`."""
         self.key_id._undo_revocation(self.reason)
         return {"type": "ir.actions.act_window_close"}

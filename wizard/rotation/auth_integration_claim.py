@@ -5,7 +5,7 @@ from ..show_secret import show_key_action
 
 
 class AuthIntegrationClaim(models.TransientModel):
-    """Explain what claiming does, check the owner's identity, show the new key once."""
+    """Explain what claiming does, check the owner's identity, and show the new key once."""
 
     _name = "auth.integration.claim"
     _description = "Claim New Key"
