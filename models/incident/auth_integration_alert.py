@@ -225,9 +225,15 @@ class AuthIntegrationAlert(models.Model):
 
     @api.autovacuum
     def _gc_alerts(self):
-        """Delete old messages; an incident that is still open then is reported again."""
+        """Delete old messages, but none about an open incident: it would be reported again."""
         limit = fields.Datetime.now() - timedelta(days=KEPT_DAYS)
-        old = self.search([("create_date", "<", limit)], limit=1000)
+        old = self.search(
+            [
+                ("create_date", "<", limit),
+                ("line_ids", "not any", [("incident_id.state", "=", "open")]),
+            ],
+            limit=1000,
+        )
         old.unlink()
         return len(old), len(old) == 1000
 

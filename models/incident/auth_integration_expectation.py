@@ -51,19 +51,22 @@ class AuthIntegration(models.Model):
         """Propose an interval from the calls of the last 30 days."""
         since = fields.Datetime.now() - timedelta(days=OBSERVED_DAYS)
         for integration in self:
-            calls = self.env["auth.attempt"].sudo().search_fetch(
-                [
-                    ("integration_id", "=", integration._origin.id),
-                    ("outcome", "=", "success"),
-                    ("last_seen", ">=", since),
-                ],
-                ["first_seen", "last_seen"],
-                limit=MAX_PERIODS,
-                order="last_seen desc",
-            ) if integration._origin else self.env["auth.attempt"]
-            integration.proposed_every_hours = expectation.propose(
-                [(call.first_seen, call.last_seen) for call in calls]
-            )
+            calls = integration._origin._successful_calls(since) if integration._origin else []
+            integration.proposed_every_hours = expectation.propose(calls)
+
+    def _successful_calls(self, since):
+        """Return the first and the last time of each log row of successful calls, newest first.
+
+        They may be thousands, so they are not read as records.
+        """
+        domain = [
+            ("integration_id", "=", self.id),
+            ("outcome", "=", "success"),
+            ("last_seen", ">=", since),
+        ]
+        attempts = self.env["auth.attempt"].sudo()
+        query = attempts._search(domain, limit=MAX_PERIODS, order="last_seen desc")
+        return self.env.execute_query(query.select("first_seen", "last_seen"))
 
     def action_expect_proposal(self):
         """Set the proposed interval as the expected one."""
