@@ -19,7 +19,7 @@ class AuthAttempt(models.Model):
     )
     is_followed_by_success = fields.Boolean(
         compute="_compute_is_followed_by_success",
-        help="A call has succeeded since that would end an incident about this one.",
+        help="A later call succeeded that would close an incident about this one.",
     )
     primary_fix = fields.Char(
         compute="_compute_primary_fix", help="The button that the form offers first."

@@ -7,7 +7,7 @@ class AuthIntegrationKey(models.Model):
     _inherit = "auth.integration.key"
 
     calls_dismissed_at = fields.Datetime(
-        readonly=True, help="Earlier calls with this inactive key are no issue any more."
+        readonly=True, help="Earlier calls with this inactive key are no longer an issue."
     )
 
     def _dismiss_calls(self):

@@ -13,7 +13,7 @@ class AuthIntegration(models.Model):
     )
     open_incident_count = fields.Integer("Open Incidents", compute="_compute_open_incident_count")
     open_incident_id = fields.Many2one(
-        "auth.integration.incident", compute="_compute_open_incident_count"
+        "auth.integration.incident", "Current Incident", compute="_compute_open_incident_count"
     )
 
     def _compute_open_incident_count(self):
