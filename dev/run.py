@@ -3,6 +3,7 @@
 The environment variables PORT, DB, ODOO_PATH, PGHOST, PGPORT, PGUSER and PGPASSWORD are respected.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -265,6 +266,18 @@ def _introduce(database, port, example, log):
     print("\n".join(lines), flush=True)
 
 
+def set_base_url(database, port):
+    """Set the address in screens and mails, as a login of ``admin`` does, unless it is frozen."""
+    with contextlib.closing(postgres.connect(database)) as connection:
+        connection.cursor().execute(
+            """
+            UPDATE ir_config_parameter SET value = %s WHERE key = 'web.base.url' AND NOT EXISTS (
+                SELECT FROM ir_config_parameter WHERE key = 'web.base.url.freeze')
+            """,
+            [f"http://localhost:{port}"],
+        )
+
+
 def main():
     """Prepare the database and run the server until Ctrl-C."""
     check_addon()
@@ -274,6 +287,7 @@ def main():
         database = database_name()
         with lock(state_dir("run") / "prepare.lock"):
             prepare(database)
+            set_base_url(database, port)
         serve(database, port)
 
 

@@ -87,15 +87,20 @@ class AuthIntegrationFinding(models.Model):
             )
 
     def action_open_incident(self):
-        """Open the incident, which says how it ends and can be dismissed; several as a list."""
+        """Open the latest incident, of the same cause if there is one.
+
+        It says how it closes, and can be dismissed.
+        """
         self.ensure_one()
-        return self.env["auth.integration.incident"].search(
+        incidents = self.env["auth.integration.incident"].search(
             [
                 ("integration_id", "=", self.integration_id.id),
                 ("kind", "=", "failing"),
-                ("state", "=", "open"),
+                ("is_open", "=", True),
             ]
-        )._get_records_action()
+        )
+        of_cause = incidents.filtered(lambda incident: incident.cause == self.cause)
+        return (of_cause or incidents)[:1]._get_records_action()
 
     # A host that is gone ---------------------------------------------------------------------
 

@@ -221,7 +221,9 @@ class AuthIntegrationIncident(models.Model):
         for incident in self:
             address = incident._calling_host()
             incident.closing = self.env._(
-                "The incident closes when %(address)s calls successfully.", address=address
+                "The incident closes when %(address)s calls successfully. If that host is no longer"
+                " in use, dismiss the incident.",
+                address=address,
             ) if address else self.env._("The incident closes with the next successful call.")
 
     @api.depends("kind", "cause", "integration_id", "state")

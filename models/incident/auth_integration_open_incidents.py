@@ -32,7 +32,9 @@ class AuthIntegration(models.Model):
 
     def action_view_incidents(self):
         """Show the incidents of this integration."""
-        return self._action_view("auth_integration_incident_action")
+        return self._action_view(
+            "auth_integration_incident_action", search_default_open=1
+        )
 
     def _note_dismissal(self, what):
         """Post to the chatter who dismissed an incident or an issue."""

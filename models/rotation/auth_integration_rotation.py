@@ -55,7 +55,7 @@ class AuthIntegrationRotation(models.Model):
     )
     state = fields.Selection(
         [
-            ("due", "Due"),
+            ("due", "To Deliver"),
             ("delivering", "Delivering"),
             ("delivered", "Delivered"),
             ("overlap", "Confirmed"),
@@ -66,8 +66,9 @@ class AuthIntegrationRotation(models.Model):
         compute="_compute_from_sql",
         compute_sudo=True,
         search="_search_state",
-        help="Due: a new key is needed. Delivering: it was sent but not confirmed. Delivered: it"
-             " was received but not used yet. Confirmed: it is in use and the old key still works.",
+        help="To deliver: a new key must be claimed or sent. Delivering: it was sent but not"
+             " confirmed. Delivered: it was received but not used yet. Confirmed: it is in use and"
+             " the old key still works.",
     )
     opened_at = fields.Datetime(readonly=True, required=True, default=fields.Datetime.now)
     opened_by = fields.Many2one(

@@ -74,11 +74,14 @@ class AuthIntegrationRotation(models.Model):
             rotation.late_callers = found.get(rotation.id, False)
 
     def _compute_old_key_used_since(self):
-        """Compute it without the grace period, after which :attr:`late_callers` starts."""
+        """Compute it without the grace period, after which :attr:`late_callers` starts.
+
+        Of calls in the same second, the order is not known: that of the old key counts as later.
+        """
         for rotation in self:
             old, new = rotation.old_key_id.last_used_at, rotation.confirmed_at
             rotation.old_key_used_since = bool(
-                rotation.state == "overlap" and old and new and old > new
+                rotation.state == "overlap" and old and new and old >= new
             )
 
     @api.model

@@ -107,7 +107,7 @@ class TestRotationNextStep(RotationCommon):
     def test_the_steps_have_the_names_of_the_screen(self):
         states = dict(self.rotations._fields["state"]._description_selection(self.env))
         steps = [states[code] for code in ("due", "delivered", "overlap", "done")]
-        self.assertEqual(steps, ["Due", "Delivered", "Confirmed", "Old Key Replaced"])
+        self.assertEqual(steps, ["To Deliver", "Delivered", "Confirmed", "Old Key Replaced"])
 
     def test_the_window_opens_by_the_policys_clock(self):
         self.policy.write({"window_start": 22.5, "window_end": 4, "window_tz": "Asia/Tokyo"})

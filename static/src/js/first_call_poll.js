@@ -8,11 +8,12 @@ import { usePolling } from "./use_polling";
 const INTERVAL = 3000; // milliseconds
 const FIRST_CALL = ["is_never_called", "last_failure", "live_key_count"];
 const NEXT_CALL = ["status", "last_failure"];
+const HEALTH = ["status", "finding_count"];
 
 /**
  * Reads the form of an integration anew once its external system has made the call that the form
- * waits for, the first one or the next after a fix, unless somebody is changing it. Asks for a few
- * fields only, and not at all while nobody looks at the page.
+ * waits for, the first one or the next after a fix, or once an issue opens or closes, unless
+ * somebody is changing it. Asks for a few fields only, and not at all while nobody looks at the page.
  */
 class FirstCallPoll extends Component {
     static template = xml`<span class="d-none"/>`;
@@ -29,7 +30,7 @@ class FirstCallPoll extends Component {
         }, INTERVAL);
     }
 
-    /** What may change with the call that is waited for; nothing while none is. */
+    /** What a call may change. */
     get watched() {
         const { resId, data } = this.props.record;
         if (!resId || document.hidden) {
@@ -38,7 +39,10 @@ class FirstCallPoll extends Component {
         if (data.status === "waiting") {
             return NEXT_CALL;
         }
-        return data.is_never_called && data.live_key_count ? FIRST_CALL : [];
+        if (data.is_never_called) {
+            return data.live_key_count ? FIRST_CALL : [];
+        }
+        return data.active ? HEALTH : [];
     }
 
     async lookForCall() {

@@ -91,9 +91,21 @@ def test_the_dialog_has_the_command_with_the_key(server):
     assert re.match(r"HTTP/1\.\d 200", run(dialog["first_call_command"], ""))
 
 
+ISSUES = "button[name=action_view_findings]"
+
+
+def set_email(server, email):
+    server.sql(
+        "UPDATE res_partner p SET email = %s FROM res_users u"
+        " WHERE u.partner_id = p.id AND u.login = 'olive'",
+        [email],
+    )
+
+
 def test_the_form_turns_green_by_itself(server):
-    """In the browser, without any click."""
+    """In the browser, without any click; an issue that opens later is shown, too."""
     integration, secret = make(server, "green")
+    set_email(server, "olive@example.com")
     url = f"http://127.0.0.1:{server.port}"
     with open_page() as page:
         page.use_session(url, open_session(url, "olive", PASSWORD, server.db))
@@ -102,6 +114,10 @@ def test_the_form_turns_green_by_itself(server):
         run(look(server, integration)["first_call_command"], secret)
         page.wait_for("[name=set_up].alert-success")
         assert "Working" in page.evaluate("document.querySelector('.o_form_sheet').innerText")
+        assert not page.evaluate(f"!!document.querySelector('{ISSUES}')")
+        set_email(server, None)
+        page.wait_for(ISSUES)
+        set_email(server, "olive@example.com")
         assert not page.console
 
 

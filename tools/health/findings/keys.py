@@ -72,7 +72,7 @@ KINDS = (
         ),
         remedy=_lt(
             "Install the current key of the integration in the external system. The issue closes"
-            " when that host calls with it, or seven days after its last call."
+            " within a minute after that host calls with it, or seven days after its last call."
         ),
         sql=f"""
             SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, used.since
