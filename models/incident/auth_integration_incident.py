@@ -192,7 +192,10 @@ class AuthIntegrationIncident(models.Model):
 
     def _resolution(self):
         """Extend :meth:`auth.integration.rejection.mixin._resolution`: only for open failures."""
-        return self.kind == "failing" and self.is_open and super()._resolution()
+        if self.kind != "failing" or self.state != "open":
+            return False
+        # Whether it is still open is read from the log, so only if it matters.
+        return (resolution := super()._resolution()) and self.is_open and resolution
 
     def _key_to_install(self):
         """Extend :meth:`auth.integration.rejection.mixin._key_to_install` by keys in use.

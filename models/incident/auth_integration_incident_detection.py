@@ -174,8 +174,12 @@ class AuthIntegrationIncident(models.Model):
         """Close the incidents that a success has ended."""
         self._run_sql(
             f"""
-            UPDATE auth_integration_incident n SET state = 'recovered', closed_at = ended.at
-            FROM ({conditions.ended_by_success(NOW)}) ended WHERE ended.id = n.id
+            UPDATE auth_integration_incident n
+            SET state = 'recovered', closed_at = {conditions.ended_at("ended", NOW)}
+            FROM (
+                SELECT o.*, COALESCE(o.remote_addr, '') AS address
+                FROM auth_integration_incident o WHERE o.id IN ({conditions.ended_incidents(NOW)})
+            ) ended WHERE ended.id = n.id
             """,
             now=now,
         )
@@ -206,7 +210,7 @@ class AuthIntegrationIncident(models.Model):
             return set()
         self.env.flush_all()
         rows = self._run_sql(
-            f"SELECT ended.id FROM ({conditions.ended_by_success(NOW)}) ended"
+            f"SELECT ended.id FROM ({conditions.ended_incidents(NOW)}) ended"
             " WHERE ended.id = ANY(%(ids)s)",
             now=fields.Datetime.now(),
             ids=list(self.ids),
@@ -216,10 +220,8 @@ class AuthIntegrationIncident(models.Model):
     def _search_is_open(self, operator, value):
         if operator != "in":
             return NotImplemented
-        ended = SQL(conditions.ended_by_success(NOW), now=fields.Datetime.now())
-        return Domain("state", "=", "open") & Domain(
-            "id", "not in", SQL("(SELECT ended.id FROM (%s) ended)", ended)
-        )
+        ended = SQL(conditions.ended_incidents(NOW), now=fields.Datetime.now())
+        return Domain("state", "=", "open") & Domain("id", "not in", SQL("(%s)", ended))
 
     # Silence ---------------------------------------------------------------------------------
 

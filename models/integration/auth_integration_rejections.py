@@ -85,13 +85,14 @@ class AuthIntegration(models.Model):
     def _rejected_calls(self):
         """Return incidents and attempts not followed by a success of the same caller, by issue."""
         attempts = self.env["auth.attempt"].sudo()
-        incidents = self.env["auth.integration.incident"].sudo()
+        incidents = self.env["auth.integration.incident"].sudo().browse(
+            self._rejected_ids(_INCIDENTS)
+        )
+        # The query has found them open: they are not looked up a second time.
+        incidents._fields["is_open"]._update_cache(incidents, True)
         ended = attempts.browse(self._rejected_ids(_ENDED_KEYS))
         issues = {(one.integration_id.id, one.key_id.id): [one] for one in ended}
-        for one in (
-            *incidents.browse(self._rejected_ids(_INCIDENTS)),
-            *attempts.browse(self._rejected_ids(_UNSEEN_REJECTIONS)),
-        ):
+        for one in (*incidents, *attempts.browse(self._rejected_ids(_UNSEEN_REJECTIONS))):
             if one.cause not in END_CODES or not one.key_id:
                 issues.setdefault((one.integration_id.id, 0), []).append(one)
         return issues

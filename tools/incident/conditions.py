@@ -269,22 +269,31 @@ def is_lasting(incident: str, now: str) -> str:
     )"""
 
 
-def ended_by_success(now: str) -> str:
-    """A SELECT of the open incidents that a success has ended: their ``id``, and ``at``."""
+def ended_incidents(now: str) -> str:
+    """Return a SELECT of the ``id`` of each open incident that a success has ended."""
     return f"""
-        SELECT ended.id, ended.at FROM (
-            SELECT o.id,
-                   CASE WHEN NOT {is_lasting("o", now)} THEN {recovered_at("o", now)} END AS at
-            FROM ({OPEN_FAILING}) o
-            UNION ALL
-            SELECT o.id, (
-                SELECT s.last_seen FROM auth_attempt s
-                WHERE s.integration_id = o.integration_id AND s.outcome = 'success'
-                  AND s.last_seen > o.opened_at
-                ORDER BY s.last_seen DESC LIMIT 1) AS at
-            FROM auth_integration_incident o WHERE o.state = 'open' AND o.kind = 'silent'
-        ) ended WHERE ended.at IS NOT NULL
+        SELECT o.id FROM ({OPEN_FAILING}) o WHERE NOT {is_lasting("o", now)}
+        UNION ALL
+        SELECT o.id FROM auth_integration_incident o
+        WHERE o.state = 'open' AND o.kind = 'silent' AND {_success_after_silence("o")} IS NOT NULL
     """
+
+
+def ended_at(incident: str, now: str) -> str:
+    """Return SQL of the success that ended an incident of :func:`ended_incidents`."""
+    return f"""(
+        CASE {incident}.kind WHEN 'silent' THEN {_success_after_silence(incident)}
+             ELSE {recovered_at(incident, now)} END
+    )"""
+
+
+def _success_after_silence(incident: str) -> str:
+    return f"""(
+        SELECT s.last_seen FROM auth_attempt s
+        WHERE s.integration_id = {incident}.integration_id AND s.outcome = 'success'
+          AND s.last_seen > {incident}.opened_at
+        ORDER BY s.last_seen DESC LIMIT 1
+    )"""
 
 
 def _refused_after(incident: str, now: str) -> str:
