@@ -95,7 +95,13 @@ OURS = {
     "res_users_log",
 }
 # A method that reloads the registry makes the add-on check the identity of the database.
-SEQUENCES = (*OURS, "ir_config_parameter")
+SEQUENCES = (*OURS, "ir_config_parameter", "ir_cron_trigger")
+# A method that checks a wrong password is a rejected call, which wakes the job for incidents.
+OTHER_TRIGGERS = """
+    WHERE t.cron_id <> (
+        SELECT d.res_id FROM ir_model_data d
+        WHERE d.module = 'auth_integration' AND d.name = 'ir_cron_incidents')
+"""
 USES = ("use_count", "first_used_at", "last_used_at", "last_used_address", "last_used_channel",
         "last_used_agent", "digest", "operations_since", "operation_count", "last_write_at")
 WRITERS = [
@@ -139,7 +145,7 @@ def dump(server):
         text = f"(to_jsonb(t){uses})::text" if table == "auth_integration_key" else "t::text"
         [found] = server.sql(
             f'SELECT count(*) AS rows, md5(string_agg({text}, chr(10) ORDER BY {text})) AS md5'
-            f' FROM "{table}" t'
+            f' FROM "{table}" t {OTHER_TRIGGERS if table == "ir_cron_trigger" else ""}'
         )
         digests[table] = found["rows"], found["md5"]
     digests["allowed"] = server.sql(
