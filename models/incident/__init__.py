@@ -1,6 +1,5 @@
 from . import auth_integration_incident
 from . import auth_integration_incident_detection
-from . import auth_integration_key_dismissal
 from . import auth_integration_incident_security
 from . import auth_integration_incident_schedule
 from . import auth_integration_incident_ask_administrator

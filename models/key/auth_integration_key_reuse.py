@@ -12,13 +12,23 @@ EXPECTED_REUSE_DAYS = 14
 
 
 class AuthIntegrationKey(models.Model):
-    """Report calls with keys that a rotation has replaced."""
+    """Report calls with keys that a rotation has replaced; dismiss calls with ended keys."""
 
     _inherit = "auth.integration.key"
 
     reuse_notified_at = fields.Datetime(
         readonly=True, help="Calls with the inactive key were reported up to this date."
     )
+    calls_dismissed_at = fields.Datetime(
+        readonly=True, help="Earlier calls with this inactive key are no longer an issue."
+    )
+
+    def _dismiss_calls(self):
+        """Stop reporting the calls that were rejected until now; a later call is an issue again.
+
+        The calling code checks access rights.
+        """
+        self.sudo().write({"calls_dismissed_at": fields.Datetime.now()})
 
     @api.model
     def _reused_keys(self):
