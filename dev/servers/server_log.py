@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from dev.common import ADDON, CACHE, ROOT
+from dev.servers.private_postgres import ROOT_HOME
 
 LINE = re.compile(
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<pid>\d+) (?P<level>[A-Z]+) (?P<db>\S+)"
@@ -36,7 +37,9 @@ class Record:
         if self.logger.startswith(f"odoo.addons.{ADDON}"):
             return True
         # A line is not ours just because it names one of our folders.
-        text = self.text.replace(str(CACHE), "").replace(str(ROOT), "")
+        text = self.text
+        for folder in (CACHE, ROOT, ROOT_HOME):
+            text = text.replace(str(folder), "")
         if self.logger == "py.warnings":
             return ADDON in text.partition("\n")[0]  # the file that warned, not its callers
         if ADDON in text:

@@ -57,15 +57,19 @@ def pytest_sessionfinish(session):
 def live_server(request):
     """Return a function that starts further servers: ``live_server("name", workers=2, ...)``.
 
-    The servers are stopped and their databases dropped at the end of the module. ``database`` is
-    the database of another server of the module.
+    The servers are stopped and their databases dropped at the end of the module, or when a test
+    that runs again starts one of the same name. ``database`` is the database of another server of
+    the module.
     """
     mine = []
 
     def start(name, database=None, **options):
         module = request.module.__name__.removeprefix("test_")
         own = re.sub(r"\W+", "_", f"live_{CHECKOUT_ID}_{module}_{name}")[:60]
-        # A killed run may have left the database.
+        for earlier in mine:
+            if earlier.folder.name == own:
+                earlier.stop()
+        # An earlier server or a killed run may have left the database.
         if database is None and own in postgres.databases():
             LiveServer(own).drop()
         options = {**getattr(request.module, "SERVER", {}), **options}

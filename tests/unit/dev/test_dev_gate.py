@@ -38,6 +38,7 @@ def test_warnings_and_errors_of_ours_are_seen(text):
         line("INFO", OURS, "anything"),
         line("WARNING", "odoo.addons.base.models.res_users", "Login failed for login:admin"),
         line("WARNING", "py.warnings", f"{server_log.CACHE}/odoo/x.py: x is deprecated"),
+        line("WARNING", "odoo.sql_db", f"no server at {server_log.ROOT_HOME}/socket"),
     ],
 )
 def test_warnings_of_others_are_not(text):
