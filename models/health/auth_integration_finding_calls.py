@@ -90,6 +90,8 @@ class AuthIntegrationFinding(models.Model):
         """Open the latest incident, of the same cause if there is one.
 
         It says how it closes, and can be dismissed.
+
+        :raise UserError: none is open any longer
         """
         self.ensure_one()
         incidents = self.env["auth.integration.incident"].search(
@@ -99,8 +101,15 @@ class AuthIntegrationFinding(models.Model):
                 ("is_open", "=", True),
             ]
         )
+        if not incidents:
+            raise UserError(self._outdated_action())
         of_cause = incidents.filtered(lambda incident: incident.cause == self.cause)
         return (of_cause or incidents)[:1]._get_records_action()
+
+    def _outdated_action(self):
+        return self.env._(
+            "This action is no longer available. Reload the page to see the current status."
+        )
 
     # A host that is gone ---------------------------------------------------------------------
 
@@ -120,11 +129,7 @@ class AuthIntegrationFinding(models.Model):
         self.ensure_one()
         self.check_access("read")
         if not self.may_dismiss:
-            raise UserError(
-                self.env._(
-                    "This action is no longer available. Reload the page to see the current status."
-                )
-            )
+            raise UserError(self._outdated_action())
         self.integration_id._check_may_operate()
         key = self.sudo().key_id
         # Incidents note the dismissal themselves.

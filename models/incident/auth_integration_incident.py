@@ -135,13 +135,17 @@ class AuthIntegrationIncident(models.Model):
     @api.depends("kind", "cause", "key_id")
     @api.depends_context("lang", "tz", "uid")
     def _compute_case_explanation(self):
-        """Explain an inactive key in the same words as the form of a rejected attempt."""
+        """Explain the last rejection in the same words as the form of the attempt."""
         for incident in self:
             of_key = incident.sudo().key_id and (
                 incident.kind in OF_INACTIVE_KEYS
                 or incident.kind == "failing" and incident.cause in END_CODES
             )
-            incident.case_explanation = of_key and "\n".join(incident._explain_key_end())
+            incident.case_explanation = (
+                "\n".join(incident._explain_key_end())
+                if of_key
+                else incident._last_rejected_attempt().case_explanation
+            )
 
     def _guide_anchor(self):
         """Extend :meth:`auth.integration.guide.link.mixin._guide_anchor`."""

@@ -122,6 +122,13 @@ class TestIncidentAlert(IncidentCommon):
         self._run()
         self.assertEqual(len(self._activities_of(self.manager)), 2)
 
+    def test_an_incident_names_the_allowed_networks(self):
+        self.integration.allowed_networks = "192.0.2.0/24"
+        self._fail("address_not_allowed", count=3)
+        self._run()
+        incident = self._open().with_user(self.owner)
+        self.assertIn("192.0.2.0/24", incident.case_explanation)
+
     def test_an_activity_about_more_than_was_asked_stays(self):
         self.integration.owner_ids |= self.manager
         self._fail("address_not_allowed", count=3)

@@ -403,6 +403,10 @@ class TestNextStep(ExplanationCase):
         self.assertEqual((box.fix, box.is_next_step), ("issue_key", True))
         self.assertTrue(box.has_incident)
         self.assertEqual(box.action_open_incident()["res_id"], incident.id)
+        incident.action_dismiss()
+        with self.assertRaisesRegex(UserError, "no longer available"):
+            box.action_open_incident()
+        incident.sudo().state = "open"
         self.assertFalse(self.integration.with_user(self.owner).next_step)
         self.assertEqual(box.action_issue_key()["res_model"], "auth.integration.issue")
         self._issue(self.integration)
