@@ -15,7 +15,7 @@ class AuthIntegration(models.Model):
         :param str reason: stored on the keys and in the integrations' history
         :param bool compromised: somebody else may have the keys, so the revocation cannot be undone
         :return: True
-        :raise AccessError: the caller is neither owner nor manager
+        :raise AccessError: see ``_check_may_operate``
         :raise UserError: no reason was given
         """
         return self._revoke_all_keys(reason, compromised)

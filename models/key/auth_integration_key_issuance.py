@@ -74,7 +74,7 @@ class AuthIntegration(models.Model):
         :return: ``{"key", "prefix", "expires_at"}``; the key is shown only this once and never
             stored
         :rtype: dict
-        :raise AccessError: the caller is neither owner nor manager
+        :raise AccessError: see ``_check_may_operate`` of the integration
         :raise UserError: the end is in the past or beyond the policy's lifetime, the description is
             too long, the access or an operation does not exist, or the integration has reached its
             maximum number of keys

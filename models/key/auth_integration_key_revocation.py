@@ -44,7 +44,8 @@ class AuthIntegrationKey(models.Model):
         :param str reason: stored on the key and in the integration's history
         :param bool compromised: somebody else may have the key, so the revocation cannot be undone
         :return: True
-        :raise AccessError: the caller is neither owner nor manager, and it is not their own key
+        :raise AccessError: neither their own key nor allowed by ``_check_may_operate`` of its
+            integration
         :raise UserError: no reason was given, or one that is too long
         """
         return self._revoke(reason, compromised)

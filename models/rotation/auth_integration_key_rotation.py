@@ -46,7 +46,7 @@ class AuthIntegrationKey(models.Model):
         """Open a rotation of these keys at once.
 
         :return: True
-        :raise AccessError: the caller is neither owner nor manager of their integration
+        :raise AccessError: see ``_check_may_operate`` of their integration
         :raise UserError: the key is personal, ended or already being replaced, or the database is a
             copy
         """

@@ -110,7 +110,7 @@ class AuthIntegrationRotation(models.Model):
     def action_retry_now(self):
         """Send a new key now, regardless of the time of the next try and of the rotation window.
 
-        :raise AccessError: the current user is neither owner nor manager
+        :raise AccessError: see ``_check_may_operate`` of the integration
         :raise UserError: nothing is to be sent, or the database is a copy
         """
         for rotation in self:
