@@ -97,6 +97,23 @@ class AuthAttempt(models.Model):
             )
         return lines
 
+    def _explain_database_unknown(self):
+        """Compare the requested name, of which only a description is kept, with this database's."""
+        if not (self.database or "").startswith("unknown database ("):
+            return []
+        if "nearest" in self.database:
+            text = self.env._(
+                "Probably mistyped: the requested name is similar to “%(database)s”, the name of"
+                " this database.",
+                database=self.env.cr.dbname,
+            )
+        else:
+            text = self.env._(
+                "The requested name is not similar to “%(database)s”, the name of this database.",
+                database=self.env.cr.dbname,
+            )
+        return [text]
+
     def _explain_user_archived(self):
         user = self._known_user()
         if not user:
@@ -190,7 +207,8 @@ class AuthAttempt(models.Model):
         if not integration:
             return []
         lines = []
-        if self.attribution == "address":
+        of_similar_key = self.sudo().similar_key_id.integration_id == integration
+        if self.attribution == "address" and not of_similar_key:
             lines.append(
                 self.env._(
                     "The call does not name an integration. Only %(name)s recently made successful"

@@ -72,8 +72,8 @@ class AuthIntegrationFinding(models.Model):
             }
             if more := getattr(finding, f"_{kind.code}_values", None):
                 values |= more()
-            if record.cause:
-                values["cause"] = self.env._(causes.get(record.cause).title)
+            if cause := finding._shown_cause():
+                values["cause"] = self.env._(causes.get(cause).title)
             message = kind.key_message if kind.key_message and record.key_id else kind.message
             finding.message = finding._case_message(values) or self.env._(message, **values)
             finding.remedy = finding._case_remedy() or self.env._(kind.remedy, **values)
@@ -108,7 +108,8 @@ class AuthIntegrationFinding(models.Model):
 
         The cause of rejected calls, if there is one, is more specific than the issue.
         """
-        return guide.cause_anchor(self.cause) if self.cause else guide.issue_anchor(self.code)
+        cause = self._shown_cause()
+        return guide.cause_anchor(cause) if cause else guide.issue_anchor(self.code)
 
     # Fixes -----------------------------------------------------------------------------------
 

@@ -4,6 +4,10 @@ from odoo.tools import SQL
 
 from ...tools.health import probe
 
+# The cause of rejected calls, for findings that have none of their own.
+CAUSE_OF_CODE = dict.fromkeys(
+    ("archived_user_live_key", "archived_user_still_called"), "user_archived"
+)
 # Fixes on the form of an attempt for which a finding has buttons too.
 FIXES_OF_CALLS = ("restore_user", "issue_key", "view_rotation", "add_network", "unlock")
 
@@ -24,7 +28,10 @@ class AuthIntegrationFinding(models.Model):
     @api.depends("code", "cause", "integration_id", "is_solved")
     def _compute_attempt_id(self):
         """Look up all attempts in one query; none for other findings, or for what is fixed."""
-        failing = self.filtered(lambda one: one.code == "failing_now" and not one.is_solved)
+        failing = self.filtered(
+            lambda one: one.integration_id
+            and (one.code == "failing_now" and not one.is_solved or one.code in CAUSE_OF_CODE)
+        )
         found = dict(
             self.env.execute_query(
                 SQL(
@@ -39,7 +46,7 @@ class AuthIntegrationFinding(models.Model):
                     """,
                     failing.ids,
                     [one.integration_id.id for one in failing],
-                    failing.mapped("cause"),
+                    [CAUSE_OF_CODE.get(one.code) or one._shown_cause() for one in failing],
                 )
             )
         ) if failing else {}

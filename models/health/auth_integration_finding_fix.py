@@ -45,17 +45,29 @@ class AuthIntegrationFinding(models.Model):
     may_undo_revocation = fields.Boolean(compute="_compute_fix")
     is_solved = fields.Boolean("Fixed", compute="_compute_resolution")
     resolution = fields.Text(compute="_compute_resolution")
+    next_attempt_id = fields.Many2one(
+        "auth.attempt",
+        compute="_compute_resolution",
+        help="Once the cause is fixed: the last attempt since then that was rejected for another.",
+    )
 
     @api.depends("code", "cause", "key_id", "integration_id")
     @api.depends_context("lang")
     def _compute_resolution(self):
         """For findings about rejected calls, tell whether the reason has been fixed."""
         about_calls = self.filtered(lambda finding: finding.code in ABOUT_CALLS)
-        resolutions = about_calls.sudo().integration_id._resolutions_of_calls()
+        resolutions, unsolved = about_calls.sudo().integration_id._review_calls()
         for finding in self:
             found = finding in about_calls and resolutions.get(finding._rejected_issue())
             finding.resolution = found
             finding.is_solved = bool(found)
+            finding.next_attempt_id = finding in about_calls and unsolved.get(
+                finding._rejected_issue()
+            )
+
+    def _shown_cause(self):
+        """Return the cause that is still to be fixed, or False."""
+        return self.next_attempt_id.sudo().cause or self.cause
 
     def _rejected_issue(self):
         """Return the key of this finding in ``_resolutions_of_calls``; see ``rejected_key``."""
@@ -69,8 +81,13 @@ class AuthIntegrationFinding(models.Model):
         for finding in self:
             finding.fix = finding._fix()
             next_step = finding.integration_id.next_step
+            asks_for_it = (
+                finding.fix == "ask_administrator" and FIX_OF_CODE.get(finding.code) == next_step
+            )
             finding.is_next_step = finding.fix and (
-                finding.fix == next_step or finding.code == "failing_now" and not next_step
+                finding.fix == next_step
+                or asks_for_it
+                or finding.code == "failing_now" and not next_step
             )
             finding.may_undo_revocation = (
                 finding.code == "no_valid_key" and finding.key_id._offers_undo_revocation()
@@ -178,7 +195,7 @@ class AuthIntegrationFinding(models.Model):
         """
         integration = self.sudo().integration_id
         address = self._last_address(
-            ("integration_id", "=", integration.id), ("cause", "=", self.cause)
+            ("integration_id", "=", integration.id), ("cause", "=", self._shown_cause())
         )
         return {
             "since": self.since and moment_text(self.env, self.since),

@@ -86,6 +86,16 @@ class AuthIntegrationAlert(models.Model):
             # Keep it on one line, even if the name of an integration or user has line breaks.
             alert.subject = " ".join(alert._subject_text().split())
 
+    def _unsent_text(self):
+        """Return why the message was not sent, and which one it is; False if there is none."""
+        if not self.error:
+            return False
+        if self.user_id:
+            name = self.user_id.name
+            return self.env._("Mail to %(name)s: %(error)s", name=name, error=self.error)
+        name = (self.integration_id or self.company_id).display_name
+        return self.env._("Alert Webhook of %(name)s: %(error)s", name=name, error=self.error)
+
     def _subject_text(self):
         if self.week:
             return self.env._("Weekly summary of API integrations")
@@ -292,7 +302,7 @@ class AuthIntegrationIncident(models.Model):
             incident.alert_sent_at = lines._first_sent_at("opened")
             incident.recovery_alert_sent_at = lines._first_sent_at("recovered")
             unsent = lines.alert_id.filtered(lambda alert: alert.state != "sent" and alert.error)
-            incident.alert_error = unsent.sorted("id")[-1:].error
+            incident.alert_error = unsent.sorted("id")[-1:]._unsent_text()
 
     @api.model
     def _close_activities(self):

@@ -59,15 +59,24 @@ class AuthIntegration(models.Model):
 
         :return: the texts by integration id and :func:`rejected_key`
         """
-        if not self.ids:
-            return {}
-        return {
-            (integration_id, key_id): rejected[0].resolution
-            for (integration_id, key_id), rejected in self._rejected_calls().items()
-            if all(one.is_solved for one in rejected)
+        return self._review_calls()[0]
+
+    def _review_calls(self):
+        """Return what was fixed, and which rejected attempt the incidents do not tell about yet.
+
+        :return: the texts, and the last attempts that are still to be fixed, both by integration id
+            and :func:`rejected_key`
+        """
+        fixed, unsolved = {}, {}
+        for issue, rejected in (self._rejected_calls() if self.ids else {}).items():
+            _integration_id, key_id = issue
+            rest = [one for one in rejected if not one.is_solved]
             # Another program on that host has succeeded: the rejected one still has the old key.
-            and not (key_id and rejected[0].has_succeeded_since)
-        }
+            if not rest and not (key_id and rejected[0].has_succeeded_since):
+                fixed[issue] = rejected[0].resolution
+            elif len(rest) < len(rejected) and all(one._name == "auth.attempt" for one in rest):
+                unsolved[issue] = max(rest, key=lambda attempt: (attempt.last_seen, attempt.id))
+        return fixed, unsolved
 
     def _fixed_issues_sql(self):
         """Return the SQL of a table of the fixed issues of all integrations.

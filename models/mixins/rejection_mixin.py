@@ -65,14 +65,31 @@ class RejectionMixin(models.AbstractModel):
             return self._resolution_by_unlock()
         integration = self._rejected_integration()
         if self.cause == "user_archived":
-            return self._resolution_by_user(integration)
+            return self._with_next_obstacle(self._resolution_by_user(integration), integration)
         if not integration or not integration.active or not integration.user_id.active:
             return False
         if self.cause in ("address_not_allowed", "channel_not_allowed", "operation_not_allowed"):
             return self._resolution_by_rules(integration)
         if "issue_key" in causes.get(self.cause).fixes:
-            return self._resolution_by_key(integration)
+            return self._with_next_obstacle(self._resolution_by_key(integration), integration)
         return False
+
+    def _with_next_obstacle(self, text, integration):
+        """Add to a resolution that another rule will reject the next call from this address."""
+        if not text or not integration or self._is_address_allowed(integration.allowed_networks):
+            return text
+        obstacle = self.env._(
+            "The address %(address)s is not allowed yet: the next call from there will be"
+            " rejected.",
+            address=self.remote_addr,
+        )
+        return f"{text} {obstacle}"
+
+    def _is_address_allowed(self, *rules):
+        """Return whether all of these lists of networks allow the address, if it is known."""
+        return not networks.normalize(self.remote_addr) or all(
+            networks.contains(networks.parse(text or ""), self.remote_addr) for text in rules
+        )
 
     def _resolution_by_unlock(self):
         """Return a text once the user was unlocked or the pause is over."""
@@ -101,9 +118,8 @@ class RejectionMixin(models.AbstractModel):
             channels = integration._allowed_channel_set()
             allowed = not channels or self.channel in channels
             return allowed and self.env._("The protocol is now allowed.")
-        allowed = networks.normalize(self.remote_addr) and all(
-            networks.contains(networks.parse(text or ""), self.remote_addr)
-            for text in (integration.allowed_networks, key.allowed_networks)
+        allowed = networks.normalize(self.remote_addr) and self._is_address_allowed(
+            integration.allowed_networks, key.allowed_networks
         )
         return allowed and self.env._(
             "The address %(address)s is now allowed.", address=self.remote_addr

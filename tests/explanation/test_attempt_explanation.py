@@ -11,6 +11,7 @@ from odoo.tools.safe_eval import safe_eval
 
 from ...tools.attempt import causes
 from ...tools.attempt.flood_limits import COLLAPSED
+from ...tools.attempt.redaction import describe_unknown_database
 from ...tools.health import probe
 from ..common import IntegrationCommon
 
@@ -67,6 +68,15 @@ class TestAttemptExplanation(ExplanationCase):
                     attempt = self._attempt(cause, **values)
                     attempt.case_explanation  # noqa: B018
                     self._fixes(attempt)
+
+    def test_a_mistyped_database_is_compared_with_this_one(self):
+        name = self.env.cr.dbname
+        for requested, told in ((f"{name}x", "Probably mistyped"), ("x", "is not similar")):
+            text = self._attempt(
+                "database_unknown", database=describe_unknown_database(requested, name)
+            ).case_explanation
+            self.assertIn(told, text)
+            self.assertIn(name, text)
 
     def test_key_revoked_says_by_whom_and_why(self):
         self.key.with_user(self.owner).revoke("laptop stolen")

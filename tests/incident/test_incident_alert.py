@@ -344,7 +344,7 @@ class TestIncidentAlert(IncidentCommon):
         self._run()
         to_owner, incident = self._alerts_to(self.owner), self._open().with_user(self.owner)
         self.assertEqual(to_owner.status, "retrying")
-        self.assertEqual(incident.alert_error, "Connection refused")
+        self.assertRegex(incident.alert_error, "^Mail to .*: Connection refused$")
         for _run in range(100):
             self._run()
             self._pass(minutes=10)

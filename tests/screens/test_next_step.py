@@ -234,6 +234,40 @@ class TestNextStep(ExplanationCase):
         self.assertTrue(attempt.has_succeeded_since)
         self._assert_status("working")
 
+    def test_a_fix_names_the_rule_that_rejects_the_next_call(self):
+        self.integration.user_id.action_archive()
+        attempt, incident = self._rejected("user_archived")
+        self.integration.allowed_networks = "10.0.0.0/8"
+        self.integration.user_id.action_unarchive()
+        self._assert_solved(attempt, incident, "is not allowed yet")
+        self.integration.allowed_networks = False
+        self._refresh()
+        self.assertNotIn("not allowed", attempt.resolution)
+
+    def test_an_owner_asks_to_restore_the_user_on_the_integration(self):
+        self.integration.user_id.action_archive()
+        self._rejected("user_archived")
+        box = self._box().with_user(self.owner)
+        self.assertEqual(box.code, "archived_user_live_key")
+        self.assertEqual((box.fix, box.was_asked), ("ask_administrator", False))
+        self.assertIn("ask an administrator", box.remedy)
+        box.action_ask_administrator()
+        self.assertTrue(box.was_asked)
+        self.assertEqual(self._box().fix, "restore_user")
+
+    def test_the_issue_names_what_rejects_the_calls_after_the_fix(self):
+        """The incident has the old cause until the job has seen the new rejection."""
+        self.integration.user_id.action_archive()
+        self._rejected("user_archived")
+        self.integration.user_id.action_unarchive()
+        later = self._attempt("database_unknown", key_id=None)
+        box = self._box()
+        self.assertFalse(box.is_solved)
+        self.assertIn("Unknown database", box.message)
+        self.assertNotIn("Archived", box.message)
+        self.assertEqual(box.attempt_id, later)
+        self.assertNotIn("restore", box.remedy)
+
     def _assert_fixed_only(self, attempt):
         self._refresh()
         self.assertTrue(attempt.is_solved)

@@ -223,6 +223,20 @@ def describe_unknown_login(login: object, candidates: Iterable[str], correlation
     return f"unknown login ({', '.join(filter(None, parts))})"
 
 
+def describe_unknown_database(dbname: str, served: str) -> str:
+    """Return what is stored for a database that does not exist.
+
+    For instance ``unknown database (8 characters, nearest "acme_live" at distance 1)``, compared as
+    in :func:`describe_unknown_login`: a secret may be in this field too.
+
+    :param dbname: what was sent as the name
+    :param served: the name of the database that stores it; others are not for its readers
+    """
+    size = f"{len(dbname)} character{'' if len(dbname) == 1 else 's'}"
+    parts = filter(None, [size, _nearest_text(dbname, [served])])
+    return f"unknown database ({', '.join(parts)})"
+
+
 def nearest(login: str, candidates: Iterable[str], bound: int) -> tuple[str, int] | None:
     """Return the candidate with the smallest edit distance to a login, and that distance.
 

@@ -83,6 +83,9 @@ def record(dbname: object, codes: set[str], **facts) -> None:
         return
     refused = caller.new_attempt(home.db_name, **facts)
     refused.outcome = "failure"
+    if "database_unknown" in codes and isinstance(dbname, str):
+        # Names of other databases are not for the readers of this one.
+        refused.database = redaction.describe_unknown_database(dbname, home.db_name)
     refused.note(*codes)
     home["auth.attempt"]._emit_in(home, refused)
 

@@ -470,7 +470,11 @@ def check_row(world, caller, case, reply, rows):
     expected |= named | {
         "remote_addr": case.source or "127.0.0.1",
         "user_agent": caller.agent,
-        "database": world.db,
+        "database": (
+            "unknown database (4 characters)"
+            if expected["cause"] == "database_unknown"
+            else world.db
+        ),
         "auth_type": expected.get("auth_type"),
     }
     if isinstance(login, re.Pattern):
