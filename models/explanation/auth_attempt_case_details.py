@@ -101,7 +101,7 @@ class AuthAttempt(models.Model):
         """Compare the requested name, of which only a description is kept, with this database's."""
         if not (self.database or "").startswith("unknown database ("):
             return []
-        if "nearest" in self.database:
+        if '"' in self.database:  # a similar name
             text = self.env._(
                 "Probably mistyped: the requested name is similar to “%(database)s”, the name of"
                 " this database.",

@@ -71,7 +71,9 @@ class TestAttemptExplanation(ExplanationCase):
 
     def test_a_mistyped_database_is_compared_with_this_one(self):
         name = self.env.cr.dbname
-        for requested, told in ((f"{name}x", "Probably mistyped"), ("x", "is not similar")):
+        mistyped = "Probably mistyped"
+        requests = {f"{name}x": mistyped, name.upper(): mistyped, "x": "is not similar"}
+        for requested, told in requests.items():
             text = self._attempt(
                 "database_unknown", database=describe_unknown_database(requested, name)
             ).case_explanation

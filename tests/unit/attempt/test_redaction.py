@@ -297,6 +297,14 @@ def test_a_login_is_never_kept_as_typed(login):
     assert re.fullmatch(r"unknown login \(\d+ characters, #[0-9a-f]{4}\)", described)
 
 
+@given(texts.filter(lambda text: len(text) > 3))
+def test_a_database_is_described_without_its_name(name):
+    described = redaction.describe_unknown_database(f"{name}\x01{name}", "live")
+    assert re.fullmatch(r"unknown database \(\d+ characters\)", described)
+    described = redaction.describe_unknown_database("lives", "live")
+    assert described == 'unknown database (5 characters, nearest "live" at distance 1)'
+
+
 def plain_distance(one, two):
     """Return the Levenshtein distance with the textbook algorithm."""
     row = list(range(len(two) + 1))
