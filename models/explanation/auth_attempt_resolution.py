@@ -83,6 +83,10 @@ class AuthAttempt(models.Model):
                 best = False
             row.primary_fix = best
 
+    def _is_mistyped(self):
+        """Extend ``_is_mistyped``: the start of the rejected key is that of a working one."""
+        return self._unless_gone(self.sudo().similar_key_id).is_live
+
     def _needs_new_key(self):
         """Extend ``_needs_new_key``: a mistyped key can be entered again."""
         return not self.sudo().similar_key_id and super()._needs_new_key()

@@ -18,7 +18,7 @@ MAX_RECIPIENTS = 20
 
 
 class AuthIntegrationAdminRequest(models.Model):
-    """A request of an owner to administrators; one per integration, cause and day."""
+    """A request of an owner to administrators; one open one per integration, cause and day."""
 
     _name = "auth.integration.admin.request"
     _description = "Request to Administrators"
@@ -38,17 +38,20 @@ class AuthIntegrationAdminRequest(models.Model):
         "mail.activity", "auth_integration_admin_request_activity_rel", readonly=True
     )
 
-    _once = models.UniqueIndex("(integration_id, cause, day)")
+    fixed_at = fields.Datetime("Fixed", readonly=True)
+
+    _once = models.UniqueIndex("(integration_id, cause, day) WHERE fixed_at IS NULL")
 
     @api.model
     def _was_made(self, integration, cause):
-        """Return whether somebody has asked about this cause today."""
+        """Return whether somebody has asked about this cause today, since it was last fixed."""
         return bool(
             self.sudo().search_count(
                 [
                     ("integration_id", "=", integration.id),
                     ("cause", "=", cause),
                     ("day", "=", fields.Date.today()),
+                    ("fixed_at", "=", False),
                 ],
                 limit=1,
             )
@@ -135,7 +138,8 @@ class AuthIntegrationAdminRequest(models.Model):
                     create_uid, create_date, write_uid, write_date)
                 VALUES (%(integration)s, %(cause)s, %(day)s, %(user)s, %(attempt)s,
                     %(user)s, %(now)s, %(user)s, %(now)s)
-                ON CONFLICT (integration_id, cause, day) DO NOTHING RETURNING id
+                ON CONFLICT (integration_id, cause, day) WHERE fixed_at IS NULL
+                DO NOTHING RETURNING id
                 """,
                 integration=integration.id,
                 cause=cause,
@@ -170,12 +174,15 @@ class AuthIntegrationAdminRequest(models.Model):
 
     @api.model
     def _close_fixed(self):
-        """Mark the activities of requests as done whose problem has been fixed."""
-        for request in self.search([("activity_ids", "!=", False)]):
-            if request.activity_ids and request._is_fixed():
-                self.env["auth.integration"]._finish_once(
-                    request.activity_ids, self.env._("The issue is gone.")
-                )
+        """Close requests whose problem has been fixed, and mark their activities as done."""
+        recent = ["|", ("activity_ids", "!=", False), ("day", "=", fields.Date.today())]
+        for request in self.search([("fixed_at", "=", False), *recent]):
+            if request._is_fixed():
+                request.fixed_at = fields.Datetime.now()
+                if request.activity_ids:
+                    self.env["auth.integration"]._finish_once(
+                        request.activity_ids, self.env._("The issue is gone.")
+                    )
 
     def _is_fixed(self):
         """Return whether the problem has been fixed, as far as can be detected."""

@@ -90,7 +90,8 @@ class AuthIntegrationFinding(models.Model):
     def _compute_has_incident(self):
         for finding in self:
             finding.has_incident = (
-                finding.code == "failing_now" and bool(finding.integration_id.open_incident_id)
+                finding.code in ("failing_now", *CAUSE_OF_CODE)
+                and bool(finding.integration_id.open_incident_id)
             )
 
     def action_open_incident(self):
@@ -110,7 +111,8 @@ class AuthIntegrationFinding(models.Model):
         )
         if not incidents:
             raise UserError(self._outdated_action())
-        of_cause = incidents.filtered(lambda incident: incident.cause == self.cause)
+        cause = CAUSE_OF_CODE.get(self.code) or self.cause
+        of_cause = incidents.filtered(lambda incident: incident.cause == cause)
         return (of_cause or incidents)[:1]._get_records_action()
 
     def _outdated_action(self):
@@ -124,7 +126,9 @@ class AuthIntegrationFinding(models.Model):
     def _compute_may_dismiss(self):
         for finding in self:
             finding.may_dismiss = (
-                finding.code == "key_expired_still_used" and bool(finding.integration_id)
+                finding.code == "key_expired_still_used"
+                and bool(finding.integration_id)
+                and not finding.sudo().key_id.is_live
             )
 
     def action_dismiss(self):

@@ -113,6 +113,7 @@ class AuthIntegrationIncident(models.Model):
             WHERE id = (
                 SELECT id FROM auth_integration_incident
                 WHERE source = %(source)s AND state = 'recovered' AND closed_at > %(reopen)s
+                  AND cause = %(cause)s
                 ORDER BY closed_at DESC LIMIT 1
             ) RETURNING id
             """,

@@ -38,13 +38,15 @@ class AuthIntegrationKey(models.Model):
         """
         key = self._authenticated_key()
         caller = authenticated_key.current()
+        ends = key.effective_end
         return {
             "integration": key.integration_id.code or False,
             "prefix": key.prefix,
             # This call is itself a use, even if its transaction began too early to see it recorded.
             "state": "active" if key.state == "pending" else key.state,
-            "replace_by": _to_rpc(key.replace_by),
-            "expires_at": _to_rpc(key.effective_end),
+            # During the overlap the key expires before the date for which it was due.
+            "replace_by": _to_rpc(min(filter(None, (key.replace_by, ends)), default=False)),
+            "expires_at": _to_rpc(ends),
             "rotate_after": _to_rpc(self.env["auth.integration.rotation"].sudo()._due_at(key)),
             "access": key.access,
             "channel": caller.channel or False,

@@ -137,8 +137,7 @@ class RejectionMixin(models.AbstractModel):
                 key=key.display_name,
                 login=key.login,
             )
-        later = self._later_keys(integration)
-        if later and self._has_succeeded():
+        if (self._later_keys(integration) or self._is_mistyped()) and self._has_succeeded():
             return self.env._("The external system has called successfully since.")
         if waiting := self._key_to_install():
             return self._install_text(
@@ -149,6 +148,10 @@ class RejectionMixin(models.AbstractModel):
                     " %(address)s."
                 ),
             )
+        return False
+
+    def _is_mistyped(self):
+        """Return whether a key that still works was meant."""
         return False
 
     def _key_to_install(self):

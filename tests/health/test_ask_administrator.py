@@ -80,6 +80,24 @@ class TestAskAdministrator(IntegrationCommon):
         self._pass_days(1)
         self.assertTrue(self._line("User").can_ask)
 
+    def test_again_once_it_was_fixed(self):
+        """What happens again that day is another problem; the limit of a day still counts."""
+        user = self.integration.user_id
+        user.action_archive()
+        self._line("User").action_ask_administrator()
+        user.action_unarchive()
+        self.env["auth.integration.admin.request"]._close_fixed()
+        self.assertFalse(self._requests())
+        user.action_archive()
+        line = self._line("User")
+        self.assertEqual((line.can_ask, line.was_asked), (True, False))
+        self.patch(admin_request, "MAX_REQUESTS", 1)
+        with self.assertRaisesRegex(UserError, "too often"):
+            line.action_ask_administrator()
+        self.patch(admin_request, "MAX_REQUESTS", 2)
+        line.action_ask_administrator()
+        self.assertIn(self.manager, self._requests().user_id)
+
     def test_not_too_often(self):
         self.patch(admin_request, "MAX_REQUESTS", 1)
         self.integration.user_id.action_archive()

@@ -275,6 +275,17 @@ class TestIncidentDetection(IncidentCommon):
         self._detect()
         self.assertEqual(self._open().failure_count, 3 + sum(range(30)))
 
+    def test_another_cause_within_the_hour_is_another_incident(self):
+        self._fail("user_archived")
+        self._detect()
+        self._succeed(at=10)
+        self._pass(minutes=2)
+        self._detect()
+        self._fail("address_not_allowed")
+        self._detect()
+        self.assertEqual(self._open().cause, "address_not_allowed")
+        self.assertEqual(len(self.incidents.search([])), 2)
+
     def test_reopened_within_the_hour_it_is_the_same(self):
         self._fail(count=3)
         self._detect()

@@ -282,6 +282,14 @@ class TestNextStep(ExplanationCase):
         self._refresh()
         self.assertTrue(attempt.is_solved and attempt.has_succeeded_since)
 
+    def test_a_mistyped_key_is_solved_by_a_call_with_the_right_one(self):
+        attempt = self._attempt("key_unknown", key_id=None, similar_key_id=self.key.id)
+        self._set_back(attempt, minutes=10)
+        self._refresh()
+        self.assertFalse(attempt.is_solved)
+        self._succeeded(minutes=5)
+        self.assertTrue(attempt.is_solved and attempt.has_succeeded_since)
+
     def test_the_call_of_another_host_solves_nothing(self):
         self.integration.allowed_networks = "10.0.0.0/8"
         attempt, _incident = self._rejected("address_not_allowed")

@@ -8,12 +8,12 @@ import { usePolling } from "./use_polling";
 const INTERVAL = 3000; // milliseconds
 const FIRST_CALL = ["is_never_called", "last_failure", "live_key_count"];
 const NEXT_CALL = ["status", "last_failure"];
-const HEALTH = ["status", "finding_count"];
+const HEALTH = ["status", "finding_count", "last_failure", "open_incident_count"];
 
 /**
  * Reads the form of an integration anew once its external system has made the call that the form
- * waits for, the first one or the next after a fix, or once an issue opens or closes, unless
- * somebody is changing it. Asks for a few fields only, and not at all while nobody looks at the page.
+ * waits for, the first one or the next after a fix, once a call is rejected, or once an issue or
+ * incident opens or closes, unless somebody is changing it. Asks for a few fields only, and not at all while nobody looks at the page.
  */
 class FirstCallPoll extends Component {
     static template = xml`<span class="d-none"/>`;
