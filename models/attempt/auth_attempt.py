@@ -84,8 +84,9 @@ class AuthAttempt(models.Model):
     attribution = fields.Selection(
         [("login", "Login"), ("key", "Key"), ("address", "Address")],
         readonly=True,
-        help="How the integration was identified. Address: it is the only one with recent"
-             " successful calls from there.",
+        help="How the integration was identified. Key: by the key, or by a key that starts with the"
+             " same characters. Address: it is the only one with recent successful calls from"
+             " there.",
     )
     key_id = fields.Many2one("auth.integration.key", "API Key", readonly=True)
     remote_addr = fields.Char("Address", readonly=True)

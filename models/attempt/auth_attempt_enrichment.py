@@ -107,6 +107,8 @@ class AuthAttempt(models.Model):
             wanted |= _OF_USER
         if attempt.key_id and not attempt.integration_id:
             wanted["by_key"] = _BY_KEY, attempt.key_id
+        if attempt.similar_key_id and attempt.cause == "key_unknown":
+            wanted["by_similar_key"] = _BY_KEY, attempt.similar_key_id
         # Skip an address that may be only that of a proxy.
         if attempt.remote_addr and attempt.address_trusted and not attempt.known_login:
             wanted["by_address"] = _BY_ADDRESS, attempt.remote_addr, now - timedelta(days=30)
@@ -136,7 +138,8 @@ class AuthAttempt(models.Model):
     def _attribute(attempt, of_user, found):
         """Return the integration that a refused attempt belongs to, and how it was identified.
 
-        An address identifies an integration only if no other one has recently succeeded from there.
+        A mistyped key belongs to the integration of the key that it starts like. An address
+        identifies an integration only if no other one has recently succeeded from there.
 
         :param of_user: the id of the integration of the attempt's user
         :param found: the result of :meth:`_lookup_context`
@@ -145,11 +148,13 @@ class AuthAttempt(models.Model):
             return of_user, "login"
         if found.get("by_key"):
             return found["by_key"], "key"
-        by_address = found.get("by_address") or ()
-        if attempt.user_id or len(by_address) != 1 or not by_address[0]:
-            return None, None
         # A diagnostic request of doctor.py is not a call of any integration.
-        if probe.is_question(attempt.user_agent, attempt.cause):
+        if attempt.user_id or probe.is_question(attempt.user_agent, attempt.cause):
+            return None, None
+        if found.get("by_similar_key"):
+            return found["by_similar_key"], "key"
+        by_address = found.get("by_address") or ()
+        if len(by_address) != 1 or not by_address[0]:
             return None, None
         return by_address[0], "address"
 

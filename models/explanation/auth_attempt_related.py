@@ -5,6 +5,7 @@ from odoo.tools import SQL
 # The fields by which the form offers to filter.
 FILTERS = ("remote_addr", "key_id", "user_id", "integration_id", "login", "cause")
 MAX_RELATED = 20
+MANAGER = "auth_integration.auth_integration_group_manager"
 
 
 class AuthAttempt(models.Model):
@@ -16,7 +17,13 @@ class AuthAttempt(models.Model):
         "auth.attempt", string="Also Had This Reference", compute="_compute_same_reference_ids"
     )
 
+    other_had_reference = fields.Boolean(
+        compute="_compute_other_had_reference",
+        help="A call that identified no integration, which only administrators see.",
+    )
+
     @api.depends("reference")
+    @api.depends_context("uid")
     def _compute_same_reference_ids(self):
         """Find the other attempts with the same reference.
 
@@ -25,6 +32,22 @@ class AuthAttempt(models.Model):
         for row in self:
             row.same_reference_ids = row.reference and self.search(
                 [("reference", "=", row.reference), ("id", "!=", row.id)], limit=MAX_RELATED
+            )
+
+    @api.depends("reference")
+    @api.depends_context("uid")
+    def _compute_other_had_reference(self):
+        """Determine whether the reader may have searched for a call that they cannot see.
+
+        It is about calls without an integration only: of another integration's calls, an owner
+        does not even learn that they exist.
+        """
+        sees_all = self.env.su or self.env.user.has_group(MANAGER)
+        for row in self:
+            row.other_had_reference = bool(row.reference) and not sees_all and bool(
+                self.sudo().search_count(
+                    [("reference", "=", row.reference), ("integration_id", "=", False)], limit=1
+                )
             )
 
     def action_view_same(self):

@@ -79,6 +79,24 @@ class TestAttemptRelated(ExplanationCase):
         self.assertEqual(seen.same_reference_ids, second.with_user(self.owner))
         self.assertFalse(self._attempt("key_unknown", reference=None).same_reference_ids)
 
+    def test_another_call_that_only_administrators_see(self):
+        """Owners learn that there is one, unless it is that of another integration."""
+        mine = self._attempt("key_unknown", reference="same-same")
+        self._attempt("key_unknown", self.foreign, reference="same-same")
+        nobody = self.env["auth.integration"]
+
+        def is_said(reader=self.owner):
+            self.env.invalidate_all()
+            return mine.with_user(reader).other_had_reference
+
+        self.assertFalse(is_said())
+        self._attempt("key_unknown", nobody, reference="same-othr")
+        self._attempt("secret_missing", nobody, reference=None)
+        self.assertFalse(is_said())
+        self._attempt("secret_missing", nobody, reference="same-same")
+        self.assertTrue(is_said())
+        self.assertFalse(is_said(self.manager), "who sees it in the list below")
+
     def test_raw_event(self):
         """The same event as in the export, for users who may read the attempt."""
         attempt = self._attempt("key_expired", key_id=self.key.id, reader=self.owner)
@@ -152,6 +170,21 @@ class TestAttemptRelated(ExplanationCase):
         cause, similar, text = self._presented(start + self.secret[8:])
         self.assertEqual((cause, similar), ("key_unknown", None))
         self.assertNotIn("mistyped", text)
+
+    def test_a_mistyped_key_belongs_to_its_integration(self):
+        """Even if several integrations call from that address, or none has called yet."""
+        mistyped = self.secret[:-1] + ("0" if self.secret[-1] != "0" else "1")
+
+        def attributed(secret=mistyped, **values):
+            attempt = Attempt("json2", self.env.cr.dbname, outcome="failure", **values)
+            with request_state.opened(attempt):
+                self._check(secret)
+            self.env["auth.attempt"]._enrich(attempt, fields.Datetime.now())
+            return attempt.integration_id, attempt.attribution
+
+        self.assertEqual(attributed(), (self.integration.id, "key"))
+        self.assertEqual(attributed(self.secret[:7] + "x" * 33), (None, None))
+        self.assertEqual(attributed(user_id=self.stranger.id), (None, None))
 
     def test_a_similar_key_of_others_is_not_named(self):
         secret, foreign = self._issue(self.foreign)
