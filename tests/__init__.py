@@ -56,4 +56,5 @@ from .screens import test_marks
 from .screens import test_next_step
 from .screens import test_screens
 from .screens import test_tours
+from .screens import test_two_causes
 from .throttle import test_throttle

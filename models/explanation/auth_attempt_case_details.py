@@ -134,14 +134,18 @@ class AuthAttempt(models.Model):
         integration = self._known_integration()
         if not integration:
             return []
+        text = (
+            self.env._("The call came from %(address)s. %(name)s now allows: %(rules)s.")
+            if self.is_solved
+            else self.env._("The call came from %(address)s. %(name)s allows: %(rules)s.")
+        )
         lines = [
-            self.env._(
-                "The call came from %(address)s. %(name)s allows: %(rules)s.",
-                address=self.remote_addr,
-                name=integration.name,
-                rules=networks.one_line(integration.allowed_networks)
+            text % {
+                "address": self.remote_addr,
+                "name": integration.name,
+                "rules": networks.one_line(integration.allowed_networks)
                 or self.env._("any address"),
-            )
+            }
         ]
         if self.env["auth.integration.server"]._is_behind_unknown_proxy():
             lines.append(
@@ -157,17 +161,20 @@ class AuthAttempt(models.Model):
         if not integration:
             return []
         labels = dict(self._selection_channel())
+        text = (
+            self.env._("The call used %(channel)s. %(name)s now allows: %(allowed)s.")
+            if self.is_solved
+            else self.env._("The call used %(channel)s. %(name)s allows: %(allowed)s.")
+        )
+        allowed = (
+            labels.get(channel, channel) for channel in sorted(integration._allowed_channel_set())
+        )
         return [
-            self.env._(
-                "The call used %(channel)s. %(name)s allows: %(allowed)s.",
-                channel=labels.get(self.channel, self.channel),
-                name=integration.name,
-                allowed=", ".join(
-                    labels.get(channel, channel)
-                    for channel in sorted(integration._allowed_channel_set())
-                )
-                or self.env._("all protocols"),
-            )
+            text % {
+                "channel": labels.get(self.channel, self.channel),
+                "name": integration.name,
+                "allowed": ", ".join(allowed) or self.env._("all protocols"),
+            }
         ]
 
     def _explain_authenticate_skipped(self):
@@ -207,8 +214,7 @@ class AuthAttempt(models.Model):
         if not integration:
             return []
         lines = []
-        of_similar_key = self.sudo().similar_key_id.integration_id == integration
-        if self.attribution == "address" and not of_similar_key:
+        if self.attribution == "address":
             lines.append(
                 self.env._(
                     "The call does not name an integration. Only %(name)s recently made successful"

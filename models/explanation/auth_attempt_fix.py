@@ -143,7 +143,7 @@ class AuthAttempt(models.Model):
             )
 
     def _note_fix(self, text):
-        """Post to the integration's chatter that a fix was applied, and close its activities."""
+        """Post to the integration's chatter that a fix was applied."""
         self._known_integration().message_post(
             body=self.env._(
                 "%(text)s, from the rejected attempt %(reference)s.",
@@ -152,7 +152,6 @@ class AuthAttempt(models.Model):
             ),
             author_id=self.env.user.partner_id.id,
         )
-        self._known_integration()._close_activities_of_fixed()
 
     def action_fix_restore_user(self):
         """Restore the archived user that was refused."""

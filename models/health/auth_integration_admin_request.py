@@ -3,6 +3,7 @@ from datetime import timedelta
 from markupsafe import Markup
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ..integration.auth_integration_setup import ACCESS_RIGHTS
@@ -173,10 +174,16 @@ class AuthIntegrationAdminRequest(models.Model):
     # Once it was fixed ------------------------------------------------------------------------
 
     @api.model
-    def _close_fixed(self):
-        """Close requests whose problem has been fixed, and mark their activities as done."""
-        recent = ["|", ("activity_ids", "!=", False), ("day", "=", fields.Date.today())]
-        for request in self.search([("fixed_at", "=", False), *recent]):
+    def _close_fixed(self, integrations=None):
+        """Close requests whose problem has been fixed, and mark their activities as done.
+
+        :param integrations: only requests about these; without it, all
+        """
+        domain = Domain("fixed_at", "=", False)
+        domain &= Domain("activity_ids", "!=", False) | Domain("day", "=", fields.Date.today())
+        if integrations is not None:
+            domain &= Domain("integration_id", "in", integrations.ids)
+        for request in self.search(domain):
             if request._is_fixed():
                 request.fixed_at = fields.Datetime.now()
                 if request.activity_ids:
@@ -195,6 +202,7 @@ class AuthIntegrationAdminRequest(models.Model):
         if self.cause == "user_archived":
             return integration.user_id.active
         attempt = self.env["auth.attempt"].browse(self.attempt_number).exists()
+        attempt.invalidate_recordset()  # what was computed before the fix
         return bool(attempt) and (attempt.is_solved or attempt.has_succeeded_since)
 
     @api.autovacuum

@@ -67,7 +67,10 @@ class AuthIntegrationIncident(models.Model):
     channel = fields.Selection(
         lambda self: self.env["auth.attempt"]._selection_channel(), "Protocol", readonly=True
     )
-    reference = fields.Char(readonly=True, help="The reference of the first rejected call.")
+    reference = fields.Char(
+        readonly=True,
+        help="The reference of the first rejected call, since the incident was last reopened.",
+    )
     opened_at = fields.Datetime("Opened", required=True, readonly=True)
     last_failure_at = fields.Datetime("Last Rejection", readonly=True)
     closed_at = fields.Datetime("Closed", readonly=True)
@@ -75,7 +78,7 @@ class AuthIntegrationIncident(models.Model):
     # Calls in minutes that are over are added only once; see ``_count_failures``.
     settled_count = fields.Integer(readonly=True, default=0)
     settled_to = fields.Datetime(readonly=True)
-    reopened_at = fields.Datetime(readonly=True)
+    reopened_at = fields.Datetime("Reopened", readonly=True)
     # Raised when a reopened incident persists: only then are alerts sent again.
     alert_round = fields.Integer(readonly=True, default=0)
     notified_at = fields.Datetime("Alert Created", readonly=True)
@@ -209,10 +212,14 @@ class AuthIntegrationIncident(models.Model):
         """
         if (key := super()._key_to_install()) or not self._calling_host():
             return key
-        if "issue_key" not in causes.get(self.cause).fixes:
+        if not self._is_about_key():
             return key
         later = self._later_keys(self._rejected_integration())
         return later.filtered(lambda key: key.issued_at > self._last_rejected_at())[:1]
+
+    def _is_mistyped(self):
+        """Extend :meth:`auth.integration.rejection.mixin._is_mistyped`: as in its last attempt."""
+        return self.sudo()._last_attempt_of_cause()._is_mistyped()
 
     @api.depends("state", "is_open", "is_solved")
     def _compute_status(self):
@@ -314,6 +321,11 @@ class AuthIntegrationIncident(models.Model):
             "domain": self._domain_of_attempts(),
             "context": {},
         }
+
+    def _last_attempt_of_cause(self):
+        """Return the last rejected attempt with the cause of this incident."""
+        domain = [*self._domain_of_attempts(), ("cause", "=", self.cause)]
+        return self.env["auth.attempt"].search(domain, limit=1)
 
     def _domain_of_attempts(self):
         domain = [("last_seen", ">=", self.opened_at), ("outcome", "=", "failure")]

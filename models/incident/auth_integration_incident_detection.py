@@ -109,7 +109,8 @@ class AuthIntegrationIncident(models.Model):
             """
             UPDATE auth_integration_incident SET
                 state = 'open', reopened_at = %(now)s, closed_at = NULL, cause = %(cause)s,
-                last_failure_at = %(last)s, remote_addr = %(address)s, channel = %(channel)s
+                last_failure_at = %(last)s, remote_addr = %(address)s, channel = %(channel)s,
+                reference = COALESCE(%(reference)s, reference)
             WHERE id = (
                 SELECT id FROM auth_integration_incident
                 WHERE source = %(source)s AND state = 'recovered' AND closed_at > %(reopen)s

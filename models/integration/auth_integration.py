@@ -297,6 +297,8 @@ class AuthIntegration(models.Model):
         moved.key_ids._shorten_to_policy()
         if "active" in vals and not Following.is_said_in(self.env):
             self._follow_active()
+        if vals.keys() & {"active", *native_scope.RULE_FIELDS}:
+            self._close_activities_of_fixed()
         return result
 
     def unlink(self):
@@ -412,7 +414,6 @@ class AuthIntegration(models.Model):
             integration.message_post(
                 body=self.env._("%(user)s restored the integration user.", user=self.env.user.name)
             )
-        self._close_activities_of_fixed()
         return True
 
     def action_view_keys(self):

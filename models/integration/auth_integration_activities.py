@@ -11,9 +11,15 @@ class AuthIntegration(models.Model):
         self._finish_once(self.activity_search(kinds), feedback)
 
     def _close_activities_of_fixed(self):
-        """Close activities about rejected calls of integrations whose incidents are all fixed."""
+        """Close requests to administrators and alert activities about what has been fixed.
+
+        This happens at once, not with the next run of the job: if the same problem comes back a
+        moment later, it can be reported again. Alert activities stay until all incidents of an
+        integration are fixed.
+        """
         self.env.flush_all()
         self.invalidate_recordset(["key_ids"])
+        self.env["auth.integration.admin.request"].sudo()._close_fixed(self)
         incidents = self.env["auth.integration.incident"].sudo().search(
             [("integration_id", "in", self.ids), ("is_open", "=", True)]
         )

@@ -73,8 +73,8 @@ class AuthIntegration(models.Model):
             rest = [one for one in rejected if not one.is_solved]
             # Another program on that host has succeeded: the rejected one still has the old key.
             if not rest and not (key_id and rejected[0].has_succeeded_since):
-                fixed[issue] = rejected[0].resolution
-            elif len(rest) < len(rejected) and all(one._name == "auth.attempt" for one in rest):
+                fixed[issue] = max(rejected, key=lambda one: one._last_rejected_at()).resolution
+            elif 0 < len(rest) < len(rejected) and {one._name for one in rest} == {"auth.attempt"}:
                 unsolved[issue] = max(rest, key=lambda attempt: (attempt.last_seen, attempt.id))
         return fixed, unsolved
 

@@ -7,7 +7,7 @@ from odoo.tools import SQL
 
 from ...tools.attempt import causes
 from ...tools.health import probe
-from ...tools.health.findings import BY_CODE
+from ...tools.health.findings import ABOUT_CALLS, BY_CODE
 from .auth_integration_rejections import rejected_key
 
 # Condition on a finding with the alias ``f``.
@@ -244,15 +244,19 @@ class AuthIntegration(models.Model):
             )
         } if self.ids else {}
         findings = self.env["auth.integration.finding"]
-        solved = self.browse(
-            id_ for id_, values in found.items() if values[2]
-        )._resolutions_of_calls()
+        solved, next_attempts = self.browse(
+            id_ for id_, (*_texts, rows) in found.items()
+            if any(code in ABOUT_CALLS for _id, code, *_rest in rows or ())
+        )._review_calls()
         for integration in self:
             id_ = integration._origin.id
             health, status, only_calls, rows = found.get(id_) or NO_FINDINGS
             rows = [Finding(*row) for row in rows or ()]
             critical = [row for row in rows if row.severity == "critical"]
-            unsolved = [row for row in critical if (id_, row.rejected_key) not in solved]
+            unsolved = [
+                row for row in critical
+                if row.code not in ABOUT_CALLS or (id_, row.rejected_key) not in solved
+            ]
             if only_calls and not unsolved:
                 status = "waiting"
             # A fixed issue must not hide one that still fails.
@@ -261,14 +265,23 @@ class AuthIntegration(models.Model):
             integration.status = integration._status_by_findings(status)
             integration.finding_ids = findings.browse(row.id for row in rows)
             integration.main_finding_ids = findings.browse(row.id for row in main)
-            integration.main_issue = bool(main) and self._issue_title(*main)
+            integration.main_issue = bool(main) and self._issue_title(
+                *main, next_attempts.get((id_, main[0].rejected_key))
+            )
             integration.finding_count = len(integration.finding_ids)
             shown = integration.main_finding_ids
             integration.more_finding_count = len(integration.finding_ids - shown) if shown else 0
 
-    def _issue_title(self, finding):
-        """Return the title of the cause of rejected calls, or else of the issue."""
-        cause = finding.cause and causes.get(finding.cause)
+    def _issue_title(self, finding, next_attempt):
+        """Return the title of the cause of rejected calls, or else of the issue.
+
+        :param next_attempt: the rejected attempt that is still to be fixed, if the issue does not
+            tell about it yet
+        """
+        code = finding.cause
+        if next_attempt and finding.code in ABOUT_CALLS:
+            code = next_attempt.cause
+        cause = code and causes.get(code)
         return self.env._((cause or BY_CODE[finding.code]).title)
 
     def action_view_findings(self):

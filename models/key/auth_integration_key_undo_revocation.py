@@ -66,7 +66,10 @@ class AuthIntegrationKey(models.Model):
         )
         key._add_to_history(text)
         self.env["auth.integration.rotation"].sudo()._notify_about(
-            key.integration_id, text, key.integration_id.owner_ids
+            key.integration_id,
+            text,
+            key.integration_id.owner_ids,
+            author=self.env.user.partner_id,
         )
         if key.first_used_at:
             # If its predecessor has no overlap any more, start a full one from now on.

@@ -65,31 +65,18 @@ class RejectionMixin(models.AbstractModel):
             return self._resolution_by_unlock()
         integration = self._rejected_integration()
         if self.cause == "user_archived":
-            return self._with_next_obstacle(self._resolution_by_user(integration), integration)
-        if not integration or not integration.active or not integration.user_id.active:
+            return self._with_obstacles(self._resolution_by_user(integration), integration)
+        if not integration or not integration.active:
             return False
         if self.cause in ("address_not_allowed", "channel_not_allowed", "operation_not_allowed"):
-            return self._resolution_by_rules(integration)
-        if "issue_key" in causes.get(self.cause).fixes:
-            return self._with_next_obstacle(self._resolution_by_key(integration), integration)
-        return False
+            return self._with_obstacles(self._resolution_by_rules(integration), integration)
+        if self._is_about_key():
+            return self._with_obstacles(self._resolution_by_key(integration), integration)
+        return self._with_obstacles(self._resolution_by_later_call(integration), integration)
 
-    def _with_next_obstacle(self, text, integration):
-        """Add to a resolution that another rule will reject the next call from this address."""
-        if not text or not integration or self._is_address_allowed(integration.allowed_networks):
-            return text
-        obstacle = self.env._(
-            "The address %(address)s is not allowed yet: the next call from there will be"
-            " rejected.",
-            address=self.remote_addr,
-        )
-        return f"{text} {obstacle}"
-
-    def _is_address_allowed(self, *rules):
-        """Return whether all of these lists of networks allow the address, if it is known."""
-        return not networks.normalize(self.remote_addr) or all(
-            networks.contains(networks.parse(text or ""), self.remote_addr) for text in rules
-        )
+    def _is_about_key(self):
+        """Return whether the call was rejected for its key, not for a rule or its user."""
+        return "issue_key" in causes.get(self.cause).fixes
 
     def _resolution_by_unlock(self):
         """Return a text once the user was unlocked or the pause is over."""
@@ -107,19 +94,16 @@ class RejectionMixin(models.AbstractModel):
         return self.env._("The user %(login)s has been restored.", login=user.login)
 
     def _resolution_by_rules(self, integration):
-        """Return a text if the key is live and the rules now allow the rejected call."""
+        """Return a text if the rules now allow the rejected call."""
         key = self._known_key()
-        if key and not key.is_live:
-            return False
         if self.cause == "operation_not_allowed":
             allowed = self._is_operation_allowed()
             return allowed and self.env._("The operation is now allowed.")
         if self.cause == "channel_not_allowed":
-            channels = integration._allowed_channel_set()
-            allowed = not channels or self.channel in channels
+            allowed = self._is_channel_allowed(integration)
             return allowed and self.env._("The protocol is now allowed.")
         allowed = networks.normalize(self.remote_addr) and self._is_address_allowed(
-            integration.allowed_networks, key.allowed_networks
+            integration.allowed_networks, key.is_live and key.allowed_networks
         )
         return allowed and self.env._(
             "The address %(address)s is now allowed.", address=self.remote_addr
@@ -137,8 +121,9 @@ class RejectionMixin(models.AbstractModel):
                 key=key.display_name,
                 login=key.login,
             )
-        if (self._later_keys(integration) or self._is_mistyped()) and self._has_succeeded():
-            return self.env._("The external system has called successfully since.")
+        if self._later_keys(integration) or self._is_mistyped():
+            if text := self._resolution_by_later_call(integration):
+                return text
         if waiting := self._key_to_install():
             return self._install_text(
                 waiting,
@@ -150,6 +135,33 @@ class RejectionMixin(models.AbstractModel):
             )
         return False
 
+    def _resolution_by_later_call(self, integration):
+        """Return a text if a later call succeeded, or at least identified itself."""
+        if self._has_succeeded():
+            return self.env._("The external system has called successfully since.")
+        if not self._known_key() and self._has_sent_valid_key(integration):
+            return self.env._("The external system has sent a valid key since.")
+        return False
+
+    def _has_sent_valid_key(self, integration):
+        """Return whether the rejected host has sent a key since that works if the rules allow it.
+
+        So its next call is not rejected for the same reason, even if that call was rejected, too.
+        """
+        return bool(
+            networks.normalize(self.remote_addr)
+            and (keys := integration.sudo().key_ids.filtered("is_live"))
+            and self.env["auth.attempt"].sudo().search_count(
+                [
+                    ("key_id", "in", keys.ids),
+                    ("remote_addr", "=", self.remote_addr),
+                    ("last_seen", ">", self._last_rejected_at()),
+                    ("question", "=", False),
+                ],
+                limit=1,
+            )
+        )
+
     def _is_mistyped(self):
         """Return whether a key that still works was meant."""
         return False
@@ -157,7 +169,7 @@ class RejectionMixin(models.AbstractModel):
     def _key_to_install(self):
         """Return the unused key that was created to replace the rejected one, if any."""
         integration = self._rejected_integration()
-        if not integration or "issue_key" not in causes.get(self.cause).fixes:
+        if not integration or not self._is_about_key():
             return integration.key_ids.browse()
         keys = self._later_keys(integration)
         return keys.filtered(lambda key: key.state == "pending")[:1]

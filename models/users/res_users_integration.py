@@ -10,22 +10,16 @@ class ResUsers(models.Model):
 
     def _integration(self):
         """Return the integration, archived or not, with this integration user, or none."""
-        return (
-            self.env["auth.integration"]
-            .sudo()
-            .with_context(active_test=False)
-            .search([("user_id", "in", self.ids)], limit=1)
-        )
+        return self._all_integrations()[:1]
+
+    def _all_integrations(self):
+        """Return the integrations of these integration users, also archived ones, as superuser."""
+        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
+        return integrations.search([("user_id", "in", self.ids)])
 
     def _integration_users(self):
         """Return those of these users that are integration users."""
-        return (
-            self.env["auth.integration"]
-            .sudo()
-            .with_context(active_test=False)
-            .search([("user_id", "in", self.ids)])
-            .user_id
-        )
+        return self._all_integrations().user_id
 
     def _takeover_blocking_reason(self):
         """Return why this user can never be an integration user, or False.
@@ -117,8 +111,7 @@ class ResUsers(models.Model):
 
     def _archived_integrations(self):
         """Return the archived integrations of these integration users, as superuser."""
-        integrations = self.env["auth.integration"].sudo().with_context(active_test=False)
-        return integrations.search([("user_id", "in", self.ids), ("active", "=", False)])
+        return self._all_integrations().filtered(lambda integration: not integration.active)
 
     def _integration_if(self, wanted):
         """Return the integrations of these users in the current environment, if wanted.
@@ -128,8 +121,7 @@ class ResUsers(models.Model):
         integrations = self.env["auth.integration"]
         if not wanted or self.env.su:
             return integrations
-        found = integrations.sudo().with_context(active_test=False)
-        return found.search([("user_id", "in", self.ids)]).with_env(self.env)
+        return self._all_integrations().with_env(self.env)
 
     def _integrations_left_behind(self):
         """Return active integrations without an active owner besides these users, as superuser."""

@@ -293,11 +293,17 @@ class TestIncidentDetection(IncidentCommon):
         self._succeed()
         self._detect()
         self._pass(minutes=30)
-        self._fail(count=3)
+        self._fail(count=3, reference="LATER-12345")
         self._detect()
         incident = self.incidents.search([])
         self.assertRecordValues(
-            incident, [{"state": "open", "reopened_at": self.now, "closed_at": False}]
+            incident,
+            [
+                {
+                    "state": "open", "reopened_at": self.now, "closed_at": False,
+                    "reference": "LATER-12345",
+                }
+            ],
         )
         self._pass(minutes=1)
         self._succeed()
@@ -306,6 +312,20 @@ class TestIncidentDetection(IncidentCommon):
         self._fail(count=3)
         self._detect()
         self.assertEqual(len(self.incidents.search([])), 2)
+
+    def test_a_key_that_has_ended_since_needs_no_success_of_its_own(self):
+        """The user was archived, then the key was revoked: a call with a new key ends it."""
+        self._fail("user_archived")
+        self._detect()
+        self._pass(minutes=1)
+        new = self._issue(self.integration)[1]
+        self._succeed(key=new, remote_addr=ELSEWHERE)
+        self._detect()
+        self.assertEqual(self._open().cause, "user_archived", "the rejected key may still be used")
+        self.key.revoke("gone")
+        self.env.flush_all()
+        self._detect()
+        self.assertFalse(self._open())
 
     def test_dismissed_it_stays_so_until_a_success(self):
         self._fail("key_expired")

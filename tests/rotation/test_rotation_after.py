@@ -107,6 +107,7 @@ class TestRotationWithdrawal(RotationCommon):
         for text in (self.integration.message_ids[0].body, self.key.history):
             self.assertIn("undid the revocation", text)
             self.assertIn("a mistake", text)
+        self.assertEqual(self.integration.message_ids[0].author_id, self.manager.partner_id)
         self.keys._reconcile()
         self.assertEqual(
             self.keys.search_count([("prefix", "=", self.key.prefix)]), 1, "imported a second time"

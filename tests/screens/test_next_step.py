@@ -210,7 +210,8 @@ class TestNextStep(ExplanationCase):
         self.integration.allowed_channels = False
         self._assert_solved(attempt, incident, "allowed")
         self.key.revoke("leaked")
-        self._assert_open(attempt, incident)
+        self._assert_status("failing")
+        self.assertIn("no longer works: a new key is needed. Until then", attempt.resolution)
 
     def test_the_operation_was_allowed(self):
         self.key._set_access("listed", operations=[["res.partner", "read"]], reason="x")
@@ -239,10 +240,10 @@ class TestNextStep(ExplanationCase):
         attempt, incident = self._rejected("user_archived")
         self.integration.allowed_networks = "10.0.0.0/8"
         self.integration.user_id.action_unarchive()
-        self._assert_solved(attempt, incident, "is not allowed yet")
+        self._assert_solved(attempt, incident, "still has to be allowed. Until then")
         self.integration.allowed_networks = False
         self._refresh()
-        self.assertNotIn("not allowed", attempt.resolution)
+        self.assertNotIn("Until then", attempt.resolution)
 
     def test_an_owner_asks_to_restore_the_user_on_the_integration(self):
         self.integration.user_id.action_archive()

@@ -70,7 +70,7 @@ class ThrottleCommon(IntegrationCommon):
 
     def attempt(self, user, address=HOME, count=5):
         """Record refused guesses."""
-        now = self.env.cr.now()
+        now = self.env.cr.now().replace(microsecond=0)  # as in the log
         values = dict.fromkeys(self.env["auth.attempt"]._fields) | {
             "outcome": "failure", "cause": "throttled", "channel": "xmlrpc",
             "user_id": user.id, "login": user.login, "remote_addr": address,

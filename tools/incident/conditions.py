@@ -131,13 +131,19 @@ def last_success(series: str, now: str) -> str:
         ORDER BY s.last_seen DESC LIMIT 1
     """
     of_key = by_key.format(key=f"{series}.key_id")
+    # A key that has ended cannot succeed again, so any success of its integration counts.
+    after_key = of_integration.format(
+        which=f"""{series}.host IS NULL AND EXISTS (
+            SELECT FROM auth_integration_key ended
+            WHERE ended.id = {series}.key_id AND ended.ended_at IS NOT NULL)"""
+    )
     of_replacement = f"""
         SELECT newer.last_used_at FROM auth_integration_key newer
         WHERE newer.replaces_id = {series}.key_id AND {series}.host IS NULL
     """
     return f"""(SELECT max(found.last_seen) FROM (
         ({of_any_host}) UNION ALL ({of_host}) UNION ALL ({by_user}) UNION ALL ({of_key})
-        UNION ALL ({of_replacement})
+        UNION ALL ({after_key}) UNION ALL ({of_replacement})
     ) found(last_seen))"""
 
 

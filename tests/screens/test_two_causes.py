@@ -1,0 +1,240 @@
+"""Two things are wrong, one after the other: all screens name the same one as the next to fix."""
+
+import itertools
+from datetime import timedelta
+from unittest.mock import patch
+
+from odoo import fields
+from odoo.tests import tagged
+
+from ...tools.attempt import caller, request_state
+from ...tools.attempt.request_state import Attempt
+from ...tools.key.usage_writer import Batch, SuccessfulUse
+from ..explanation.test_attempt_explanation import ExplanationCase
+
+ADDRESS = "198.51.100.7"
+# What can be wrong: each has a method that breaks and one that fixes it.
+NAMES = ("user", "address", "protocol", "typing", "key")
+OBSTACLE = "Until then, the next call will be rejected."
+SHIFTED = {
+    "auth_attempt": ("first_seen", "last_seen"),
+    "auth_integration_incident": (
+        "opened_at", "last_failure_at", "closed_at", "settled_to", "reopened_at",
+    ),
+    "auth_integration_key": ("issued_at", "ended_at", "first_used_at", "last_used_at"),
+    "auth_integration_key_address": ("first_seen", "last_seen"),
+}
+
+
+class ExternalSystem:
+    """An external system that calls with the key that was installed in it."""
+
+    def __init__(self, case, secret):
+        self.case, self.env, self.secret = case, case.env, secret
+
+    def _decide(self):
+        """Have the installed key checked as for a call over JSON-2, without recording anything."""
+        attempt = Attempt(
+            "json2", self.env.cr.dbname, remote_addr=ADDRESS, address_trusted=True,
+            user_agent="curl/8.5", auth_type="bearer", outcome="failure",
+        )
+        who = caller.Caller("json2", ADDRESS, True)
+        with (
+            patch.object(caller, "current", lambda: who),
+            request_state.opened(attempt),
+            self.env.cr.savepoint() as savepoint,
+        ):
+            if self.case._check(self.secret):
+                attempt.outcome = "success"
+            savepoint.rollback()
+        return attempt
+
+    def next_cause(self):
+        """Return the cause for which the next call would be rejected, or None."""
+        return self._decide().cause
+
+    def call(self):
+        """Make a call, with two retries; return the cause for which it was rejected, or None."""
+        self.case._pass(minutes=1)
+        attempt, now = self._decide(), fields.Datetime.now()
+        attempts = self.env["auth.attempt"]
+        if attempt.outcome == "failure":
+            attempt.described_agent = attempt.user_agent
+            attempts._enrich(attempt, now)
+            for _retry in range(3):
+                attempts._write_failure(attempt, now)
+        else:
+            use = SuccessfulUse(
+                self.env.cr.dbname, "json2", "bearer", attempt.known_login, attempt.user_id,
+                attempt.integration_id, "key", attempt.key_id, ADDRESS, "curl/8.5",
+            )
+            at = now.timestamp()
+            attempts._write_use(Batch(use, 1, at, at))
+        self.case._refresh()
+        return attempt.cause
+
+
+@tagged("post_install", "-at_install")
+class TestTwoCauses(ExplanationCase):
+    """After each step of such a story, form, card, incident and attempt agree."""
+
+    def setUp(self):
+        super().setUp()
+        self.env["auth.integration.incident"].search([]).unlink()
+        self.env.cr.execute("DELETE FROM auth_attempt")
+        self.host = ExternalSystem(self, self.secret)
+        self.right = self.secret
+        self.assertIsNone(self.host.call())
+
+    def _refresh(self):
+        self.env.flush_all()
+        self.env.invalidate_all()
+
+    def _pass(self, **time):
+        """Let time pass: what has happened is longer ago."""
+        self._refresh()
+        for table, columns in SHIFTED.items():
+            moved = ", ".join(f"{column} = {column} - %(by)s" for column in columns)
+            self.env.cr.execute(f"UPDATE {table} SET {moved}", {"by": timedelta(**time)})
+        self.env.cr.execute(
+            "UPDATE auth_attempt SET bucket = sha256(bucket || id::text::bytea)"
+        )
+        self.env.cr.execute(
+            "UPDATE ir_config_parameter SET value = (value::timestamp - %s)::text"
+            " WHERE key = 'auth_integration.incidents_seen_to'",
+            [timedelta(**time)],
+        )
+        self._refresh()
+
+    # What is wrong, and how it is fixed
+
+    def _break_user(self):
+        self.integration.user_id.action_archive()
+
+    def _fix_user(self):
+        self.integration.with_user(self.system).action_restore_user()
+
+    def _break_address(self):
+        self.integration.allowed_networks = "10.0.0.0/8"
+
+    def _fix_address(self):
+        self.integration.allowed_networks = False
+
+    def _break_protocol(self):
+        self.integration.allowed_channels = "xmlrpc"
+
+    def _fix_protocol(self):
+        self.integration.allowed_channels = False
+
+    def _break_typing(self):
+        self.host.secret = self.right[:-1] + ("0" if self.right[-1] != "0" else "1")
+
+    def _fix_typing(self):
+        self.host.secret = self.right
+
+    def _break_key(self):
+        self.env["auth.integration.key"].search(
+            [("prefix", "=", self.right[:8])]
+        ).revoke("test")
+
+    def _fix_key(self):
+        self.right, key = self._issue(self.integration)
+        self._move(key, issued_at=fields.Datetime.now())  # not when the test's transaction began
+        self.host.secret = self.right
+
+    def _break(self, name):
+        getattr(self, f"_break_{name}")()
+        self._refresh()
+
+    def _fix(self, name):
+        self._pass(seconds=2)
+        getattr(self, f"_fix_{name}")()
+        self._refresh()
+
+    # What the screens say
+
+    def _assert_agreement(self, last):
+        """Check that the screens agree on what the next call needs.
+
+        :param last: the cause for which the last call was rejected, or None
+        """
+        integration = self.integration.with_user(self.manager)
+        box = integration.main_finding_ids
+        attempt = self._newest("auth.attempt", [("outcome", "=", "failure")])
+        incident = self._newest("auth.integration.incident", [("is_open", "=", True)])
+        following = self.host.next_cause()
+        if not last:
+            self.assertFalse(incident)
+            self.assertTrue(not attempt or attempt.is_solved)
+            if not following:
+                self.assertEqual((integration.status, integration.main_issue), ("working", False))
+            return
+        self.assertEqual(attempt.cause, last)
+        if box.code == "failing_now" and not box.is_solved:
+            self.assertIn(f": {integration.main_issue}.", box.message, "form and card agree")
+        if incident.cause == last:
+            self.assertEqual(incident.resolution, attempt.resolution)
+        if last == following:
+            self.assertEqual((integration.status, attempt.is_solved), ("failing", False))
+            self.assertFalse(box.is_solved)
+        elif not following:
+            # Only a call can prove that the right key was installed.
+            was_installed = last == "key_unknown" or attempt.key_id and not attempt.key_id.is_live
+            self.assertTrue(attempt.is_solved or was_installed)
+            self.assertEqual(integration.status, "waiting" if attempt.is_solved else "failing")
+            self.assertEqual(bool(box.is_solved), attempt.is_solved)
+            if not was_installed:
+                self.assertNotIn(OBSTACLE, box.remedy + attempt.resolution)
+        elif following != "key_unknown":
+            self.assertTrue(not attempt.is_solved or OBSTACLE in attempt.resolution)
+            self.assertTrue(integration.status == "failing" or OBSTACLE in box.remedy)
+
+    def _newest(self, model, domain):
+        records = self.env[model].with_user(self.manager)
+        return records.search([("integration_id", "=", self.integration.id), *domain], limit=1)
+
+    def _tell(self, first, second, fixes, calls_between, has_job):
+        """Break two things and fix them, with a look at the screens after each step."""
+        last = None
+        for act, name, calls in (
+            (self._break, first, True),
+            (self._break, second, calls_between),
+            (self._fix, fixes[0], calls_between),
+            (self._fix, fixes[1], False),
+            (None, None, True),
+        ):
+            if act:
+                act(name)
+                self._assert_agreement(last)
+            if calls:
+                last = self.host.call()
+            if has_job:
+                self.env["auth.integration.incident"].sudo()._detect()
+                self._refresh()
+            self._assert_agreement(last)
+        self.assertIsNone(last)
+
+    def _assert_stories(self, calls_between):
+        right = self.right
+        for number, (first, second) in enumerate(itertools.permutations(NAMES, 2)):
+            for fixes in ((first, second), (second, first)):
+                if fixes == ("key", "user"):
+                    continue  # a key cannot be created for an archived user
+                story = {"fixes": fixes, "calls_between": calls_between}
+                story["has_job"] = bool(number % 2) == (fixes[0] == first)
+                with (
+                    self.subTest(first=first, second=second, **story),
+                    self.env.cr.savepoint() as savepoint,
+                ):
+                    try:
+                        self._tell(first, second, **story)
+                    finally:
+                        savepoint.rollback()
+                        self.right = self.host.secret = right
+                        self.env.invalidate_all()
+
+    def test_each_is_followed_by_a_call(self):
+        self._assert_stories(calls_between=True)
+
+    def test_no_call_in_between(self):
+        self._assert_stories(calls_between=False)
