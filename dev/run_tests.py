@@ -74,7 +74,8 @@ def run_odoo(tags=None):
     log = state_dir("test") / "odoo.log"
     with lock(state_dir("test") / "odoo.lock"):  # only one run at a time can use the database
         if tags and database in postgres.databases():
-            task = ("-u", ADDON)
+            # It is installed first if the last run failed to install it.
+            task = ("-i", ADDON, "-u", ADDON, "--with-demo")
         else:
             templates.copy(templates.stock(demo=True), database)
             task = ("-i", ADDON, "--with-demo")

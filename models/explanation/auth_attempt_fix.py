@@ -136,11 +136,7 @@ class AuthAttempt(models.Model):
         if not self._offers(name):
             if self._known_integration():
                 self._known_integration().sudo(self.env.su)._check_may_operate()
-            raise UserError(
-                self.env._(
-                    "This action is no longer available. Reload the page to see the current status."
-                )
-            )
+            raise UserError(self._outdated_action())
 
     def _note_fix(self, text):
         """Post to the integration's chatter that a fix was applied."""

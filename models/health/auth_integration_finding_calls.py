@@ -110,15 +110,10 @@ class AuthIntegrationFinding(models.Model):
             ]
         )
         if not incidents:
-            raise UserError(self._outdated_action())
+            raise UserError(self.env["auth.integration.rejection.mixin"]._outdated_action())
         cause = CAUSE_OF_CODE.get(self.code) or self.cause
         of_cause = incidents.filtered(lambda incident: incident.cause == cause)
         return (of_cause or incidents)[:1]._get_records_action()
-
-    def _outdated_action(self):
-        return self.env._(
-            "This action is no longer available. Reload the page to see the current status."
-        )
 
     # A host that is gone ---------------------------------------------------------------------
 
@@ -140,7 +135,7 @@ class AuthIntegrationFinding(models.Model):
         self.ensure_one()
         self.check_access("read")
         if not self.may_dismiss:
-            raise UserError(self._outdated_action())
+            raise UserError(self.env["auth.integration.rejection.mixin"]._outdated_action())
         self.integration_id._check_may_operate()
         key = self.sudo().key_id
         # Incidents note the dismissal themselves.

@@ -185,6 +185,13 @@ class RejectionMixin(models.AbstractModel):
             lambda key: key.issued_at.replace(microsecond=0) > self._rejected_at()
         )
 
+    @api.model
+    def _outdated_action(self):
+        """Return the error for a button that is no longer offered, for example in another tab."""
+        return self.env._(
+            "This action is no longer available. Reload the page to see the current status."
+        )
+
     def _calling_host(self):
         """Return the address that must call successfully if no other host counts, or False.
 
