@@ -14,7 +14,7 @@ from ..explanation.test_attempt_explanation import ExplanationCase
 
 ADDRESS = "198.51.100.7"
 # What can be wrong: each has a method that breaks and one that fixes it.
-NAMES = ("user", "address", "protocol", "typing", "key")
+NAMES = ("user", "address", "protocol", "typing")
 OBSTACLE = "Until then, the next call will be rejected."
 SHIFTED = {
     "auth_attempt": ("first_seen", "last_seen"),
@@ -132,15 +132,23 @@ class TestTwoCauses(ExplanationCase):
     def _fix_typing(self):
         self.host.secret = self.right
 
-    def _break_key(self):
-        self.env["auth.integration.key"].search(
-            [("prefix", "=", self.right[:8])]
-        ).revoke("test")
+    def _key_in_use(self):
+        return self.env["auth.integration.key"].search([("prefix", "=", self.right[:8])])
 
-    def _fix_key(self):
+    def _break_revoked(self):
+        self._key_in_use().revoke("test")
+
+    def _break_expired(self):
+        key, past = self._key_in_use(), fields.Datetime.now() - timedelta(seconds=1)
+        self._move(key, expires_at=past)
+        key.apikey_id._write({"expiration_date": past})
+
+    def _fix_revoked(self):
         self.right, key = self._issue(self.integration)
         self._move(key, issued_at=fields.Datetime.now())  # not when the test's transaction began
         self.host.secret = self.right
+
+    _fix_expired = _fix_revoked
 
     def _break(self, name):
         getattr(self, f"_break_{name}")()
@@ -214,11 +222,11 @@ class TestTwoCauses(ExplanationCase):
             self._assert_agreement(last)
         self.assertIsNone(last)
 
-    def _assert_stories(self, calls_between):
+    def _assert_stories(self, names, calls_between):
         right = self.right
-        for number, (first, second) in enumerate(itertools.permutations(NAMES, 2)):
+        for number, (first, second) in enumerate(itertools.permutations(names, 2)):
             for fixes in ((first, second), (second, first)):
-                if fixes == ("key", "user"):
+                if fixes in (("revoked", "user"), ("expired", "user")):
                     continue  # a key cannot be created for an archived user
                 story = {"fixes": fixes, "calls_between": calls_between}
                 story["has_job"] = bool(number % 2) == (fixes[0] == first)
@@ -234,7 +242,7 @@ class TestTwoCauses(ExplanationCase):
                         self.env.invalidate_all()
 
     def test_each_is_followed_by_a_call(self):
-        self._assert_stories(calls_between=True)
+        self._assert_stories((*NAMES, "revoked"), calls_between=True)
 
     def test_no_call_in_between(self):
-        self._assert_stories(calls_between=False)
+        self._assert_stories((*NAMES, "expired"), calls_between=False)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ..attempt.flood_limits import COLLAPSED
 from ..health.probe import VERIFY
+from ..key.key_state import OWN_END_SQL
 
 # Every further call fails too, until somebody acts, so one rejection is enough.
 MUST_FAIL = (
@@ -135,7 +136,8 @@ def last_success(series: str, now: str) -> str:
     after_key = of_integration.format(
         which=f"""{series}.host IS NULL AND EXISTS (
             SELECT FROM auth_integration_key ended
-            WHERE ended.id = {series}.key_id AND ended.ended_at IS NOT NULL)"""
+            WHERE ended.id = {series}.key_id
+              AND (ended.ended_at IS NOT NULL OR {OWN_END_SQL.format(k="ended")} <= {now}))"""
     )
     of_replacement = f"""
         SELECT newer.last_used_at FROM auth_integration_key newer
