@@ -13,3 +13,4 @@ from . import auth_integration_encryption
 from . import auth_integration_connection_sheet
 from . import auth_integration_conversion
 from . import auth_integration_provision
+from . import auth_integration_protocols

@@ -7,9 +7,6 @@ from ...tools.integration import slug
 from ...tools.key import native_scope
 from ..mixins.network_list import check_networks
 
-# Channels on which API keys can be used: interactive channels never receive one.
-KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
-
 
 class Following:
     """Context marker: an integration and its user are already archived or restored together.
@@ -100,23 +97,6 @@ class AuthIntegration(models.Model):
         tracking=True,
         help="One IP address or CIDR range per line. Leave empty to allow any address.",
     )
-    allowed_channel_xmlrpc = fields.Boolean("XML-RPC", compute="_compute_allowed_channel_flags",
-                                            inverse="_inverse_allowed_channel_flags")
-    allowed_channel_jsonrpc = fields.Boolean("JSON-RPC", compute="_compute_allowed_channel_flags",
-                                             inverse="_inverse_allowed_channel_flags")
-    allowed_channel_json2 = fields.Boolean("JSON-2", compute="_compute_allowed_channel_flags",
-                                           inverse="_inverse_allowed_channel_flags")
-    allowed_channel_http = fields.Boolean("HTTP Routes", compute="_compute_allowed_channel_flags",
-                                          inverse="_inverse_allowed_channel_flags")
-    allowed_protocols = fields.Char("Protocols", compute="_compute_allowed_channel_flags")
-    allowed_channels = fields.Char(
-        "Allowed Protocols",
-        tracking=True,
-        help=(
-            "Comma-separated protocols: xmlrpc, jsonrpc, json2, http. Leave empty to allow all"
-            " protocols."
-        ),
-    )
     policy_id = fields.Many2one(
         "auth.integration.policy",
         ondelete="restrict",
@@ -153,28 +133,6 @@ class AuthIntegration(models.Model):
         for integration in self:
             integration.archive_warning = integration.key_ids._impact_warning()
 
-    @api.depends("allowed_channels")
-    def _compute_allowed_channel_flags(self):
-        for integration in self:
-            allowed = integration._allowed_channel_set()
-            for channel in KEY_CHANNELS:
-                integration[f"allowed_channel_{channel}"] = channel in allowed
-            # Shown as text to users who cannot change the flags.
-            labels = [
-                self._fields[f"allowed_channel_{channel}"]._description_string(self.env)
-                for channel in KEY_CHANNELS if channel in allowed
-            ]
-            integration.allowed_protocols = ", ".join(labels) or self.env._("All protocols")
-
-    def _inverse_allowed_channel_flags(self):
-        for integration in self:
-            chosen = [c for c in KEY_CHANNELS if integration[f"allowed_channel_{c}"]]
-            integration.allowed_channels = ",".join(chosen) or False
-
-    def _allowed_channel_set(self):
-        self.ensure_one()
-        return {c.strip() for c in (self.allowed_channels or "").split(",") if c.strip()}
-
     @api.onchange("name")
     def _onchange_name(self):
         if self.name and not self.code:
@@ -204,19 +162,6 @@ class AuthIntegration(models.Model):
     @api.constrains("allowed_networks")
     def _check_allowed_networks(self):
         check_networks(self)
-
-    @api.constrains("allowed_channels")
-    def _check_allowed_channels(self):
-        for integration in self:
-            unknown = integration._allowed_channel_set() - set(KEY_CHANNELS)
-            if unknown:
-                raise ValidationError(
-                    self.env._(
-                        "Unknown protocol %(unknown)s. Choose from: %(known)s.",
-                        unknown=", ".join(sorted(unknown)),
-                        known=", ".join(KEY_CHANNELS),
-                    )
-                )
 
     @api.constrains("owner_ids", "active")
     def _check_owners(self):

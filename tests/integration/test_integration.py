@@ -134,6 +134,25 @@ class TestIntegration(IntegrationCommon):
         self.integration.allowed_channel_json2 = False
         self.assertEqual(self.integration.allowed_channels, "xmlrpc")
 
+    def test_a_channel_flag_changes_its_own_protocol_only(self):
+        """The web client sends only what was changed, and the others are in no cache."""
+        both = self.integration | self.foreign
+        both.write({"allowed_channels": "xmlrpc"})
+        self.foreign.allowed_channels = "jsonrpc,http"
+
+        def write(**flags):
+            self.env.flush_all()
+            self.env.invalidate_all()
+            both.write({f"allowed_channel_{channel}": flag for channel, flag in flags.items()})
+            return both.mapped("allowed_channels")
+
+        self.assertEqual(write(json2=True), ["xmlrpc,json2", "jsonrpc,json2,http"])
+        self.assertEqual(write(xmlrpc=False), ["json2", "jsonrpc,json2,http"])
+        self.assertEqual(write(json2=False, http=True), ["http", "jsonrpc,http"])
+        self.assertEqual(write(http=False), [False, "jsonrpc"], "none: all are allowed")
+        created = self._create_integration("new", self.owner, allowed_channel_json2=True)
+        self.assertEqual(created.allowed_channels, "json2")
+
     def test_archiving_takes_the_user_along(self):
         """Stock checks whether the user is active, so the end also applies without the add-on."""
         secret, _key = self._issue(self.integration)
