@@ -83,9 +83,10 @@ class AuthAttempt(models.Model):
                 best = False
             row.primary_fix = best
 
-    def _is_mistyped(self):
-        """Extend ``_is_mistyped``: the start of the rejected key is that of a working one."""
-        return self._unless_gone(self.sudo().similar_key_id).is_live
+    @api.depends("similar_key_id")
+    def _compute_is_mistyped(self):
+        for row in self:
+            row.is_mistyped = bool(row.sudo().similar_key_id)
 
     def _needs_new_key(self):
         """Extend ``_needs_new_key``: a mistyped key can be entered again."""

@@ -1,5 +1,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError
+from odoo.tools import SQL
 
 from ...tools.attempt import causes
 from ...tools.health import guide
@@ -217,9 +218,28 @@ class AuthIntegrationIncident(models.Model):
         later = self._later_keys(self._rejected_integration())
         return later.filtered(lambda key: key.issued_at > self._last_rejected_at())[:1]
 
-    def _is_mistyped(self):
-        """Extend :meth:`auth.integration.rejection.mixin._is_mistyped`: as in its last attempt."""
-        return self.sudo()._last_attempt_of_cause()._is_mistyped()
+    @api.depends("kind", "cause", "last_failure_at")
+    def _compute_is_mistyped(self):
+        """Look up for all incidents at once whether their last rejected key was mistyped."""
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT n.id FROM auth_integration_incident n
+                CROSS JOIN LATERAL (
+                    SELECT a.similar_key_id FROM auth_attempt a
+                    WHERE a.integration_id = n.integration_id AND a.outcome = 'failure'
+                      AND a.cause = n.cause AND a.remote_addr = n.remote_addr
+                    ORDER BY a.last_seen DESC LIMIT 1
+                ) last
+                WHERE n.id IN %s AND n.kind = 'failing' AND n.key_id IS NULL
+                  AND last.similar_key_id IS NOT NULL
+                """,
+                tuple(self.ids),
+            )
+        ) if self.ids else []
+        mistyped = {id_ for [id_] in rows}
+        for incident in self:
+            incident.is_mistyped = incident.id in mistyped
 
     @api.depends("state", "is_open", "is_solved")
     def _compute_status(self):
@@ -321,11 +341,6 @@ class AuthIntegrationIncident(models.Model):
             "domain": self._domain_of_attempts(),
             "context": {},
         }
-
-    def _last_attempt_of_cause(self):
-        """Return the last rejected attempt with the cause of this incident."""
-        domain = [*self._domain_of_attempts(), ("cause", "=", self.cause)]
-        return self.env["auth.attempt"].search(domain, limit=1)
 
     def _domain_of_attempts(self):
         domain = [("last_seen", ">=", self.opened_at), ("outcome", "=", "failure")]

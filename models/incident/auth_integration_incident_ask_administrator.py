@@ -27,9 +27,11 @@ class AuthIntegrationIncident(models.Model):
 
     def _last_rejected_attempt(self):
         """Return the last attempt with this incident's cause; none if that is fixed or over."""
+        attempts = self.env["auth.attempt"]
         if self.kind != "failing" or not self.is_open or self.is_solved:
-            return self.env["auth.attempt"]
-        return self._last_attempt_of_cause()
+            return attempts
+        domain = [*self._domain_of_attempts(), ("cause", "=", self.cause)]
+        return attempts.search(domain, limit=1)
 
     def _may_revoke_used_key(self):
         """Return whether the user may revoke a working key that may be in the wrong hands."""

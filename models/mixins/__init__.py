@@ -4,6 +4,7 @@ from . import free_text_mixin
 from . import guide_link
 from . import rejection_mixin
 from . import rejection_key_end
+from . import rejection_later_call
 from . import rejection_obstacles
 from . import signing_secret_mixin
 from . import sql_computed_mixin

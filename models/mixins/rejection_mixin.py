@@ -64,15 +64,23 @@ class RejectionMixin(models.AbstractModel):
         if self.cause == "throttled":
             return self._resolution_by_unlock()
         integration = self._rejected_integration()
-        if self.cause == "user_archived":
-            return self._with_obstacles(self._resolution_by_user(integration), integration)
-        if not integration or not integration.active:
+        if self.cause != "user_archived" and (not integration or not integration.active):
             return False
+        text = (
+            self._resolution_by_fix(integration)
+            or self._resolution_by_later_call(integration)
+            or self._resolution_by_new_key()
+        )
+        return self._with_obstacles(text, integration)
+
+    def _resolution_by_fix(self, integration):
+        if self.cause == "user_archived":
+            return self._resolution_by_user(integration)
+        if self.cause == "key_revoked":
+            return self._resolution_by_undo()
         if self.cause in ("address_not_allowed", "channel_not_allowed", "operation_not_allowed"):
-            return self._with_obstacles(self._resolution_by_rules(integration), integration)
-        if self._is_about_key():
-            return self._with_obstacles(self._resolution_by_key(integration), integration)
-        return self._with_obstacles(self._resolution_by_later_call(integration), integration)
+            return self._resolution_by_rules(integration)
+        return False
 
     def _is_about_key(self):
         """Return whether the call was rejected for its key, not for a rule or its user."""
@@ -109,62 +117,27 @@ class RejectionMixin(models.AbstractModel):
             "The address %(address)s is now allowed.", address=self.remote_addr
         )
 
-    def _resolution_by_key(self, integration):
-        """Return a text if the revocation was undone or a newer key was created.
-
-        A newer key counts while it waits to be installed, or once the caller has succeeded since.
-        """
+    def _resolution_by_undo(self):
+        """Return a text if the revocation of the key was undone."""
         key = self._known_key()
-        if self.cause == "key_revoked" and key.is_live and not key._blocked_reason():
-            return self.env._(
-                "The key %(key)s of %(login)s now works again.",
-                key=key.display_name,
-                login=key.login,
-            )
-        if self._later_keys(integration) or self._is_mistyped():
-            if text := self._resolution_by_later_call(integration):
-                return text
-        if waiting := self._key_to_install():
-            return self._install_text(
-                waiting,
-                self.env._("The key %(key)s has been created. Install it in the external system."),
-                self.env._(
-                    "The key %(key)s has been created. Install it in the external system at"
-                    " %(address)s."
-                ),
-            )
-        return False
-
-    def _resolution_by_later_call(self, integration):
-        """Return a text if a later call succeeded, or at least identified itself."""
-        if self._has_succeeded():
-            return self.env._("The external system has called successfully since.")
-        if not self._known_key() and self._has_sent_valid_key(integration):
-            return self.env._("The external system has sent a valid key since.")
-        return False
-
-    def _has_sent_valid_key(self, integration):
-        """Return whether the rejected host has sent a key since that works if the rules allow it.
-
-        So its next call is not rejected for the same reason, even if that call was rejected, too.
-        """
-        return bool(
-            networks.normalize(self.remote_addr)
-            and (keys := integration.sudo().key_ids.filtered("is_live"))
-            and self.env["auth.attempt"].sudo().search_count(
-                [
-                    ("key_id", "in", keys.ids),
-                    ("remote_addr", "=", self.remote_addr),
-                    ("last_seen", ">", self._last_rejected_at()),
-                    ("question", "=", False),
-                ],
-                limit=1,
-            )
+        if not key.is_live or key._blocked_reason():
+            return False
+        return self.env._(
+            "The key %(key)s of %(login)s now works again.", key=key.display_name, login=key.login
         )
 
-    def _is_mistyped(self):
-        """Return whether a key that still works was meant."""
-        return False
+    def _resolution_by_new_key(self):
+        """Return a text if a new key waits to be installed."""
+        if not (waiting := self._key_to_install()):
+            return False
+        return self._install_text(
+            waiting,
+            self.env._("The key %(key)s has been created. Install it in the external system."),
+            self.env._(
+                "The key %(key)s has been created. Install it in the external system at"
+                " %(address)s."
+            ),
+        )
 
     def _key_to_install(self):
         """Return the unused key that was created to replace the rejected one, if any."""
@@ -176,12 +149,15 @@ class RejectionMixin(models.AbstractModel):
 
     def _later_keys(self, integration):
         """Return the usable keys created after the rejected key or after the rejection."""
-        usable = integration._usable_keys()
-        rejected = self._known_key()
+        return self._newer_keys(integration) & integration._usable_keys()
+
+    def _newer_keys(self, integration):
+        """Return the keys created after the rejected key or after the rejection, newest first."""
+        keys, rejected = integration.sudo().key_ids.sorted("id", reverse=True), self._known_key()
         if self.cause in END_CODES and rejected:
-            return usable.filtered(lambda key: key.id > rejected.id)
+            return keys.filtered(lambda key: key.id > rejected.id)
         # The log has no fractions of a second.
-        return usable.filtered(
+        return keys.filtered(
             lambda key: key.issued_at.replace(microsecond=0) > self._rejected_at()
         )
 
