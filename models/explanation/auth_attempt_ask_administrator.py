@@ -18,7 +18,7 @@ class AuthAttempt(models.Model):
         for row in self:
             needs_help = row._needs_administrator()
             row.was_asked = needs_help and requests._was_made(
-                row._known_integration(), row.cause
+                row._known_integration(), row.open_cause
             )
             row.can_ask = needs_help and not row.was_asked
 
@@ -36,11 +36,11 @@ class AuthAttempt(models.Model):
         if self._needs_administrator():
             self.env["auth.integration.admin.request"]._make(
                 self._known_integration().sudo(self.env.su),
-                self.cause,
+                self.open_cause,
                 [
-                    self.env._(causes.get(self.cause).title),
+                    self.env._(causes.get(self.open_cause).title),
                     *self._case_lines(),
-                    self.env._(causes.get(self.cause).remedy),
+                    self.env._(causes.get(self.open_cause).remedy),
                 ],
                 self,
                 attempt=self,

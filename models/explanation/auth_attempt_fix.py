@@ -3,13 +3,14 @@ from odoo.exceptions import AccessError, UserError
 
 from ...tools.attempt import causes
 from ...tools.integration import networks
+from ...tools.key.key_policy import KEY_CHANNELS
 from ..mixins.fresh_identity import fresh_identity
 
 # Each has a button on the form, a field ``fix_*``, a condition ``_can_*`` and a method
 # ``action_fix_*``. The registry of causes lists which of them help against a cause.
 FIXES = (
     "restore_user", "issue_key", "revoke", "view_rotation", "add_network",
-    "allow_operation", "change_access", "undo_revocation", "unlock", "open",
+    "allow_protocol", "allow_operation", "change_access", "undo_revocation", "unlock", "open",
 )
 # The fixes offered after a diagnostic request; the others are on the integration's own form.
 DIAGNOSTIC_FIXES = ("add_network",)
@@ -25,6 +26,7 @@ class AuthAttempt(models.Model):
     fix_revoke = fields.Boolean(compute="_compute_fixes")
     fix_view_rotation = fields.Boolean(compute="_compute_fixes")
     fix_add_network = fields.Boolean(compute="_compute_fixes")
+    fix_allow_protocol = fields.Boolean(compute="_compute_fixes")
     fix_allow_operation = fields.Boolean(compute="_compute_fixes")
     fix_change_access = fields.Boolean(compute="_compute_fixes")
     fix_undo_revocation = fields.Boolean(compute="_compute_fixes")
@@ -47,7 +49,7 @@ class AuthAttempt(models.Model):
         """Return the fixes that help against this cause, best first; none once it is solved."""
         if self.is_solved:
             return []
-        fixes = causes.get(self.cause).fixes if self.cause else ()
+        fixes = causes.get(self.open_cause).fixes if self.open_cause else ()
         # A diagnostic request is not a failed call, so most fixes do not apply.
         return [name for name in fixes if not self.question or name in DIAGNOSTIC_FIXES]
 
@@ -84,6 +86,16 @@ class AuthAttempt(models.Model):
             and not networks.contains(
                 networks.parse(integration.allowed_networks), self.remote_addr
             )
+            and integration.sudo(self.env.su).has_access("write")
+            and self._may_operate()
+        )
+
+    def _can_allow_protocol(self):
+        integration = self._known_integration()
+        return (
+            integration
+            and self.channel in KEY_CHANNELS
+            and not self._is_channel_allowed(integration)
             and integration.sudo(self.env.su).has_access("write")
             and self._may_operate()
         )
@@ -203,6 +215,20 @@ class AuthAttempt(models.Model):
                 "%(user)s allowed calls from %(address)s",
                 user=self.env.user.name,
                 address=address,
+            )
+        )
+        return True
+
+    @fresh_identity
+    def action_fix_allow_protocol(self):
+        """Allow the protocol that was refused; needs write access to the integration."""
+        self._check_fix("allow_protocol")
+        self._known_integration().sudo(self.env.su)[f"allowed_channel_{self.channel}"] = True
+        self._note_fix(
+            self.env._(
+                "%(user)s allowed calls over %(protocol)s",
+                user=self.env.user.name,
+                protocol=dict(self._selection_channel())[self.channel],
             )
         )
         return True

@@ -83,11 +83,6 @@ class AuthAttempt(models.Model):
                 best = False
             row.primary_fix = best
 
-    @api.depends("similar_key_id")
-    def _compute_is_mistyped(self):
-        for row in self:
-            row.is_mistyped = bool(row.sudo().similar_key_id)
-
     def _needs_new_key(self):
         """Extend ``_needs_new_key``: a mistyped key can be entered again."""
         return not self.sudo().similar_key_id and super()._needs_new_key()
@@ -100,8 +95,8 @@ class AuthAttempt(models.Model):
         """Extend ``_compute_cause_texts``: make the remedy as specific as possible."""
         result = super()._compute_cause_texts()
         for row in self:
-            if row.cause and (remedy := row._case_remedy()):
-                row.cause_remedy = remedy
+            if row.cause:
+                row.cause_remedy = row._with_obstacles(row._case_remedy() or row.cause_remedy)
         return result
 
     def _case_remedy(self):

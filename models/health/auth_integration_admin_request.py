@@ -203,7 +203,9 @@ class AuthIntegrationAdminRequest(models.Model):
             return integration.user_id.active
         attempt = self.env["auth.attempt"].browse(self.attempt_number).exists()
         attempt.invalidate_recordset()  # what was computed before the fix
-        return bool(attempt) and (attempt.is_solved or attempt.has_succeeded_since)
+        if not attempt:
+            return False
+        return attempt.open_cause != self.cause or attempt.has_succeeded_since
 
     @api.autovacuum
     def _gc_requests(self):

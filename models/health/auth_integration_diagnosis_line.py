@@ -46,6 +46,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
             ("rotate", "Rotate Key"),
             ("view_rotation", "Open Rotation"),
             ("add_network", "Allow Address"),
+            ("allow_protocol", "Allow This Protocol"),
             ("allow_operation", "Allow This Operation"),
             ("change_access", "Change Access"),
             ("undo_revocation", "Undo Revocation"),

@@ -72,7 +72,7 @@ class AuthIntegrationFinding(models.Model):
             }
             if more := getattr(finding, f"_{kind.code}_values", None):
                 values |= more()
-            if cause := finding._shown_cause():
+            if cause := finding.open_cause:
                 values["cause"] = self.env._(causes.get(cause).title)
             message = kind.key_message if kind.key_message and record.key_id else kind.message
             finding.message = finding._case_message(values) or self.env._(message, **values)
@@ -108,7 +108,7 @@ class AuthIntegrationFinding(models.Model):
 
         The cause of rejected calls, if there is one, is more specific than the issue.
         """
-        cause = self._shown_cause()
+        cause = self.open_cause
         return guide.cause_anchor(cause) if cause else guide.issue_anchor(self.code)
 
     # Fixes -----------------------------------------------------------------------------------

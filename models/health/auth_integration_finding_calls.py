@@ -9,7 +9,11 @@ CAUSE_OF_CODE = dict.fromkeys(
     ("archived_user_live_key", "archived_user_still_called"), "user_archived"
 )
 # Fixes on the form of an attempt for which a finding has buttons too.
-FIXES_OF_CALLS = ("restore_user", "issue_key", "view_rotation", "add_network", "unlock")
+FIXES_OF_CALLS = (
+    "restore_user", "issue_key", "view_rotation", "add_network", "allow_protocol", "unlock",
+)
+# Issues about keys whose incidents are about calls with these keys.
+OF_ENDED_KEYS = ("key_expired", "key_expired_still_used", "no_valid_key")
 
 
 class AuthIntegrationFinding(models.Model):
@@ -46,7 +50,7 @@ class AuthIntegrationFinding(models.Model):
                     """,
                     failing.ids,
                     [one.integration_id.id for one in failing],
-                    [CAUSE_OF_CODE.get(one.code) or one._shown_cause() for one in failing],
+                    [CAUSE_OF_CODE.get(one.code) or one.rejected_cause for one in failing],
                 )
             )
         ) if failing else {}
@@ -78,6 +82,11 @@ class AuthIntegrationFinding(models.Model):
         self.ensure_one()
         return self.attempt_id.action_ask_add_network()
 
+    def action_fix_allow_protocol(self):
+        """Allow the protocol of the last rejected call."""
+        self.ensure_one()
+        return self.attempt_id.action_fix_allow_protocol()
+
     def action_ask_administrator(self):
         """Ask those who can fix this."""
         self.ensure_one()
@@ -90,7 +99,7 @@ class AuthIntegrationFinding(models.Model):
     def _compute_has_incident(self):
         for finding in self:
             finding.has_incident = (
-                finding.code in ("failing_now", *CAUSE_OF_CODE)
+                finding.code in ("failing_now", *CAUSE_OF_CODE, *OF_ENDED_KEYS)
                 and bool(finding.integration_id.open_incident_id)
             )
 

@@ -45,10 +45,12 @@ class AuthIntegrationFinding(models.Model):
     may_undo_revocation = fields.Boolean(compute="_compute_fix")
     is_solved = fields.Boolean("Fixed", compute="_compute_resolution")
     resolution = fields.Text(compute="_compute_resolution")
-    next_attempt_id = fields.Many2one(
-        "auth.attempt",
+    rejected_cause = fields.Char(
+        compute="_compute_resolution", help="Why the last call was rejected that is to be fixed."
+    )
+    open_cause = fields.Char(
         compute="_compute_resolution",
-        help="Once the cause is fixed: the last attempt since then that was rejected for another.",
+        help="What is to be fixed now: another cause, if that of the last call was fixed.",
     )
 
     @api.depends("code", "cause", "key_id", "integration_id")
@@ -61,13 +63,9 @@ class AuthIntegrationFinding(models.Model):
             found = finding in about_calls and resolutions.get(finding._rejected_issue())
             finding.resolution = found
             finding.is_solved = bool(found)
-            finding.next_attempt_id = finding in about_calls and unsolved.get(
-                finding._rejected_issue()
-            )
-
-    def _shown_cause(self):
-        """Return the cause that is still to be fixed, or False."""
-        return self.next_attempt_id.sudo().cause or self.cause
+            rejected = finding in about_calls and unsolved.get(finding._rejected_issue())
+            finding.rejected_cause = rejected.cause if rejected else finding.cause
+            finding.open_cause = rejected.open_cause if rejected else finding.cause
 
     def _rejected_issue(self):
         """Return the key of this finding in ``_resolutions_of_calls``; see ``rejected_key``."""
@@ -195,7 +193,7 @@ class AuthIntegrationFinding(models.Model):
         """
         integration = self.sudo().integration_id
         address = self._last_address(
-            ("integration_id", "=", integration.id), ("cause", "=", self._shown_cause())
+            ("integration_id", "=", integration.id), ("cause", "=", self.rejected_cause)
         )
         return {
             "since": self.since and moment_text(self.env, self.since),

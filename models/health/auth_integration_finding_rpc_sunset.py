@@ -4,7 +4,7 @@ from odoo.tools import SQL, i18n
 
 from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.health.findings import OLD_PROTOCOLS
-from ..integration.auth_integration_protocols import KEY_CHANNELS
+from ...tools.key.key_policy import KEY_CHANNELS
 
 MAX_PROGRAMS = 3
 

@@ -1,6 +1,5 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError
-from odoo.tools import SQL
 
 from ...tools.attempt import causes
 from ...tools.health import guide
@@ -70,7 +69,7 @@ class AuthIntegrationIncident(models.Model):
     )
     reference = fields.Char(
         readonly=True,
-        help="The reference of the first rejected call, since the incident was last reopened.",
+        help="The reference of a call that was rejected for this cause.",
     )
     opened_at = fields.Datetime("Opened", required=True, readonly=True)
     last_failure_at = fields.Datetime("Last Rejection", readonly=True)
@@ -118,7 +117,8 @@ class AuthIntegrationIncident(models.Model):
         for incident in self:
             record = incident.sudo()
             kind = kinds.KINDS[record.kind]
-            cause = causes.CAUSES.get(record.cause) if record.kind == "failing" else kind
+            code = record.open_cause or record.cause
+            cause = causes.CAUSES.get(code) if record.kind == "failing" else kind
             cause = cause or kind
             incident.title = self.env._(cause.title)
             incident.subject = (
@@ -128,7 +128,7 @@ class AuthIntegrationIncident(models.Model):
                 or self.env._("Unknown")
             )
             incident.explanation = self.env._(cause.explanation)
-            incident.remedy = (
+            incident.remedy = record._with_obstacles(
                 record.kind == "failing" and record._case_remedy()
                 or (
                     self.env._(cause.remedy) if cause is kind
@@ -148,7 +148,8 @@ class AuthIntegrationIncident(models.Model):
             incident.case_explanation = (
                 "\n".join(incident._explain_key_end())
                 if of_key
-                else incident._last_rejected_attempt().case_explanation
+                else incident.open_cause == incident.cause
+                and incident._last_rejected_attempt().case_explanation
             )
 
     def _guide_anchor(self):
@@ -205,6 +206,11 @@ class AuthIntegrationIncident(models.Model):
         # Whether it is still open is read from the log, so only if it matters.
         return (resolution := super()._resolution()) and self.is_open and resolution
 
+    def _obstacles(self):
+        """Extend :meth:`auth.integration.rejection.mixin._obstacles`: only for open failures."""
+        is_failing = self.kind == "failing" and self.state == "open"
+        return super()._obstacles() if is_failing else []
+
     def _key_to_install(self):
         """Extend :meth:`auth.integration.rejection.mixin._key_to_install` by keys in use.
 
@@ -217,29 +223,6 @@ class AuthIntegrationIncident(models.Model):
             return key
         later = self._later_keys(self._rejected_integration())
         return later.filtered(lambda key: key.issued_at > self._last_rejected_at())[:1]
-
-    @api.depends("kind", "cause", "last_failure_at")
-    def _compute_is_mistyped(self):
-        """Look up for all incidents at once whether their last rejected key was mistyped."""
-        rows = self.env.execute_query(
-            SQL(
-                """
-                SELECT n.id FROM auth_integration_incident n
-                CROSS JOIN LATERAL (
-                    SELECT a.similar_key_id FROM auth_attempt a
-                    WHERE a.integration_id = n.integration_id AND a.outcome = 'failure'
-                      AND a.cause = n.cause AND a.remote_addr = n.remote_addr
-                    ORDER BY a.last_seen DESC LIMIT 1
-                ) last
-                WHERE n.id IN %s AND n.kind = 'failing' AND n.key_id IS NULL
-                  AND last.similar_key_id IS NOT NULL
-                """,
-                tuple(self.ids),
-            )
-        ) if self.ids else []
-        mistyped = {id_ for [id_] in rows}
-        for incident in self:
-            incident.is_mistyped = incident.id in mistyped
 
     @api.depends("state", "is_open", "is_solved")
     def _compute_status(self):
@@ -275,7 +258,7 @@ class AuthIntegrationIncident(models.Model):
             return "view_attempts"
         if self.is_solved:
             return False
-        fix = next(iter(causes.get(self.cause).fixes), "view_attempts")
+        fix = next(iter(causes.get(self.open_cause or self.cause).fixes), "view_attempts")
         if fix == "issue_key" and not self._needs_new_key():
             fix = "view_attempts"
         return fix if fix in ("restore_user", "issue_key", "view_attempts") else "open"

@@ -148,6 +148,8 @@ class AuthIntegrationIncident(models.Model):
                 settled_to = seen.settled_to,
                 last_failure_at = GREATEST(n.last_failure_at, seen.last_seen),
                 cause = COALESCE(seen.cause, n.cause),
+                reference = CASE WHEN seen.cause <> n.cause THEN seen.reference
+                                 ELSE n.reference END,
                 remote_addr = COALESCE(seen.remote_addr, n.remote_addr)
             FROM (
                 SELECT o.id, counted.*,
@@ -160,6 +162,8 @@ class AuthIntegrationIncident(models.Model):
                                {NOW} - interval '2 minutes')), 0) AS settled,
                            max(a.last_seen) AS last_seen,
                            (array_agg(a.cause ORDER BY a.last_seen DESC, a.id DESC))[1] AS cause,
+                           (array_agg(a.reference ORDER BY a.last_seen DESC, a.id DESC))[1]
+                               AS reference,
                            (array_agg(a.remote_addr ORDER BY a.last_seen DESC, a.id DESC))[1]
                                AS remote_addr
                     FROM ({conditions.refusals("o", "o.settled_to - interval '1 second'")}) a

@@ -1,8 +1,8 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-# Channels on which API keys can be used: interactive channels never receive one.
-KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
+from ...tools.key.key_policy import KEY_CHANNELS
+
 FLAGS = {f"allowed_channel_{channel}": channel for channel in KEY_CHANNELS}
 
 

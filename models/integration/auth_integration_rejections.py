@@ -62,10 +62,10 @@ class AuthIntegration(models.Model):
         return self._review_calls()[0]
 
     def _review_calls(self):
-        """Return what was fixed, and which rejected attempt the incidents do not tell about yet.
+        """Return what was fixed and what is still to be fixed, for each issue about calls.
 
-        :return: the texts, and the last attempts that are still to be fixed, both by integration id
-            and :func:`rejected_key`
+        :return: the texts, and the latest incidents or else attempts that are still to be fixed,
+            both by integration id and :func:`rejected_key`
         """
         fixed, unsolved = {}, {}
         for issue, rejected in (self._rejected_calls() if self.ids else {}).items():
@@ -74,8 +74,11 @@ class AuthIntegration(models.Model):
             # Another program on that host has succeeded: the rejected one still has the old key.
             if not rest and not (key_id and rejected[0].has_succeeded_since):
                 fixed[issue] = max(rejected, key=lambda one: one._last_rejected_at()).resolution
-            elif 0 < len(rest) < len(rejected) and {one._name for one in rest} == {"auth.attempt"}:
-                unsolved[issue] = max(rest, key=lambda attempt: (attempt.last_seen, attempt.id))
+            elif rest:
+                incidents = [one for one in rest if one._name == "auth.integration.incident"]
+                unsolved[issue] = max(
+                    incidents or rest, key=lambda one: (one._last_rejected_at(), one.id)
+                )
         return fixed, unsolved
 
     def _fixed_issues_sql(self):

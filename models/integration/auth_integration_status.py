@@ -244,7 +244,7 @@ class AuthIntegration(models.Model):
             )
         } if self.ids else {}
         findings = self.env["auth.integration.finding"]
-        solved, next_attempts = self.browse(
+        solved, to_fix = self.browse(
             id_ for id_, (*_texts, rows) in found.items()
             if any(code in ABOUT_CALLS for _id, code, *_rest in rows or ())
         )._review_calls()
@@ -266,21 +266,21 @@ class AuthIntegration(models.Model):
             integration.finding_ids = findings.browse(row.id for row in rows)
             integration.main_finding_ids = findings.browse(row.id for row in main)
             integration.main_issue = bool(main) and self._issue_title(
-                *main, next_attempts.get((id_, main[0].rejected_key))
+                *main, to_fix.get((id_, main[0].rejected_key))
             )
             integration.finding_count = len(integration.finding_ids)
             shown = integration.main_finding_ids
             integration.more_finding_count = len(integration.finding_ids - shown) if shown else 0
 
-    def _issue_title(self, finding, next_attempt):
+    def _issue_title(self, finding, rejected):
         """Return the title of the cause of rejected calls, or else of the issue.
 
-        :param next_attempt: the rejected attempt that is still to be fixed, if the issue does not
-            tell about it yet
+        :param rejected: the incident or attempt that is still to be fixed, if there is one
         """
         code = finding.cause
-        if next_attempt and finding.code in ABOUT_CALLS:
-            code = next_attempt.cause
+        if rejected and finding.code in ABOUT_CALLS:
+            is_other = rejected.open_cause != rejected.cause
+            code = rejected.open_cause if code or is_other else None
         cause = code and causes.get(code)
         return self.env._((cause or BY_CODE[finding.code]).title)
 

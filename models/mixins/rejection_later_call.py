@@ -11,16 +11,10 @@ class RejectionMixin(models.AbstractModel):
 
     _inherit = "auth.integration.rejection.mixin"
 
-    is_mistyped = fields.Boolean(
-        compute="_compute_is_mistyped", help="The rejected key starts like a known one."
-    )
     has_sent_valid_key = fields.Boolean(
         compute="_compute_has_sent_valid_key",
         help="The rejected host has sent a key since that works if the rules allow it.",
     )
-
-    def _compute_is_mistyped(self):
-        self.is_mistyped = False
 
     def _compute_has_sent_valid_key(self):
         """Look up for all rows at once whether a later call identified itself.
@@ -30,7 +24,7 @@ class RejectionMixin(models.AbstractModel):
         wanted = {
             row.id: (integration.id, row.remote_addr, row._last_rejected_at())
             for row in self
-            if networks.normalize(row.remote_addr) and not row._known_key()
+            if networks.normalize(row.remote_addr)
             and (integration := row._rejected_integration())
         }
         found = set()
@@ -57,16 +51,10 @@ class RejectionMixin(models.AbstractModel):
         for row in self:
             row.has_sent_valid_key = row.id in found
 
-    def _resolution_by_later_call(self, integration):
-        """Return a text if a later call succeeded, or at least identified itself.
-
-        If the key was wrong, another program on that host may have called, unless the key was
-        mistyped or replaced.
-        """
-        if self._is_about_key() and not (self.is_mistyped or self._newer_keys(integration)):
-            return False
+    def _resolution_by_later_call(self):
+        """Return a text if a later call succeeded, or at least identified itself."""
         if self._has_succeeded():
             return self.env._("The external system has called successfully since.")
-        if self.has_sent_valid_key:
+        if self.has_sent_valid_key and (self._is_about_key() or not self._known_key()):
             return self.env._("The external system has sent a valid key since.")
         return False

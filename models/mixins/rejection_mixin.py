@@ -23,12 +23,20 @@ class RejectionMixin(models.AbstractModel):
         help="What the calls were rejected for has been fixed since.",
     )
     resolution = fields.Text(compute="_compute_resolution")
+    open_cause = fields.Char(
+        compute="_compute_resolution",
+        help="Why the next call will be rejected, as far as known. Empty once it is fixed.",
+    )
 
     @api.depends_context("uid", "lang")
     def _compute_resolution(self):
         for row in self:
-            row.resolution = row._resolution() or False
+            text, obstacles = row._resolution() or False, row._obstacles()
+            row.resolution = not obstacles and text
             row.is_solved = bool(row.resolution)
+            row.open_cause = row.cause
+            if text:
+                row.open_cause = obstacles[0][0] if obstacles else False
 
     def _rejected_at(self):
         """Return the moment after which a new key counts as issued because of this rejection."""
@@ -57,7 +65,7 @@ class RejectionMixin(models.AbstractModel):
         return False
 
     def _resolution(self):
-        """Return what was fixed since, or False if the next call would be rejected again."""
+        """Return what was fixed since, or False if the next call would be rejected for it again."""
         self.ensure_one()
         if not self.cause or self.cause not in causes.CAUSES:
             return False
@@ -66,12 +74,11 @@ class RejectionMixin(models.AbstractModel):
         integration = self._rejected_integration()
         if self.cause != "user_archived" and (not integration or not integration.active):
             return False
-        text = (
+        return self._with_installation(
             self._resolution_by_fix(integration)
-            or self._resolution_by_later_call(integration)
+            or self._resolution_by_later_call()
             or self._resolution_by_new_key()
         )
-        return self._with_obstacles(text, integration)
 
     def _resolution_by_fix(self, integration):
         if self.cause == "user_archived":
@@ -130,7 +137,7 @@ class RejectionMixin(models.AbstractModel):
         """Return a text if a new key waits to be installed."""
         if not (waiting := self._key_to_install()):
             return False
-        return self._install_text(
+        text = self._install_text(
             waiting,
             self.env._("The key %(key)s has been created. Install it in the external system."),
             self.env._(
@@ -138,6 +145,9 @@ class RejectionMixin(models.AbstractModel):
                 " %(address)s."
             ),
         )
+        if self._last_rejected_at() > waiting.issued_at and self.cause in END_CODES:
+            text = " ".join([text, self.env._("The last call still had the old key.")])
+        return text
 
     def _key_to_install(self):
         """Return the unused key that was created to replace the rejected one, if any."""

@@ -1,31 +1,46 @@
 from odoo import models
 
+from ...tools.attempt import causes
 from ...tools.integration import networks
+from ...tools.key.key_policy import CODE_OF_STATE, KEY_CHANNELS
 
 
 class RejectionMixin(models.AbstractModel):
-    """Name what else will reject the next call, once the reason for the last one was fixed."""
+    """Name what else will reject the next call of this system, once the reason was fixed."""
 
     _inherit = "auth.integration.rejection.mixin"
 
-    def _with_obstacles(self, text, integration):
-        """Add to a resolution what else will reject the next call of this system.
+    def _obstacles(self):
+        """Return what else will reject the next call, in the order in which it will be noticed.
 
-        :param text: what was fixed, or False
+        :return: pairs of a cause and a text
+        :rtype: list[tuple[str, str]]
         """
-        if not text or not integration or self._has_succeeded():
-            return text
-        found = (
-            self._archived_user_text(integration),
-            self._inactive_key_text(integration),
-            self._address_text(integration),
-            self._protocol_text(integration),
-        )
-        if not (obstacles := [obstacle for obstacle in found if obstacle]):
-            return text
-        return " ".join(
-            [text, *obstacles, self.env._("Until then, the next call will be rejected.")]
-        )
+        integration = self._rejected_integration()
+        if self.cause not in causes.CAUSES or not integration.active or self._has_succeeded():
+            return []
+        found = [
+            ("user_archived", self._archived_user_text(integration)),
+            (self._inactive_key_cause(), self._inactive_key_text(integration)),
+        ]
+        if self.channel in KEY_CHANNELS:
+            found += [
+                ("address_not_allowed", self._address_text(integration)),
+                ("channel_not_allowed", self._protocol_text(integration)),
+            ]
+        return [(cause, text) for cause, text in found if text and cause != self.cause]
+
+    def _with_obstacles(self, remedy):
+        """Return what to do now, for a remedy of the cause for which the call was rejected."""
+        texts = [text for _cause, text in self._obstacles()]
+        if texts and (fixed := self._resolution()):
+            return " ".join([fixed, *texts])
+        if texts:
+            return self.env._("%(remedy)s Also: %(more)s", remedy=remedy, more=" ".join(texts))
+        return remedy
+
+    def _inactive_key_cause(self):
+        return CODE_OF_STATE.get(self._known_key().state, "key_revoked")
 
     def _archived_user_text(self, integration):
         user = integration.user_id
@@ -34,20 +49,37 @@ class RejectionMixin(models.AbstractModel):
         )
 
     def _inactive_key_text(self, integration):
-        """Return a text if the call had a key that has ended since."""
-        key = self._known_key()
-        if not key or key.is_live or self._is_about_key():
+        """Return a text if the key of the call has ended since and no other was created."""
+        if not self._has_lost_its_key() or self._newer_key(integration):
             return False
-        newer = integration._usable_keys().filtered(lambda other: other.id > key.id)[:1]
-        if newer:
-            return self.env._(
-                "The key %(key)s no longer works: %(newer)s has to be installed.",
-                key=key.display_name,
-                newer=newer.display_name,
-            )
         return self.env._(
-            "The key %(key)s no longer works: a new key is needed.", key=key.display_name
+            "The key %(key)s no longer works: a new key is needed.",
+            key=self._known_key().display_name,
         )
+
+    def _with_installation(self, text):
+        """Add to a resolution that the key of the call has ended since and was replaced."""
+        integration = self._rejected_integration()
+        if not text or not self._has_lost_its_key():
+            return text
+        if not (newer := self._newer_key(integration)):
+            return text
+        installation = self.env._(
+            "The key %(key)s no longer works: %(newer)s has to be installed.",
+            key=self._known_key().display_name,
+            newer=newer.display_name,
+        )
+        return f"{text} {installation}"
+
+    def _has_lost_its_key(self):
+        """Return whether the key of the call worked but has ended since, as far as known."""
+        key = self._known_key()
+        is_replaced = self.has_sent_valid_key or self._has_succeeded()
+        return key and not key.is_live and not self._is_about_key() and not is_replaced
+
+    def _newer_key(self, integration):
+        key = self._known_key()
+        return integration._usable_keys().filtered(lambda other: other.id > key.id)[:1]
 
     def _address_text(self, integration):
         key = self._known_key()

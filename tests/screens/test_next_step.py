@@ -207,11 +207,18 @@ class TestNextStep(ExplanationCase):
         self.integration.allowed_channels = "xmlrpc"
         attempt, incident = self._rejected("channel_not_allowed")
         self._assert_open(attempt, incident)
-        self.integration.allowed_channels = False
+        self.assertEqual(self._box().fix, "allow_protocol")
+        self.assertFalse(attempt.with_user(self.owner).fix_allow_protocol)
+        self.assertTrue(attempt.with_user(self.owner).can_ask)
+        with self.assertRaises(UserError):
+            self._box().with_user(self.owner).action_fix_allow_protocol()
+        self._box().action_fix_allow_protocol()
+        self.assertEqual(self.integration.allowed_channels, "xmlrpc,json2")
         self._assert_solved(attempt, incident, "allowed")
         self.key.revoke("leaked")
         self._assert_status("failing")
-        self.assertIn("no longer works: a new key is needed. Until then", attempt.resolution)
+        self.assertFalse(attempt.is_solved)
+        self.assertIn("no longer works: a new key is needed.", attempt.cause_remedy)
 
     def test_the_operation_was_allowed(self):
         self.key._set_access("listed", operations=[["res.partner", "read"]], reason="x")
@@ -240,10 +247,17 @@ class TestNextStep(ExplanationCase):
         attempt, incident = self._rejected("user_archived")
         self.integration.allowed_networks = "10.0.0.0/8"
         self.integration.user_id.action_unarchive()
-        self._assert_solved(attempt, incident, "still has to be allowed. Until then")
-        self.integration.allowed_networks = False
         self._refresh()
-        self.assertNotIn("Until then", attempt.resolution)
+        self.assertFalse(attempt.is_solved or incident.is_solved)
+        self._assert_status("failing")
+        box = self._box()
+        for remedy in (attempt.cause_remedy, incident.remedy, box.remedy):
+            self.assertIn("has been restored. The address 198.51.100.7 still has to be", remedy)
+        titles = {self.integration.main_issue, incident.title}
+        self.assertEqual(titles, {"Address not allowed"})
+        self.assertEqual((attempt.primary_fix, box.fix), ("add_network", "add_network"))
+        self.integration.allowed_networks = False
+        self._assert_solved(attempt, incident, "has been restored.")
 
     def test_an_owner_asks_to_restore_the_user_on_the_integration(self):
         self.integration.user_id.action_archive()

@@ -185,7 +185,7 @@ class TestScreens(IntegrationCommon):
         self.assertFalse(self._shown(restore, next_step="restore_user", box_fix="restore_user"))
         boxes = self.env.ref("auth_integration.auth_integration_finding_view_kanban").arch_db
         primary = etree.fromstring(boxes).xpath("//button[hasclass('btn-primary')]")
-        self.assertEqual(len(primary), 5)
+        self.assertEqual(len(primary), 6)
         for button in primary:
             self.assertIn("not is_next_step", button.get("invisible"))
 

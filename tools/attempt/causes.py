@@ -350,8 +350,9 @@ _KEY = (
         ),
         remedy=_lt(
             "Use an allowed protocol in the external system, or allow this one for the "
-            "integration in Integrations ▸ Overview."
+            "integration."
         ),
+        fixes=("allow_protocol",),
     ),
     Cause(
         code="session_expired",

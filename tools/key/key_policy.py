@@ -7,13 +7,15 @@ from ..health import probe
 from ..integration import networks
 from .native_scope import RESTRICTED
 
+# Channels on which API keys can be used: interactive channels never receive one.
+KEY_CHANNELS = ("xmlrpc", "jsonrpc", "json2", "http")
 _NO_RECORD = (None, None, None, False, None, None, None)
-_CODE_OF_STATE = {
+CODE_OF_STATE = {
     "revoked": "key_revoked",
     "superseded": "key_superseded",
     "expired": "key_expired",
 }
-END_CODES = frozenset(_CODE_OF_STATE.values())
+END_CODES = frozenset(CODE_OF_STATE.values())
 """The causes that hold for good."""
 
 
@@ -102,8 +104,8 @@ def refusal_codes(
         codes.add("user_archived")
     if facts.scope is not None and facts.scope != scope:
         codes.add("key_wrong_scope")
-    if facts.state in _CODE_OF_STATE:
-        codes.add(_CODE_OF_STATE[facts.state])
+    if facts.state in CODE_OF_STATE:
+        codes.add(CODE_OF_STATE[facts.state])
     elif facts.natively_expired:
         codes.add("key_expired")
     if facts.user_id is None:

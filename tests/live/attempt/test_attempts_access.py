@@ -236,6 +236,7 @@ def test_others_read_nothing_and_the_administrator_everything(readers, call):
                 assert read and read != "refused", (model, method)
     for fix in (
         "open", "restore_user", "issue_key", "revoke", "view_rotation", "add_network",
+        "allow_protocol",
     ):
         for login in OUTSIDERS:
             answer = call(login, f"action_fix_{fix}", [readers.own])

@@ -31,7 +31,7 @@ KINDS = (
         status="failing",
         title=_lt("Failing now"),
         message=_lt(
-            "Every call from %(caller)s has been rejected since %(since)s: %(cause)s."
+            "Every call from %(caller)s has been rejected since %(since)s. To be fixed: %(cause)s."
         ),
         remedy=_lt("Open the attempts. The latest one shows the cause and what to do."),
         # Attempts that the job for incidents has not evaluated yet are evaluated here.

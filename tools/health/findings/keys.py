@@ -72,7 +72,8 @@ KINDS = (
         ),
         remedy=_lt(
             "Install the current key of the integration in the external system. The issue closes"
-            " within a minute after that host calls with it, or seven days after its last call."
+            " within a minute after a call with it from the same address and user agent, or seven"
+            " days after the last call with the old key."
         ),
         sql=f"""
             SELECT k.id AS record_id, k.integration_id, k.id AS key_id, k.user_id, used.since
