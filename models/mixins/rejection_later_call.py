@@ -13,13 +13,13 @@ class RejectionMixin(models.AbstractModel):
 
     has_sent_valid_key = fields.Boolean(
         compute="_compute_has_sent_valid_key",
-        help="The rejected host has sent a key since that works if the rules allow it.",
+        help="The rejected host has sent a key since that works once the rules allow it.",
     )
 
     def _compute_has_sent_valid_key(self):
         """Look up for all rows at once whether a later call identified itself.
 
-        That call may have been rejected too, but not for the same reason.
+        That call was rejected too, but not for the same reason; successes are looked up elsewhere.
         """
         wanted = {
             row.id: (integration.id, row.remote_addr, row._last_rejected_at())
@@ -41,7 +41,8 @@ class RejectionMixin(models.AbstractModel):
                         JOIN auth_attempt a ON a.key_id = k.id
                         WHERE k.integration_id = wanted.integration_id
                           AND {LIVE_SQL.format(k="k")}
-                          AND a.remote_addr = wanted.address AND a.last_seen > wanted.rejected_at
+                          AND a.outcome = 'failure' AND a.remote_addr = wanted.address
+                          AND a.last_seen > wanted.rejected_at
                           AND NOT {probe.IS_DIAGNOSTIC})
                     """,
                     list(wanted), list(integrations), list(addresses), list(moments),

@@ -175,7 +175,7 @@ PROOF = {
     ),
     "protocol not allowed": Case(
         json2, cause="channel_not_allowed", change="integration.allowed_channels = 'http'",
-        told="used JSON-2", remedy="another protocol",
+        told="used JSON-2", fix="allow_protocol", remedy="another protocol",
     ),
 }
 _numbers = itertools.count(1)
