@@ -136,7 +136,7 @@ class AuthAttempt(models.Model):
             return []
         text = (
             self.env._("The call came from %(address)s. %(name)s now allows: %(rules)s.")
-            if self.is_solved
+            if self.open_cause != self.cause
             else self.env._("The call came from %(address)s. %(name)s allows: %(rules)s.")
         )
         lines = [
@@ -163,7 +163,7 @@ class AuthAttempt(models.Model):
         labels = dict(self._selection_channel())
         text = (
             self.env._("The call used %(channel)s. %(name)s now allows: %(allowed)s.")
-            if self.is_solved
+            if self.open_cause != self.cause
             else self.env._("The call used %(channel)s. %(name)s allows: %(allowed)s.")
         )
         allowed = (
