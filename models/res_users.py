@@ -559,8 +559,8 @@ class ResUsers(models.Model):
         if following:
             restored = {"active": True} if vals["active"] else {}
             archived.with_context(**FOLLOWING).write({**restored, "user_archived_along": False})
-            if vals["active"]:
-                self._all_integrations()._close_activities_of_fixed()
+            if vals["active"] and (integrations := self._all_integrations()):
+                integrations._close_activities_of_fixed()
         return result
 
     @api.ondelete(at_uninstall=False)

@@ -7,3 +7,4 @@ from . import auth_attempt_report
 from . import auth_attempt_report_rollup
 from . import auth_attempt_removal
 from . import auth_attempt_groups
+from . import auth_attempt_rpc_use

@@ -134,18 +134,15 @@ class AuthAttempt(models.Model):
         integration = self._known_integration()
         if not integration:
             return []
-        text = (
-            self.env._("The call came from %(address)s. %(name)s now allows: %(rules)s.")
-            if self.open_cause != self.cause
-            else self.env._("The call came from %(address)s. %(name)s allows: %(rules)s.")
-        )
+        values = {
+            "address": self.remote_addr,
+            "name": integration.name,
+            "rules": networks.one_line(integration.allowed_networks) or self.env._("any address"),
+        }
         lines = [
-            text % {
-                "address": self.remote_addr,
-                "name": integration.name,
-                "rules": networks.one_line(integration.allowed_networks)
-                or self.env._("any address"),
-            }
+            self.env._("The call came from %(address)s. %(name)s now allows: %(rules)s.", **values)
+            if self.open_cause != self.cause
+            else self.env._("The call came from %(address)s. %(name)s allows: %(rules)s.", **values)
         ]
         if self.env["auth.integration.server"]._is_behind_unknown_proxy():
             lines.append(
@@ -161,20 +158,18 @@ class AuthAttempt(models.Model):
         if not integration:
             return []
         labels = dict(self._selection_channel())
-        text = (
-            self.env._("The call used %(channel)s. %(name)s now allows: %(allowed)s.")
-            if self.open_cause != self.cause
-            else self.env._("The call used %(channel)s. %(name)s allows: %(allowed)s.")
-        )
         allowed = (
             labels.get(channel, channel) for channel in sorted(integration._allowed_channel_set())
         )
+        values = {
+            "channel": labels.get(self.channel, self.channel),
+            "name": integration.name,
+            "allowed": ", ".join(allowed) or self.env._("all protocols"),
+        }
         return [
-            text % {
-                "channel": labels.get(self.channel, self.channel),
-                "name": integration.name,
-                "allowed": ", ".join(allowed) or self.env._("all protocols"),
-            }
+            self.env._("The call used %(channel)s. %(name)s now allows: %(allowed)s.", **values)
+            if self.open_cause != self.cause
+            else self.env._("The call used %(channel)s. %(name)s allows: %(allowed)s.", **values)
         ]
 
     def _explain_authenticate_skipped(self):

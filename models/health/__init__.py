@@ -6,7 +6,6 @@ from . import auth_integration_finding_calls
 from . import auth_integration_finding_guessing
 from . import auth_integration_finding_access
 from . import auth_integration_finding_rpc_sunset
-from . import auth_integration_rpc_use
 from . import auth_integration_server
 from . import auth_integration_admin_request
 from . import auth_integration_diagnosis

@@ -9,7 +9,6 @@ from . import auth_integration_activities
 from . import auth_integration_revocation
 from . import auth_integration_rights
 from . import auth_integration_password
-from . import auth_integration_encryption
 from . import auth_integration_connection_sheet
 from . import auth_integration_conversion
 from . import auth_integration_provision

@@ -220,29 +220,7 @@ class AuthIntegration(models.Model):
 
         They are not stored, because findings appear and disappear without any record being written.
         """
-        self.env.flush_all()
-        found = {
-            integration: values
-            for integration, *values in self.env.execute_query(
-                SQL(
-                    """
-                    SELECT f.integration_id, %(health)s, %(status)s, %(only_calls)s,
-                           jsonb_agg(jsonb_build_array(
-                                   f.id, f.code, f.severity, f.cause, %(rejected_key)s
-                               ) ORDER BY f.severity_rank, f.since DESC, f.id)
-                               FILTER (WHERE %(is_open)s)
-                    FROM auth_integration_finding f WHERE f.integration_id IN %(ids)s
-                    GROUP BY f.integration_id
-                    """,
-                    health=self._health_of_findings_sql(),
-                    status=self._status_of_findings_sql(),
-                    only_calls=self._only_calls_fail_sql(),
-                    rejected_key=rejected_key("f"),
-                    is_open=IS_OPEN,
-                    ids=tuple(self.ids),
-                )
-            )
-        } if self.ids else {}
+        found = self._found_findings()
         findings = self.env["auth.integration.finding"]
         solved, to_fix = self.browse(
             id_ for id_, (*_texts, rows) in found.items()
@@ -271,6 +249,32 @@ class AuthIntegration(models.Model):
             integration.finding_count = len(integration.finding_ids)
             shown = integration.main_finding_ids
             integration.more_finding_count = len(integration.finding_ids - shown) if shown else 0
+
+    def _found_findings(self):
+        """Return health, status and open findings, by the ids of the integrations with findings."""
+        self.env.flush_all()
+        return {
+            integration: values
+            for integration, *values in self.env.execute_query(
+                SQL(
+                    """
+                    SELECT f.integration_id, %(health)s, %(status)s, %(only_calls)s,
+                           jsonb_agg(jsonb_build_array(
+                                   f.id, f.code, f.severity, f.cause, %(rejected_key)s
+                               ) ORDER BY f.severity_rank, f.since DESC, f.id)
+                               FILTER (WHERE %(is_open)s)
+                    FROM auth_integration_finding f WHERE f.integration_id IN %(ids)s
+                    GROUP BY f.integration_id
+                    """,
+                    health=self._health_of_findings_sql(),
+                    status=self._status_of_findings_sql(),
+                    only_calls=self._only_calls_fail_sql(),
+                    rejected_key=rejected_key("f"),
+                    is_open=IS_OPEN,
+                    ids=tuple(self.ids),
+                )
+            )
+        } if self.ids else {}
 
     def _issue_title(self, finding, rejected):
         """Return the title of the cause of rejected calls, or else of the issue.

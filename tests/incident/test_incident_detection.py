@@ -313,6 +313,16 @@ class TestIncidentDetection(IncidentCommon):
         self._detect()
         self.assertEqual(len(self.incidents.search([])), 2)
 
+    def test_the_start_of_a_key_proves_nothing(self):
+        """Whoever has seen it can make rejected calls from any number of addresses."""
+        for number in range(5):
+            self._fail("key_unknown", 9, key=None, remote_addr=f"2001:db8::{number}")
+        self._detect()
+        self.assertFalse(self._open())
+        self._fail("key_unknown", 3, key=None, remote_addr=HOME)
+        self._detect()
+        self.assertEqual(self._open().remote_addr, HOME)
+
     def test_a_key_that_has_ended_since_needs_no_success_of_its_own(self):
         """The user was archived, then the key was revoked: a call with a new key ends it."""
         self._fail("user_archived")

@@ -75,8 +75,8 @@ SERIES = f"""
 # Which rejections may mean that an integration fails. A personal key counts from its tenth use on.
 # A key that called an operation outside its access was authenticated nevertheless.
 # A login or user ID is not secret: anybody can cause rejections for it, from any number of
-# addresses. So attempts attributed by a login alone count only from known addresses, unless the
-# user is archived, which is true for every caller.
+# addresses. The start of a key is not secret either. So attempts attributed by one of these alone
+# count only from known addresses, unless the user is archived, which is true for every caller.
 COUNTS = f"""
     a.outcome = 'failure' AND a.auth_type IS DISTINCT FROM '{VERIFY}'
     AND a.cause <> 'operation_not_allowed'
@@ -85,7 +85,7 @@ COUNTS = f"""
         WHERE personal.id = a.key_id AND personal.integration_id IS NULL
           AND personal.scope IS NULL AND personal.use_count >= 10))
     AND NOT (a.cause <> 'user_archived' AND a.key_id IS NULL
-             AND COALESCE(a.attribution, '') = 'login'
+             AND COALESCE(a.attribution, '') IN ('login', 'key')
              AND NOT EXISTS (
                  SELECT FROM auth_integration_key_address known
                  JOIN auth_integration_key known_key ON known_key.id = known.key_id
