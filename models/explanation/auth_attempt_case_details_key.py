@@ -22,15 +22,15 @@ class AuthAttempt(models.Model):
         integration = self._known_integration()
         if not integration:
             return []
-        live = integration.key_ids.filtered("is_live")
-        if not live:
+        usable = integration._usable_keys()
+        if not usable:
             return [
                 self.env._("%(name)s currently has no working key.", name=integration.name)
             ]
         return [
             self.env._(
                 "Working keys: %(keys)s.",
-                keys=", ".join(live[:5].mapped("display_name")),
+                keys=", ".join(usable[:5].mapped("display_name")),
             )
         ]
 

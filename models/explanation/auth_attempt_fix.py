@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 
 from ...tools.attempt import causes
 from ...tools.integration import networks
@@ -113,12 +113,8 @@ class AuthAttempt(models.Model):
         return bool(self._fix_target())
 
     def _may_operate(self):
-        integration = self._known_integration()
-        try:
-            integration.sudo(self.env.su)._check_may_operate()
-        except AccessError:
-            return False
-        return bool(integration)
+        integration = self._known_integration().sudo(self.env.su)
+        return bool(integration) and integration._may_operate()
 
     def _open_rotation(self):
         """Return the rotation that replaces or has replaced this key, unless it was cancelled."""

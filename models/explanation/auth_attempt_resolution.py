@@ -101,10 +101,7 @@ class AuthAttempt(models.Model):
 
     def _case_remedy(self):
         if self.cause == "key_unknown" and self.sudo().similar_key_id:
-            return self.env._(
-                "The key was mistyped. Enter it again from your password manager, or create a new"
-                " one."
-            )
+            return self._mistyped_remedy()
         key = self._known_key()
         if self.cause == "key_user_mismatch" and key and self._may_see(key):
             return self.env._(
@@ -112,4 +109,14 @@ class AuthAttempt(models.Model):
                 login=key.login,
                 id=key.user_id.id,
             )
-        return super()._case_remedy()
+        if text := super()._case_remedy():
+            return text
+        may_be_undone = self.cause == "key_revoked" and key and self._may_see(key)
+        return may_be_undone and key.sudo(self.env.su)._undo_revocation_remedy()
+
+    def _mistyped_remedy(self):
+        if not self._can_issue_key():
+            return self.env._("The key was mistyped. Enter it again from your password manager.")
+        return self.env._(
+            "The key was mistyped. Enter it again from your password manager, or create a new one."
+        )

@@ -178,17 +178,22 @@ class AuthIntegrationDiagnosis(models.Model):
             }
         )
 
+    def _attempts(self):
+        """Return the model of attempts, with the rights of whoever requested the diagnosis."""
+        return self.env["auth.attempt"].with_user(self.requested_by or self.env.user)
+
     def _cause_line(
         self, result, check, seen, cause, record, fix=None, is_solved=False, remedy=None
     ):
         """Record a check that found one of the registry's causes.
 
-        :param remedy: what to do in this specific case; by default the remedy of the registry
+        :param remedy: what to do in this specific case; by default, what whoever requested the
+            diagnosis can do about the cause
         """
-        known = causes.get(cause)
         self._line(
             result, check, seen, record=record, cause=cause, fix=fix, is_solved=is_solved,
-            meaning=self.env._(known.explanation), remedy=remedy or self.env._(known.remedy),
+            meaning=self.env._(causes.get(cause).explanation),
+            remedy=remedy or self._attempts()._remedy_for_reader(cause),
         )
 
     @api.autovacuum

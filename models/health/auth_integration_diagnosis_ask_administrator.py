@@ -1,5 +1,4 @@
 from odoo import api, fields, models
-from odoo.exceptions import AccessError
 
 from .auth_integration_admin_request import MANAGER, SETTINGS
 
@@ -37,10 +36,10 @@ class AuthIntegrationDiagnosisLine(models.Model):
             return record.has_access("read")
         if record._name == "auth.attempt":
             return record._offers(self.fix)
+        integration = self.sudo().integration_id.with_env(self.env)
         if self.fix == "restore_user":
-            user = self.sudo().integration_id.user_id.with_env(self.env)
-            return user.has_access("write") and self._may_operate()
-        return self._may_operate()
+            return integration._may_restore_user()
+        return integration._may_operate()
 
     def _needs_administrator(self):
         """Return whether others can fix what this check found, and the current user cannot."""
@@ -54,14 +53,6 @@ class AuthIntegrationDiagnosisLine(models.Model):
         # Opening a record is not a fix: an administrator has to change something there.
         of_server = self.side == "outside" or not self.fix
         return not self.env.user.has_group(SETTINGS if of_server else MANAGER)
-
-    def _may_operate(self):
-        integration = self.sudo().integration_id.with_env(self.env)
-        try:
-            integration._check_may_operate()
-        except AccessError:
-            return False
-        return True
 
     def _record(self):
         """Return the record that was checked, or None if there is none any more."""

@@ -213,7 +213,7 @@ class AuthIntegrationDiagnosis(models.Model):
         So are attempts that came from an address of this integration without naming it.
         """
         # As the requester, so that only attempts that they may read are shown.
-        attempts = self.env["auth.attempt"].with_user(self.requested_by or self.env.user)
+        attempts = self._attempts()
         integration = self.integration_id
         nobodys = Domain("integration_id", "=", False)
         mine = Domain("integration_id", "=", integration.id) | (

@@ -16,6 +16,7 @@ ROOT_CODES = (
     "key_expired",
     "key_expired_still_used",
     "failing_now",
+    "call_rejected",
 )
 
 

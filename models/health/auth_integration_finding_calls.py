@@ -3,6 +3,7 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ...tools.health import probe
+from .auth_integration_finding_fix import OF_REJECTED_CALLS
 
 # The cause of rejected calls, for findings that have none of their own.
 CAUSE_OF_CODE = dict.fromkeys(
@@ -25,7 +26,8 @@ class AuthIntegrationFinding(models.Model):
         "auth.attempt", compute="_compute_attempt_id",
         help="The last rejected attempt, which decides what helps.",
     )
-    was_asked = fields.Boolean(compute="_compute_was_asked")
+    was_asked = fields.Boolean(compute="_compute_can_ask")
+    can_ask = fields.Boolean(compute="_compute_can_ask")
     may_dismiss = fields.Boolean(compute="_compute_may_dismiss")
     has_incident = fields.Boolean(compute="_compute_has_incident")
 
@@ -34,7 +36,7 @@ class AuthIntegrationFinding(models.Model):
         """Look up all attempts in one query; none for other findings, or for what is fixed."""
         failing = self.filtered(
             lambda one: one.integration_id
-            and (one.code == "failing_now" and not one.is_solved or one.code in CAUSE_OF_CODE)
+            and (one.code in OF_REJECTED_CALLS and not one.is_solved or one.code in CAUSE_OF_CODE)
         )
         found = dict(
             self.env.execute_query(
@@ -57,17 +59,36 @@ class AuthIntegrationFinding(models.Model):
         for finding in self:
             finding.attempt_id = found.get(finding.id)
 
-    @api.depends("attempt_id")
+    @api.depends("attempt_id", "integration_id", "user_id")
     @api.depends_context("uid")
-    def _compute_was_asked(self):
+    def _compute_can_ask(self):
+        requests = self.env["auth.integration.admin.request"]
         for finding in self:
-            finding.was_asked = finding.attempt_id.was_asked
+            if finding._is_of_archived_user():
+                cause = CAUSE_OF_CODE[finding.code]
+                was_asked = requests._was_made(finding.integration_id, cause)
+                finding.was_asked, finding.can_ask = was_asked, not was_asked
+            else:
+                finding.was_asked = finding.attempt_id.was_asked
+                finding.can_ask = finding.attempt_id.can_ask
+
+    def _is_of_archived_user(self):
+        """Return whether this is about an archived user whom the current user cannot restore.
+
+        No call may have been rejected for it yet, or only calls with another fault too.
+        """
+        return (
+            self.code in CAUSE_OF_CODE
+            and bool(self.integration_id)
+            and not self.env.su
+            and not self.integration_id._may_restore_user()
+        )
 
     def _fix(self):
         """Extend ``_fix``: offer what fixes the rejected calls, or asking those who may fix it."""
         fix = super()._fix()
         attempt = self.attempt_id
-        if attempt.can_ask:
+        if self.can_ask:
             return "ask_administrator"
         if attempt.primary_fix in FIXES_OF_CALLS and not attempt.was_asked:
             return attempt.primary_fix
@@ -90,7 +111,17 @@ class AuthIntegrationFinding(models.Model):
     def action_ask_administrator(self):
         """Ask those who can fix this."""
         self.ensure_one()
-        self.attempt_id.action_ask_administrator()
+        self.check_access("read")
+        if self._is_of_archived_user():
+            self.env["auth.integration.admin.request"]._make(
+                self.integration_id,
+                CAUSE_OF_CODE[self.code],
+                [self.message, self.remedy],
+                self.integration_id,
+                attempt=self.attempt_id,
+            )
+        else:
+            self.attempt_id.action_ask_administrator()
         self.invalidate_recordset()
         return True
 
@@ -99,7 +130,7 @@ class AuthIntegrationFinding(models.Model):
     def _compute_has_incident(self):
         for finding in self:
             finding.has_incident = (
-                finding.code in ("failing_now", *CAUSE_OF_CODE, *OF_ENDED_KEYS)
+                finding.code in (*OF_REJECTED_CALLS, *CAUSE_OF_CODE, *OF_ENDED_KEYS)
                 and bool(finding.integration_id.open_incident_id)
             )
 

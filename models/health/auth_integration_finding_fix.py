@@ -19,6 +19,7 @@ FIX_OF_CODE = {
     "rotation_overdue": "rotate",
     "rotation_stuck": "view_rotation",
     "failing_now": "view_attempts",
+    "call_rejected": "view_attempts",
     "key_expired_still_used": "view_attempts",
     "silent": "view_attempts",
     "key_dormant": "revoke",
@@ -29,6 +30,7 @@ FIX_OF_CODE = {
     "access_unused": "change_access",
     "rpc_sunset_ready": "close_old_protocols",
 }
+OF_REJECTED_CALLS = ("failing_now", "call_rejected")
 # Fixes that exist only for integrations, not for a personal key.
 OF_INTEGRATIONS = ("issue_key", "rotate", "view_attempts")
 
@@ -85,7 +87,7 @@ class AuthIntegrationFinding(models.Model):
             finding.is_next_step = finding.fix and (
                 finding.fix == next_step
                 or asks_for_it
-                or finding.code == "failing_now" and not next_step
+                or finding.code in OF_REJECTED_CALLS and not next_step
             )
             finding.may_undo_revocation = (
                 finding.code == "no_valid_key" and finding.key_id._offers_undo_revocation()
@@ -166,11 +168,8 @@ class AuthIntegrationFinding(models.Model):
                 "Change the external system to JSON-2 before you upgrade to Odoo 22. The developer"
                 " guide has examples."
             )
-        if self.code == "no_valid_key" and self.may_undo_revocation:
-            return self.env._(
-                "If the key was revoked by mistake, undo the revocation: the external system needs"
-                " no change. Otherwise, create a key and install it."
-            )
+        if self.code == "no_valid_key" and (text := self.key_id._undo_revocation_remedy()):
+            return text
         if FIX_OF_CODE.get(self.code) != "rotate" or not (rotation := self._open_rotation()):
             return False
         if rotation.sudo()._is_to_claim():
@@ -199,6 +198,8 @@ class AuthIntegrationFinding(models.Model):
             "since": self.since and moment_text(self.env, self.since),
             "caller": f"{integration.name} ({address})" if address else integration.name,
         }
+
+    _call_rejected_values = _failing_now_values
 
     def _key_expired_still_used_values(self):
         return self._last_call_values(

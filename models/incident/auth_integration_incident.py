@@ -130,6 +130,7 @@ class AuthIntegrationIncident(models.Model):
             incident.explanation = self.env._(cause.explanation)
             incident.remedy = record._with_obstacles(
                 record.kind == "failing" and record._case_remedy()
+                or incident._last_rejected_attempt()._case_remedy()
                 or (
                     self.env._(cause.remedy) if cause is kind
                     else incident._remedy_for_reader(cause.code)

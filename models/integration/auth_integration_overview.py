@@ -11,11 +11,15 @@ from .auth_integration_status import IS_OPEN
 
 HISTORY_DAYS = 7
 # Worst first; the overview is sorted in this order.
-STATUSES = ("failing", "expiring", "waiting", "to_set_up", "working")
+STATUSES = ("failing", "rejected", "expiring", "waiting", "to_set_up", "working")
 IS_FAILING = SQL(
     "%s AND f.severity = 'critical' AND f.code IN %s", IS_OPEN, findings.codes_of("failing")
 )
-STATUS_COLORS = {"failing": 1, "expiring": 3, "waiting": 4, "to_set_up": 4, "working": 10}
+IS_REJECTED = SQL("%s AND f.code IN %s", IS_OPEN, findings.codes_of("rejected"))
+CALLS_FAIL = SQL("(%s OR %s)", IS_FAILING, IS_REJECTED)
+STATUS_COLORS = {
+    "failing": 1, "rejected": 2, "expiring": 3, "waiting": 4, "to_set_up": 4, "working": 10,
+}
 
 
 class AuthIntegration(models.Model):
@@ -26,6 +30,7 @@ class AuthIntegration(models.Model):
     status = fields.Selection(
         [
             ("failing", "Failing"),
+            ("rejected", "Last Call Rejected"),
             ("expiring", "Expiring"),
             ("waiting", "Waiting for Next Call"),
             ("to_set_up", "To Set Up"),
@@ -34,7 +39,8 @@ class AuthIntegration(models.Model):
         compute="_compute_from_findings",
         compute_sudo=True,
         search="_search_status",
-        help="Failing: calls are rejected. Expiring: a key must be replaced. Waiting for next call:"
+        help="Failing: calls are rejected. Last call rejected: one or two calls were rejected and"
+             " none has succeeded since. Expiring: a key must be replaced. Waiting for next call:"
              " the reason for rejected calls has been fixed. To set up: no call has succeeded yet.",
     )
     status_color = fields.Integer(compute="_compute_status_color")
@@ -93,17 +99,17 @@ class AuthIntegration(models.Model):
                     FROM auth_integration_finding f
                     WHERE f.code IN %(codes)s AND f.integration_id IS NOT NULL
                     GROUP BY f.integration_id
-                ) found WHERE found.status IN ('failing', 'waiting') OR NOT EXISTS (
+                ) found WHERE found.status IN ('failing', 'rejected', 'waiting') OR NOT EXISTS (
                     SELECT FROM auth_integration i
                     WHERE i.id = found.integration_id AND %(never_called)s)
             )""",
             only_calls=self._only_calls_fail_sql(),
             all_fixed=SQL(
                 "bool_and((f.integration_id, %s) IN (SELECT * FROM %s)) FILTER (WHERE %s)",
-                rejected_key("f"), self._fixed_issues_sql(), IS_FAILING,
+                rejected_key("f"), self._fixed_issues_sql(), CALLS_FAIL,
             ),
             status=self._status_of_findings_sql(),
-            codes=findings.codes_of("failing") + findings.codes_of("expiring"),
+            codes=sum(map(findings.codes_of, ("failing", "rejected", "expiring")), ()),
             never_called=self._never_called_sql("i"),
         )
 
@@ -117,24 +123,26 @@ class AuthIntegration(models.Model):
             CASE WHEN bool_or(%(is_failing)s)
                    OR bool_or(%(is_open)s AND f.code = 'key_expired')
                       AND bool_or(f.code = 'key_expired_still_used') THEN 'failing'
+                 WHEN bool_or(%(is_rejected)s) THEN 'rejected'
                  WHEN bool_or(%(is_open)s AND f.code IN %(expiring)s) THEN 'expiring' END
             """,
             is_open=IS_OPEN,
             is_failing=IS_FAILING,
+            is_rejected=IS_REJECTED,
             expiring=findings.codes_of("expiring"),
         )
 
     def _only_calls_fail_sql(self):
         """Return the SQL of whether only calls fail, by the findings ``f`` of an integration."""
         return SQL(
-            "bool_and(f.code IN %s) FILTER (WHERE %s)", findings.ABOUT_CALLS, IS_FAILING
+            "bool_and(f.code IN %s) FILTER (WHERE %s)", findings.ABOUT_CALLS, CALLS_FAIL
         )
 
     def _status_by_findings(self, status):
         """Return the status of this integration from that of its findings; see ``_status_sql``."""
         if not (self._origin.id and self.active):
             return False
-        if self.is_never_called and status not in ("failing", "waiting"):
+        if self.is_never_called and status not in ("failing", "rejected", "waiting"):
             return "to_set_up"
         return status or "working"
 

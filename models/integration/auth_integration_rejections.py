@@ -2,7 +2,7 @@ from odoo import models
 from odoo.tools import SQL
 
 from ...tools.health import findings
-from ...tools.health.findings.calls import FAILING_INCIDENTS
+from ...tools.health.findings.calls import FAILING_INCIDENTS, LAST_REJECTED
 from ...tools.health.findings.keys import ENDED_KEYS_CALLED
 from ...tools.incident import conditions
 from ...tools.key.key_policy import END_CODES
@@ -30,6 +30,10 @@ _UNSEEN_REJECTIONS = f"""
 _ENDED_KEYS = f"""
     SELECT used.attempt_id FROM ({ENDED_KEYS_CALLED}) used
     JOIN auth_integration_key k ON k.id = used.key_id WHERE k.integration_id IN %(ids)s
+"""
+_LAST_REJECTED = f"""
+    SELECT last.attempt_id FROM auth_integration i CROSS JOIN LATERAL ({LAST_REJECTED}) last
+    WHERE i.id IN %(ids)s
 """
 _INCIDENTS = f"SELECT n.id FROM ({FAILING_INCIDENTS}) n WHERE n.integration_id IN %(ids)s"
 

@@ -68,6 +68,19 @@ class AuthIntegration(models.Model):
         self._check_is_responsible()
         self._check_may_change()
 
+    def _may_operate(self):
+        """Return whether the current user passes :meth:`_check_may_operate`."""
+        try:
+            self._check_may_operate()
+        except AccessError:
+            return False
+        return True
+
+    def _may_restore_user(self):
+        """Return whether the current user may restore the archived integration user."""
+        user = self.sudo().user_id.with_env(self.env)
+        return user.has_access("write") and self._may_operate()
+
     # CRUD ------------------------------------------------------------------------------------
 
     @api.model_create_multi

@@ -7,12 +7,13 @@ from odoo.tools import SQL
 
 from ...tools.attempt import causes
 from ...tools.health import probe
-from ...tools.health.findings import ABOUT_CALLS, BY_CODE
+from ...tools.health.findings import ABOUT_CALLS, BY_CODE, codes_of
 from .auth_integration_rejections import rejected_key
 
 # Condition on a finding with the alias ``f``.
 IS_OPEN = SQL("NOT f.accepted AND NOT f.folded")
 NO_FINDINGS = ("ok", None, None, None)
+REJECTED = codes_of("rejected")
 
 
 class Finding(NamedTuple):
@@ -230,10 +231,10 @@ class AuthIntegration(models.Model):
             id_ = integration._origin.id
             health, status, only_calls, rows = found.get(id_) or NO_FINDINGS
             rows = [Finding(*row) for row in rows or ()]
-            critical = [row for row in rows if row.severity == "critical"]
             unsolved = [
-                row for row in critical
-                if row.code not in ABOUT_CALLS or (id_, row.rejected_key) not in solved
+                row for row in rows
+                if (row.severity == "critical" or row.code in REJECTED)
+                and (row.code not in ABOUT_CALLS or (id_, row.rejected_key) not in solved)
             ]
             if only_calls and not unsolved:
                 status = "waiting"

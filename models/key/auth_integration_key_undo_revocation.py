@@ -31,6 +31,20 @@ class AuthIntegrationKey(models.Model):
             return False
         return True
 
+    def _undo_revocation_remedy(self):
+        """Return what the current user can do if the revocation was a mistake, or False."""
+        if not self.may_undo_revocation:
+            return False
+        if self._offers_undo_revocation():
+            return self.env._(
+                "If the key was revoked by mistake, undo the revocation: the external system needs"
+                " no change. Otherwise, create a key and install it."
+            )
+        return self.env._(
+            "If the key was revoked by mistake, an administrator can undo the revocation within one"
+            " hour. Otherwise, create a key and install it."
+        )
+
     def action_undo_revocation(self):
         """Open the dialog that undoes a mistaken revocation, within one hour of it."""
         self.ensure_one()

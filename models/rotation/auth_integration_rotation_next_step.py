@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 
 from ..mixins.fresh_identity import fresh_identity
 
@@ -63,14 +63,8 @@ class AuthIntegrationRotation(models.Model):
     @api.depends_context("uid")
     def _compute_next_step(self):
         for rotation in self:
-            rotation.next_step = rotation._may_operate() and rotation._next_step()
-
-    def _may_operate(self):
-        try:
-            self.integration_id._check_may_operate()
-        except AccessError:
-            return False
-        return True
+            may_operate = rotation.integration_id._may_operate()
+            rotation.next_step = may_operate and rotation._next_step()
 
     def _next_step(self):
         if self.state in WAITING:

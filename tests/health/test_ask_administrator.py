@@ -53,6 +53,7 @@ class TestAskAdministrator(IntegrationCommon):
         self.integration.user_id.action_archive()
         line = self._line("User")
         self.assertEqual((line.may_fix, line.can_ask, line.was_asked), (False, True, False))
+        self.assertIn("ask an administrator", line.remedy)
         line.action_ask_administrator()
         self.assertEqual((line.can_ask, line.was_asked), (False, True))
         requests = self._requests()
@@ -96,6 +97,41 @@ class TestAskAdministrator(IntegrationCommon):
         self.patch(admin_request, "MAX_REQUESTS", 2)
         line.action_ask_administrator()
         self.assertIn(self.manager, self._requests().user_id)
+
+    def test_before_any_call_was_rejected_for_it(self):
+        """The key is mistyped too, so no call has come far enough to meet the archived user."""
+        user = self.integration.user_id
+        user.action_archive()
+        self._refused(cause="key_unknown", key_id=None)
+        finding = self._found(self.owner)
+        self.assertFalse(finding.attempt_id)
+        self.assertEqual((finding.fix, finding.was_asked), ("ask_administrator", False))
+        self.assertTrue(finding.is_next_step)
+        finding.action_ask_administrator()
+        self.assertNotEqual(finding.fix, "ask_administrator")
+        self.assertTrue(finding.was_asked)
+        self.assertIn("is archived", self._requests()[:1].note)
+        with self.assertRaisesRegex(UserError, "already asked today"):
+            finding.action_ask_administrator()
+        user.action_unarchive()
+        self.assertFalse(self._requests())
+
+    def test_who_can_restore_the_user_does_not_ask(self):
+        self.integration.user_id.action_archive()
+        self.assertEqual(self._found(self.system).fix, "restore_user")
+        self.assertFalse(self._found(self.system).can_ask)
+        with self.assertRaises(AccessError):
+            self._found(self.stranger).action_ask_administrator()
+        self.assertFalse(self._requests())
+
+    def _found(self, user):
+        self.env.flush_all()
+        self.env.invalidate_all()
+        found = self.env["auth.integration.finding"].search(
+            [("code", "=", "archived_user_live_key"),
+             ("integration_id", "=", self.integration.id)]
+        )
+        return found.with_user(user)
 
     def test_not_too_often(self):
         self.patch(admin_request, "MAX_REQUESTS", 1)

@@ -30,6 +30,9 @@ class TestFinding(IntegrationCommon):
     def _days(self, number):
         return self.now + timedelta(days=number)
 
+    def _minutes(self, number):
+        return self.now + timedelta(minutes=number)
+
     def _attempt(self, **values):
         attempts = self.env["auth.attempt"]
         columns = dict.fromkeys(
@@ -326,6 +329,61 @@ class TestFinding(IntegrationCommon):
         self.assertEqual(self._codes(), {"failing_now"})
         self._attempt(outcome="success", integration_id=self.integration.id)
         self.assertEqual(self._codes(), set())
+
+    def test_last_call_rejected(self):
+        """One call does not notify anybody, but nothing says that the integration works."""
+        mistyped = {"cause": "key_unknown", "integration_id": self.integration.id}
+        self._move(self.key, issued_at=self._days(-9))
+        self._attempt(outcome="success", integration_id=self.integration.id, when=self._minutes(-9))
+        self._attempt(**mistyped, count=1, when=self._minutes(-3))
+        for _look in range(2):
+            self.assertEqual(self._codes(), {"call_rejected"})
+            self.assertEqual(self.integration.status, "rejected")
+            self.assertEqual(self.integration.health, "warning")
+            self.env["auth.integration.incident"]._detect()
+        self.assertFalse(self.integration.open_incident_count)
+        finding = self._finding("call_rejected", self.owner)
+        self.assertEqual(finding.fix, "view_attempts")
+        self.assertIn("To be fixed: Unknown key", finding.message)
+        self.assertEqual(
+            self.env["auth.integration"].search([("status", "=", "rejected")]), self.integration
+        )
+        self._attempt(**mistyped, count=2, when=self._minutes(-2))
+        self.assertEqual(self._codes(), {"failing_now"}, "three calls are one issue")
+        self.env["auth.integration.incident"]._detect()
+        self.assertEqual(self._codes(), {"failing_now"})
+        self._attempt(outcome="success", integration_id=self.integration.id)
+        self.assertEqual(self._codes(), set())
+
+    def test_a_rejected_call_that_proves_nothing(self):
+        """Whoever knows a login or the start of a key cannot change what the screens say."""
+        self._attempt(outcome="success", integration_id=self.integration.id, when=self._minutes(-9))
+        self.env["auth.integration.key.address"].create(
+            {"key_id": self.key.id, "address": "192.0.2.1", "first_seen": self.now,
+             "last_seen": self.now}
+        )
+        self._move(self.key, first_used_at=self._days(-3), last_used_at=self._days(-3))
+        for attribution, cause in (("login", "password_wrong"), ("key", "key_unknown")):
+            self._attempt(
+                cause=cause, integration_id=self.integration.id, attribution=attribution, count=2,
+                remote_addr="203.0.113.77",
+            )
+        self.assertEqual(self._codes(), set())
+        self._attempt(
+            cause="key_unknown", integration_id=self.integration.id, attribution="key", count=2,
+            remote_addr="192.0.2.1",
+        )
+        self.assertEqual(self._codes(), {"call_rejected"})
+
+    def test_the_first_call_was_rejected(self):
+        """No address is known yet: the owner sees that the call came, and why it was rejected."""
+        self.assertTrue(self.integration.is_never_called)
+        self._attempt(
+            cause="key_unknown", integration_id=self.integration.id, attribution="key", count=1,
+            remote_addr="203.0.113.77",
+        )
+        self.assertEqual(self._codes(), {"call_rejected"})
+        self.assertEqual(self.integration.status, "rejected")
 
     def test_failing_since_the_night(self):
         """A nightly job that was rejected still fails in the morning, detected or not."""

@@ -59,7 +59,7 @@ class IncidentCommon(IntegrationCommon):
             "database": self.env.cr.dbname,
             "integration_id": integration.id or None,
             "user_id": integration.user_id.id or None,
-            "attribution": "key",
+            "attribution": "key" if key else "address",
             "remote_addr": HOME,
             "key_id": key.id if key else None,
             "reference": "ABCDE-12345" if cause else None,

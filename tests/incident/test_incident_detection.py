@@ -316,10 +316,12 @@ class TestIncidentDetection(IncidentCommon):
     def test_the_start_of_a_key_proves_nothing(self):
         """Whoever has seen it can make rejected calls from any number of addresses."""
         for number in range(5):
-            self._fail("key_unknown", 9, key=None, remote_addr=f"2001:db8::{number}")
+            self._fail(
+                "key_unknown", 9, key=None, attribution="key", remote_addr=f"2001:db8::{number}"
+            )
         self._detect()
         self.assertFalse(self._open())
-        self._fail("key_unknown", 3, key=None, remote_addr=HOME)
+        self._fail("key_unknown", 3, key=None, attribution="key", remote_addr=HOME)
         self._detect()
         self.assertEqual(self._open().remote_addr, HOME)
 

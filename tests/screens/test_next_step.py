@@ -636,13 +636,13 @@ class TestNextStep(ExplanationCase):
         self.assertFalse(self.integration.is_setting_up)
 
     def test_the_news_of_the_first_call_hides_no_rejection(self):
-        """One rejected call is not an issue yet, but not a success, either."""
+        """One rejected call is no failure yet, but not a success, either."""
         self._move(self.key, first_used_at=self.now - timedelta(minutes=5))
         self._succeeded(minutes=5)
         self.assertTrue(self.integration.is_setting_up)
         self._set_back(self._attempt("key_unknown"), minutes=3)
         self._refresh()
-        self.assertFalse(self.integration.main_finding_ids)
+        self.assertEqual(self.integration.main_finding_ids.code, "call_rejected")
         self.assertFalse(self.integration.is_setting_up)
         self._succeeded(minutes=1)
         self.assertFalse(self.integration.is_setting_up, "it is not the first call that works")

@@ -20,6 +20,8 @@ NAMES = ("user", "address", "protocol", "typing")
 # A key cannot be created for an archived user, so that is fixed first.
 ENDS_OF_KEYS = ("revoked", "expired")
 WALKS = 30
+# A single call may have been rejected for a typing error of a person.
+FAILING = ("failing", "rejected")
 SHIFTED = {
     "auth_attempt": ("first_seen", "last_seen"),
     "auth_integration_incident": (
@@ -57,15 +59,18 @@ class ExternalSystem:
         """Return the cause for which the next call would be rejected, or None."""
         return self._decide().cause
 
-    def call(self):
-        """Make a call, with two retries; return the cause for which it was rejected, or None."""
+    def call(self, tries):
+        """Make a call, again while it is rejected; return the cause, or None.
+
+        :param tries: how often in all
+        """
         self.case._pass(minutes=1)
         attempt, now = self._decide(), fields.Datetime.now()
         attempts = self.env["auth.attempt"]
         if attempt.outcome == "failure":
             attempt.described_agent = attempt.user_agent
             attempts._enrich(attempt, now)
-            for _retry in range(3):
+            for _try in range(tries):
                 attempts._write_failure(attempt, now)
         else:
             use = SuccessfulUse(
@@ -181,7 +186,8 @@ class TestTwoCauses(ExplanationCase):
                 self.assertEqual((integration.status, integration.main_issue), ("working", False))
             return
         self.assertEqual(attempt.cause, last)
-        if box.code == "failing_now" and not box.is_solved:
+        self.assertNotEqual(integration.status, "working", "the last call was rejected")
+        if box.code in ("failing_now", "call_rejected") and not box.is_solved:
             self.assertIn(f": {integration.main_issue}.", box.message, "form and card agree")
         if incident.cause == last:
             self.assertEqual(incident.open_cause, attempt.open_cause)
@@ -190,14 +196,15 @@ class TestTwoCauses(ExplanationCase):
         if last == following == "key_unknown" and not self._key_in_use().first_used_at:
             pass  # nobody can know that the new key was mistyped, too
         elif last == following:
-            self.assertEqual((integration.status, attempt.open_cause), ("failing", last))
+            self.assertIn(integration.status, FAILING)
+            self.assertEqual(attempt.open_cause, last)
             self.assertFalse(box.is_solved)
         elif not following:
             self.assertTrue(attempt.is_solved or was_installed)
-            self.assertEqual(integration.status, "waiting" if attempt.is_solved else "failing")
+            self.assertIn(integration.status, ["waiting"] if attempt.is_solved else FAILING)
             self.assertEqual(bool(box.is_solved), attempt.is_solved)
         elif following != "key_unknown" and not was_installed:
-            self.assertEqual(integration.status, "failing")
+            self.assertIn(integration.status, FAILING)
             title = self.env["auth.attempt"]._selection_cause()
             self.assertTrue(attempt.open_cause in (last, following), attempt.open_cause)
             if attempt.open_cause == following and box.code == "failing_now":
@@ -220,7 +227,10 @@ class TestTwoCauses(ExplanationCase):
                 self.env.invalidate_all()
 
     def _call(self):
-        self.last = self.host.call()
+        self.last = self.host.call(tries=3)
+
+    def _call_once(self):
+        self.last = self.host.call(tries=1)
 
     def _job(self):
         self.env["auth.integration.incident"].sudo()._detect()
@@ -260,7 +270,7 @@ class TestTwoCauses(ExplanationCase):
         """Do random steps, and add their names to a list."""
         self.last, broken = None, set()
         for _step in range(14):
-            acts = [(self._call, ()), (self._call, ()), (self._job, ())]
+            acts = [(self._call, ()), (self._call_once, ()), (self._job, ())]
             acts += [(self._break, (name,)) for name in self._breakable(broken)]
             acts += [(self._fix, (name,)) for name in self._fixable(broken)] * 2
             act, names = random.choice(acts)

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 # Kinds about rejected calls whose reason can be fixed before the next call.
-ABOUT_CALLS = ("failing_now", "key_expired_still_used")
+ABOUT_CALLS = ("failing_now", "call_rejected", "key_expired_still_used")
 KINDS = (*integrations.KINDS, *keys.KINDS, *calls.KINDS, *server.KINDS)
 BY_CODE = {kind.code: kind for kind in KINDS}
 SEVERITIES = ("critical", "warning", "info")

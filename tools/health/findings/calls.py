@@ -3,7 +3,9 @@
 from ...incident import conditions
 from ...key.key_policy import END_CODES
 from .kind import (
+    CALLED,
     HAS_NO_KEY,
+    IS_NEVER_CALLED,
     LOST_ITS_KEY,
     MAX_GUESSED_LOGINS,
     NOW,
@@ -22,6 +24,27 @@ FAILING_INCIDENTS = f"""
 ENDED = conditions.sql_list(sorted(END_CODES))
 # For a row ``found``: the finding about its key says more.
 OF_ENDED_KEY = f"(found.cause IN {ENDED} AND found.key_id IS NOT NULL)"
+# Integrations that fail, by incidents and by attempts that their job has not evaluated yet.
+FAILING = f"""
+    SELECT n.integration_id, n.key_id, n.since, n.cause FROM ({FAILING_INCIDENTS}) n
+    UNION ALL
+    SELECT f.integration_id, f.key_id, f.opened_at, f.cause
+    FROM ({conditions.failing_sources(UNSEEN, NOW, "3")}) f
+"""
+# The last rejection of an integration with the alias ``i``, if it has not succeeded since. Before
+# its first call, no address is known, so whatever names the integration is meant for it.
+LAST_REJECTED = f"""
+    SELECT a.id AS attempt_id, a.integration_id, a.key_id, a.cause, a.last_seen
+    FROM auth_attempt a
+    WHERE a.integration_id = i.id AND a.outcome = 'failure'
+      AND a.last_seen > {NOW} - {conditions.LOOKBACK}
+      AND a.last_seen > COALESCE((
+          SELECT s.last_seen FROM auth_attempt s
+          WHERE s.integration_id = i.id AND s.outcome = 'success'
+          ORDER BY s.last_seen DESC LIMIT 1), '-infinity')
+      AND ({conditions.COUNTS} OR {CALLED} AND {IS_NEVER_CALLED})
+    ORDER BY a.last_seen DESC, a.id DESC LIMIT 1
+"""
 
 KINDS = (
     Kind(
@@ -34,20 +57,12 @@ KINDS = (
             "Every call from %(caller)s has been rejected since %(since)s. To be fixed: %(cause)s."
         ),
         remedy=_lt("Open the attempts. The latest one shows the cause and what to do."),
-        # Attempts that the job for incidents has not evaluated yet are evaluated here.
         sql=f"""
             SELECT DISTINCT ON (i.id)
                    i.id AS record_id, i.id AS integration_id, failing.key_id, i.user_id,
                    failing.since, failing.cause
             FROM (
-                SELECT found.*, {OF_ENDED_KEY} AS of_ended_key
-                FROM (
-                    SELECT n.integration_id, n.key_id, n.since, n.cause
-                    FROM ({FAILING_INCIDENTS}) n
-                    UNION ALL
-                    SELECT f.integration_id, f.key_id, f.opened_at, f.cause
-                    FROM ({conditions.failing_sources(UNSEEN, NOW, "3")}) f
-                ) found
+                SELECT found.*, {OF_ENDED_KEY} AS of_ended_key FROM ({FAILING}) found
             ) failing
             JOIN auth_integration i ON i.id = failing.integration_id AND i.active
             ORDER BY i.id, failing.of_ended_key, failing.since DESC
@@ -57,6 +72,31 @@ KINDS = (
             found.cause = 'user_archived' AND {USER_ARCHIVED}
             OR found.cause IN {ENDED} AND {LOST_ITS_KEY}
             OR {OF_ENDED_KEY})""",
+    ),
+    Kind(
+        code="call_rejected",
+        number=16,
+        severity="warning",
+        status="rejected",
+        title=_lt("Last call rejected"),
+        message=_lt(
+            "The last call from %(caller)s was rejected (%(since)s). To be fixed: %(cause)s."
+        ),
+        remedy=_lt("Open the attempts. The latest one shows the cause and what to do."),
+        # Only what no other kind is about: fewer calls than make an incident.
+        sql=f"""
+            SELECT i.id AS record_id, i.id AS integration_id, found.key_id, i.user_id,
+                   found.last_seen AS since, found.cause
+            FROM auth_integration i CROSS JOIN LATERAL ({LAST_REJECTED}) found
+            WHERE i.active AND found.cause <> 'user_archived' AND NOT {OF_ENDED_KEY}
+              AND NOT EXISTS (
+                SELECT FROM auth_integration_incident n
+                WHERE n.integration_id = i.id AND n.kind = 'failing'
+                  AND (n.state = 'open' OR n.closed_at >= found.last_seen))
+              AND NOT EXISTS (
+                SELECT FROM ({FAILING}) failing WHERE failing.integration_id = i.id)
+        """,
+        cause="found.cause",
     ),
     Kind(
         code="silent",

@@ -47,7 +47,7 @@ class Kind:
     :ivar remedy: what to do
     :ivar sql: a SELECT; it reads keys and their ``state`` from ``present_key``
     :ivar key_message: the message for a finding with a key, if different
-    :ivar status: the status of an integration with it: ``failing`` or ``expiring``
+    :ivar status: the status of an integration with it: ``failing``, ``rejected`` or ``expiring``
     :ivar cause: SQL of the cause of the rejections that a row ``found`` is about
     :ivar folded: SQL of whether a row ``found`` is only a symptom: another finding names the root
         cause. That one is shown, with this one as evidence

@@ -6,6 +6,7 @@ import { Component, xml } from "@odoo/owl";
 /** How each status looks: an icon beside the word, so that no color carries it alone. */
 export const STATUS = {
     failing: { icon: "fa-times-circle", color: "bg-danger-subtle text-danger-emphasis", text: "text-danger" },
+    rejected: { icon: "fa-exclamation-circle", color: "bg-warning-subtle text-warning-emphasis", text: "text-warning" },
     expiring: { icon: "fa-hourglass-half", color: "bg-warning-subtle text-warning-emphasis", text: "text-warning" },
     waiting: { icon: "fa-clock-o", color: "bg-info-subtle text-info-emphasis", text: "text-info" },
     to_set_up: { icon: "fa-wrench", color: "bg-info-subtle text-info-emphasis", text: "text-info" },

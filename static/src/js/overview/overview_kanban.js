@@ -8,11 +8,15 @@ import { STATUS } from "./integration_status";
 
 const LABELS = {
     failing: _t("Failing"),
+    rejected: _t("Last Call Rejected"),
     expiring: _t("Expiring"),
     waiting: _t("Waiting for Next Call"),
     to_set_up: _t("To Set Up"),
     working: _t("Working"),
 };
+
+/** They pass with the next call. */
+const PASSING = new Set(["rejected", "waiting"]);
 
 /** How many integrations have each status, the worst first; a button shows only these. */
 export class OverviewTotals extends Component {
@@ -46,8 +50,7 @@ export class OverviewTotals extends Component {
             count: this.state.counts[name] || 0,
             isActive: this.searchItem(name)?.isActive,
         }));
-        // It passes with the next call.
-        return totals.filter(({ name, count, isActive }) => name !== "waiting" || count || isActive);
+        return totals.filter(({ name, count, isActive }) => !PASSING.has(name) || count || isActive);
     }
 
     searchItem(name) {
