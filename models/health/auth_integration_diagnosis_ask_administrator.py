@@ -48,6 +48,8 @@ class AuthIntegrationDiagnosisLine(models.Model):
         record = self._record()
         if record is not None and record._name == "auth.attempt":
             return record._needs_administrator()
+        if self.fix == "restore_user" and self.sudo().integration_id.user_id.active:
+            return False  # restored since
         if self.fix in OWNER_FIXES or self.fix == "restore_user":
             return not self._may_fix()
         # Opening a record is not a fix: an administrator has to change something there.

@@ -126,9 +126,12 @@ class AuthIntegrationDiagnosis(models.Model):
         """Record when a key expires, and warn if it is due for replacement."""
         seen = self.env._(
             "%(key)s: status “%(state)s”, expires on %(end)s", key=key.display_name,
-            state=key._state_label(),
+            state=key._status_label(),
             end=moment_text(self.env, key.effective_end) if key.effective_end else "-",
         )
+        if key.status == "blocked":  # another check says why
+            self._line("skipped", self.env._("Key"), seen, record=key)
+            return
         if key.replacement_status not in ("due", "overdue"):
             self._line("ok", self.env._("Key"), seen, record=key)
             return

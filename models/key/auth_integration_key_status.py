@@ -99,6 +99,10 @@ class AuthIntegrationKey(models.Model):
             return self.env._("The original scope of the key is unknown. Create a new key.")
         return False
 
+    def _status_label(self):
+        """Return the label of the status in the user's language."""
+        return dict(self._fields["status"]._description_selection(self.env))[self.status]
+
     def _search_status(self, operator, value):
         if operator != "in":
             return NotImplemented

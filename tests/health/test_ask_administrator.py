@@ -86,8 +86,11 @@ class TestAskAdministrator(IntegrationCommon):
         user = self.integration.user_id
         user.action_archive()
         self._line("User").action_ask_administrator()
+        line = self._line("User")
         user.action_unarchive()
         self.assertFalse(self._requests(), "at once, not with the next run of the job")
+        line.invalidate_recordset()
+        self.assertFalse(line.can_ask or line.was_asked, "what it found is fixed")
         user.action_archive()
         line = self._line("User")
         self.assertEqual((line.can_ask, line.was_asked), (True, False))

@@ -34,7 +34,8 @@ class TestDiagnosis(IntegrationCommon):
         self.diagnosis.line_ids.unlink()
         for check in ("user", "keys", "rules", "attempts"):
             getattr(self.diagnosis, f"_check_{check}")()
-        for line in self.diagnosis.line_ids.filtered(lambda line: line.result != "ok"):
+        found = ("failed", "warning")
+        for line in self.diagnosis.line_ids.filtered(lambda line: line.result in found):
             self.assertTrue(line.seen and line.meaning and line.remedy, line.check_name)
             self.assertTrue(self.env[line.res_model].browse(line.res_id).exists())
         return {line.check_name: line for line in self.diagnosis.line_ids}
@@ -126,6 +127,12 @@ class TestDiagnosis(IntegrationCommon):
     def test_key_about_to_end(self):
         self._move(self.key, replace_by=self.now + timedelta(days=5), first_used_at=self.now)
         self._assert_found("Key", "warning", self.key, "key_expiring", "rotate")
+
+    def test_a_key_of_an_archived_user_is_not_active(self):
+        self.integration.user_id.action_archive()
+        line = self._lines()["Key"]
+        self.assertEqual((line.result, line.folded), ("skipped", True))
+        self.assertIn("Blocked", line.seen)
 
     def test_a_key_that_is_being_replaced_needs_nothing(self):
         """Whatever its dates: once its end is set, the new key is in use."""

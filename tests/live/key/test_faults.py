@@ -142,7 +142,7 @@ PLACES = (
     "tools.access.operations:is_write",
     "tools.access.operations:OperationCall.counts",
     "tools.access.operations:OperationCall.end",
-    "models.health.auth_integration_rpc_use:AuthAttempt._note_rpc_use",
+    "models.attempt.auth_attempt_rpc_use:AuthAttempt._note_rpc_use",
     "tools.attempt.log_redaction:_describe",
     "tools.attempt.rpc_failures:report_refusal",
     "models.res_users:ResUsers._told_of_caller",
