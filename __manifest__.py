@@ -1,7 +1,7 @@
 {
     "name": "API Integrations: Authentication",
     "summary": "Keep API integrations working, and see why a call was rejected",
-    "version": "19.0.1.3.0",
+    "version": "19.0.1.4.0",
     "category": "Administration",
     "author": "Auth Integration Contributors",
     "license": "LGPL-3",

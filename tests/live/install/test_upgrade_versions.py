@@ -7,7 +7,7 @@ from callers.clients import Json2, Refused
 from dev.common import ADDON
 from processes import odoo
 
-VERSIONS = ("19.0.1.0.0", "19.0.1.1.0", "19.0.1.2.0")
+VERSIONS = ("19.0.1.0.0", "19.0.1.1.0", "19.0.1.2.0", "19.0.1.3.0")
 WRONG_KEY = "0123456789abcdef0123456789abcdef01234567"
 
 MAKE = """
