@@ -17,5 +17,6 @@ from . import res_users
 from . import res_users_unlock
 from . import res_users_unlocked
 from . import ir_http
+from . import ir_model_access
 from . import res_config_settings
 from . import res_config_settings_state

@@ -90,6 +90,7 @@ class IrHttp(models.AbstractModel):
         state = request_state.current()
         if state.route is None or path_info == request.httprequest.path:
             state.route = rule.rule
+            state.is_reading_route = rule.endpoint.routing.get("readonly") is True
         return rule, args
 
     @classmethod

@@ -23,8 +23,6 @@ patched                                   why
 .get_public_method``                      wherever it was imported by name
 ``odoo.service.model.retrying``           to explain why a call of a read-only key has failed
 ``odoo.sql_db.Connection.cursor``         to make cursors of such a call read-only, too
-``odoo.tools.safe_eval                    to keep code that such a call evaluates away from the
-.assert_no_dunder_name``                  connection, see :mod:`read_only_code`
 ``_check_apikey_credentials`` of          to see keys that are verified without any model; newer
 ``base.models.res_users``                 builds only, in every module that imported it by name
 log filters                               core logs caller input, see :mod:`log_redaction`
@@ -41,11 +39,10 @@ import odoo.service.common
 import odoo.service.db
 import odoo.service.model
 import odoo.sql_db
-import odoo.tools.safe_eval
 import werkzeug.wrappers
 from odoo.addons.base.models import res_users as base_users
 
-from .access import enforcement, operations, read_only_code
+from .access import enforcement, operations
 from .attempt import http_failures, log_redaction, request_state, rpc_failures, tracebacks
 from .attempt.request_state import REFERENCE_HEADER
 from .fallback import core_fallback, observed_by, observing
@@ -66,7 +63,6 @@ def apply() -> None:
     _patch(base_users.ResUsersApikeys, "_check_credentials", _stock_verification)
     _patch(odoo.sql_db.Connection, "cursor", _cursor)
     _patch(odoo.service.model, "retrying", _retrying)
-    _patch(odoo.tools.safe_eval, "assert_no_dunder_name", _evaluated_code)
     _patch_by_name(odoo.service.model, "get_public_method", _public_method)
     _patch_key_function()
     log_redaction.install()
@@ -237,6 +233,7 @@ def _public_method(original):
         if is_limited:
             with enforcement.failing_closed():
                 enforcement.check_lookup(model.env)
+            return enforcement.reading_stored_only(method)
         return method
 
     return get_public_method
@@ -284,16 +281,3 @@ def _cursor(original):
         return enforcement.open_cursor(cr)
 
     return cursor
-
-
-def _evaluated_code(original):
-    """Wrap :func:`odoo.tools.safe_eval.assert_no_dunder_name`.
-
-    It checks the names in all code that is about to be evaluated, of expressions and of QWeb.
-    """
-
-    def assert_no_dunder_name(code_obj, expr):
-        original(code_obj, expr)
-        read_only_code.check_code(code_obj)
-
-    return assert_no_dunder_name

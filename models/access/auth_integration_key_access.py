@@ -2,8 +2,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
-from ...tools.access import access_rules
-from ...tools.access.access_rules import KeyAccess, OperationError
+from ...tools.access import access_rules, allowed_methods
+from ...tools.access.access_rules import ANY_METHOD, KeyAccess, OperationError
 from ...tools.row_locks import wait_and_lock
 from ..mixins.fresh_identity import require_fresh_identity, require_unlimited_key
 from ..mixins.network_list import check_networks
@@ -26,8 +26,8 @@ class AuthIntegrationKey(models.Model):
         default="full",
         required=True,
         readonly=True,
-        help="Read only: the database rejects every change. Selected operations: only the listed"
-        " methods can be called.",
+        help="Read only: methods that are known to only read; the database rejects every change."
+        " Selected operations: only the listed methods can be called.",
     )
     access_mode = fields.Selection(
         MODES,
@@ -45,6 +45,12 @@ class AuthIntegrationKey(models.Model):
         " the integration. Leave empty for no extra limit.",
     )
 
+    is_limit_advisory = fields.Boolean(compute="_compute_is_limit_advisory", compute_sudo=True)
+    access_narrowed_at = fields.Datetime(
+        readonly=True,
+        help="When an update replaced the method * of its list by the methods that it had called.",
+    )
+
     def init(self):
         """Set database defaults for the columns, because keys are inserted by SQL."""
         self.env.cr.execute(
@@ -52,6 +58,14 @@ class AuthIntegrationKey(models.Model):
             " ALTER COLUMN access_mode SET DEFAULT 'enforce'"
         )
         return super().init()
+
+    @api.depends("access", "user_id.all_group_ids")
+    def _compute_is_limit_advisory(self):
+        """Whether its user got the rights of an administrator after the key was limited."""
+        for key in self:
+            key.is_limit_advisory = (
+                key.access != access_rules.FULL and key.user_id._is_administrator()
+            )
 
     @api.constrains("allowed_networks")
     def _check_allowed_networks(self):
@@ -79,8 +93,9 @@ class AuthIntegrationKey(models.Model):
 
         :param str access: ``full``, ``read_only`` or ``listed``
         :param str mode: ``enforce`` or ``report``
-        :param operations: everything that a ``listed`` key may call, as a list of
-            ``[model, method]``; the method ``*`` stands for all methods of a model
+        :param operations: everything that a ``listed`` key may call, or what a ``read_only`` one
+            may call beside the reading methods, as a list of ``[model, method]``; the method ``*``
+            stands for the methods of a model, see :func:`allowed_methods.is_in_star`
         :param str networks: one address or network per line, or "" for no limit of the key's own
         :param str reason: kept in the history of the key and of its integration
         :return: True
@@ -132,11 +147,29 @@ class AuthIntegrationKey(models.Model):
                     "Choose the access full, read_only or listed, and the mode enforce or report."
                 )
             )
+        if new.access != old.access:
+            self._check_can_be_limited(new.access, self.sudo().user_id)
         if access_rules.is_wider(new, old):
             if integration := self.sudo().integration_id:
                 integration.with_env(self.env)._check_may_operate()
             require_unlimited_key(self.env, keys_of=self.sudo().user_id.id)
             require_fresh_identity(self.env)
+
+    @api.model
+    def _check_can_be_limited(self, access, user):
+        """Check that keys of a user can have an access: what limits the user limits the key.
+
+        :raise UserError: the access is limited, and the user can read the secrets of the database
+        """
+        if access != access_rules.FULL and user._is_administrator():
+            raise UserError(
+                self.env._(
+                    "%(user)s has the rights of an administrator and can read every secret of this"
+                    " database. A limit would not hold. Remove the groups Settings and Access"
+                    " Rights from this user, or choose the access full.",
+                    user=user.name,
+                )
+            )
 
     @api.model
     def _parse_operations(self, given):
@@ -156,9 +189,20 @@ class AuthIntegrationKey(models.Model):
                     most=access_rules.MAX_OPERATIONS,
                 )
             ) from error
-        for model, _method in sorted(operations):
-            if model != access_rules.HTTP and model not in self.env:
+        registry = self.env.registry
+        for model, method in sorted(operations):
+            if model == access_rules.HTTP:
+                continue
+            if model not in registry:
                 raise UserError(self.env._("The model %(model)s does not exist.", model=model))
+            if method == ANY_METHOD and allowed_methods.has_code_or_rights(registry[model]):
+                raise UserError(
+                    self.env._(
+                        "The records of %(model)s are code, access rights or dialogs. Name each"
+                        " method instead of *.",
+                        model=model,
+                    )
+                )
         return operations
 
     def _write_access(self, access):
@@ -168,6 +212,7 @@ class AuthIntegrationKey(models.Model):
                 "access": access.access,
                 "access_mode": access.mode,
                 "allowed_networks": access.networks or False,
+                "access_narrowed_at": False,
             }
         )
         self.flush_recordset()
@@ -230,10 +275,10 @@ class AuthIntegrationKey(models.Model):
             access = access_rules.LISTED
         if access and access not in dict(ACCESS):
             raise UserError(self.env._("Choose the access full, read_only or listed."))
-        if bool(operations) != (access == access_rules.LISTED):
-            raise UserError(
-                self.env._("Enter operations only for the access listed.")
-            )
+        if access == access_rules.LISTED and not operations:
+            raise UserError(self.env._("Enter at least one operation."))
+        if operations and access == access_rules.FULL:
+            raise UserError(self.env._("Enter operations only for a limited access."))
         return access or None, self._parse_operations(operations or ())
 
     def _access_text(self):
@@ -242,8 +287,11 @@ class AuthIntegrationKey(models.Model):
         labels = {name: dict(self._fields[name]._description_selection(self.env))
                   for name in ("access", "access_mode")}
         text = labels["access"][self.access]
-        if self.access == access_rules.LISTED:
-            text = ", ".join(self.operation_ids.filtered("allowed").mapped("display_name")) or text
+        allowed = ", ".join(self.operation_ids.filtered("allowed").mapped("display_name"))
+        if allowed and self.access == access_rules.LISTED:
+            text = allowed
+        elif allowed and self.access == access_rules.READ_ONLY:
+            text = self.env._("%(access)s, and %(operations)s", access=text, operations=allowed)
         if self.access != access_rules.FULL and self.access_mode == access_rules.REPORT:
             text = f"{text} ({labels['access_mode'][self.access_mode]})"
         return text

@@ -3,9 +3,8 @@ from odoo.exceptions import AccessError
 from odoo.tools import SQL
 
 from ...tools import hook_queries
-from ...tools.access import access_rules
+from ...tools.access import access_rules, allowed_methods
 from ...tools.access.access_rules import ANY_METHOD, READ_ONLY
-from ...tools.access.other_code import RUNS_OTHER_CODE
 from ...tools.attempt import caller, request_state
 
 # Run once per call of a key with selected operations.
@@ -30,18 +29,21 @@ class AuthIntegrationKey(models.Model):
 
         :param model: the name of a model; ``http`` for a route
         """
-        methods = [method] if self._runs_other_code(model, method) else [method, ANY_METHOD]
+        methods = [method, ANY_METHOD] if self._is_in_star(model, method) else [method]
         params = {"key": key_id, "model": model, "methods": methods}
         return bool(hook_queries.query(self.env, _IS_LISTED, params))
 
     @api.model
-    def _runs_other_code(self, model, method):
-        definers = RUNS_OTHER_CODE.get(method)
-        if not definers or model not in self.env.registry:
-            return False
-        return any(
-            getattr(cls, "_name", None) in definers for cls in self.env.registry[model].mro()
-        )
+    def _is_in_star(self, model, method):
+        """Return whether the method ``*`` of a model on a list stands for this one."""
+        registry = self.env.registry
+        return model in registry and allowed_methods.is_in_star(registry[model], method)
+
+    @api.model
+    def _is_reading(self, model, method):
+        """Return whether a read-only key may call a method without being allowed it by name."""
+        registry = self.env.registry
+        return model in registry and allowed_methods.is_reading(registry[model], method)
 
     @api.model
     def _record_refused_operation(self, key, operation):
@@ -70,17 +72,27 @@ class AuthIntegrationKey(models.Model):
         return attempt
 
     @api.model
-    def _operation_error(self, key, operation):
+    def _operation_error(self, key, operation, unstored=()):
         """Return the error for the client: what was rejected, and what the key may do.
 
+        :param unstored: what in the arguments is the reason, if it is not the operation itself
         :rtype: AccessError
         """
         name = access_rules.operation_name(operation)
-        if key.access == READ_ONLY and self._runs_other_code(*operation):
+        if unstored:
             return AccessError(
                 self.env._(
-                    "This API key can only read data. %(operation)s was rejected because it can"
-                    " run other code.",
+                    "This API key can only read stored records. %(operation)s was rejected because"
+                    " of its arguments. Leave out: %(values)s.",
+                    operation=name,
+                    values=", ".join(repr(value)[:50] for value in unstored[:MAX_NAMED_OPERATIONS]),
+                )
+            )
+        if key.access == READ_ONLY and request_state.current().is_operation_excessive:
+            return AccessError(
+                self.env._(
+                    "This API key can only read data. %(operation)s was rejected because it is not"
+                    " known to only read. If it is, its access can allow it by name.",
                     operation=name,
                 )
             )

@@ -86,7 +86,7 @@ class AuthIntegrationKey(models.Model):
         :rtype: KeyAccess | None
         """
         self.check_access("read")
-        return suggestion.suggest(self.sudo()._recent_uses(), self._runs_other_code)
+        return suggestion.suggest(self.sudo()._recent_uses(), self._is_reading)
 
     def _effect_text(self, access):
         """Describe which recent uses of this key an access would have rejected."""
@@ -96,7 +96,7 @@ class AuthIntegrationKey(models.Model):
             return self.env._(
                 "No call of this key has been counted yet, so its effect cannot be predicted."
             )
-        found = suggestion.rejected(uses, access, self._runs_other_code)
+        found = suggestion.rejected(uses, access, self._is_reading, self._is_in_star)
         if not found:
             return self.env._(
                 "Nothing that this key did in the last %(days)s days would have been rejected.",

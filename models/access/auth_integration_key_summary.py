@@ -18,7 +18,7 @@ class AuthIntegrationKey(models.Model):
         counts = dict(
             self.env["auth.integration.key.operation"]._read_group(
                 [
-                    ("key_id", "in", self.filtered(lambda key: key.access == LISTED).ids),
+                    ("key_id", "in", self.filtered(lambda key: key.access != FULL).ids),
                     ("allowed", "=", True),
                 ],
                 ["key_id"],
@@ -35,6 +35,8 @@ class AuthIntegrationKey(models.Model):
         """
         if self.access == READ_ONLY:
             text = self.env._("Read only")
+            if count:
+                text = self.env._("Read only, and %(count)s operations", count=count)
         elif self.access == LISTED:
             text = (
                 self.env._("1 operation")

@@ -27,6 +27,7 @@ FIX_OF_CODE = {
     "guessing": "unlock",
     "personal_account_used": "convert",
     "password_set": "remove_password",
+    "access_narrowed": "change_access",
     "access_unused": "change_access",
     "rpc_sunset_ready": "close_old_protocols",
 }

@@ -39,7 +39,7 @@ class AuthIntegration(models.Model):
     def _is_privileged(self):
         """Return whether a key of this integration would give its holder administration rights."""
         self.ensure_one()
-        return any(self.sudo().user_id.has_group(group) for group in PRIVILEGED_GROUPS)
+        return self.sudo().user_id._is_administrator()
 
     def _check_is_responsible(self):
         """Allow owners of all of these integrations, managers and Settings administrators.

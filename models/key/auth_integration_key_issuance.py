@@ -5,6 +5,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
+from ...tools.access.access_rules import FULL
 from ...tools.key import key_state
 from ...tools.key.identity_cache import IdentityCache
 from ...tools.key.key_state import Dates
@@ -70,7 +71,8 @@ class AuthIntegration(models.Model):
         :param expires_at: final end of the key (UTC), at most the policy's lifetime ahead; by
             default the key gets both dates from the policy
         :param str access: ``full``, ``read_only`` or ``listed``; defaults to the policy's
-        :param operations: all that a ``listed`` key may call, as a list of ``[model, method]``
+        :param operations: all that a ``listed`` key may call, or what a ``read_only`` one may call
+            beside the reading methods, as a list of ``[model, method]``
         :return: ``{"key", "prefix", "expires_at"}``; the key is shown only this once and never
             stored
         :rtype: dict
@@ -166,6 +168,11 @@ class AuthIntegrationKey(models.Model):
                 self.env, but_key=one.replaces_id, keys_of=one.integration.user_id.id
             )
             self._check_may_have_keys(one.integration)
+            if not one.replaces_id:
+                by_policy = one.integration.policy_id.default_access
+                self._check_can_be_limited(
+                    one.access or by_policy or FULL, one.integration.user_id
+                )
             dates.append(self._dates_at_issue(one.integration, self._parse_end(one.expires_at)))
             natives.append((one.integration.user_id, one.name, dates[-1].expires_at))
         secrets = self.env["res.users.apikeys"].sudo()._generate_all(natives)

@@ -2,6 +2,8 @@ from odoo import models
 from odoo.fields import Command
 from odoo.tools import SQL
 
+from ..integration.auth_integration_rights import PRIVILEGED_GROUPS
+
 
 class ResUsers(models.Model):
     """Integration users: their integrations, who may become one, and what becoming one ends."""
@@ -20,6 +22,10 @@ class ResUsers(models.Model):
     def _integration_users(self):
         """Return those of these users that are integration users."""
         return self._all_integrations().user_id
+
+    def _is_administrator(self):
+        """Return whether this user has Settings or Access Rights, and with them every secret."""
+        return any(self.sudo().has_group(group) for group in PRIVILEGED_GROUPS)
 
     def _takeover_blocking_reason(self):
         """Return why this user can never be an integration user, or False.

@@ -45,7 +45,7 @@ class TestAccessKept(IntegrationCommon):
         for arguments in (
             {"access": "some"},
             {"access": "listed"},
-            {"access": "read_only", "operations": OPERATIONS},
+            {"access": "full", "operations": OPERATIONS},
             {"operations": [["res.partner", "_write"]]},
             {"operations": [["no.such.model", "read"]]},
         ):

@@ -68,7 +68,7 @@ class TestChangeAccess(IntegrationCommon):
         self._use(CREATE, 5, 3)
         with Form(self._dialog()) as form:
             form.access = "read_only"
-            self.assertIn("res.partner.create: 3 calls", form.effect)
+            self.assertIn("res.partner.create: 5 calls", form.effect)
             form.access = "listed"
             self.assertIn("res.partner.create: 5 calls", form.effect)
             with form.line_ids.new() as line:

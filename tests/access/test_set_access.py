@@ -55,39 +55,102 @@ class TestSetAccess(IntegrationCommon):
         self.key.set_access(operations=PARTNERS[1:], reason="x")
         self.assertEqual(self.key.operation_ids.mapped("use_count"), [7, 7])
 
-    def test_a_star_does_not_cover_what_runs_other_code(self):
-        """This also applies to models that inherit it: such methods must be listed one by one."""
+    def test_a_star_stands_for_the_methods_of_the_model(self):
+        """Methods of mixins must be listed one by one, except those that everybody needs."""
         keys = self.env["auth.integration.key"]
-        for model, method, is_covered in (
-            ("ir.actions.server", "run", False),
-            ("ir.actions.server", "read", True),
-            ("ir.cron", "method_direct_trigger", False),
-            ("ir.module.module", "button_immediate_install", False),
-            ("base.module.uninstall", "action_uninstall", False),
-            ("res.config.settings", "execute", False),
-            ("res.config", "action_next", False),
-            ("res.company", "install_l10n_modules", False),
-            ("mail.template.preview", "onchange", False),
-            ("mail.compose.message", "onchange", False),
-            ("mail.compose.message", "action_send_mail", False),
-            ("mail.template", "send_mail", False),
-            ("sms.template.preview", "onchange", False),
-            ("sms.composer", "onchange", False),
-            ("sms.composer", "action_send_sms", False),
-            ("mail.template", "onchange", False),
-            ("mail.template", "create", False),
-            ("mail.template", "read", True),
-            ("res.partner", "message_mail_with_source", False),
-            ("mail.compose.message", "create_mail_template", False),
-            ("res.partner", "message_process", False),
-            ("res.partner", "onchange", False),
-            ("res.partner", "write", True),
+        self.key.set_access("listed", operations=[["res.partner", "*"]], reason="x")
+        for method, is_covered in (
+            ("search_read", True),
+            ("write", True),
+            ("create", True),
+            ("message_post", True),
+            ("create_company", True),  # of res.partner itself
+            ("onchange", False),
+            ("message_mail_with_source", False),
+            ("message_process", False),
+            ("activity_send_mail", False),
+            ("no_such_method", False),
         ):
-            self.key.set_access("listed", operations=[[model, "*"]], reason="x")
+            with self.subTest(method):
+                self.assertIs(keys._is_listed(self.key.id, "res.partner", method), is_covered)
+        self.key.set_access(operations=[["res.partner", "onchange"]], reason="x")
+        self.assertTrue(keys._is_listed(self.key.id, "res.partner", "onchange"))
+
+    def test_no_star_for_code_rights_and_dialogs(self):
+        """Neither can it be set, nor does one count that is in the database."""
+        keys = self.env["auth.integration.key"]
+        for model in (
+            "ir.actions.server", "ir.cron", "ir.module.module", "ir.rule", "ir.config_parameter",
+            "base.module.uninstall", "res.config.settings", "res.users", "res.users.apikeys",
+            "res.groups", "res.company", "mail.template", "mail.compose.message",
+            "mail.template.preview", "auth.integration.revoke",
+        ):
+            with self.subTest(model):
+                with self.assertRaisesRegex(UserError, "Name each method"):
+                    self.key.set_access("listed", operations=[[model, "*"]], reason="x")
+                self.key.set_access("listed", operations=[[model, "read"]], reason="x")
+                self.assertTrue(keys._is_listed(self.key.id, model, "read"))
+                of_key = [self.key.id]
+                self.env.cr.execute(
+                    "UPDATE auth_integration_key_operation SET method = '*' WHERE key_id = %s",
+                    of_key,
+                )
+                self.assertFalse(keys._is_listed(self.key.id, model, "read"))
+                self.env.cr.execute(
+                    "DELETE FROM auth_integration_key_operation WHERE key_id = %s", of_key
+                )
+                self.env.invalidate_all()
+
+    def test_every_method_marked_by_core_reads(self):
+        """A mark anywhere in the ancestry counts, as where Odoo chooses a replica."""
+        keys = self.env["auth.integration.key"]
+        for model, method, reads in (
+            ("res.partner", "read", True),
+            ("res.partner", "search_read", True),
+            ("res.partner", "web_search_read", True),
+            ("res.partner", "fields_get", True),
+            ("res.users", "has_group", True),
+            ("res.users", "context_get", True),
+            ("res.partner", "context_get", False),
+            ("auth.attempt", "export", True),
+            ("res.partner", "onchange", False),
+            ("res.partner", "default_get", False),
+            ("res.partner", "create", False),
+            ("res.partner", "write", False),
+            ("mail.template", "write", False),
+            ("no.such.model", "read", False),
+        ):
             with self.subTest(f"{model}.{method}"):
-                self.assertIs(keys._is_listed(self.key.id, model, method), is_covered)
-                self.key.set_access(operations=[[model, method]], reason="x")
-                self.assertTrue(keys._is_listed(self.key.id, model, method))
+                self.assertIs(keys._is_reading(model, method), reads)
+
+    def test_a_read_only_key_may_call_more_by_name(self):
+        self.key.set_access("read_only", operations=[["res.partner", "create_company"]], reason="x")
+        self.assertEqual(self.key.access_summary, "Read only, and 1 operations")
+        self.assertIn("res.partner.create_company", self.integration.message_ids[0].body)
+        key = self.integration.issue_key(access="read_only", operations=PARTNERS[:1])
+        made = self.integration.key_ids.filtered(lambda one: one.prefix == key["prefix"])
+        self.assertEqual((made.access, len(made.operation_ids)), ("read_only", 1))
+
+    def test_no_limit_where_none_can_hold(self):
+        """Who has Settings or Access Rights can read the secrets of the database."""
+        admin = self.env.ref("base.group_erp_manager")
+        self.integration.user_id.group_ids += admin
+        integration, key = self.integration.with_user(self.system), self.key.with_user(self.system)
+        for access in ({"access": "read_only"}, {"operations": PARTNERS}):
+            with self.assertRaisesRegex(UserError, "A limit would not hold"):
+                integration.issue_key(**access)
+            with self.assertRaisesRegex(UserError, "A limit would not hold"):
+                key.set_access(**({"access": "listed"} | access), reason="x")
+        self.integration.policy_id.default_access = "read_only"
+        with self.assertRaisesRegex(UserError, "A limit would not hold"):
+            integration.issue_key()
+        integration.issue_key(access="full")
+        self.integration.user_id.group_ids -= admin
+        key.set_access("read_only", reason="x")
+        self.assertFalse(key.is_limit_advisory)
+        self.integration.user_id.group_ids += admin
+        self.assertTrue(key.is_limit_advisory)
+        key.set_access(networks="192.0.2.0/24", reason="A limit that was set before can stay.")
 
     def test_strangers_change_nothing(self):
         for user in (self.stranger, self.integration.user_id):
@@ -149,6 +212,7 @@ class TestSetAccess(IntegrationCommon):
             {"access": "read_only"},
             {"mode": "report"},
             {"operations": [*PARTNERS, ["res.users", "read"]]},
+            {"operations": [*PARTNERS, ["res.country", "onchange"]]},
             {"networks": ""},
             {"networks": "192.0.2.0/23"},
         ):
@@ -158,8 +222,8 @@ class TestSetAccess(IntegrationCommon):
             key.set_access(operations=PARTNERS[:1], networks="192.0.2.1", reason="x")
 
     def test_a_privileged_key_is_widened_by_settings_alone(self):
-        self.integration.user_id.group_ids += self.env.ref("base.group_system")
         self.key.with_user(self.owner).set_access("read_only", reason="x")
+        self.integration.user_id.group_ids += self.env.ref("base.group_system")
         for user in (self.owner, self.manager):
             with self.assertRaises(AccessError):
                 self.key.with_user(user).set_access("full", reason="x")

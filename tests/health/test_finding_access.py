@@ -74,6 +74,21 @@ class TestFindingAccess(IntegrationCommon):
         self._move(self.key, last_used_at=self.now - timedelta(days=31))
         self.assertFalse(self._found(code="access_unused", key_id=self.key.id))
 
+    def test_a_list_changed_by_an_update(self):
+        self.key.set_access("listed", operations=[["res.users", "read"]], reason="x")
+        self.assertFalse(self._found(code="access_narrowed", key_id=self.key.id))
+        self._move(self.key, access_narrowed_at=self.now)
+        finding = self._found(self.owner, code="access_narrowed", key_id=self.key.id)
+        self.assertIn("had called", finding.message)
+        self.assertEqual(finding.fix, "change_access")
+        self.key.set_access(operations=[["res.users", "context_get"]], reason="x")
+        self.assertFalse(self._found(code="access_narrowed", key_id=self.key.id))
+
+    def test_an_administrator_cannot_be_limited(self):
+        self._counted()
+        self.integration.user_id.group_ids += self.env.ref("base.group_erp_manager")
+        self.assertFalse(self._found(code="access_unused", key_id=self.key.id))
+
     # rpc_sunset
 
     def test_an_integration_on_an_old_protocol(self):

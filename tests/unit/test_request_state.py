@@ -23,15 +23,12 @@ def test_one_context_variable():
 
 
 def test_no_decision_by_the_frames_of_others():
-    """Only three modules look at stack frames.
+    """Only two modules look at stack frames.
 
-    The first call has nothing else. A traceback is shortened for its readers. What evaluated code
-    calls may do less because of it, never more.
+    The first call has nothing else. A traceback is shortened for its readers.
     """
     pattern = r"_getframe|f_locals|extract_tb|co_name\b|tb_frame|inspect\.stack|currentframe"
-    assert files_with(pattern) == {
-        "tools/call_of_import.py", "tools/attempt/tracebacks.py", "tools/access/evaluated_code.py",
-    }
+    assert files_with(pattern) == {"tools/call_of_import.py", "tools/attempt/tracebacks.py"}
 
 
 def test_a_request_leaves_nothing_behind():

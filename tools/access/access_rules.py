@@ -42,7 +42,7 @@ class OperationError(ValueError):
 class KeyAccess(NamedTuple):
     """What a key may do, and from where.
 
-    :ivar operations: the allowed ones; only used for ``listed``
+    :ivar operations: the allowed ones: all for ``listed``, those besides reading for ``read_only``
     :ivar networks: text of its own networks; empty means those of its integration
     """
 
@@ -98,7 +98,4 @@ def is_wider(new: KeyAccess, old: KeyAccess) -> bool:
 def _allows_more(new, old):
     if new.access != old.access:
         return old.access != FULL
-    return new.access == LISTED and any(
-        operation not in old.operations and (operation[0], ANY_METHOD) not in old.operations
-        for operation in new.operations
-    )
+    return new.access != FULL and not new.operations <= old.operations

@@ -3,14 +3,16 @@
 A read-only key gets a read-only connection: the database itself rejects every change, across
 commits, rollbacks, released savepoints and retries, until the connection is borrowed again.
 Cursors that are opened during the call are read-only too, except those that write the log, uses
-and new keys (:func:`request_state.unrestricted`).  :mod:`read_only_code` prevents SQL and evaluated
-code from undoing this.
+and new keys (:func:`request_state.unrestricted`).  It calls only methods that read, or that are
+allowed by name, and a limited key reads only what is stored (:mod:`allowed_methods`): so no code of
+the caller's runs that could undo this, change the memory of the server, or sign anything.
 
 Errors here fail closed: a key whose access cannot be read or enforced is rejected.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from contextlib import contextmanager
 
@@ -20,7 +22,7 @@ from psycopg2.errors import InFailedSqlTransaction, ReadOnlySqlTransaction
 from ..attempt import request_state
 from ..fallback import observing
 from ..key.native_scope import KeyRulesUnreadable
-from . import read_only_code
+from . import allowed_methods
 from .access_rules import (
     FULL,
     HTTP,
@@ -117,11 +119,16 @@ def check_lookup(env) -> None:
 
 def _is_covered(env, key, operation):
     """Whether a key may call an operation; whether the operation writes is checked later."""
-    if key.access == LISTED:
-        return _is_listed(env, key, operation)
-    if key.access == READ_ONLY:
-        return not env["auth.integration.key"]._runs_other_code(*operation)
-    return True
+    if key.access == READ_ONLY and _is_reading(env, operation):
+        return True
+    return key.access == FULL or _is_listed(env, key, operation)
+
+
+def _is_reading(env, operation):
+    model, method = operation
+    if model == HTTP:
+        return request_state.current().is_reading_route
+    return allowed_methods.is_reading(env.registry[model], method)
 
 
 def _is_listed(env, key, operation):
@@ -132,9 +139,10 @@ def _is_listed(env, key, operation):
         raise KeyRulesUnreadable() from error
 
 
-def _refuse(env):
+def _refuse(env, unstored=()):
     """Reject the operation of this call: record it first, then raise.
 
+    :param unstored: what in its arguments is the reason, see :func:`allowed_methods.unstored`
     :raise AccessError: always
     """
     keys = env["auth.integration.key"]
@@ -142,7 +150,48 @@ def _refuse(env):
     state.is_operation_refused = True
     with observing():
         keys._record_refused_operation(state.authenticated_key, state.operation)
-    raise keys._operation_error(state.authenticated_key, state.operation)
+    raise keys._operation_error(state.authenticated_key, state.operation, unstored)
+
+
+def reading_stored_only(method):
+    """Return a method that was looked up for a limited key, so that it reads only stored records.
+
+    Methods that do not read are left as they are.
+    """
+
+    @functools.wraps(method)
+    def checked(records, *args, **kwargs):
+        with failing_closed():
+            check_arguments(records, (args, kwargs))
+        return method(records, *args, **kwargs)
+
+    return checked
+
+
+def check_arguments(records, arguments) -> None:
+    """Check that a reading call of a limited key evaluates nothing but stored records.
+
+    A record that is not stored has the values that the caller chose, and reading its fields can
+    render them.
+
+    :raise AccessError: an ID is none of a record, or a context has a key that reading does not need
+    """
+    state = request_state.current()
+    key = state.authenticated_key
+    if key.access != READ_ONLY and not _is_reading(records.env, state.operation):
+        return
+    unstored = list(allowed_methods.unstored(records, arguments))
+    if not unstored:
+        return
+    state.is_operation_excessive = True
+    if is_enforced(key):
+        _refuse(records.env, unstored)
+
+
+def is_kept_from_secrets(env) -> bool:
+    """Whether this call must not read the credentials that the database stores."""
+    key = request_state.current().authenticated_key
+    return is_enforced(key) and not env.su and key.dbname == env.cr.dbname
 
 
 def is_limited_call(env, *, but_key=None, keys_of=None) -> bool:
@@ -169,7 +218,6 @@ def is_limited_call(env, *, but_key=None, keys_of=None) -> bool:
 def make_read_only(cr) -> None:
     """Make a cursor, and those opened later in this call, read-only."""
     request_state.current().read_only_database = cr.dbname
-    read_only_code.guard(cr)
     if cr.readonly:
         return  # connected to a replica
     cr.rollback()  # the mode can only be set between transactions
@@ -183,7 +231,6 @@ def open_cursor(cr):
     """
     if request_state.current().read_only_database == cr.dbname:
         try:
-            read_only_code.guard(cr)
             if not cr.readonly:
                 cr.connection.set_session(readonly=True)
         except Exception:

@@ -24,48 +24,43 @@ class Use(NamedTuple):
     writes: int
 
 
-def suggest(
-    uses: Iterable[Use], runs_other_code: Callable[..., bool] = lambda *_: False
-) -> KeyAccess | None:
+def suggest(uses: Iterable[Use], is_reading: Callable[..., bool]) -> KeyAccess | None:
     """Return the narrowest access that would not have rejected any of these uses.
 
-    :param runs_other_code: whether a model's method may run other code, see :mod:`other_code`
+    :param is_reading: whether a model's method only reads, see :mod:`allowed_methods`
     :return: None when there are no uses, or when not all operations are known
     """
     used = [use for use in uses if use.uses]
     if not used:
         return None
-    if not any(use.writes or runs_other_code(*use.operation) for use in used):
+    if not any(use.writes or not is_reading(*use.operation) for use in used):
         return KeyAccess(READ_ONLY)
     operations = frozenset(use.operation for use in used)
     return None if OTHER in operations else KeyAccess(LISTED, operations=operations)
 
 
 def rejected(
-    uses: Iterable[Use], access: KeyAccess, runs_other_code: Callable[..., bool] = lambda *_: False
+    uses: Iterable[Use],
+    access: KeyAccess,
+    is_reading: Callable[..., bool],
+    is_in_star: Callable[..., bool],
 ) -> list[Use]:
     """Return the uses that an access would have rejected, the most frequent first.
 
     For an operation that only sometimes wrote, a read-only access would have rejected those calls.
 
-    :param runs_other_code: as for :func:`suggest`
+    :param is_reading: as for :func:`suggest`
+    :param is_in_star: whether ``*`` stands for a model's method
     """
     found = []
     for use in uses:
-        if access.access == READ_ONLY:
-            number = use.uses if runs_other_code(*use.operation) else use.writes
-        elif access.access == FULL or _is_listed(
-            use.operation, access.operations, runs_other_code
-        ):
-            number = 0
-        else:
-            number = use.uses
+        model, _method = use.operation
+        covered = use.operation in access.operations or (
+            (model, ANY_METHOD) in access.operations and is_in_star(*use.operation)
+        )
+        number = 0 if covered or access.access == FULL else use.uses
+        if access.access == READ_ONLY and (covered or is_reading(*use.operation)):
+            number = use.writes
         if number:
             found.append(use._replace(uses=number))
     return sorted(found, key=lambda use: (-use.uses, use.operation))
-
-
-def _is_listed(operation, operations, runs_other_code):
-    if operation in operations:
-        return True
-    return (operation[0], ANY_METHOD) in operations and not runs_other_code(*operation)

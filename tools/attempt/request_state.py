@@ -19,7 +19,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..access import evaluated_code
 from . import causes
 
 if TYPE_CHECKING:
@@ -125,6 +124,7 @@ class RequestState:
     :ivar reference: the reference to send in the response
     :ivar authenticated_key: the key that authenticated this call
     :ivar route: the rule of the HTTP route being served, as it was declared
+    :ivar is_reading_route: whether it was declared ``readonly``
     :ivar is_access_held: whether the running hook enforces the access of the key that it accepts
     :ivar operation: model and method of this call, once looked up for a remote caller
     :ivar operation_call: the object that counts it, see :mod:`operations`
@@ -150,6 +150,7 @@ class RequestState:
     reference: str | None = None
     authenticated_key: AuthenticatedKey | None = None
     route: str | None = None
+    is_reading_route: bool = False
     is_access_held: bool = False
     operation: tuple[str, str] | None = None
     operation_call: object | None = None
@@ -298,15 +299,9 @@ def holding_to_access():
 
 @contextmanager
 def unrestricted():
-    """Allow cursors opened in the block to write, even in a call of a read-only key.
-
-    This does not apply to evaluated code: whichever of our methods it calls, it gets no such
-    cursor.
-    """
+    """Allow cursors opened in the block to write, even in a call of a read-only key."""
     state = current()
-    outer = state.read_only_database
-    if outer is not None and not evaluated_code.is_running():
-        state.read_only_database = None
+    outer, state.read_only_database = state.read_only_database, None
     try:
         yield
     finally:

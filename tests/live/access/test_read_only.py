@@ -6,6 +6,7 @@ import xmlrpc.client
 
 import pytest
 
+from callers.clients import Json2, Jsonrpc, Xmlrpc
 from dev.common import CHECKOUT_ID
 from dev.servers import postgres
 from processes import each_worker
@@ -40,7 +41,13 @@ WRITING = [
 @pytest.fixture(scope="module")
 def reader(server):
     make_room_in_the_log(server)
-    return make_key(server, "reader", access="read_only")
+    return make_reader(server, "reader")
+
+
+def make_reader(server, code):
+    """Make a read-only key that may call the probe's methods by name: the database holds it."""
+    operations = [["access.probe", method] for method in (*WRITING, "swallow", "write_lazily")]
+    return make_key(server, code, access="read_only", operations=operations)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +72,76 @@ def test_it_writes_nothing(server, reader, way, method):
     server.expect_log(EXPECTED)
     place = CHANNEL_OF_WAY[way], f"access.probe.{method}"
     before = rows(server), rejected(server, reader).get(place, 0)
-    with pytest.raises(Rejected, match=f"can only read data. access.probe.{method} was rejected"):
+    words = f"can only read data. access.probe.{method} was rejected because it changes or locks"
+    with pytest.raises(Rejected, match=words):
         reader.call(way, "access.probe", method)
     assert (rows(server), rejected(server, reader)[place]) == (before[0], before[1] + 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_calls_nothing_that_is_not_known_to_read(server, way):
+    """Not even a method that would change nothing."""
+    key = make_key(server, f"unnamed_{way}", access="read_only")
+    for model, method in (
+        ("access.probe", "swallow"),
+        ("access.probe", "call_another"),
+        ("res.partner", "onchange"),
+        ("res.partner", "default_get"),
+        ("ir.actions.server", "run"),
+        ("mail.template", "write"),
+        ("mail.compose.message", "create"),
+    ):
+        place = CHANNEL_OF_WAY[way], f"{model}.{method}"
+        before = rejected(server, key).get(place, 0)
+        with pytest.raises(Rejected, match=f"{model}.{method} was rejected because it is not known"):
+            key.call(way, model, method)
+        assert rejected(server, key)[place] == before + 1
+
+
+NOT_STORED = {
+    "no record": ([0], {}, {}),
+    "a negative id": ([-1], {}, {}),
+    "an id that is text": (["1"], {}, {}),
+    "an id that is a truth value": ([True], {}, {}),
+    "a default": ([1], {"default_name": "x"}, {}),
+    "a default among others": ([1], {"lang": "en_US", "default_list_ids": [1]}, {}),
+    "an unknown key": ([1], {"params": {}}, {}),
+    "a nested default": ([1], {}, {"child_ids": {"context": {"default_name": "x"}}}),
+    "a deeply nested default": (
+        [1], {}, {"child_ids": {"fields": {"child_ids": {"context": {"default_name": "x"}}}}},
+    ),
+}
+
+
+def read_partner(key, protocol, ids, context, specification):
+    arguments = {"specification": {"name": {}} | specification, "context": context}
+    if protocol == "json2":
+        return Json2(key.server, key.secret).call("res.partner", "web_read", ids=ids, **arguments)
+    client = (Xmlrpc if protocol == "xmlrpc" else Jsonrpc)(key.server, key.uid, key.secret)
+    return client.call("res.partner", "web_read", ids, **arguments)
+
+
+@pytest.mark.parametrize("protocol", ["xmlrpc", "jsonrpc", "json2"])
+@pytest.mark.parametrize("access", ["read_only", "listed"])
+def test_it_reads_only_what_is_stored(server, protocol, access):
+    """A record that is not stored has the values that the caller chose for it."""
+    operations = [["res.partner", "web_read"]] if access == "listed" else False
+    key = make_key(server, f"stored_{protocol}_{access}", access=access, operations=operations)
+    place, count = (protocol, "res.partner.web_read"), 0
+    for name, (ids, context, specification) in NOT_STORED.items():
+        with pytest.raises((RuntimeError, xmlrpc.client.Fault), match="only read stored records"):
+            read_partner(key, protocol, ids, context, specification)
+        count += 1
+        assert rejected(server, key)[place] == count, name
+    context = {"lang": "en_US", "tz": "Europe/Brussels", "uid": key.uid, "active_test": False}
+    nested = {"child_ids": {"context": context, "fields": {"name": {}}}}
+    for allowed in ({}, context, {"allowed_company_ids": [1]}):
+        assert read_partner(key, protocol, [1], allowed, nested)[0]["name"]
+
+
+def test_a_full_key_reads_what_it_likes(server, writer):
+    for protocol in ("xmlrpc", "jsonrpc", "json2"):
+        assert read_partner(writer, protocol, [1], {"default_name": "x"}, {})[0]["name"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -105,7 +179,10 @@ def test_nothing_of_a_rejected_call_is_left_to_the_next(server, reader, way):
 
 
 def test_routes_of_other_modules(server, reader, writer):
-    """Whatever verifies the key, a read-only key writes nothing, and a full key writes."""
+    """Whatever verifies the key, a read-only key writes nothing, and a full key writes.
+
+    A route must be declared to only read, or allowed by its path.
+    """
     server.expect_log(EXPECTED)
     routes = {
         "/access_probe/bearer/name": ({"Authorization": "Bearer {}"}, 403),
@@ -123,6 +200,13 @@ def test_routes_of_other_modules(server, reader, writer):
     operations = {operation for _channel, operation in rejected(server, reader)}
     assert {"/access_probe/bearer/<name>", "/access_probe/own_key"} <= operations
     assert "/access_probe/public" in operations
+    named = make_key(server, "reader_of_a_route", access="read_only",
+                     operations=[["http", "/access_probe/bearer/<name>"]])
+    before = rows(server)
+    answer = get(
+        server, "/access_probe/bearer/name", {"Authorization": f"Bearer {named.secret}"}
+    )
+    assert (answer[0], rows(server)) == (403, before) and "changes or locks data" in answer[1]
     bearer = {"Authorization": f"Bearer {reader.secret}"}
     assert get(server, "/access_probe/read", bearer) == (200, str(rows(server)))
 
@@ -184,10 +268,11 @@ def test_a_change_is_in_force_on_the_next_call(server, way):
     """A change by set_access or by SQL applies in every worker that has accepted the key."""
     server.expect_log(EXPECTED)
     key = make_key(server, f"changed_{way}")
+    named = [["access.probe", "write_plainly"]]
     steps = [
         (None, True, "rpc"),
-        (lambda: key.set(access="read_only"), False, "auth_integration"),
-        (lambda: key.set(access="full"), True, "rpc"),
+        (lambda: key.set(access="read_only", operations=named), False, "auth_integration"),
+        (lambda: key.set(access="full", operations=[]), True, "rpc"),
         (lambda: by_sql(server, key, "access = 'read_only'"), False, "auth_integration"),
         (lambda: by_sql(server, key, "access_mode = 'report'"), True, None),
         (lambda: by_sql(server, key, "access_mode = 'enforce'"), False, "auth_integration"),
@@ -242,7 +327,7 @@ def test_replica(replica):
     """Reads stay where Odoo routes them; a change is rejected immediately, on either server."""
     server = replica
     server.expect_log(EXPECTED)
-    key, full = make_key(server, "reader", access="read_only"), make_key(server, "writer")
+    key, full = make_reader(server, "reader"), make_key(server, "writer")
     before = rows(server)
     for way in WAYS:
         for method in ("write_as_reader", "write_plainly", "write_on_own_cursor"):

@@ -20,6 +20,9 @@ WIDER = [
     (KeyAccess(), KeyAccess(mode="report")),
     (LISTED, LISTED._replace(operations=LISTED.operations | {("res.partner", "write")})),
     (LISTED, LISTED._replace(operations=LISTED.operations | {("res.partner", "*")})),
+    # ``*`` does not stand for every method.
+    (LISTED, LISTED._replace(operations=LISTED.operations | {("res.country", "read")})),
+    (KeyAccess("read_only"), KeyAccess("read_only", operations=frozenset({READ}))),
     (KeyAccess(networks="10.0.0.0/8"), KeyAccess()),
     (KeyAccess(networks="10.0.0.0/8"), KeyAccess(networks="10.0.0.0/8\n192.0.2.1")),
     (KeyAccess(networks="nonsense"), KeyAccess(networks="10.0.0.0/8")),
@@ -29,7 +32,6 @@ NOT_WIDER = [
     (KeyAccess(), KeyAccess("read_only")),
     (LISTED, LISTED),
     (LISTED, LISTED._replace(operations=frozenset({READ}))),
-    (LISTED, LISTED._replace(operations=LISTED.operations | {("res.country", "read")})),
     (KeyAccess("read_only", "report"), KeyAccess()),
     (KeyAccess("read_only", "report"), KeyAccess("read_only")),
     (KeyAccess("full", "report"), KeyAccess("read_only", "report")),

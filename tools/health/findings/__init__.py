@@ -64,7 +64,7 @@ def view_sql(state_sql: str, end_sql: str, native_sql: str) -> str:
         WITH present_key AS NOT MATERIALIZED (
             SELECT k.id, k.integration_id, k.user_id, k.scope, k.use_count, k.issued_at,
                    k.replace_by, k.outlived_end, k.last_used_at, k.access, k.operations_since,
-                   k.last_write_at, k.operation_count, {end_sql} AS ends_at,
+                   k.last_write_at, k.operation_count, k.access_narrowed_at, {end_sql} AS ends_at,
                    {state_sql} AS state
             FROM auth_integration_key k {native_sql}
             WHERE k.ended_at IS NULL OR k.end_kind = 'expired'

@@ -1,6 +1,7 @@
 """Findings about an integration: its user, its owners, its keys as a whole, its protocols."""
 
 from .kind import (
+    ADMINISTRATORS,
     CALLED,
     IS_NEVER_CALLED,
     LIVE,
@@ -96,19 +97,11 @@ KINDS = (
             "Its keys give full access to this database, and only a Settings administrator can"
             " create them. Remove the groups that the external system does not need."
         ),
-        sql="""
+        sql=f"""
             SELECT i.id AS record_id, i.id AS integration_id, NULL::integer AS key_id, i.user_id,
                    NULL::timestamp AS since
             FROM auth_integration i
-            WHERE i.active AND i.user_id IN (
-                WITH RECURSIVE privileged(id) AS (
-                    SELECT d.res_id FROM ir_model_data d
-                    WHERE d.module = 'base' AND d.name IN ('group_system', 'group_erp_manager')
-                    UNION
-                    SELECT r.gid FROM res_groups_implied_rel r JOIN privileged p ON p.id = r.hid
-                )
-                SELECT g.uid FROM res_groups_users_rel g JOIN privileged p ON p.id = g.gid
-            )
+            WHERE i.active AND i.user_id IN {ADMINISTRATORS}
         """,
     ),
     Kind(

@@ -2,6 +2,7 @@
 
 from ...attempt.flood_limits import COLLAPSED
 from .kind import (
+    ADMINISTRATORS,
     CALLED,
     FEW_OPERATIONS,
     LIVE,
@@ -203,6 +204,22 @@ KINDS = (
         ),
     ),
     Kind(
+        code="access_narrowed",
+        number=53,
+        severity="warning",
+        title=_lt("List of operations changed by an update"),
+        message=_lt(
+            "The list of the key %(prefix)s… of %(integration)s allowed every method of a model"
+            " whose records are code or access rights. Since the update of %(since)s, it has the"
+            " methods that the key had called."
+        ),
+        remedy=_lt("Check the list. The issue closes when you change the access of the key."),
+        sql=key_sql(
+            "k.access_narrowed_at",
+            f"WHERE k.access_narrowed_at IS NOT NULL AND k.state IN {LIVE}",
+        ),
+    ),
+    Kind(
         code="access_unused",
         number=50,
         severity="info",
@@ -221,7 +238,7 @@ KINDS = (
             WHERE k.access = 'full' AND k.operations_since < {NOW} - interval '30 days'
               AND k.last_used_at > {NOW} - interval '30 days'
               AND (k.last_write_at IS NULL OR k.operation_count <= {FEW_OPERATIONS})
-              AND k.state IN {LIVE}
+              AND k.state IN {LIVE} AND k.user_id NOT IN {ADMINISTRATORS}
             """,
         ),
     ),

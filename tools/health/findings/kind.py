@@ -83,6 +83,15 @@ SERVER = (
 )
 
 
+# The users with Settings or Access Rights.
+ADMINISTRATORS = """(
+    WITH RECURSIVE privileged(id) AS (
+        SELECT d.res_id FROM ir_model_data d
+        WHERE d.module = 'base' AND d.name IN ('group_system', 'group_erp_manager')
+        UNION
+        SELECT r.gid FROM res_groups_implied_rel r JOIN privileged p ON p.id = r.hid
+    )
+    SELECT g.uid FROM res_groups_users_rel g JOIN privileged p ON p.id = g.gid)"""
 # Root causes, for the integration of a row ``found``.
 HAS_NO_KEY = f"""(found.integration_id IS NOT NULL AND NOT EXISTS (
     SELECT FROM present_key k

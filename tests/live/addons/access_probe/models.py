@@ -13,6 +13,7 @@ class AccessProbe(models.Model):
     name = fields.Char()
 
     @api.model
+    @api.readonly
     def read_name(self):
         """Read, and return whether the transaction is read-only."""
         self.env.cr.execute("SHOW transaction_read_only")
@@ -93,25 +94,6 @@ class AccessProbe(models.Model):
             self.env.cr.execute("INSERT INTO access_probe (name) VALUES ('badly')")
         except Exception:
             self.env.cr.execute("SELECT 1")
-
-    @api.model
-    def run_sql(self, statements=(), own_cursor=False):
-        """Run all statements in a new transaction, even if some fail, and commit."""
-        self.env.cr.commit()
-        cr = self.env.registry.cursor() if own_cursor else self.env.cr
-        failed = None
-        for statement in statements:
-            try:
-                cr.execute(statement)
-            except Exception as error:
-                cr.rollback()
-                failed = failed or error
-        cr.commit()
-        if own_cursor:
-            cr.close()
-        if failed:
-            raise failed
-        return True
 
     @api.model
     def clear_caches_of_all(self):
