@@ -54,7 +54,7 @@ class TestRotationNextStep(RotationCommon):
         integration = self.integration.with_user(self.owner)
         self.env.invalidate_all()
         self.assertEqual(integration.claimed_prefix, new_key.prefix)
-        self.assertEqual(integration.old_key_text, rotation.old_key_text)
+        self.assertEqual(integration.old_key_text, rotation.with_user(self.owner).old_key_text)
         action = integration.action_view_claimed_rotation()
         self.assertEqual(action["res_id"], rotation.id)
         self._set_due_in(self.key, 5)

@@ -21,16 +21,29 @@ def unpack(version: str, folder: Path) -> Path:
     """
     wanted = f'"version": "{version}"'
     found = subprocess.run(
-        [*GIT, "log", "--format=%H", "-S", wanted, "--", "__manifest__.py"],
+        [*GIT, "log", "--reverse", "--format=%H", "-S", wanted, "--", "__manifest__.py"],
         capture_output=True, text=True,
     )
-    commits = found.stdout.split() if found.returncode == 0 else []
-    if len(commits) < 2:
+    last = next(
+        (
+            f"{commit}^" for commit in found.stdout.split()
+            if wanted in _manifest(f"{commit}^") and wanted not in _manifest(commit)
+        ),
+        None,
+    )
+    if not last:
         pytest.skip(f"the history of the repository does not reach back to {version}")
     archive = subprocess.run(
-        [*GIT, "archive", f"{commits[-2]}^"], capture_output=True, check=True
+        [*GIT, "archive", last], capture_output=True, check=True
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder / ADDON, filter="data")
     assert wanted in (folder / ADDON / "__manifest__.py").read_text()
     return folder
+
+
+def _manifest(commit: str) -> str:
+    """The manifest at a commit; empty if either does not exist."""
+    return subprocess.run(
+        [*GIT, "show", f"{commit}:__manifest__.py"], capture_output=True, text=True
+    ).stdout
