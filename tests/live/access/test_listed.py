@@ -26,7 +26,7 @@ READ = ["access.probe", "read_name"]
 @pytest.fixture(scope="module")
 def listed(server):
     make_room_in_the_log(server)
-    return make_key(server, "listed", groups=["base.group_system"], operations=[READ])
+    return make_key(server, "listed", later_groups=["base.group_system"], operations=[READ])
 
 
 def rows(server):
@@ -123,7 +123,8 @@ def test_names_in_the_body_change_nothing(server, listed):
 @pytest.mark.parametrize("access", [{"access": "read_only"}, {"operations": [READ]}])
 def test_odd_requests_call_nothing(server, access):
     """Batches, repeated names, invalid user IDs, unknown services and odd paths call nothing."""
-    key = make_key(server, "odd_" + next(iter(access)), groups=["base.group_system"], **access)
+    name = "odd_" + next(iter(access))
+    key = make_key(server, name, later_groups=["base.group_system"], **access)
     before = rows(server)
     bearer = {"Authorization": f"Bearer {key.secret}"}
 
@@ -162,9 +163,15 @@ def test_what_a_listed_method_calls_is_its_own_business(server):
 
 
 def test_all_methods_of_a_model(server):
-    """A star allows all methods of a model but those that run other code, which must be listed."""
-    stars = [["access.probe", "*"], ["ir.actions.server", "*"]]
-    key = make_key(server, "stars", groups=["base.group_system"], operations=stars)
+    """A star allows all methods of a model, unless its records are code: these are named."""
+    star, star_of_code = ["access.probe", "*"], ["ir.actions.server", "*"]
+    key = make_key(server, "stars", later_groups=["base.group_system"], operations=[star])
+    with pytest.raises(xmlrpc.client.Fault, match="Name each method instead"):
+        key.set(operations=[star, star_of_code])
+    by_sql(server, key, "model = 'ir.actions.server'")
+    with pytest.raises(Rejected):
+        key.call("xmlrpc", "ir.actions.server", "run")
+    by_sql(server, key, "model = 'access.probe'")
     action = server.shell(
         """
         result = env["ir.actions.server"].create({
@@ -180,7 +187,7 @@ def test_all_methods_of_a_model(server):
         with pytest.raises(Rejected):
             key.call(way, "ir.actions.server", "run", [action])
     assert rows(server) == before + len(WAYS)
-    key.set(operations=[*stars, ["ir.actions.server", "run"]])
+    key.set(operations=[star, ["ir.actions.server", "run"]])
     key.call("xmlrpc", "ir.actions.server", "run", [action])
     assert rows(server) == before + len(WAYS) + 1
 
@@ -319,7 +326,7 @@ def test_doors_without_keys_stay_shut(server, listed):
 
 def test_authenticate_changes_no_setting(server):
     """Odoo would set its web address from any login of an administrator."""
-    key = make_key(server, "settings", groups=["base.group_system"], operations=[READ])
+    key = make_key(server, "settings", later_groups=["base.group_system"], operations=[READ])
     before = base_url(server)
     for secret, login in ((key.secret, key.code), (server.administrator_key, "admin")):
         params = (server.db, login, secret, {"base_location": "http://evil.example"})
@@ -342,7 +349,8 @@ OURS = [
     ["auth.integration.key", "*"],
     ["auth.integration.policy", "*"],
     ["auth.integration.rotation", "*"],
-    ["res.users.apikeys.description", "*"],
+    ["res.users.apikeys.description", "create"],
+    ["res.users.apikeys.description", "make_key"],
 ]
 
 
@@ -352,7 +360,7 @@ def test_a_limited_key_gets_no_more(server, access):
     server.expect_log("bad query|ReadOnlySqlTransaction")
     name = "narrow_" + next(iter(access))
     manager = "auth_integration.auth_integration_group_manager"
-    key = make_key(server, name, groups=["base.group_system", manager], **access)
+    key = make_key(server, name, later_groups=["base.group_system", manager], **access)
     admin = administrator(server)
     admin.call("auth.integration", "write", [key.integration], {"allowed_networks": "127.0.0.1"})
     [policy] = server.sql(
@@ -367,7 +375,7 @@ def test_a_limited_key_gets_no_more(server, access):
         ("auth.integration.key", "set_access", [key.id], "full", False, False, False, "mine"),
         ("auth.integration.key", "set_access", [key.id], False, "report", False, False, "mine"),
         ("auth.integration.key", "set_access", [key.id], "listed", False,
-         [["res.users", "*"]], False, "mine"),
+         [["res.users", "write"]], False, "mine"),
         ("auth.integration.key", "write", [key.id], {"access": "full"}),
         ("auth.integration.policy", "write", [policy["id"]], {"default_access": "full"}),
         ("auth.integration.policy", "write", [policy["id"]], {"max_age_days": 3000}),

@@ -93,7 +93,8 @@ def test_it_calls_nothing_that_is_not_known_to_read(server, way):
     ):
         place = CHANNEL_OF_WAY[way], f"{model}.{method}"
         before = rejected(server, key).get(place, 0)
-        with pytest.raises(Rejected, match=f"{model}.{method} was rejected because it is not known"):
+        words = f"{model}.{method} was rejected because it is not known"
+        with pytest.raises(Rejected, match=words):
             key.call(way, model, method)
         assert rejected(server, key)[place] == before + 1
 
@@ -137,6 +138,22 @@ def test_it_reads_only_what_is_stored(server, protocol, access):
     nested = {"child_ids": {"context": context, "fields": {"name": {}}}}
     for allowed in ({}, context, {"allowed_company_ids": [1]}):
         assert read_partner(key, protocol, [1], allowed, nested)[0]["name"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("access", [
+    {"access": "read_only"},
+    {"operations": [["ir.config_parameter", name] for name in ("search_read", "get_param")]},
+])
+def test_it_reads_no_secret_of_the_database(server, way, access):
+    """Not even if its user became an administrator after the key was limited."""
+    name = f"secrets_{way}_{next(iter(access))}"
+    key = make_key(server, name, later_groups=["base.group_system"], **access)
+    with pytest.raises(Rejected, match="ir.config_parameter"):
+        key.call(way, "ir.config_parameter", "search_read")
+    if way != "json2":  # it names the arguments
+        with pytest.raises(Rejected):
+            key.call(way, "ir.config_parameter", "get_param", "database.secret")
 
 
 def test_a_full_key_reads_what_it_likes(server, writer):

@@ -131,7 +131,10 @@ SERVER = {}
 @pytest.fixture(scope="module")
 def reader(server):
     make_room_in_the_log(server)
-    return make_key(server, "proof_reader", groups=["base.group_system"], access="read_only")
+    """A key of an administrator, whose limit was there before the rights were."""
+    return make_key(
+        server, "proof_reader", later_groups=["base.group_system"], access="read_only"
+    )
 
 
 def dump(server):
@@ -207,7 +210,7 @@ def test_not_one_row_differs(server, reader):
     assert difference(before, dump(server)) == set()
     for way in WAYS:
         found = {outcome: len(methods) for outcome, methods in outcomes[way].items()}
-        assert found["answered"] >= 60 and found["rejected"] >= 60, (way, found)
+        assert found["answered"] >= 50 and found["rejected"] >= 200, (way, found)
         # The others failed before they did anything: a wrong argument type, or no access right.
         assert found["answered"] + found["rejected"] >= 200, (way, found)
     assert set(WRITERS) - outcomes["xmlrpc"]["rejected"] == set()

@@ -37,6 +37,9 @@ MAKE = """
         {"name": "person", "login": "person"})
     secrets["person"] = env["res.users.apikeys"].with_user(person).sudo()._generate(
         None, "person", False)
+    if "operation_ids" in env["auth.integration.key"]:
+        issue("starred").set_access(
+            access="listed", operations=[["res.company", "*"], ["res.partner", "*"]], reason="test")
     result = secrets
 """
 # Every list and form of the add-on, as a manager opens it.
@@ -68,6 +71,9 @@ class Updated:
             version, with_addon=False, extra_addons=[unpack(version, folder)], modules=(ADDON,)
         )
         self.secrets = self.server.shell(MAKE)
+        self.starred = self.secrets.pop("starred", None)
+        if self.starred:
+            Json2(self.server, self.starred).call("res.company", "search_read", fields=["name"])
         self.accepted = self.which_work()
         assert not works(self.server, WRONG_KEY)
         self.attempts = self.count_attempts()
@@ -103,7 +109,7 @@ def test_the_same_keys_work(updated):
 def test_keys_with_rules_fail_closed(updated):
     rows = updated.server.sql(
         "SELECT i.code FROM res_users_apikeys n JOIN auth_integration i ON i.user_id = n.user_id"
-        " WHERE n.scope = 'auth_integration' ORDER BY i.code"
+        " WHERE n.scope = 'auth_integration' AND i.code <> 'starred' ORDER BY i.code"
     )
     assert [row["code"] for row in rows] == ["far", "near", "old_ways"]
 
@@ -113,6 +119,25 @@ def test_what_a_key_may_do_is_as_it_was(updated):
     whoami = Json2(updated.server, updated.secrets["plain"]).call("auth.integration.key", "whoami")
     assert (whoami["integration"], whoami["state"]) == ("plain", "active")
     assert whoami["replace_by"] and whoami["expires_at"]
+
+
+def test_a_star_is_replaced_by_what_was_called(updated):
+    """Where rows are code or rights ``*`` no longer exists; other lists stay as they were."""
+    operations = updated.server.sql(
+        "SELECT o.model, o.method FROM auth_integration_key_operation o"
+        " JOIN auth_integration_key k ON k.id = o.key_id"
+        " WHERE o.allowed AND k.access_narrowed_at IS NOT NULL ORDER BY o.model"
+    )
+    if updated.starred is None:
+        assert not operations
+        return
+    assert [tuple(row.values()) for row in operations] == [
+        ("res.company", "search_read"), ("res.partner", "*"),
+    ]
+    client = Json2(updated.server, updated.starred)
+    assert client.call("res.company", "search_read", fields=["name"])
+    with pytest.raises(RuntimeError, match="^403"):
+        client.call("res.company", "write", ids=[1], vals={})
 
 
 def test_every_screen_opens(updated):

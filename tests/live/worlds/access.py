@@ -53,24 +53,30 @@ def make_room_in_the_log(server):
     )
 
 
-def make_key(server, code, groups=(), **access):
+def make_key(server, code, groups=(), later_groups=(), **access):
     """Make an integration with one key.
 
     :param groups: external IDs of groups beside those of an internal user
+    :param later_groups: external IDs of groups that the user gets after the key is issued
     :param access: arguments of ``issue_key``
     """
     admin = administrator(server)
     [made] = admin.call("auth.integration", "create", [{"name": code, "code": code}])
     [user] = server.sql("SELECT user_id AS id FROM auth_integration WHERE id = %s", [made])
-    if groups:
-        server.shell(
-            "env['res.users'].browse(uid).group_ids += env.ref(names[0]).union("
-            "*(env.ref(name) for name in names[1:]))",
-            uid=user["id"], names=list(groups),
-        )
+    add_groups(server, user["id"], groups)
     secret = admin.call("auth.integration", "issue_key", [made], **access)["key"]
+    add_groups(server, user["id"], later_groups)
     [key] = server.sql("SELECT id FROM auth_integration_key WHERE prefix = %s", [secret[:8]])
     return LimitedKey(server, code, user["id"], secret, key["id"], made)
+
+
+def add_groups(server, uid, names):
+    if names:
+        server.shell(
+            "env['res.users'].browse(uid).group_ids += env['res.groups'].union("
+            "*(env.ref(name) for name in names))",
+            uid=uid, names=list(names),
+        )
 
 
 def _xmlrpc(key, model, method, args, line, version=2, service="execute_kw"):
