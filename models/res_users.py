@@ -542,20 +542,20 @@ class ResUsers(models.Model):
     def write(self, vals):
         """Extend :meth:`res.users.write`: archive and restore integrations with their users.
 
-        Only Settings administrators may change the groups of an integration user who has, or would
-        get, administration rights.
+        The groups of an integration user are changed by those who could grant all of them.
         """
         if not self._auth_integration_ready():
             return super().write(vals)
-        appointed = self._integration_if("group_ids" in vals)
-        appointed._check_may_change()
         following = "active" in vals and not Following.is_said_in(self.env)
+        if "group_ids" in vals or (following and vals["active"]):
+            self.check_access("write")  # before an error reveals anything about an integration
+        appointed = self._integration_if("group_ids" in vals)
+        appointed._check_may_grant()
         archived = self._archived_integrations() if following else self.env["auth.integration"]
         if following and vals["active"]:
-            self.check_access("write")  # before an error reveals anything about an integration
             archived.with_env(self.env)._check_may_restore_integration()
         result = super().write(vals)
-        appointed._check_may_change()
+        appointed._check_may_grant()
         if following:
             restored = {"active": True} if vals["active"] else {}
             archived.with_context(**FOLLOWING).write({**restored, "user_archived_along": False})

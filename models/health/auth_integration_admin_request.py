@@ -158,12 +158,12 @@ class AuthIntegrationAdminRequest(models.Model):
     @api.model
     def _recipients(self, integration):
         """Return the users who may do what the current user may not."""
-        asks_settings = (
-            integration.sudo()._is_privileged() or self.env.user.has_group(MANAGER)
+        group = self.env.ref(SETTINGS if self.env.user.has_group(MANAGER) else MANAGER).sudo()
+        users = (group.all_user_ids - self.env.user).filtered(
+            lambda user: user.active and not user.share
+            and integration.with_user(user)._may_operate()
         )
-        group = self.env.ref(SETTINGS if asks_settings else MANAGER).sudo()
-        users = group.all_user_ids.filtered(lambda user: user.active and not user.share)
-        return (users - self.env.user)[:MAX_RECIPIENTS]
+        return users[:MAX_RECIPIENTS]
 
     @staticmethod
     def _note_html(lines, record):

@@ -40,7 +40,7 @@ class AuthIntegrationDiagnosis(models.Model):
     def _check_rights(self):
         integration, user = self.integration_id, self.integration_id.user_id
         groups = ", ".join(user.group_ids.mapped("full_name")[:8])
-        if integration._is_privileged():
+        if user._is_administrator():
             self._line(
                 "warning", self.env._("Rights"), groups, record=user,
                 meaning=self.env._(

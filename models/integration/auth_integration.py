@@ -217,7 +217,6 @@ class AuthIntegration(models.Model):
             if "owner_ids" not in vals and not self.env.su:
                 vals["owner_ids"] = [Command.set(self.env.user.ids)]
         integrations = super().create(vals_list)
-        integrations._check_may_change()
         integrations._grant_owner_group()
         integrations._take_users_over()
         return integrations
@@ -233,7 +232,6 @@ class AuthIntegration(models.Model):
             self._grant_owner_group()
             owners_before._remove_owner_group()
         if "user_id" in vals:
-            self._check_may_change()  # with the new user
             (users_before - self.sudo().user_id)._end_sessions()
             self.sudo().user_archived_along = False
             self._take_users_over(released=users_before)

@@ -92,6 +92,7 @@ class AuthIntegration(models.Model):
         if groups:
             user = integration.sudo().user_id.with_env(self.env)
             user.group_ids = [Command.link(group.id) for group in groups]
+        integration._check_may_grant()
         made = self.env["auth.integration.key"].sudo()._issue_all(
             [
                 KeyRequest(integration.sudo(), key.name or integration.name, replaces_id=key.id)

@@ -12,8 +12,8 @@ class AuthIntegration(models.Model):
     def _remove_passwords(self):
         """Remove the passwords of the integration users, and note it in the chatter.
 
-        :raise AccessError: the current user is no manager, or an integration user has
-            administration rights and the current user is no Settings administrator
+        :raise AccessError: the current user is no manager, or see
+            :meth:`_check_may_operate`
         """
         if not (self.env.su or self.env.user.has_group(MANAGER)):
             raise AccessError(
@@ -23,7 +23,7 @@ class AuthIntegration(models.Model):
                 )
             )
         self.check_access("read")
-        self._check_may_change()
+        self._check_may_grant(as_owner=True)
         removed = self.sudo().user_id._remove_passwords()
         for integration in self.filtered(lambda one: one.sudo().user_id in removed):
             integration.sudo().message_post(

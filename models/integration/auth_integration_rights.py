@@ -1,11 +1,16 @@
+from contextlib import contextmanager
+
 from odoo import api, models
 from odoo.exceptions import AccessError
 
-from ...tools.integration import networks
+from ...tools.access.access_rules import KeyAccess
+from ...tools.integration import key_rules
+from ...tools.integration.key_rules import KeyRules
 from ..mixins.fresh_identity import fresh_identity, require_fresh_identity
 
 MANAGER = "auth_integration.auth_integration_group_manager"
-PRIVILEGED_GROUPS = ("base.group_system", "base.group_erp_manager")
+ACCESS_RIGHTS = "base.group_erp_manager"
+PRIVILEGED_GROUPS = ("base.group_system", ACCESS_RIGHTS)
 # Fields that only describe an integration and grant nothing.
 DESCRIPTIVE_FIELDS = {"name", "purpose", "documentation_url"}
 # Fields that only this add-on writes.
@@ -36,10 +41,58 @@ class AuthIntegration(models.Model):
 
     # Who may ---------------------------------------------------------------------------------
 
-    def _is_privileged(self):
-        """Return whether a key of this integration would give its holder administration rights."""
+    def _beyond_grant(self, as_owner):
+        """Return the access rights and companies that the current user could not have granted.
+
+        Whoever holds a key of this integration acts with all groups and companies of its user.
+        Settings administrators can grant everything, Access Rights administrators everything but
+        the rights of an administrator, and everyone else what they have themselves.
+
+        :param bool as_owner: an owner needs no right to grant what their owner role already gives
+            them, which is everything but the rights of an administrator
+        :return: groups and companies, as superuser
+        """
         self.ensure_one()
-        return self.sudo().user_id._is_administrator()
+        user, caller = self.sudo().user_id.with_context(active_test=False), self.env.user.sudo()
+        groups, companies = user.all_group_ids, user.company_ids | self.sudo().company_id
+        if self.env.su or self.env.is_system():
+            return groups.browse(), companies.browse()
+        if caller.has_group(ACCESS_RIGHTS) or (as_owner and caller in self.sudo().owner_ids):
+            return groups & self._privileged_groups(), companies.browse()
+        return groups - caller.all_group_ids, companies - caller.company_ids
+
+    def _privileged_groups(self):
+        """Return the groups of administrators, with which a user can read every secret."""
+        groups = self.env["res.groups"].sudo()
+        return groups.union(*(self.env.ref(xml_id).sudo() for xml_id in PRIVILEGED_GROUPS))
+
+    def _check_may_grant(self, as_owner=False):
+        """Check that the current user could grant all rights of these integrations.
+
+        It is asked before somebody gets keys of an integration, or its keys get other rules.
+
+        :param bool as_owner: see :meth:`_beyond_grant`
+        :raise AccessError: an integration user has groups or companies that they could not grant
+        """
+        for integration in self:
+            groups, companies = integration._beyond_grant(as_owner)
+            if groups & self._privileged_groups():
+                raise AccessError(
+                    self.env._(
+                        "The integration user of %(name)s has administration rights. Only a"
+                        " Settings administrator can change this integration or its keys.",
+                        name=integration.sudo().name,
+                    )
+                )
+            if groups or companies:
+                raise AccessError(
+                    self.env._(
+                        "%(name)s has access rights or companies that you do not have. Only an"
+                        " administrator who can grant them can change this integration or its"
+                        " keys.",
+                        name=integration.sudo().name,
+                    )
+                )
 
     def _check_is_responsible(self):
         """Allow owners of all of these integrations, managers and Settings administrators.
@@ -62,11 +115,11 @@ class AuthIntegration(models.Model):
     def _check_may_operate(self):
         """Allow owners of all of these integrations, managers and Settings administrators.
 
-        :raise AccessError: the current user is none of these, or the integration user has
-            administration rights and the current user is no Settings administrator
+        :raise AccessError: the current user is none of these, or no owner and could not grant the
+            rights of the integration user; see :meth:`_beyond_grant`
         """
         self._check_is_responsible()
-        self._check_may_change()
+        self._check_may_grant(as_owner=True)
 
     def _may_operate(self):
         """Return whether the current user passes :meth:`_check_may_operate`."""
@@ -92,10 +145,10 @@ class AuthIntegration(models.Model):
         takeovers = [bool(vals.get("user_id")) for vals in vals_list]  # the others get new users
         integrations = super(AuthIntegration, self._without_defaults()).create(vals_list)
         for integration, takes_over in zip(integrations, takeovers, strict=True):
-            if takes_over:
-                integration._check_may_take_over()
-            if takes_over or integration._targets():
-                require_fresh_identity(self.env)
+            [rules] = integration._key_rules()
+            before = rules._replace(targets=frozenset(), user=0 if takes_over else rules.user)
+            integration._check_change(rules, before)
+        integrations._check_may_grant()
         return integrations.with_env(self.env)
 
     def _without_defaults(self):
@@ -107,24 +160,14 @@ class AuthIntegration(models.Model):
     def write(self, vals):
         self.check_access("write")
         self._check_maintained(vals)
-        if vals.keys() & set(self._webhook_urls):
-            # These URLs receive new keys, and alerts about what fails.
-            self._check_may_operate()
         if vals.keys() - DESCRIPTIVE_FIELDS:
-            self._check_may_change()
-        before = self._rules()
-        result = super().write(vals)
-        # Compare the stored result, whichever form the values had. An error undoes the change.
-        for integration, old, new in zip(self, before, self._rules(), strict=True):
-            if new["user"] != old["user"]:
-                integration._check_may_take_over()
-            if self._is_widened(old, new):
-                require_fresh_identity(self.env)
-        return result
+            self._check_may_grant(as_owner=True)
+        with self._checking_change():
+            return super().write(vals)
 
     def unlink(self):
         self.check_access("unlink")
-        self._check_may_change()
+        self._check_may_grant(as_owner=True)
         require_fresh_identity(self.env)
         return super().unlink()
 
@@ -136,29 +179,10 @@ class AuthIntegration(models.Model):
                 self.env._("These fields are set automatically: %s", ", ".join(sorted(fields)))
             )
 
-    def _check_may_change(self):
-        """Allow only Settings administrators if an integration user is privileged.
-
-        :raise AccessError: an integration user has administration rights, and the current user is
-            no Settings administrator
-        """
-        if self.env.su or self.env.is_system():
-            return
-        for integration in self.sudo():
-            if integration._is_privileged():
-                raise AccessError(
-                    self.env._(
-                        "The integration user of %(name)s has administration rights. Only a"
-                        " Settings administrator can change this integration or its keys.",
-                        name=integration.name,
-                    )
-                )
-
     def _check_may_restore_integration(self):
         """Allow managers to restore what was archived with an integration.
 
-        :raise AccessError: the current user is no manager, or an integration user is privileged and
-            the current user is no Settings administrator
+        :raise AccessError: the current user is no manager, or see :meth:`_check_may_operate`
         """
         if not self or self.env.su or self.env.is_system():
             return
@@ -170,7 +194,7 @@ class AuthIntegration(models.Model):
                     names=", ".join(self.sudo().mapped("name")),
                 )
             )
-        self._check_may_change()
+        self._check_may_grant(as_owner=True)
 
     def _check_may_take_over(self):
         """Allow only Settings administrators to take over a person's user.
@@ -191,38 +215,53 @@ class AuthIntegration(models.Model):
                 )
             )
 
-    # Rules -----------------------------------------------------------------------------------
+    # Effect of a change ----------------------------------------------------------------------
 
-    def _rules(self):
-        """Return what limits or directs the keys of each integration, to compare it later."""
+    def _key_rules(self):
+        """Return what limits or directs the keys of each of these integrations.
+
+        :rtype: list[KeyRules]
+        """
         return [
-            {
-                "user": integration.user_id,
-                "owners": integration.with_context(active_test=False).owner_ids,
-                "networks": integration.allowed_networks or "",
-                "channels": integration._allowed_channel_set(),
-                "policy": integration.policy_id,
-                "targets": integration._targets(),
-            }
-            for integration in self.sudo()
+            KeyRules(
+                active=integration.active,
+                user=integration.user_id.id,
+                company=integration.company_id.id,
+                owners=frozenset(integration.owner_ids.ids),
+                targets=frozenset({integration[url] for url in self._webhook_urls} - {False}),
+                delivery=integration.delivery,
+                networks=integration.allowed_networks or "",
+                channels=frozenset(integration._allowed_channel_set()),
+                lifetime=integration.policy_id._lifetime(),
+                access=KeyAccess(integration.policy_id.default_access),
+            )
+            for integration in self.sudo().with_context(active_test=False)
         ]
 
-    def _targets(self):
-        """Return the URLs to which keys and alerts of this integration are posted."""
-        return {self[column] for column in self._webhook_urls} - {False}
+    @contextmanager
+    def _checking_change(self):
+        """Return a context manager that checks by its effect what is changed in it.
 
-    @api.model
-    def _is_widened(self, old, new):
-        """Return whether the new rules allow more than the old ones, or send new keys elsewhere."""
-        return bool(
-            new["user"] != old["user"]
-            or new["owners"] - old["owners"]
-            or networks.is_wider(new["networks"], old["networks"])
-            or (old["channels"] and not new["channels"])
-            or (old["channels"] and new["channels"] - old["channels"])
-            or new["policy"] != old["policy"]
-            or new["targets"] - old["targets"]
-        )
+        The stored result is compared, whichever way it was written. An error undoes the change.
+        """
+        before = self._key_rules()
+        yield
+        for integration, new, old in zip(self, self._key_rules(), before, strict=True):
+            integration._check_change(new, old)
+
+    def _check_change(self, new, old):
+        """Check that the current user may give the keys of this integration new rules.
+
+        :param KeyRules new: those after the change
+        :param KeyRules old: those before it
+        :raise AccessError: they could not grant what the keys now give, or to whom
+        :raise IdentityCheckRequired: keys are widened and the session has no recent identity check
+        """
+        if new.user != old.user:
+            self._check_may_take_over()
+        if key_rules.is_wider(new, old):
+            self._check_may_grant(as_owner=not key_rules.is_handed_over(new, old))
+            require_fresh_identity(self.env)
 
     @api.model
     @fresh_identity
