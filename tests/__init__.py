@@ -24,6 +24,7 @@ from .incident import test_incident_alert
 from .incident import test_incident_cost
 from .incident import test_incident_detection
 from .integration import test_conversion
+from .integration import test_grant
 from .integration import test_handover
 from .integration import test_integration
 from .integration import test_overview
