@@ -12,6 +12,7 @@ class AuthIntegrationKeyOperation(models.Model):
 
     _name = "auth.integration.key.operation"
     _description = "Operation of an API Key"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "model, method, id"
     _allow_sudo_commands = False
     _log_access = False

@@ -60,6 +60,7 @@ class AuthAttempt(models.Model):
         "auth.integration.append.only.mixin",
         "auth.attempt.links.mixin",
         "auth.integration.guide.link.mixin",
+        "auth.integration.defaults.mixin",
     ]
     _auto = False
     _log_access = False

@@ -6,7 +6,7 @@ class AuthAttemptRemoval(models.Model):
 
     _name = "auth.attempt.removal"
     _description = "Removal of Old Attempts"
-    _inherit = ["auth.integration.append.only.mixin"]
+    _inherit = ["auth.integration.append.only.mixin", "auth.integration.defaults.mixin"]
     _log_access = False
     _allow_sudo_commands = False
     _order = "date desc, id desc"

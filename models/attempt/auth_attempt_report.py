@@ -22,7 +22,11 @@ class AuthAttemptReport(models.Model):
 
     _name = "auth.attempt.report"
     _description = "Attempt Analysis"
-    _inherit = ["auth.integration.append.only.mixin", "auth.attempt.links.mixin"]
+    _inherit = [
+        "auth.integration.append.only.mixin",
+        "auth.attempt.links.mixin",
+        "auth.integration.defaults.mixin",
+    ]
     _auto = False
     _log_access = False
     _allow_sudo_commands = False

@@ -15,6 +15,7 @@ class AuthIntegrationKeyDelivery(models.Model):
 
     _name = "auth.integration.key.delivery"
     _description = "Key Delivery"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "id desc"
     _rec_name = "sent_at"
     _allow_sudo_commands = False

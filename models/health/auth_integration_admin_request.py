@@ -23,6 +23,7 @@ class AuthIntegrationAdminRequest(models.Model):
 
     _name = "auth.integration.admin.request"
     _description = "Request to Administrators"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "id desc"
     _rec_name = "cause"
     _allow_sudo_commands = False

@@ -22,6 +22,7 @@ class AuthIntegrationDiagnosis(models.Model):
 
     _name = "auth.integration.diagnosis"
     _description = "Diagnosis of an Integration"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "id desc"
     _rec_name = "integration_id"
 

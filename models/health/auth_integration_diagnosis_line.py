@@ -6,6 +6,7 @@ class AuthIntegrationDiagnosisLine(models.Model):
 
     _name = "auth.integration.diagnosis.line"
     _description = "Check of a Diagnosis"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "diagnosis_id, rank, sequence, id"
     _rec_name = "check_name"
 

@@ -24,7 +24,7 @@ class AuthIntegrationFinding(models.Model):
     """A problem that exists or is to be expected; a live SQL view, so no job has to update it."""
 
     _name = "auth.integration.finding"
-    _inherit = "auth.integration.guide.link.mixin"
+    _inherit = ["auth.integration.guide.link.mixin", "auth.integration.defaults.mixin"]
     _description = "Integration Issue"
     _auto = False
     _order = "severity_rank, since desc, id"

@@ -7,7 +7,7 @@ class AuthIntegrationFindingAcceptance(models.Model):
 
     _name = "auth.integration.finding.acceptance"
     _description = "Snoozed Issue"
-    _inherit = ["auth.integration.free.text.mixin"]
+    _inherit = ["auth.integration.free.text.mixin", "auth.integration.defaults.mixin"]
     _free_texts = {"reason": 500, "finding_text": 2000}
     _rec_name = "reason"
 

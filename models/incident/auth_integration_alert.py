@@ -22,6 +22,7 @@ class AuthIntegrationAlert(models.Model):
 
     _name = "auth.integration.alert"
     _description = "Integration Alert"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "id desc"
     _rec_name = "subject"
     _allow_sudo_commands = False
@@ -253,6 +254,7 @@ class AuthIntegrationAlertLine(models.Model):
 
     _name = "auth.integration.alert.line"
     _description = "Incident in an Alert"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "id"
     _rec_name = "incident_id"
     _allow_sudo_commands = False

@@ -8,6 +8,7 @@ class AuthIntegrationAlertRule(models.Model):
 
     _name = "auth.integration.alert.rule"
     _description = "Alert Rule"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "sequence, id"
     _rec_name = "kind"
 

@@ -20,7 +20,11 @@ class AuthIntegrationIncident(models.Model):
     """
 
     _name = "auth.integration.incident"
-    _inherit = ["auth.integration.guide.link.mixin", "auth.integration.rejection.mixin"]
+    _inherit = [
+        "auth.integration.guide.link.mixin",
+        "auth.integration.rejection.mixin",
+        "auth.integration.defaults.mixin",
+    ]
     _description = "Integration Incident"
     _order = "opened_at desc, id desc"
     _allow_sudo_commands = False

@@ -35,6 +35,7 @@ class AuthIntegration(models.Model):
         "mail.activity.mixin",
         "auth.integration.live.mixin",
         "auth.integration.free.text.mixin",
+        "auth.integration.defaults.mixin",
     ]
     _free_texts = {
         "name": 200,

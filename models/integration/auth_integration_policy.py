@@ -18,7 +18,7 @@ class AuthIntegrationPolicy(models.Model):
     _order = "name, id"
     _allow_sudo_commands = False
 
-    _inherit = ["auth.integration.free.text.mixin"]
+    _inherit = ["auth.integration.free.text.mixin", "auth.integration.defaults.mixin"]
     _free_texts = {"name": 200, "notice_days": 200}
 
     name = fields.Char(required=True, translate=True)

@@ -33,7 +33,11 @@ class AuthIntegrationKey(models.Model):
 
     _name = "auth.integration.key"
     _description = "API Key Record"
-    _inherit = ["auth.integration.live.mixin", "auth.integration.free.text.mixin"]
+    _inherit = [
+        "auth.integration.live.mixin",
+        "auth.integration.free.text.mixin",
+        "auth.integration.defaults.mixin",
+    ]
     _free_texts = {"name": 200, "end_reason": 500, "allowed_networks": 20000}
     _order = "issued_at desc, id desc"
     _rec_names_search = ["name", "prefix", "login"]

@@ -6,6 +6,7 @@ class AuthIntegrationKeyAddress(models.Model):
 
     _name = "auth.integration.key.address"
     _description = "Address of an API Key"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "last_seen desc, id desc"
     _rec_name = "address"
     _allow_sudo_commands = False

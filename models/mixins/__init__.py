@@ -1,4 +1,5 @@
 from . import append_only_mixin
+from . import defaults_mixin
 from . import dialog_mixin
 from . import free_text_mixin
 from . import guide_link

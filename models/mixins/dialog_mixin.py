@@ -1,16 +1,22 @@
 from odoo import api, models
+from odoo.api import NewId
+from odoo.exceptions import AccessError
 
 
 class DialogMixin(models.AbstractModel):
-    """A dialog about records of this app, for users who may read all of these records.
+    """A dialog, which answers to its user only, and only about records that they may read.
 
-    Core stores any id in a many2one field and reads the name of the record as superuser. Related
+    It is a row of the current user, or a form that they are filling in. Anything else that a caller
+    can name is no dialog.
+
+    Core stores any ID in a many2one field and reads the name of the record as superuser. Related
     and computed fields are then served from the cache filled that way, even if they are not
     computed as superuser.
     """
 
     _name = "auth.integration.dialog.mixin"
     _description = "Dialog about Readable Records"
+    _inherit = ["auth.integration.defaults.mixin"]
 
     def write(self, vals):
         """Extend :meth:`models.BaseModel.write`, which checks access only before the change."""
@@ -23,20 +29,38 @@ class DialogMixin(models.AbstractModel):
 
         It also formats new forms, and records whose fields are all cached.
         """
-        self.exists().check_access("read")
+        stored = self.filtered("id")
+        (self - stored + stored.exists()).check_access("read")
         return super()._read_format(fnames, load)
 
     def _check_access(self, operation):
-        """Extend :meth:`models.BaseModel._check_access`: records in a dialog must be readable."""
+        """Extend :meth:`models.BaseModel._check_access`.
+
+        A dialog is a row of the current user or a new form, and names only records that they may
+        read.
+        """
         if denied := super()._check_access(operation):
             return denied
         forbidden, make_error = self.browse(), None
         for dialog in self:
+            if not dialog._is_of_user():
+                forbidden |= dialog
+                make_error = dialog._make_ownership_error
+                continue
             for records in dialog._named_records():
                 if denied := records._check_access("read"):
                     forbidden |= dialog
                     make_error = denied[1]
         return (forbidden, make_error) if forbidden else None
+
+    def _is_of_user(self):
+        """Return whether this is a row of the current user, or a new form of theirs."""
+        if isinstance(self.id, NewId):
+            return not self._origin or self._origin._is_of_user()
+        return bool(self.id) and self.sudo().create_uid == self.env.user
+
+    def _make_ownership_error(self):
+        return AccessError(self.env._("Open this dialog again. It belongs to someone else."))
 
     def _named_records(self):
         """Yield the records of this app that this dialog refers to, one recordset per field."""
@@ -49,5 +73,5 @@ class DialogMixin(models.AbstractModel):
         """Yield the stored fields of a dialog that refer to records of this app."""
         for name, field in self._fields.items():
             if field.store and field.type in ("many2one", "many2many"):
-                if self.env[field.comodel_name]._original_module == "auth_integration":
+                if self._names_records_of_app(name):
                     yield name

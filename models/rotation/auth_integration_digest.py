@@ -23,6 +23,7 @@ class AuthIntegrationDigest(models.Model):
 
     _name = "auth.integration.digest"
     _description = "Daily Notice of API Keys to Replace"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "day desc, id desc"
     _rec_name = "day"
     _allow_sudo_commands = False

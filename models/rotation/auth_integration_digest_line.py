@@ -10,6 +10,7 @@ class AuthIntegrationDigestLine(models.Model):
 
     _name = "auth.integration.digest.line"
     _description = "Notice of an API Key to Replace"
+    _inherit = ["auth.integration.defaults.mixin"]
     _order = "replace_by, id"
     _rec_name = "key_id"
     _allow_sudo_commands = False

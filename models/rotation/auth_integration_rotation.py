@@ -19,7 +19,11 @@ class AuthIntegrationRotation(models.Model):
 
     _name = "auth.integration.rotation"
     _description = "API Key Rotation"
-    _inherit = ["auth.integration.live.mixin", "auth.integration.free.text.mixin"]
+    _inherit = [
+        "auth.integration.live.mixin",
+        "auth.integration.free.text.mixin",
+        "auth.integration.defaults.mixin",
+    ]
     _free_texts = {"postponed_reason": 500}
     _order = "opened_at desc, id desc"
     _rec_name = "old_key_id"

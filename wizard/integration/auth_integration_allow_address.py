@@ -8,6 +8,7 @@ class AuthIntegrationAllowAddress(models.TransientModel):
 
     _name = "auth.integration.allow.address"
     _description = "Allow This Address"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     attempt_id = fields.Integer(required=True, readonly=True)  # the log has no foreign keys
     integration_name = fields.Char(compute="_compute_from_attempt")

@@ -16,6 +16,7 @@ class AuthIntegrationConvert(models.TransientModel):
 
     _name = "auth.integration.convert"
     _description = "Convert to Integration"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     line_ids = fields.One2many("auth.integration.convert.line", "wizard_id", "Accounts")
     skipped = fields.Text(readonly=True)

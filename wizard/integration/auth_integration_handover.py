@@ -8,6 +8,7 @@ class AuthIntegrationHandover(models.TransientModel):
 
     _name = "auth.integration.handover"
     _description = "Archive Owner"
+    _inherit = ["auth.integration.dialog.mixin"]
 
     user_ids = fields.Many2many("res.users", string="Users", required=True, readonly=True)
     integration_ids = fields.Many2many(

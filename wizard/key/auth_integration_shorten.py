@@ -18,7 +18,8 @@ class AuthIntegrationShorten(models.TransientModel):
     def _compute_key_count(self):
         keys = self.env["auth.integration.key"]
         for wizard in self:
-            wizard.key_count = keys._count_shortened_by_policy(wizard.policy_id)
+            policy = wizard.policy_id
+            wizard.key_count = policy and keys._count_shortened_by_policy(policy)
 
     def action_shorten(self):
         """Apply the policy; see :meth:`auth.integration.policy._shorten_existing_keys`."""
