@@ -13,30 +13,11 @@ class DefaultsMixin(models.AbstractModel):
 
     @api.model
     def default_get(self, fields):
-        """Extend :meth:`models.BaseModel.default_get`: check who gives defaults, and of what.
+        """Extend :meth:`models.BaseModel.default_get`: ignore defaults of who may not create.
 
         Code that runs as superuser gets the context of its caller, so it is checked as well.
-
-        :raise AccessError: a default names a record of this app that the user may not read
         """
-        caller = self.sudo(False).browse()
-        if not caller.has_access("create"):
-            context = {k: v for k, v in self.env.context.items() if not k.startswith("default_")}
-            return super(DefaultsMixin, self.with_context(context)).default_get(fields)
-        defaults = super().default_get(fields)
-        for name, value in defaults.items():
-            if self._names_records_of_app(name):
-                field = self._fields[name]
-                field.convert_to_record(
-                    field.convert_to_cache(value, caller, validate=False), caller
-                ).check_access("read")
-        return defaults
-
-    @api.model
-    def _names_records_of_app(self, name):
-        """Return whether a field refers to records of this app."""
-        field = self._fields.get(name)
-        return bool(
-            field and field.relational
-            and self.env[field.comodel_name]._original_module == "auth_integration"
-        )
+        if self.sudo(False).browse().has_access("create"):
+            return super().default_get(fields)
+        context = {k: v for k, v in self.env.context.items() if not k.startswith("default_")}
+        return super(DefaultsMixin, self.with_context(context)).default_get(fields)

@@ -36,31 +36,24 @@ class DialogMixin(models.AbstractModel):
     def _check_access(self, operation):
         """Extend :meth:`models.BaseModel._check_access`.
 
-        A dialog is a row of the current user or a new form, and names only records that they may
-        read.
+        It must be a row, which record rules limit to that of the current user, or a new form. And
+        it must name only records that they may read.
         """
         if denied := super()._check_access(operation):
             return denied
         forbidden, make_error = self.browse(), None
         for dialog in self:
-            if not dialog._is_of_user():
+            if not dialog.id and not isinstance(dialog.id, NewId):
                 forbidden |= dialog
-                make_error = dialog._make_ownership_error
-                continue
+                make_error = dialog._no_dialog
             for records in dialog._named_records():
                 if denied := records._check_access("read"):
                     forbidden |= dialog
                     make_error = denied[1]
         return (forbidden, make_error) if forbidden else None
 
-    def _is_of_user(self):
-        """Return whether this is a row of the current user, or a new form of theirs."""
-        if isinstance(self.id, NewId):
-            return not self._origin or self._origin._is_of_user()
-        return bool(self.id) and self.sudo().create_uid == self.env.user
-
-    def _make_ownership_error(self):
-        return AccessError(self.env._("Open this dialog again. It belongs to someone else."))
+    def _no_dialog(self):
+        return AccessError(self.env._("This dialog does not exist. Open it again."))
 
     def _named_records(self):
         """Yield the records of this app that this dialog refers to, one recordset per field."""
@@ -73,5 +66,5 @@ class DialogMixin(models.AbstractModel):
         """Yield the stored fields of a dialog that refer to records of this app."""
         for name, field in self._fields.items():
             if field.store and field.type in ("many2one", "many2many"):
-                if self._names_records_of_app(name):
+                if self.env[field.comodel_name]._original_module == "auth_integration":
                     yield name

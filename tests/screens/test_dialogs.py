@@ -155,19 +155,6 @@ class TestNamedRecords(IntegrationCommon):
             if field.type != "one2many" and model._has_field_access(field, "read")
         }
 
-    def test_each_dialog_has_the_mixin(self):
-        """Also those that only administrators open, who can read everything today."""
-        mixin = self.registry["auth.integration.dialog.mixin"]
-        for model in self.env.values():
-            if model._transient and model._original_module == "auth_integration":
-                names = [
-                    name for name, field in model._fields.items()
-                    if field.store and field.type in ("many2one", "many2many")
-                    and self.env[field.comodel_name]._original_module == "auth_integration"
-                ]
-                with self.subTest(model=model._name):
-                    self.assertTrue(not names or isinstance(model, mixin), names)
-
     def test_a_former_owner_reads_no_more_of_it(self):
         dialog = self.env["auth.integration.signing.secret"].with_user(self.owner).create(
             {"integration_id": self.integration.id}

@@ -1,3 +1,4 @@
+from odoo.exceptions import AccessError
 from odoo.fields import Command, Datetime
 from odoo.tests import new_test_user, tagged
 
@@ -101,3 +102,25 @@ class TestNoRow(IntegrationCommon):
                     with self.subTest(user=user.login, model=model._name, what=name):
                         self.assertFalse([text for text in self.hidden if text in answer], answer[:900])
         self.assertGreater(seen, 20)
+
+    def test_every_model_has_the_mixin(self):
+        mixins = ["auth.integration.defaults.mixin", "auth.integration.dialog.mixin"]
+        for model in self._models():
+            if model._original_module == "auth_integration":
+                with self.subTest(model=model._name):
+                    for name in mixins if model._transient else mixins[:1]:
+                        self.assertIsInstance(model, self.registry[name])
+
+    def test_a_dialog_is_a_row_or_a_form(self):
+        """Also to those who may open it, and whatever the defaults."""
+        for user in (self.owner, self.manager, self.system):
+            for model in self._models():
+                if not model._transient or not model.with_user(user).has_access("create"):
+                    continue
+                if model._original_module != "auth_integration":
+                    continue
+                record = model.with_user(user).browse([0])
+                for read in (lambda: record.read(["id"]), lambda: record.onchange({}, [], {})):
+                    with self.subTest(user=user.login, model=model._name):
+                        with self.assertRaises(AccessError):
+                            read()
