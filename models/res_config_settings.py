@@ -239,4 +239,5 @@ class ResConfigSettings(models.TransientModel):
 
     def action_new_alert_secret(self):
         """Open the dialog that creates the signing secret of the company's alerts."""
+        self.check_access("write")
         return self.env.company._new_secret_action("auth.integration.alert.secret", "company_id")

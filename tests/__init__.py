@@ -56,6 +56,7 @@ from .screens import test_key_dialogs
 from .screens import test_marks
 from .screens import test_no_row
 from .screens import test_next_step
+from .screens import test_public_methods
 from .screens import test_screens
 from .screens import test_tours
 from .screens import test_two_causes

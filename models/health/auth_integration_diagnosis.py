@@ -3,6 +3,7 @@ import secrets
 from datetime import timedelta
 
 from odoo import api, fields, models
+from odoo.tools.misc import clean_context
 
 from ...tools.attempt import causes
 from ...tools.moment import moment_text
@@ -87,6 +88,22 @@ class AuthIntegrationDiagnosis(models.Model):
             )
 
     # Requesting a diagnosis ------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        """Extend :meth:`models.BaseModel.create`: a user only says which integration.
+
+        :meth:`action_run` sets the rest, as the job runs with the rights of whoever requested it.
+        """
+        if self.env.su:
+            return super().create(vals_list)
+        wanted = [vals.get("integration_id") for vals in vals_list]
+        self.env["auth.integration"].browse(filter(None, wanted))._check_may_operate()
+        without_defaults = self.with_context(clean_context(self.env.context))
+        made = super(AuthIntegrationDiagnosis, without_defaults).create(
+            [{"integration_id": integration} for integration in wanted]
+        )
+        return made.with_env(self.env)
 
     def action_run(self):
         """Queue these diagnoses, and trigger the cron job that runs them."""

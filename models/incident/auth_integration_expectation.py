@@ -70,6 +70,7 @@ class AuthIntegration(models.Model):
 
     def action_expect_proposal(self):
         """Set the proposed interval as the expected one."""
+        self.check_access("write")
         for integration in self:
             if integration.proposed_every_hours:
                 integration.expected_every_hours = integration.proposed_every_hours

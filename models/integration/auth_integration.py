@@ -378,6 +378,7 @@ class AuthIntegration(models.Model):
 
     def _action_view(self, xml_id, **context):
         self.ensure_one()
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(f"auth_integration.{xml_id}")
         # Omit the path of the menu's action: with it, a reload would lose the domain.
         return {key: value for key, value in action.items() if key != "path"} | {

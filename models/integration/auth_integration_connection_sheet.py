@@ -22,6 +22,7 @@ class AuthIntegration(models.Model):
     def action_connection_sheet(self):
         """Open the printable sheet of this integration."""
         self.ensure_one()
+        self.check_access("read")
         return {
             "type": "ir.actions.act_url",
             "url": f"/auth_integration/sheet/{self.id}",

@@ -125,6 +125,7 @@ class AuthIntegration(models.Model):
     def action_view_claimed_rotation(self):
         """Open the rotation whose new key must be installed."""
         self.ensure_one()
+        self.check_access("read")
         return self.claimed_rotation_id._get_records_action()
 
     @api.depends("allowed_networks")

@@ -141,6 +141,7 @@ class AuthIntegrationPolicy(models.Model):
     def action_view_integrations(self):
         """Show the integrations with this policy."""
         self.ensure_one()
+        self.check_access("read")
         return self.env["auth.integration"]._get_records_action(
             name=self.env._("Integrations"),
             views=[(False, "list"), (False, "kanban"), (False, "form")],

@@ -245,6 +245,7 @@ class AuthIntegrationKey(models.Model):
     def action_view_attempts(self):
         """Show the logged attempts with this key, accepted and rejected."""
         self.ensure_one()
+        self.check_access("read")
         return self.env["auth.attempt"]._get_records_action(
             name=self.env._("Attempts"),
             views=[(False, "list"), (False, "form")],

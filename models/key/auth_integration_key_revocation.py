@@ -52,6 +52,7 @@ class AuthIntegrationKey(models.Model):
 
     def action_revoke(self):
         """Open the dialog that asks why these keys are revoked."""
+        self._check_may_end()
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "auth_integration.auth_integration_revoke_action"
         )

@@ -1,4 +1,5 @@
 from odoo import api, models
+from odoo.tools.misc import clean_context
 
 
 class DefaultsMixin(models.AbstractModel):
@@ -19,5 +20,5 @@ class DefaultsMixin(models.AbstractModel):
         """
         if self.sudo(False).browse().has_access("create"):
             return super().default_get(fields)
-        context = {k: v for k, v in self.env.context.items() if not k.startswith("default_")}
-        return super(DefaultsMixin, self.with_context(context)).default_get(fields)
+        without_defaults = self.with_context(clean_context(self.env.context))
+        return super(DefaultsMixin, without_defaults).default_get(fields)

@@ -39,6 +39,7 @@ class AuthIntegrationKey(models.Model):
     def action_view_rotation(self):
         """Show the open rotation of this key."""
         self.ensure_one()
+        self.check_access("read")
         return self.open_rotation_id._get_records_action()
 
     @fresh_identity
