@@ -27,6 +27,24 @@ class TestDiagnosis(IntegrationCommon):
             {"integration_id": self.integration.id, "requested_by": self.manager.id}
         )
 
+    def test_only_the_button_queues_it(self):
+        """It runs with the rights of whoever requested it, so nobody says who that is."""
+        diagnoses = self.env["auth.integration.diagnosis"].with_user(self.manager)
+        values = {"state": "waiting", "requested_by": self.system.id}
+        made = diagnoses.with_context(default_state="waiting").create(
+            {"integration_id": self.integration.id, **values}
+        )
+        self.assertEqual((made.state, made.requested_by), ("draft", self.env["res.users"]))
+        with self.assertRaises(AccessError):
+            made.write(values)
+        made.action_run()
+        self.assertEqual((made.state, made.requested_by), ("waiting", self.manager))
+        self.integration.user_id.group_ids += self.env.ref("base.group_erp_manager")
+        with self.assertRaises(AccessError):
+            made.action_run()
+        with self.assertRaises(AccessError):
+            diagnoses.create({"integration_id": self.integration.id})
+
     def _lines(self):
         """Run all inside checks; return their lines by name. Each ✗ or ! must name what it read."""
         self.env.flush_all()
