@@ -4,6 +4,8 @@ from odoo.tools import SQL
 
 from ...tools.access import access_rules, allowed_methods
 from ...tools.access.access_rules import ANY_METHOD, KeyAccess, OperationError
+from ...tools.integration import key_rules
+from ...tools.integration.key_rules import KeyRules
 from ...tools.row_locks import wait_and_lock
 from ..mixins.fresh_identity import require_fresh_identity, require_unlimited_key
 from ..mixins.network_list import check_networks
@@ -149,11 +151,16 @@ class AuthIntegrationKey(models.Model):
             )
         if new.access != old.access:
             self._check_can_be_limited(new.access, self.sudo().user_id)
-        if access_rules.is_wider(new, old):
+        if self._is_widened(new, old):
             if integration := self.sudo().integration_id:
                 integration.with_env(self.env)._check_may_operate()
             require_unlimited_key(self.env, keys_of=self.sudo().user_id.id)
             require_fresh_identity(self.env)
+
+    @api.model
+    def _is_widened(self, new, old):
+        """Return whether a new access lets a key do more than the old one."""
+        return key_rules.is_wider(KeyRules(access=new), KeyRules(access=old))
 
     @api.model
     def _check_can_be_limited(self, access, user):

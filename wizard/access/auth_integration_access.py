@@ -126,7 +126,7 @@ class AuthIntegrationAccess(models.TransientModel):
         """Change the access of the key; allowing more takes an identity check first."""
         self.ensure_one()
         present = self.key_id.sudo()._current_access()
-        if access_rules.is_wider(self._wanted_access(), present):
+        if self.key_id._is_widened(self._wanted_access(), present):
             return self._widen()
         return self._change()
 
