@@ -558,7 +558,8 @@ class ResUsers(models.Model):
         appointed._check_may_grant()
         if following:
             restored = {"active": True} if vals["active"] else {}
-            archived.with_context(**FOLLOWING).write({**restored, "user_archived_along": False})
+            with archived.with_env(self.env)._checking_change():
+                archived.with_context(**FOLLOWING).write({**restored, "user_archived_along": False})
             if vals["active"] and (integrations := self._all_integrations()):
                 integrations._close_activities_of_fixed()
         return result

@@ -262,15 +262,18 @@ def test_a_browser_left_alone_converts_nothing(people):
 
 def test_a_limited_key_converts_nothing(people):
     """The replacement would not have the limits of the converting key."""
-    limited = account(people.server, "limited", True, ["base.group_system"])
+    limited = account(
+        people.server, "limited", True,
+        ["base.group_user", "auth_integration.auth_integration_group_manager"],
+    )
     people.server.shell(
         "env['auth.integration.key'].browse(id_)._set_access('listed', 'enforce',"
-        " [['auth.integration.key', 'action_convert'], ['auth.integration.convert', '*']], '', 'x')"
-        "\nresult = None",
+        " [['auth.integration.key', 'action_convert'],"
+        " ['auth.integration.convert', 'action_convert']], '', 'x')\nresult = None",
         id_=limited["id"],
     )
     client = by_key(people.server, limited)
-    dialog = client.call(KEY, "action_convert", [people.victim["id"]])["res_id"]
+    dialog = client.call(KEY, "action_convert", [limited["id"]])["res_id"]
     before = people.state()
     with pytest.raises(RuntimeError, match="limited"):
         client.call(DIALOG, "action_convert", [dialog])
