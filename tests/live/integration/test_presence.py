@@ -33,13 +33,14 @@ ACTS = {
     "allow another channel": (
         "manager", INTEGRATION, "write", ["$shop"], {"allowed_channel_http": True},
     ),
-    "choose a policy": ("manager", INTEGRATION, "write", ["$open"], {"policy_id": "$policy"}),
-    "choose a policy, from there": (
+    "choose a wider policy": ("manager", INTEGRATION, "write", ["$open"], {"policy_id": "$policy"}),
+    "choose a wider policy, from there": (
         "manager", "auth.integration.policy", "write", ["$policy"],
         {"integration_ids": [[4, "$open"]]},
     ),
     "loosen the policy": (
-        "manager", "auth.integration.policy", "write", ["$policy"], {"max_age_days": 999},
+        "settings", "auth.integration.policy", "write", ["$default_policy"],
+        {"max_age_days": 999},
     ),
     "set a target": ("manager", INTEGRATION, "write", ["$open"], {"webhook_url": EVIL}),
     "set an alert target": ("manager", INTEGRATION, "write", ["$open"], {"alert_url": EVIL}),
@@ -164,6 +165,7 @@ def test_what_narrows_is_not_asked_for(world):
     for values in (
         {"allowed_networks": "127.0.0.0/8"}, {"allowed_channels": "jsonrpc,json2"},
         {"name": "Shop"}, {"purpose": "sells"}, {"webhook_url": False},
+        {"policy_id": world.ids["narrow_policy"]},
     ):
         assert session.call(INTEGRATION, "write", [world.ids["shop"]], values) is True
     assert session.call(INTEGRATION, "create", {"name": "fresh", "code": "fresh"})

@@ -32,7 +32,7 @@ MAKE_WORLD = """
     person("settings", "base.group_user", "base.group_system")
     owner = person("owner", "base.group_user")
     person("second", "base.group_user")
-    policy = env["auth.integration.policy"].create({"name": "another"})
+    policy = env["auth.integration.policy"].create({"name": "another", "max_age_days": 180})
     shop = integration("shop", owner, allowed_networks="10.0.0.0/8\\n127.0.0.0/8",
                        allowed_channels="jsonrpc,json2,xmlrpc")
     shop.totp_enrolled_at = datetime.now()
@@ -53,8 +53,9 @@ MAKE_WORLD = """
     rotating.key_ids.action_rotate_now()
     ids["rotation"] = env["auth.integration.rotation"].search(
         [("integration_id", "=", rotating.id)]).id
-    ids.update(policy=policy.id, company=env.company.id, default_policy=shop.policy_id.id,
-               spare=spare.id,
+    narrow = shop.policy_id.copy({"name": "narrow", "overlap_days": 1})
+    ids.update(policy=policy.id, narrow_policy=narrow.id, company=env.company.id,
+               default_policy=shop.policy_id.id, spare=spare.id,
                **{"me_" + login: uid for login, (uid, secret) in people.items()},
                system=env.ref("base.group_system").id)
     env["auth.integration.key.address"].sudo().create({
