@@ -99,7 +99,7 @@ class AuthIntegrationDiagnosis(models.Model):
             return super().create(vals_list)
         wanted = [vals.get("integration_id") for vals in vals_list]
         self.env["auth.integration"].browse(filter(None, wanted))._check_may_operate()
-        without_defaults = self.with_context(clean_context(self.env.context))
+        without_defaults = self.with_env(self.env(context=clean_context(self.env.context)))
         made = super(AuthIntegrationDiagnosis, without_defaults).create(
             [{"integration_id": integration} for integration in wanted]
         )

@@ -38,7 +38,7 @@ class AuthIntegrationDiagnosis(models.Model):
         self._check_second_factor()
 
     def _check_rights(self):
-        integration, user = self.integration_id, self.integration_id.user_id
+        user = self.integration_id.user_id
         groups = ", ".join(user.group_ids.mapped("full_name")[:8])
         if user._is_administrator():
             self._line(

@@ -20,5 +20,5 @@ class DefaultsMixin(models.AbstractModel):
         """
         if self.sudo(False).browse().has_access("create"):
             return super().default_get(fields)
-        without_defaults = self.with_context(clean_context(self.env.context))
+        without_defaults = self.with_env(self.env(context=clean_context(self.env.context)))
         return super(DefaultsMixin, without_defaults).default_get(fields)
