@@ -39,9 +39,8 @@ class ResConfigSettings(models.TransientModel):
         "New rows per minute",
         config_parameter="auth_integration.attempt_new_rows_per_minute",
         default=settings.DEFAULTS["attempt_new_rows_per_minute"],
-        help="Maximum number of log rows added per minute. Beyond this limit, similar rejected"
-             " attempts are grouped. Attempts of different users, integrations, keys and causes"
-             " are never grouped.",
+        help="Log rows added per minute, a quarter of them for one address. Beyond this limit,"
+             " similar rejected attempts are grouped.",
     )
     auth_integration_max_active_keys = fields.Integer(
         "Active keys per integration",

@@ -3,7 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.exceptions import AccessError
 
-from ..tools.attempt.flood_limits import COLLAPSED
+from ..tools.integration import networks
 
 # Only addresses that were refused within this period are unlocked.
 LOOK_BACK = timedelta(hours=24)
@@ -51,9 +51,8 @@ class ResUsers(models.Model):
                 ("user_id", "=", self.id),
                 ("cause", "=", "throttled"),
                 ("last_seen", ">", fields.Datetime.now() - LOOK_BACK),
-                ("remote_addr", "not in", (False, COLLAPSED)),
             ],
             ["remote_addr"],
             limit=100,
         )
-        return [address for [address] in groups]
+        return [address for [address] in groups if networks.normalize(address)]

@@ -7,7 +7,7 @@ DEFAULTS = {
     "attempt_keep_failures_days": 365,
     "attempt_keep_successes_days": 90,
     "attempt_max_rows": 5_000_000,
-    "attempt_new_rows_per_minute": 120,
+    "attempt_new_rows_per_minute": 240,
     "key_keep_ended_days": 400,
     "max_active_keys": 20,
     "throttle_failures": 10,

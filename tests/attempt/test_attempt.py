@@ -301,6 +301,27 @@ class TestEmission(AttemptCase):
         self.assertEqual(rows.mapped("count"), [2, 1, 1, 1])
         self.assertEqual(["nearest" in row.login for row in rows], [True, False, False, False])
 
+    def test_one_source_keeps_its_address_whatever_it_tries(self):
+        """60 variants of a call in a minute keep all details; more keep the address."""
+        addresses = [("192.0.2.1", "192.0.2.1"), ("2001:db8:1:2::3", "2001:db8:1:2::/64")]
+        for address, kept in addresses:
+            self.env.cr.execute("DELETE FROM auth_attempt; DELETE FROM auth_attempt_budget")
+            with freeze_time("2026-03-01 12:00:00"):
+                for number in range(100):
+                    attempt = caller.new_attempt(
+                        self.env.cr.dbname, login=f"variant {number}", channel="xmlrpc",
+                        outcome="failure",
+                    )
+                    attempt.remote_addr, attempt.user_agent = address, f"try/{number}"
+                    self.attempts._emit(attempt)
+            rows = self.attempts.search([], order="id")
+            self.assertEqual(sum(rows.mapped("count")), 100)
+            self.assertEqual(set(rows[:60].mapped("remote_addr")), {address})
+            self.assertEqual(set(rows[60:].mapped("remote_addr")), {kept})
+            for detail in ("reference", "login", "user_agent"):
+                self.assertEqual(len(set(rows[:60].mapped(detail))), 60)
+            self.assertLess(len(rows), 75)
+
     def test_equal_failures_share_a_row_for_a_minute(self):
         """The count is exact, and the next minute has its own row."""
         for moment in ("12:00:00", "12:00:30", "12:00:59", "12:01:00"):

@@ -4,6 +4,7 @@ from odoo.exceptions import AccessError
 from odoo.tests import tagged
 
 from ...models.incident.auth_integration_incident_schedule import trigger_gate
+from ...tools.attempt.flood_limits import COLLAPSED
 from ...tools.health import probe
 from .common import ELSEWHERE, HOME, NOW, IncidentCommon
 
@@ -188,6 +189,19 @@ class TestIncidentDetection(IncidentCommon):
         self._succeed(key=newer, remote_addr=ELSEWHERE)
         self._detect()
         self.assertFalse(self._open())
+
+    def test_a_success_from_anywhere_ends_what_several_addresses_share(self):
+        """In a flood, the rejected calls of many addresses share a row."""
+        for shared in (COLLAPSED, "2001:db8:1:2::/64"):
+            with self.subTest(shared):
+                self._fail("key_unknown", 3, key=None, attribution="address", remote_addr=shared)
+                self._detect()
+                self.assertTrue(self._open())
+                self._pass(minutes=1)
+                self._succeed(remote_addr=ELSEWHERE)
+                self._detect()
+                self.assertFalse(self._open())
+                self._pass(minutes=1)
 
     def test_wrong_keys_from_a_known_address(self):
         """A wrong bearer key identifies no integration, but its address does."""

@@ -2,8 +2,9 @@
 
 Log rows are counted in the database (table ``auth_attempt_budget``), exactly and over all workers:
 new rows of rejections per minute, by source and in total, and new rows of successes per hour, by
-key.  An attempt that finds its own row is counted there whatever the budget.  Once the budget is
-used up, new attempts are counted in shared rows instead, with less and less detail.
+key.  An attempt that finds its own row is counted there whatever the budget.  Once a budget is
+used up, new attempts are counted in shared rows instead, with less and less detail.  A source that
+has used up its own budget keeps its address: only all sources together can use up that detail.
 """
 
 from __future__ import annotations
@@ -19,9 +20,15 @@ from odoo.tools.lru import LRU
 COLLAPSED = "(many)"
 """What stands in a column of the log for values that were too many to keep apart."""
 
-MAX_LEVEL = 3
+ONE_ADDRESS = "{row}.remote_addr !~ '[/(]'"
+"""SQL: the address in a row of the log is that of one caller, not :data:`COLLAPSED` or a /64."""
+
+MAX_LEVEL = 4
+_MAX_SOURCE_LEVEL = 3
 # One source may use the limit of new rows per minute divided by this.
-SOURCE_SHARE = 8
+_SOURCE_SHARE = 4
+# All detail is lost at 5/4 of a limit.
+_STEPS = 12
 _SOURCE_BITS = 64  # of an IPv6 address: the caller can choose the rest
 
 
@@ -39,9 +46,10 @@ def source(address: str | None) -> str:
 def level(rows: int | None, limit: int) -> int:
     """Return the level of collapsing, 0 to ``MAX_LEVEL``, after this many new rows.
 
-    Above the limit, detail is lost in steps; at twice the limit, all of it.
+    From the limit on, detail is lost in steps of a twelfth of it.
     """
-    return min(max(2 * (rows or 0) // max(limit, 1) - 1, 0), MAX_LEVEL)
+    limit = max(limit, 1)
+    return min(max(_STEPS * (rows or 0) // limit - _STEPS + 1, 0), MAX_LEVEL)
 
 
 def failure_level(source_rows: int | None, all_rows: int | None, limit: int) -> int:
@@ -51,31 +59,34 @@ def failure_level(source_rows: int | None, all_rows: int | None, limit: int) -> 
     :param all_rows: new rows of this minute
     :param limit: new rows of a minute after which detail is lost
     """
-    return max(level(source_rows, limit // SOURCE_SHARE), level(all_rows, limit))
+    of_source = level(source_rows, limit // _SOURCE_SHARE)
+    return max(min(of_source, _MAX_SOURCE_LEVEL), level(all_rows, limit))
 
 
 def collapse_failure(values: Mapping, wanted: int) -> dict:
     """Return the columns of a rejection without the details that are too many to keep.
 
-    Address, agent, operation and similar key go first (and the reference, which is derived from
-    the address), then the login, then the user; never integration, key or cause.  An attempt that
-    is attributed to an integration by more than its address keeps everything below ``MAX_LEVEL``,
-    and then loses the first group only.
+    Agent, operation, similar key and reference go first, and of an IPv6 address the part that the
+    caller chooses; then the login, then the user, and the address last; never integration, key or
+    cause.  An attempt that is attributed to an integration by more than its address keeps its login
+    and user, and the rest as long as a stranger keeps their user.
 
     :param wanted: from :func:`failure_level`
     """
     kept = dict(values)
-    if values["integration_id"] and values["attribution"] != "address":
-        wanted = int(wanted == MAX_LEVEL)
-    if wanted >= 1:
-        kept.update(remote_addr=COLLAPSED, user_agent=COLLAPSED, reference=None)
-        kept.update(similar_key_id=None)
+    is_attributed = values["integration_id"] and values["attribution"] != "address"
+    if wanted >= (_MAX_SOURCE_LEVEL if is_attributed else 1):
+        kept.update(user_agent=COLLAPSED, reference=None, similar_key_id=None)
+        if values["remote_addr"]:
+            kept.update(remote_addr=source(values["remote_addr"]))
         if values["operation"]:
             kept.update(operation=COLLAPSED)
-    if wanted >= 2 and values["login"] and not values["user_id"]:
+    if wanted >= 2 and values["login"] and not values["user_id"] and not is_attributed:
         kept.update(login=COLLAPSED)
-    if wanted >= 3 and values["user_id"]:
+    if wanted >= 3 and values["user_id"] and not is_attributed:
         kept.update(login=COLLAPSED, user_id=None)
+    if wanted >= MAX_LEVEL:
+        kept.update(remote_addr=COLLAPSED)
     return kept
 
 

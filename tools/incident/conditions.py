@@ -10,7 +10,7 @@ address.
 
 from __future__ import annotations
 
-from ..attempt.flood_limits import COLLAPSED
+from ..attempt.flood_limits import ONE_ADDRESS
 from ..health.probe import VERIFY
 from ..key.key_state import OWN_END_SQL
 
@@ -59,7 +59,7 @@ def sql_list(codes) -> str:
 # Archived users are not split by host: while a user is archived, no host can succeed.
 _HOST = f"""(CASE WHEN (a.key_id IS NULL AND a.cause <> 'user_archived'
                        OR a.cause IN {sql_list(BY_HOST)})
-    AND a.remote_addr <> '{COLLAPSED}' THEN a.remote_addr END)"""
+    AND {ONE_ADDRESS.format(row="a")} THEN a.remote_addr END)"""
 _PROTOCOL = "(CASE WHEN a.cause = 'channel_not_allowed' THEN a.channel END)"
 # The columns that identify a series, of a rejected attempt with the alias a.
 SERIES = f"""

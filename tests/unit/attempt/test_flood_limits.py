@@ -15,6 +15,9 @@ from odoo.addons.auth_integration.tools.attempt.flood_limits import (
     level,
     source,
 )
+from odoo.addons.auth_integration.tools.settings import DEFAULTS
+
+LEVELS = range(MAX_LEVEL + 1)
 
 STRANGER = {
     "outcome": "failure",
@@ -62,35 +65,49 @@ def test_a_source_is_an_address_or_its_64(address, counts_for):
     assert source(address) == counts_for
 
 
-def test_detail_is_lost_in_steps_up_to_twice_the_limit():
-    assert [level(rows, 100) for rows in (None, 0, 99, 100, 149, 150, 199, 200, 10**9)] == [
-        0, 0, 0, 1, 1, 2, 2, 3, 3,
+def test_detail_is_lost_in_steps_from_the_limit_on():
+    assert [level(rows, 120) for rows in (None, 0, 119, 120, 129, 130, 140, 150, 10**9)] == [
+        0, 0, 0, 1, 1, 2, 3, 4, 4,
     ]
 
 
-def test_a_source_has_a_part_of_what_all_have():
-    assert failure_level(15, 15, 120) == 1
-    assert failure_level(1, 119, 120) == 0
-    assert failure_level(1, 240, 120) == MAX_LEVEL
+def test_a_source_has_60_rows_a_minute_and_all_have_240():
+    limit = DEFAULTS["attempt_new_rows_per_minute"]
+    assert [failure_level(rows, 0, limit) for rows in (59, 60, 65, 70)] == [0, 1, 2, 3]
+    assert [failure_level(1, rows, limit) for rows in (239, 240, 260, 280, 300)] == [0, 1, 2, 3, 4]
 
 
-def test_address_and_agent_go_first_then_login_then_user():
-    address = {"remote_addr", "user_agent", "reference"}
-    assert [collapsed(STRANGER, wanted) for wanted in range(4)] == [
-        set(), address, address | {"login"}, address | {"login"},
+@given(st.integers(0, 10**9), st.integers(0, 239))
+def test_no_source_uses_up_its_address_alone(rows, others):
+    assert failure_level(rows, others, 240) < MAX_LEVEL
+
+
+def test_the_agent_goes_first_then_login_then_user_and_the_address_last():
+    agent = {"user_agent", "reference"}
+    assert [collapsed(STRANGER, wanted) for wanted in LEVELS] == [
+        set(), agent, agent | {"login"}, agent | {"login"}, agent | {"login", "remote_addr"},
     ]
-    assert [collapsed(KNOWN_USER, wanted) for wanted in range(4)] == [
-        set(), address, address, address | {"login", "user_id"},
+    user = agent | {"login", "user_id"}
+    assert [collapsed(KNOWN_USER, wanted) for wanted in LEVELS] == [
+        set(), agent, agent, user, user | {"remote_addr"},
     ]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8:1:2::3", None])
+def test_below_the_last_level_the_address_says_which_source(address):
+    values = STRANGER | {"remote_addr": address}
+    kept = [collapse_failure(values, wanted)["remote_addr"] for wanted in LEVELS]
+    source_kept = address and source(address)
+    assert kept == [address, source_kept, source_kept, source_kept, COLLAPSED]
 
 
 def test_an_integration_keeps_all_as_long_as_there_is_room():
-    assert [bool(collapsed(INTEGRATION, wanted)) for wanted in range(4)] == [
-        False, False, False, True,
+    agent = {"user_agent", "reference"}
+    assert [collapsed(INTEGRATION, wanted) for wanted in LEVELS] == [
+        set(), set(), set(), agent, agent | {"remote_addr"},
     ]
-    assert collapsed(INTEGRATION, 3) == {"remote_addr", "user_agent", "reference"}
     guessed = STRANGER | {"integration_id": 3, "attribution": "address"}
-    assert collapsed(guessed, 2) == {"remote_addr", "user_agent", "reference", "login"}
+    assert collapsed(guessed, 2) == agent | {"login"}
 
 
 @given(st.sampled_from([STRANGER, KNOWN_USER, INTEGRATION]), st.integers(0, MAX_LEVEL))
@@ -108,10 +125,9 @@ def test_of_a_success_the_agent_goes_first_then_the_address():
     values = INTEGRATION | {"outcome": "success", "reference": None}
     changed = [
         {name for name, value in collapse_success(values, wanted).items() if value == COLLAPSED}
-        for wanted in range(4)
+        for wanted in LEVELS
     ]
-    assert changed == [set(), {"user_agent"}, {"user_agent", "remote_addr"},
-                       {"user_agent", "remote_addr"}]
+    assert changed == [set(), {"user_agent"}, *[{"user_agent", "remote_addr"}] * 3]
 
 
 def test_lines_are_limited_and_what_was_left_out_is_counted():
