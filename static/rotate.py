@@ -8,7 +8,8 @@ One file, standard library only, Python 3.8 or newer. Run it with cron at least 
 It checks the key in the file with Odoo. If rotation has not started, it does nothing. Otherwise,
 it fetches the new key, saves it next to the file, and verifies it with a call. Then it replaces
 the file atomically with mode 600. If anything fails, the current key stays in place. It keeps
-working until the new key is used. If a run is interrupted, the next one completes it.
+working until the new key is used. If a run is interrupted, the next one completes it. Run as root,
+it acts as the owner of the file's folder and follows no links.
 
 With --command, the new key is passed to the standard input of a command instead of a file, for
 example for a vault. The current key is then read from the environment variable ODOO_KEY or from
@@ -24,17 +25,19 @@ that is not rotated.
 
 import argparse
 import base64
+import contextlib
+import errno
 import hashlib
 import hmac
 import http.client
 import json
 import os
+import secrets
 import ssl
 import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -153,43 +156,105 @@ def again_while_broken(act, what):
 # Files ------------------------------------------------------------------------------------------
 
 
+FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+# Without waiting: a pipe in place of the file has nobody at its other end.
+FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+LINK_FOUND = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR)
+
+
+@contextlib.contextmanager
+def folder_of(path):
+    """Open the folder of a file: a descriptor of it, and the name of the file in it.
+
+    Whoever owns a folder can replace what is in it at any time, by a link for example. So root
+    follows no link, and from the first folder of another user on, it acts as that user.
+    """
+    if os.name != "posix":
+        yield None, path
+        return
+    is_root = os.geteuid() == 0
+    path = os.path.abspath(path) if is_root else os.path.realpath(path)
+    parent, name = os.path.split(path)
+    groups, group = os.getgroups(), os.getegid()
+    folder = os.open("/" if is_root else parent, FOLDER)
+    try:
+        for each in filter(None, parent.split("/") if is_root else ()):
+            outer, folder = folder, os.open(each, FOLDER, dir_fd=folder)
+            os.close(outer)
+            owner = os.fstat(folder).st_uid
+            if owner and os.geteuid() == 0:
+                _act_as(owner)
+        yield folder, name
+    except OSError as error:
+        if is_root and error.errno in LINK_FOUND:
+            raise Look(f"{path}: root follows no links; use the path without them") from None
+        raise
+    finally:
+        os.close(folder)
+        if is_root:
+            os.seteuid(0)
+            os.setegid(group)
+            os.setgroups(groups)
+
+
+def _act_as(owner):
+    """Give up the rights of root until they are taken back, also those of its groups."""
+    import pwd  # not on Windows
+
+    try:
+        group = pwd.getpwuid(owner).pw_gid
+    except KeyError:
+        raise Look(f"the folder's owner {owner} is not a user of this machine") from None
+    os.setgroups([])
+    os.setegid(group)
+    os.seteuid(owner)
+
+
 def read_key(path):
     """Read a key from a file, with a warning if other users can read it."""
-    with open(path) as file:
-        if os.name == "posix" and os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            warn(f"other users can read {path}; run chmod 600 {path}")
-        return file.read().strip()
+    with folder_of(path) as (folder, name):
+        with os.fdopen(os.open(name, FILE, dir_fd=folder)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise Look(f"{path} is not a file")
+            if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+                warn(f"other users can read {path}; run chmod 600 {path}")
+            return file.read().strip()
 
 
 def write_key(path, key):
     """Replace a file with one that contains only the key: atomically, mode 600, synced to disk."""
-    path = os.path.realpath(path)
-    folder = os.path.dirname(path)
-    handle, temporary = tempfile.mkstemp(prefix=".odoo-key-", dir=folder)  # mode 600
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        _keep_owner(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    if os.name == "posix":
-        directory = os.open(folder, os.O_RDONLY)
+    with folder_of(path) as (folder, name):
+        temporary = f"{name}.{secrets.token_hex(8)}"
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            with os.fdopen(handle, "w") as file:
+                file.write(key)
+                file.flush()
+                _keep_owner(folder, name, handle)
+                os.fsync(handle)
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(temporary, dir_fd=folder)
+            raise
+        if folder is not None:
+            os.fsync(folder)
 
 
-def _keep_owner(path, temporary):
-    """Keep the owner of the file when run as root."""
-    if os.name == "posix" and os.path.exists(path):
-        known = os.stat(path)
-        if (known.st_uid, known.st_gid) != (os.getuid(), os.getgid()):
-            os.chown(temporary, known.st_uid, known.st_gid)
+def _keep_owner(folder, name, handle):
+    """Keep the owner of the file in a folder of root's."""
+    if folder is None:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        known = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if known.st_uid != os.geteuid():
+            os.fchown(handle, known.st_uid, known.st_gid)
+
+
+def delete_key(path):
+    """Delete a file that has a key."""
+    with folder_of(path) as (folder, name):
+        os.unlink(name, dir_fd=folder)
 
 
 # Second factor ----------------------------------------------------------------------------------
@@ -238,8 +303,9 @@ class Rotation:
 
     def run(self, key):
         """Do what is due and return what was done."""
-        if os.path.exists(self.pending):
-            finished = self.finish(read_key(self.pending), key)
+        waiting = self.waiting()
+        if waiting is not None:
+            finished = self.finish(waiting, key)
             if finished:
                 return finished
         state = self.ask(key)
@@ -255,6 +321,13 @@ class Rotation:
         new = self.fetch(key)
         write_key(self.pending, new)
         return self.finish(new, key)
+
+    def waiting(self):
+        """The key of an earlier run that is not installed yet; None if there is none."""
+        try:
+            return read_key(self.pending)
+        except FileNotFoundError:
+            return None
 
     def ask(self, key):
         try:
@@ -290,14 +363,14 @@ class Rotation:
         except Refused as refused:
             if refused.status != 401:
                 raise Later(f"the new key could not be verified: {refused}") from None
-            os.unlink(self.pending)
+            delete_key(self.pending)
             if new == old:
                 return None
             warn("a new key from an earlier run was rejected; starting again")
             return None
         if new != old:
             self.install(new)
-        os.unlink(self.pending)
+        delete_key(self.pending)
         return f"rotated: the new key {state['prefix']}… expires on {state['expires_at']} UTC"
 
 
