@@ -14,7 +14,7 @@ def append(path: str, events: Iterable[dict]) -> None:
 
     The file is opened by its name each time, so that a rotated file is released. If a killed
     process left an incomplete line, that line is ended first: its event is written again as a
-    whole.
+    whole. When the disk is full, what was written of the line that has no room is removed.
 
     :raise OSError: it cannot be written, is not a regular file, or another program has locked it
     """
@@ -30,12 +30,18 @@ def append(path: str, events: Iterable[dict]) -> None:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             lines = "\n" + lines
-        _write_all(descriptor, lines.encode())
+        _write_all(descriptor, lines.encode(), size)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _write_all(descriptor, data):
-    while data:
-        data = data[os.write(descriptor, data):]
+def _write_all(descriptor, data, size):
+    """Write lines to the end of a file of this size; on an error, leave only complete ones."""
+    written = 0
+    try:
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+    except OSError:
+        os.ftruncate(descriptor, size + data.rfind(b"\n", 0, written) + 1)
+        raise

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -44,6 +45,36 @@ def test_short_writes_are_gone_on_with(path, monkeypatch):
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
     event_file.append(path, [{"abc": "defg"}])
     assert lines(path) == ['{"abc":"defg"}']
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk with room for some hundred lines."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=64k", "none", disk]
+    if os.geteuid() or subprocess.run(["mount", *options]).returncode:
+        pytest.skip("only a root that may mount can give a small disk")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_tears_no_line(small_disk):
+    """Complete lines stay, and writing goes on once there is room again."""
+    path, others = small_disk / "events.jsonl", small_disk / "others"
+    others.write_bytes(bytes(32 * 1024))
+    event_file.append(path, [{"first": 1}])
+    events = [{"number": number, "text": "x" * 77} for number in range(400)]
+    for _turn in range(2):
+        with pytest.raises(OSError):
+            event_file.append(path, events)
+        assert path.read_text().endswith("\n")
+        assert all(isinstance(json.loads(line), dict) for line in lines(path))
+    assert json.loads(lines(path)[1]) == events[0]
+    others.unlink()
+    event_file.append(path, events[:50])
+    assert [json.loads(line) for line in lines(path)][-50:] == events[:50]
+    assert all(isinstance(json.loads(line), dict) for line in lines(path))
 
 
 def test_what_is_no_file_is_refused_at_once(path):
