@@ -360,7 +360,8 @@ def test_callers_at_will_do_not_fill_the_log(threaded, what):
     _integration, _uid, key = make_integration(admin, f"many_{what}")
     hour, calls, most = time.time() // 3600, 280, 260
     for number in range(calls):
-        line = {"agent": f"made/{number}.0"} if what == "agent" else {"source": f"127.9.{number // 200}.{number % 200 + 1}"}
+        source = f"127.9.{number // 200}.{number % 200 + 1}"
+        line = {"agent": f"made/{number}.0"} if what == "agent" else {"source": source}
         Json2(threaded, key, Line(threaded, **line)).call("res.users", "context_get")
     threaded.restart()  # a graceful stop writes what is buffered
     key_id = record(admin, key, "id")["id"]
