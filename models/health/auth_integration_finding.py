@@ -5,7 +5,7 @@ from odoo.tools import SQL
 from ...tools.attempt import causes
 from ...tools.health import findings, guide
 from ...tools.key.key_state import JOIN_NATIVE_SQL, JOINED_END_SQL, JOINED_STATE_SQL
-from ...tools.moment import day_text
+from ...tools.moment import day_text, moment_text
 from ..mixins.fresh_identity import fresh_identity
 
 # Root causes, under which the symptoms of the same integration are folded.
@@ -84,6 +84,13 @@ class AuthIntegrationFinding(models.Model):
             if finding.may_dismiss:
                 dismiss = self.env._("If that system is no longer in use, dismiss the issue.")
                 finding.remedy = f"{finding.remedy} {dismiss}"
+
+    def _mail_undelivered_values(self):
+        waiting = self.env["mail.mail"].sudo()._waiting().sorted("id")
+        return {
+            "moment": moment_text(self.env, self.since),
+            "reason": waiting[-1:].failure_reason or "",
+        }
 
     @api.depends("integration_id", "folded")
     @api.depends_context("lang", "tz")

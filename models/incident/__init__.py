@@ -1,3 +1,4 @@
+from . import mail_mail
 from . import auth_integration_incident
 from . import auth_integration_incident_detection
 from . import auth_integration_incident_security

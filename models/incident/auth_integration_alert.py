@@ -4,6 +4,8 @@ from datetime import timedelta
 from markupsafe import Markup
 from odoo import api, fields, models
 
+from .mail_mail import QUEUE_AFTER
+
 _logger = logging.getLogger(__name__)
 
 KEPT_DAYS = 400
@@ -184,7 +186,7 @@ class AuthIntegrationAlert(models.Model):
         template = self.env.ref(TEMPLATE)
         self.mail_id = template.send_mail(
             self.id,
-            email_values={"scheduled_date": fields.Datetime.now() + timedelta(minutes=30)},
+            email_values={"scheduled_date": fields.Datetime.now() + QUEUE_AFTER},
         )
 
     # Activities ------------------------------------------------------------------------------

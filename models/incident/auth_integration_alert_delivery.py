@@ -1,4 +1,5 @@
 import logging
+import time
 from datetime import datetime, timezone
 
 from odoo import api, fields, models
@@ -8,10 +9,10 @@ from ...tools import settings
 from ...tools.delivery import https_client, signatures
 from ...tools.incident import chat_text, notice_sql, retries
 from ...tools.moment import moment_text
+from .mail_mail import CRON, MAX_FAILURES, next_try, sending_time
 
 _logger = logging.getLogger(__name__)
 
-MAX_FAILURES = 3  # in a row; the remaining messages are left to the next run
 MAX_SENT = 20  # incidents that one webhook message lists
 
 _WEBHOOKS = f"""
@@ -110,13 +111,14 @@ class AuthIntegrationAlert(models.Model):
             order="id",
             limit=1000,
         )
-        failures = 0
+        failures, stop = 0, time.monotonic() + sending_time()
         for alert in due:
             alert._send_one()
             failures = failures + 1 if alert.error else 0
-            # With a mail server that does not answer, each message takes a minute.
-            if not self._commit_one() or failures >= MAX_FAILURES:
+            if not self._commit_one() or failures >= MAX_FAILURES or time.monotonic() > stop:
                 return
+        if not failures:
+            self.env["mail.mail"].sudo()._send_own()
 
     def _commit_one(self):
         self.env.flush_all()
@@ -148,7 +150,12 @@ class AuthIntegrationAlert(models.Model):
 
     def _note_problem(self, problem):
         tries = self.tries + 1
-        again = retries.next_try(tries, fields.Datetime.now())
+        now = fields.Datetime.now()
+        if self.user_id:
+            again = next_try(self.create_date, now)
+            self.env.ref(CRON)._trigger(again)
+        else:
+            again = retries.next_try(tries, now)
         self.write(
             {
                 "tries": tries,
@@ -168,16 +175,8 @@ class AuthIntegrationAlert(models.Model):
         :return: the problem; empty if it was sent; None if it is still in Odoo's mail queue
         """
         mail = self.mail_id.sudo()
-        if not mail:  # Odoo deletes a mail after sending it
-            return ""
-        if mail.state == "exception":
-            mail.state = "outgoing"
-        if mail.state == "outgoing":
-            mail.send()
-        mail = mail.exists()
-        if mail.state == "exception":
-            return mail.failure_reason or mail.failure_type or self.env._("Unknown error")
-        return None if mail.state == "outgoing" else ""
+        # Odoo deletes a mail after sending it.
+        return mail._send_now() if mail.state in ("outgoing", "exception") else ""
 
     # Webhooks: messages -----------------------------------------------------------------------
 

@@ -168,7 +168,8 @@ class AuthIntegrationDigest(models.Model):
         if not digest:
             return
         digest._add_lines(rows)
-        self.env.ref("auth_integration.mail_template_digest").send_mail(digest.id)
+        template = self.env.ref("auth_integration.mail_template_digest")
+        template.with_context(auth_integration_mail=True).send_mail(digest.id)
 
     def _add_lines(self, rows):
         """Record what :meth:`_pending` has found for one user, in one statement."""

@@ -265,7 +265,8 @@ class AuthIntegrationRotation(models.Model):
         if users and self.env["auth.integration.database"]._is_copy():
             users = None  # a copy does not concern them
         partners = users.filtered("active").partner_id if users else self.env["res.partner"]
-        integration.with_user(SUPERUSER_ID).message_post(
+        integration = integration.with_user(SUPERUSER_ID)
+        integration.with_context(auth_integration_mail=True).message_post(
             body=text,
             subject=self.env._("API key of %s", integration.name),
             partner_ids=partners.ids,

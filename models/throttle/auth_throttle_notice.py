@@ -58,7 +58,9 @@ class AuthThrottle(models.AbstractModel):
     @api.model
     def _notify_user(self, user):
         texts = self.with_context(lang=user.lang).env
-        user.with_context(lang=user.lang)._notify_security_setting_update(
+        user.with_context(
+            lang=user.lang, auth_integration_mail=True
+        )._notify_security_setting_update(
             texts._("Many failed sign-in attempts on your account"),
             texts._(
                 "Many wrong passwords were tried for your account, from several addresses."

@@ -351,16 +351,31 @@ class TestIncidentAlert(IncidentCommon):
         to_owner = self._alerts_to(self.owner)
         self.assertRecordValues(
             to_owner,
-            [{"state": "failed", "status": "failed", "error": "Connection refused", "tries": 5}],
+            [{"state": "pending", "status": "retrying", "error": "Connection refused"}],
         )
         self.assertFalse(incident.alert_sent_at, "it was not")
         own = [sent for sent in tried if sent == to_owner.mail_id.message_id]
-        self.assertEqual(len(own), 5)
-        self.assertEqual(len(to_owner.mail_id), 1)
+        self.assertEqual(len(own), to_owner.tries)
+        self.assertGreater(len(own), 100 * 10 // 20, "at least every 15 minutes")
+        self.assertEqual(to_owner.mail_id.state, "outgoing")
         codes = self.env["auth.integration.finding"].search([]).mapped("code")
         self.assertIn("alert_undelivered", codes)
-        to_owner.with_user(self.manager).action_retry()
-        self.assertEqual(to_owner.state, "pending")
+        finding = self.env["auth.integration.finding"].search([("code", "=", "mail_undelivered")])
+        self.assertIn("Connection refused", finding.message)
+        self.patch(mails, "send", lambda mail, *_args, **_kw: mail.write({"state": "sent"}))
+        self._pass(minutes=15)
+        self._run()
+        self.assertEqual(self._alerts_to(self.owner).state, "sent")
+        self.assertFalse(finding.exists())
+
+    def test_what_is_retried_by_hand(self):
+        self._with_webhook(self.integration)
+        self._fail("key_expired")
+        self._run()
+        sent = self.alerts.search([("integration_id", "=", self.integration.id)])
+        sent.write({"state": "failed", "error": "no"})
+        sent.with_user(self.manager).action_retry()
+        self.assertEqual(sent.state, "pending")
 
     def test_no_sender_address_is_a_finding(self):
         """Without an alias domain and an OdooBot with an address, mail has no sender."""

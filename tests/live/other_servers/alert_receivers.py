@@ -19,7 +19,7 @@ class Mailbox:
     :ivar refuses: whether it refuses every message
     """
 
-    def __init__(self):
+    def __init__(self, port=None):
         self.messages, self.before_answer, self.refuses = [], None, False
         self._arrival = threading.Condition()
         mailbox = self
@@ -38,7 +38,7 @@ class Mailbox:
                     hook(message)
                 return "250 OK"
 
-        self.port = free_port()
+        self.port = port or free_port()
         self._controller = Controller(Handler(), hostname="127.0.0.1", port=self.port)
         self._controller.start()
 

@@ -124,6 +124,30 @@ KINDS = (
         """,
     ),
     Kind(
+        code="mail_undelivered",
+        number=54,
+        severity="critical",
+        title=_lt("Mail cannot be delivered"),
+        message=_lt(
+            "Mail of API integrations cannot be delivered since %(moment)s. Reason: %(reason)s"
+        ),
+        remedy=_lt(
+            "Correct the outgoing mail server. The mail is kept and sent again at least every 15"
+            " minutes. The issue closes when the first one is sent."
+        ),
+        sql=f"""
+            SELECT 0 AS record_id, NULL::integer AS integration_id, NULL::integer AS key_id,
+                   NULL::integer AS user_id, m.create_date AS since
+            FROM mail_mail m
+            WHERE m.state IN ('outgoing', 'exception') AND m.failure_reason IS NOT NULL
+              AND m.create_date > {NOW} - interval '7 days'
+              AND (m.auth_integration_next_try_at IS NOT NULL
+                   OR EXISTS (SELECT FROM auth_integration_alert a
+                              WHERE a.mail_id = m.id AND a.state = 'pending'))
+            ORDER BY m.create_date LIMIT 1
+        """,
+    ),
+    Kind(
         code="event_log_unwritable",
         number=60,
         severity="warning",
