@@ -118,7 +118,7 @@ class AuthIntegrationAlert(models.Model):
             if not self._commit_one() or failures >= MAX_FAILURES or time.monotonic() > stop:
                 return
         if not failures:
-            self.env["mail.mail"].sudo()._send_own()
+            self.env["mail.mail"].sudo()._send_own(stop)
 
     def _commit_one(self):
         self.env.flush_all()

@@ -149,9 +149,12 @@ class MailMail(models.Model):
         )
 
     @api.model
-    def _send_own(self):
-        """Send the add-on's mail that is due, besides alerts, with a commit after each."""
-        now, stop = fields.Datetime.now(), time.monotonic() + sending_time()
+    def _send_own(self, stop):
+        """Send the add-on's mail that is due, besides alerts, with a commit after each.
+
+        :param stop: the time.monotonic() after which no further message is started
+        """
+        now = fields.Datetime.now()
         due = self.search(
             [
                 ("auth_integration_next_try_at", "<=", now),
@@ -161,17 +164,15 @@ class MailMail(models.Model):
             order="id",
             limit=1000,
         )
-        failures = 0
         for mail in due:
             if not mail.try_lock_for_update():
                 continue
             problem = mail._send_now()
-            failures = failures + 1 if problem else 0
             if problem != "":
                 again = next_try(mail.create_date, fields.Datetime.now())
                 mail.auth_integration_next_try_at = again
                 self.env.ref(CRON)._trigger(again)
             self.env.flush_all()
             self.env["ir.cron"]._commit_progress(1)
-            if failures or time.monotonic() > stop:
+            if problem or time.monotonic() > stop:
                 return
