@@ -1,6 +1,7 @@
 from datetime import timedelta
 from unittest.mock import patch
 
+from odoo.addons.base.models import ir_mail_server
 from odoo.exceptions import AccessError, ValidationError
 from odoo.fields import Command
 from odoo.tests import Form, tagged
@@ -367,6 +368,26 @@ class TestIncidentAlert(IncidentCommon):
         self._run()
         self.assertEqual(self._alerts_to(self.owner).state, "sent")
         self.assertFalse(finding.exists())
+
+    def test_only_own_mail_waits_shortly(self):
+        servers = self.env["ir.mail_server"]
+        self.patch(type(servers), "_disable_send", lambda *args: False)
+        waits = []
+
+        def connect(*_args, timeout, **_kwargs):
+            waits.append(timeout)
+            raise TimeoutError("timed out")
+
+        self.patch(ir_mail_server.smtplib, "SMTP", connect)
+        mails = self.env["mail.mail"]
+        values = {"email_from": "a@example.com", "email_to": "b@example.com"}
+        own = mails.with_context(auth_integration_mail=True).create(values)
+        own.with_context(auth_integration_mail=False)._send_now()
+        mails.create(values).send()
+        self.assertLessEqual(waits[0], 10)
+        self.assertEqual(waits[1:], [60])
+        self.assertEqual(own.state, "outgoing")
+        self.assertGreater(own.scheduled_date, self.now, "Odoo's queue leaves it")
 
     def test_what_is_retried_by_hand(self):
         self._with_webhook(self.integration)
