@@ -11,6 +11,21 @@ INSERT INTO ir_config_parameter (key, value)
 VALUES ('auth_integration.database_uuid', 'neutralized'),
        ('auth_integration.database_identity', 'neutralized');
 
+-- keys of integrations are doors to the original: end them here, for good; new ones can be created
+WITH copied AS (
+    UPDATE auth_integration_key k
+       SET ended_at = now() AT TIME ZONE 'UTC',
+           end_kind = 'copied',
+           end_reason = 'The database was neutralized: this key belongs to the original.'
+      FROM auth_integration i
+     WHERE i.user_id = k.user_id
+       AND k.ended_at IS NULL
+       AND COALESCE(LEAST(k.expires_at, k.retire_at), 'infinity') > now() AT TIME ZONE 'UTC'
+)
+DELETE FROM res_users_apikeys n
+ USING auth_integration i
+ WHERE i.user_id = n.user_id;
+
 -- nowhere to send new keys to, and nothing to sign or to fetch them with
 UPDATE auth_integration
    SET webhook_url = NULL,

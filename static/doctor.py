@@ -289,6 +289,14 @@ CAUSES = {
         _lt("The key was replaced by a newer one"),
         _lt("Install the new key everywhere the old one is still used."),
     ),
+    "key_copied": Cause(
+        59,
+        _lt("The key belongs to the original of this database"),
+        _lt(
+            "This database is a neutralized copy. Correct the URL and the database name, or ask "
+            "an owner for a key of the copy."
+        ),
+    ),
     "key_wrong_scope": Cause(
         64,
         _lt("The key is not valid for API calls"),
@@ -1092,7 +1100,8 @@ class Doctor:
             self.unknown = answer
 
     def end_meaning(self, reply, cause):
-        if cause in ("key_expired", "key_revoked", "key_superseded") and reply.get("expires_at"):
+        ended = ("key_expired", "key_revoked", "key_superseded", "key_copied")
+        if cause in ended and reply.get("expires_at"):
             return "{}, on {} UTC".format(CAUSES[cause].title, reply["expires_at"])
         return None
 

@@ -17,6 +17,9 @@ class AuthAttempt(models.Model):
     def _explain_key_superseded(self):
         return [*self._explain_key_end(), *self._explain_present_key()]
 
+    def _explain_key_copied(self):
+        return [*self._explain_key_end(), *self._explain_present_key()]
+
     def _explain_present_key(self):
         """Tell which keys would work instead of the one that was sent."""
         integration = self._known_integration()

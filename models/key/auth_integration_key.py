@@ -11,7 +11,12 @@ from ...tools.moment import moment_text
 _logger = logging.getLogger(__name__)
 
 # How a key ended; the values are also values of ``state``.
-END_KINDS = [("expired", "Expired"), ("revoked", "Revoked"), ("superseded", "Replaced")]
+END_KINDS = [
+    ("expired", "Expired"),
+    ("revoked", "Revoked"),
+    ("superseded", "Replaced"),
+    ("copied", "Copied"),
+]
 ENDED_STATES = tuple(kind for kind, _label in END_KINDS)
 LIVE_STATES = ("pending", "active", "retiring")
 
@@ -84,7 +89,8 @@ class AuthIntegrationKey(models.Model):
         compute_sudo=True,
         search="_search_state",
         help="Pending: not used yet. Being Replaced: the new key is in use and this key works"
-             " during the overlap. Replaced: the overlap is over.",
+             " during the overlap. Replaced: the overlap is over. Copied: this database is a"
+             " neutralized copy, and the key belongs to the original.",
     )
     is_live = fields.Boolean(
         "Current",

@@ -2,6 +2,7 @@ from odoo import SUPERUSER_ID, api, fields, models
 from odoo.tools import SQL
 
 from ...tools.key import key_state
+from ...tools.rotation import rotation_states
 from ..key.auth_integration_key import ENDED_STATES
 
 CLAIM_ACTIVITY = "auth_integration.mail_activity_type_claim"
@@ -162,11 +163,12 @@ class AuthIntegrationRotation(models.Model):
                 WHEN rotation_old.state IN %(ended)s AND rotation_old.replaced THEN 'done'
                 WHEN rotation_new.pending AND %(r)s.delivered_at IS NULL THEN 'delivering'
                 WHEN rotation_new.pending THEN 'delivered'
-                WHEN rotation_old.state = 'revoked' THEN 'cancelled'
+                WHEN rotation_old.state IN %(withdrawn)s THEN 'cancelled'
                 ELSE 'due'
             END""",
             r=SQL.identifier(alias),
             ended=ENDED_STATES,
+            withdrawn=rotation_states.OLD_WITHDRAWN,
         )
 
     @api.model

@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
+from ...tools.key.key_policy import END_CODES
 from ..mixins.fresh_identity import fresh_identity
 
 WAITING = ("due", "delivering")
@@ -90,7 +91,7 @@ class AuthIntegrationRotation(models.Model):
                 [
                     ("key_id", "=", self.old_key_id.id),
                     ("outcome", "=", "failure"),
-                    ("cause", "in", ("key_expired", "key_superseded", "key_revoked")),
+                    ("cause", "in", list(END_CODES)),
                 ],
                 limit=1,
             )

@@ -25,6 +25,12 @@ class TestRotationCopy(RotationCommon):
         self.assertFalse(self.integration.webhook_url)
         self.assertFalse(self.integration.sudo().webhook_secret or self.integration.totp_seed)
         self.assertFalse(self.cron.active)
+        self.assertEqual(self.key.state, "copied")
+        self.assertEqual(self.key.end_kind, "copied")
+        self.assertFalse(self.key.apikey_id.exists())
+        self.assertEqual(rotation.state, "cancelled")
+        with self.assertRaisesRegex(UserError, "not revoked"):
+            self.key._undo_revocation("needed after all")
         with self.assertRaisesRegex(UserError, "copy"):
             self._claim(rotation)
         # Whatever the copy's new database.uuid is, it is not the value the script wrote.

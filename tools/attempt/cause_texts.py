@@ -125,6 +125,10 @@ _GUIDE = {
         "No setting makes an expired key work again. Owners are notified before the Replace By "
         "date: check that the integration has an owner whose email address is correct."
     ),
+    "key_copied": _lt(
+        "Neutralizing a copy ends the keys of all its integrations. Nothing makes them work again "
+        "in the copy. In the original database, they are not affected."
+    ),
     "address_not_allowed": _lt(
         "Addresses of cloud services and home connections change. Allow the range that the "
         "provider documents. If all calls seem to come from one address, a proxy is in front: "

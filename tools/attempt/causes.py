@@ -328,6 +328,19 @@ _KEY = (
         fixes=("issue_key",),
     ),
     Cause(
+        code="key_copied",
+        title=_lt("Key of the original database"),
+        explanation=_lt(
+            "This database is a neutralized copy. The key belongs to the original database and "
+            "does not work in the copy."
+        ),
+        remedy=_lt(
+            "If the external system is meant to call the original, correct its URL and database. "
+            "If it is meant to call the copy, create a key here and install it."
+        ),
+        fixes=("issue_key",),
+    ),
+    Cause(
         code="address_not_allowed",
         title=_lt("Address not allowed"),
         explanation=_lt(

@@ -77,9 +77,9 @@ INDEXES = """
         ON auth_attempt (last_seen, user_id)
         WHERE cause = 'user_archived' AND user_id IS NOT NULL
             AND auth_type IS DISTINCT FROM 'verify';
-    CREATE INDEX IF NOT EXISTS auth_attempt_ended_key_call_idx
+    CREATE INDEX IF NOT EXISTS auth_attempt_ended_key_called_idx
         ON auth_attempt (last_seen, key_id)
-        WHERE cause IN ('key_expired', 'key_superseded', 'key_revoked')
+        WHERE cause IN ('key_copied', 'key_expired', 'key_revoked', 'key_superseded')
             AND key_id IS NOT NULL AND auth_type IS DISTINCT FROM 'verify';
 """
 
@@ -88,4 +88,5 @@ FORMER_INDEXES = """
     DROP INDEX IF EXISTS auth_attempt_new_failure_idx;
     DROP INDEX IF EXISTS auth_attempt_archived_user_idx;
     DROP INDEX IF EXISTS auth_attempt_ended_key_idx;
+    DROP INDEX IF EXISTS auth_attempt_ended_key_call_idx;
 """

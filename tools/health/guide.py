@@ -34,7 +34,8 @@ CHAPTERS = (
     ),
     (
         _lt("API keys"),
-        "key_unknown key_expired key_revoked key_superseded key_wrong_scope key_user_mismatch",
+        "key_unknown key_expired key_revoked key_superseded key_copied key_wrong_scope"
+        " key_user_mismatch",
     ),
     (
         _lt("Users and passwords"),

@@ -20,6 +20,7 @@ MUST_FAIL = (
     "key_revoked",
     "key_superseded",
     "key_expired",
+    "key_copied",
     "address_not_allowed",
     "channel_not_allowed",
 )
@@ -29,6 +30,7 @@ BY_HOST = (
     "key_revoked",
     "key_superseded",
     "key_expired",
+    "key_copied",
     "address_not_allowed",
     "channel_not_allowed",
     "session_mismatch",

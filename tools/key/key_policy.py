@@ -14,6 +14,7 @@ CODE_OF_STATE = {
     "revoked": "key_revoked",
     "superseded": "key_superseded",
     "expired": "key_expired",
+    "copied": "key_copied",
 }
 END_CODES = frozenset(CODE_OF_STATE.values())
 """The causes that hold for good."""

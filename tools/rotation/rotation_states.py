@@ -22,8 +22,10 @@ CANCELLED = "cancelled"  # nothing has to be replaced any more
 STATES = (DUE, DELIVERING, DELIVERED, OVERLAP, DONE, CANCELLED)
 
 # States of the old key. In the first two it still works. ``active`` includes ``pending``.
-OLD_STATES = ("active", "retiring", "expired", "revoked", "superseded")
-OLD_ENDED = ("expired", "revoked", "superseded")
+OLD_STATES = ("active", "retiring", "expired", "revoked", "superseded", "copied")
+OLD_ENDED = ("expired", "revoked", "superseded", "copied")
+# It shall not be replaced any more.
+OLD_WITHDRAWN = ("revoked", "copied")
 # The best live key that replaces it: none, an unused one, or a used one.
 REPLACEMENTS = ("none", "pending", "used")
 
@@ -67,7 +69,7 @@ def state_of(facts: Facts) -> str:
         return DONE
     if facts.replacement == "pending":
         return DELIVERED if facts.delivered else DELIVERING
-    if facts.old == "revoked":
+    if facts.old in OLD_WITHDRAWN:
         return CANCELLED
     # Also if expired: the integration still needs a key, and an owner can still claim one.
     return DUE
@@ -133,7 +135,7 @@ EVENTS = {
     ),
     # The integration's endpoint rejected the key that was sent.
     "refuse": Event(
-        lambda f: _pending(f) and not f.delivered and f.old != "revoked",
+        lambda f: _pending(f) and not f.delivered and f.old not in OLD_WITHDRAWN,
         lambda f: replace(f, replacement="none"),
     ),
     # No answer, a broken connection or a server error: the endpoint may have the key.

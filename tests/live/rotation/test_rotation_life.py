@@ -3,7 +3,7 @@
 
 import pytest
 
-from callers.clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, administrator
+from callers.clients import Json2, Jsonrpc, Line, Refused, Xmlrpc, accepted, administrator, ways
 from callers.rotating_system import ANSWER, CHANNELS, ELSEWHERE, HOME, System, reason
 from dev.servers import postgres
 from dev.servers.live_server import LiveServer
@@ -120,6 +120,44 @@ def counts(server):
     return row
 
 
+def _original_works(copy, system):
+    client = Json2(copy, system.key, Line(copy, source=HOME))
+    assert client.call("auth.integration.key", "whoami")["state"] == "active"
+    told = reason(lambda: client.call("auth.integration.key", "rotate"))
+    assert "database is a copy" in told
+
+
+def _original_is_refused(copy, system):
+    """The keys of the original have ended for good, and the log says why; new keys work."""
+    [row] = copy.sql(
+        "SELECT count(*) AS count FROM res_users_apikeys n JOIN auth_integration i"
+        " ON i.user_id = n.user_id"
+    )
+    assert not row["count"]
+    for call in ways(copy, system.uid, system.code, system.key).values():
+        assert not accepted(call)
+    copy.shell("env['auth.integration.key']._cron_reconcile()")
+    [(causes, said)] = copy.shell(
+        """
+        attempts = env["auth.attempt"].search(
+            [("key_id.prefix", "=", prefix), ("outcome", "=", "failure")])
+        key = attempts.key_id
+        result = [(
+            sorted(set(attempts.mapped(lambda a: f"{a.channel} {a.cause}"))),
+            [key.state, key.may_undo_revocation, key.may_extend],
+        )]
+        """,
+        prefix=system.key[:8],
+    )
+    assert causes == ["json2 key_copied", "jsonrpc key_copied", "xmlrpc key_copied"]
+    assert said == ["copied", False, False]
+    new = copy.shell(
+        "result = env['auth.integration'].browse(id_).issue_key()['key']", id_=system.id
+    )
+    calls = ways(copy, system.uid, system.code, new)
+    assert set(map(accepted, calls.values())) == {True}
+
+
 def test_copied_database_rotates_nothing(server):
     """A real copy of a database with due keys, with a new uuid or neutralized."""
     systems = [System(server, way, known=True) for way in ("self_service", "claim", "webhook")]
@@ -133,36 +171,33 @@ def test_copied_database_rotates_nothing(server):
         postgres.create(name, server.db)
     server.start()
     # What Odoo does to a duplicate, and to a neutralized copy.
-    for name, change in zip(
+    for name, change, check in zip(
         names,
         (
             "env['ir.config_parameter'].init(force=True)",
             "import odoo.modules.neutralize as n; n.neutralize_database(cr)",
         ),
+        (_original_works, _original_is_refused),
         strict=True,
     ):
         copy = LiveServer(name)
         try:
             copy.shell(change)
             copy.start()
-            _rotates_nothing(copy, systems)
+            _rotates_nothing(copy)
+            check(copy, systems[0])
         finally:
             copy.drop()
     # The original continues to work.
     assert set(systems[0].rotate("json2", source=HOME)) == ANSWER
 
 
-def _rotates_nothing(copy, systems):
+def _rotates_nothing(copy):
     copy.expect_log("This database is a copy")
     before = counts(copy)
     copy.shell("env['auth.integration.rotation']._cron_rotate()")
     assert counts(copy) == before
     assert "This database is a copy" in (copy.folder / "shell.log").read_text()
-    self_service = systems[0]
-    client = Json2(copy, self_service.key, Line(copy, source=HOME))
-    assert client.call("auth.integration.key", "whoami")["state"] == "active"
-    told = reason(lambda: client.call("auth.integration.key", "rotate"))
-    assert "database is a copy" in told
     findings = copy.shell(
         "result = env['auth.integration.finding'].search([('code', '=', 'database_copied')])"
         ".mapped('remedy')"

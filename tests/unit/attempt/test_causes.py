@@ -20,8 +20,8 @@ LEFT_REST = """
 """.split()
 RIGHT = """
     key_unknown key_wrong_scope key_user_mismatch key_revoked key_superseded key_expired
-    address_not_allowed channel_not_allowed session_expired session_mismatch second_factor_wrong
-    second_factor_replayed webhook_unknown provider_error operation_not_allowed
+    key_copied address_not_allowed channel_not_allowed session_expired session_mismatch
+    second_factor_wrong second_factor_replayed webhook_unknown provider_error operation_not_allowed
 """.split()
 
 

@@ -1,6 +1,7 @@
 """Findings about a key: its dates, its use and its rotation."""
 
 from ...attempt.flood_limits import COLLAPSED
+from .calls import ENDED
 from .kind import (
     ADMINISTRATORS,
     CALLED,
@@ -14,8 +15,8 @@ from .kind import (
 )
 
 _CALL_OF_ENDED_KEY = f"""
-    a.cause IN ('key_expired', 'key_superseded', 'key_revoked') AND a.key_id IS NOT NULL
-    AND {CALLED} AND a.last_seen > {NOW} - interval '7 days'
+    a.cause IN {ENDED} AND a.key_id IS NOT NULL AND {CALLED}
+    AND a.last_seen > {NOW} - interval '7 days'
 """
 # The last rejected call with each ended key. A call counts as fixed once the same program succeeds
 # from the same address, or somebody dismisses it. Read backwards from the latest call, which
