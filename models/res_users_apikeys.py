@@ -459,9 +459,10 @@ class ResUsersApikeys(models.Model):
         if isinstance(self.env.context.get("auth_integration_issuing"), IssuingContext):
             return super()._generate(scope, name, expiration_date)
         require_unlimited_key(self.env, keys_of=self.env.uid)
+        keys = self.env["auth.integration.key"].sudo()
+        keys._hold_calling_key([self.env.uid])
         if isinstance(name, str):
             name = remove_keys(name)
-        keys = self.env["auth.integration.key"].sudo()
         dates = keys._allowed_dates(self.env.user, expiration_date)
         if dates.replace_by and not expiration_date:
             dates = self._within_core_limit(dates)
@@ -522,17 +523,21 @@ class ResUsersApikeys(models.Model):
     def unlink(self):
         """Extend ``unlink``, which every deletion of a key through the ORM calls.
 
-        It revokes the key. If no other key of the integration works, the overlap of the key that it
-        had replaced is cancelled.
+        It revokes the key, and the keys that were obtained with it. If no other key of the
+        integration works, the overlap of the key that it had replaced is cancelled.
         """
         if not self._auth_integration_applies():
             return super().unlink()
-        revoked = self.env["auth.integration.key"].sudo()
+        natives, revoked = self, self.env["auth.integration.key"].sudo()
         with best_effort(self.env):
+            removed = revoked.search([("apikey_id", "in", self.ids), ("ended_at", "=", False)])
+            others = (removed._lock_keys_to_revoke() - removed).filtered("is_live")
+            natives |= others.apikey_id.with_env(self.env)
             revoked = revoked._record_removal(
-                self, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
+                natives, "revoked", self.env._("Removed by %(user)s", user=self.env.user.name)
             )
-        result = super().unlink()
+            removed._notify_of_obtained(others)
+        result = super(ResUsersApikeys, natives).unlink()
         if revoked:
             with best_effort(self.env):
                 revoked._take_back_overlaps()

@@ -36,6 +36,7 @@ from .key import test_key
 from .key import test_key_state
 from .key import test_key_scope
 from .key import test_key_status
+from .key import test_obtained_keys
 from .key import test_verify
 from .monitoring import test_attempt_counter
 from .monitoring import test_metrics

@@ -1,14 +1,8 @@
-from datetime import timedelta
-
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from ...tools.key import authenticated_key
-
-# An address is known once the integration has called from it for this long: the thief of a key must
-# not be able to make an address known by a first call with it.
-KNOWN_AFTER = timedelta(days=7)
-KNOWN_WITHIN = timedelta(days=100)
+from ..key.auth_integration_key_obtained import KNOWN_AFTER
 
 
 class AuthIntegrationDeliverySelfService(models.AbstractModel):
@@ -103,7 +97,9 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
                     " cannot be verified. Send a second-factor code: rotate(totp)."
                 )
             )
-        elif not self._is_known_address(key, authenticated_key.current().remote_addr):
+        elif not key._is_address_known(
+            [authenticated_key.current().remote_addr], fields.Datetime.now()
+        ):
             raise UserError(
                 self.env._(
                     "This address is not known for this integration. Call from an address it has"
@@ -111,22 +107,6 @@ class AuthIntegrationDeliverySelfService(models.AbstractModel):
                     days=KNOWN_AFTER.days,
                 )
             )
-
-    def _is_known_address(self, key, address):
-        now = fields.Datetime.now()
-        return bool(address) and bool(
-            self.env["auth.integration.key.address"]
-            .sudo()
-            .search_count(
-                [
-                    ("key_id.integration_id", "=", key.integration_id.id),
-                    ("address", "=", address),
-                    ("first_seen", "<=", now - KNOWN_AFTER),
-                    ("last_seen", ">=", now - KNOWN_WITHIN),
-                ],
-                limit=1,
-            )
-        )
 
     def _notify(self, rotation, new_key, again):
         """Notify the owners of each use."""

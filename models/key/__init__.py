@@ -1,5 +1,6 @@
 from . import auth_integration_key
 from . import auth_integration_key_issuance
+from . import auth_integration_key_obtained
 from . import auth_integration_key_revocation
 from . import auth_integration_key_dates
 from . import auth_integration_key_reuse

@@ -17,12 +17,13 @@ _RECORD_GENERATED = """
     INSERT INTO auth_integration_key (
         apikey_id, name, user_id, login, integration_id, scope, prefix, hash, digest,
         issued_at, issued_by, replace_by, expires_at, use_count, replaces_id,
-        access, access_mode, allowed_networks,
+        obtained_with_id, access, access_mode, allowed_networks,
         create_uid, create_date, write_uid, write_date
     )
     SELECT n.id, n.name, n.user_id, u.login, i.id, n.scope, n.index, n.key,
            made.digest, n.create_date, %(uid)s, made.replace_by, n.expiration_date,
            0, made.replaces_id,
+           CASE WHEN made.user_id = %(caller)s THEN %(calling_key)s::integer END,
            COALESCE(old.access, made.access, p.default_access, 'full'),
            COALESCE(old.access_mode, 'enforce'), old.allowed_networks,
            %(uid)s, %(now)s, %(uid)s, %(now)s
@@ -264,6 +265,7 @@ class AuthIntegrationKey(models.Model):
         self.flush_model()
         self.env["auth.integration.policy"].flush_model(["default_access"])
         user_ids, secrets, replaced, replace_by, access = zip(*made, strict=True)
+        calling_key, caller = self._hold_calling_key(user_ids)
         digests = [IdentityCache.digest(secret) for secret in secrets]
         rows = self.env.execute_query(
             SQL(
@@ -274,6 +276,8 @@ class AuthIntegrationKey(models.Model):
                 replaced=list(replaced),
                 replace_by=list(replace_by),
                 access=list(access),
+                calling_key=calling_key,
+                caller=caller,
                 uid=self.env.uid,
                 now=UTC_NOW,
             )

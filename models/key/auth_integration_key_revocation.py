@@ -36,7 +36,10 @@ class AuthIntegrationKey(models.Model):
 
     @fresh_identity
     def revoke(self, reason=False, compromised=False):
-        """End keys at once, in every worker.
+        """End keys at once, in every worker, and the keys that were obtained with them.
+
+        Whoever had a stolen key may have fetched another one with it. Such keys end too, unless
+        they are used from an address from which the integration had called before.
 
         If no other key of the integration works, the overlap of the key that a revoked key had
         replaced is cancelled, so that this older key keeps working.
@@ -58,15 +61,20 @@ class AuthIntegrationKey(models.Model):
         )
         return action | {"context": {"default_key_ids": self.ids}}
 
-    def _revoke(self, reason, compromised=False):
+    def _revoke(self, reason, compromised=False, decided=None):
+        """Do the work of :meth:`revoke`.
+
+        :param dict decided: see :meth:`_keys_to_revoke`
+        """
         self._check_may_end()
         if not isinstance(reason, str) or not reason.strip():
             raise UserError(self.env._("Enter a reason. It stays on record."))
         reason = self._clean_text("end_reason", reason.strip())
-        revoked = self.filtered("is_live")
+        ending = self.sudo()._lock_keys_to_revoke(decided)
+        revoked = ending.filtered("is_live")
         for key in revoked:
-            key.sudo()._end("revoked", reason, self.env.user)
-            key.sudo()._note_in_history(
+            key._end("revoked", reason, self.env.user)
+            key._note_in_history(
                 self.env._(
                     "%(user)s revoked the API key %(prefix)s…: %(reason)s",
                     user=self.env.user.name,
@@ -74,14 +82,15 @@ class AuthIntegrationKey(models.Model):
                     reason=reason,
                 )
             )
-        revoked.sudo()._take_back_overlaps()
+        revoked._take_back_overlaps()
+        self.sudo()._notify_of_obtained(revoked - self.sudo())
         if compromised:
-            self._mark_compromised(reason)
+            ending._mark_compromised(reason)
         return True
 
     def _mark_compromised(self, reason):
         """Mark keys as compromised, even ended ones: a leak may become known later."""
-        for key in self.sudo().filtered(lambda key: not key.compromised):
+        for key in self.filtered(lambda key: not key.compromised):
             key.compromised = True
             key._note_in_history(
                 self.env._(

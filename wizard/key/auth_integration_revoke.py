@@ -1,4 +1,4 @@
-from odoo import api, fields, models
+from odoo import Command, api, fields, models
 
 from ...models.mixins.fresh_identity import fresh_identity
 from ...tools.moment import moment_text
@@ -19,6 +19,10 @@ class AuthIntegrationRevoke(models.TransientModel):
         readonly=True,
         default=lambda self: self.env.context.get("active_ids"),
     )
+    obtained_ids = fields.One2many(
+        "auth.integration.revoke.obtained", "wizard_id", "Obtained Keys",
+        compute="_compute_obtained_ids", store=True, readonly=False, compute_sudo=False,
+    )
     reason = fields.Char(required=True)
     compromised = fields.Boolean(
         "Someone else may have this key",
@@ -32,6 +36,21 @@ class AuthIntegrationRevoke(models.TransientModel):
     def _compute_key_count(self):
         for dialog in self:
             dialog.key_count = len(dialog.key_ids)
+
+    @api.depends("key_ids")
+    def _compute_obtained_ids(self):
+        """List the keys that were obtained with these, and select those that end by the rule."""
+        for dialog in self:
+            keys = dialog.key_ids._origin
+            keys.check_access("read")
+            ending = keys.sudo()._keys_to_revoke()
+            dialog.obtained_ids = [
+                Command.clear(),
+                *(
+                    Command.create({"key_id": key.id, "revoke": key in ending})
+                    for key in keys._obtained_keys()
+                ),
+            ]
 
     @api.depends("key_ids")
     @api.depends_context("lang", "tz")
@@ -57,6 +76,30 @@ class AuthIntegrationRevoke(models.TransientModel):
 
     @fresh_identity
     def action_revoke(self):
-        """Revoke the keys at once."""
-        self.key_ids._revoke(self.reason, compromised=self.compromised)
+        """Revoke the keys at once, and those of the keys obtained with them that are selected."""
+        self.key_ids._revoke(
+            self.reason,
+            compromised=self.compromised,
+            decided={line.key_id.id: line.revoke for line in self.obtained_ids},
+        )
         return {"type": "ir.actions.act_window_close"}
+
+
+class AuthIntegrationRevokeObtained(models.TransientModel):
+    """A key that was obtained with the keys to revoke: revoke it too, or keep it."""
+
+    _name = "auth.integration.revoke.obtained"
+    _description = "Obtained Key of Revoke Key"
+    _inherit = ["auth.integration.dialog.mixin"]
+
+    wizard_id = fields.Many2one("auth.integration.revoke", required=True, ondelete="cascade")
+    key_id = fields.Many2one("auth.integration.key", "Key", required=True, ondelete="cascade")
+    revoke = fields.Boolean("Revoke")
+    prefix = fields.Char(related="key_id.prefix", related_sudo=False)
+    issued_at = fields.Datetime("Created", related="key_id.issued_at", related_sudo=False)
+    last_used_at = fields.Datetime(
+        "Last Used", related="key_id.last_used_at", related_sudo=False
+    )
+    last_used_address = fields.Char(
+        "From", related="key_id.last_used_address", related_sudo=False
+    )
