@@ -25,7 +25,6 @@ class AuthIntegrationKey(models.Model):
 
     obtained_with_id = fields.Many2one(
         "auth.integration.key",
-        "Obtained With",
         ondelete="set null",
         readonly=True,
         index="btree_not_null",
@@ -34,7 +33,7 @@ class AuthIntegrationKey(models.Model):
 
     @api.model
     def _hold_calling_key(self, user_ids):
-        """Return the key of this call if it belongs to one of the users who get a new key.
+        """Return the key of this call if its user is one of those who get a new key.
 
         It is updated, not only locked: of a revocation and a call that obtains another key, the
         later one is retried. It then finds the new key, or that its own key has ended.
@@ -43,7 +42,8 @@ class AuthIntegrationKey(models.Model):
         :raise AccessError: the key has ended since the call began
         """
         caller = authenticated_key.current()
-        if not caller or caller.dbname != self.env.cr.dbname or caller.uid not in user_ids:
+        mine = (self.env.cr.dbname, self.env.uid)
+        if not caller or (caller.dbname, caller.uid) != mine or caller.uid not in user_ids:
             return None, None
         self.flush_model()
         self.env.cr.execute(

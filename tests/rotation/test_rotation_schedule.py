@@ -44,6 +44,7 @@ class TestRotationSchedule(RotationCommon):
                 "expired": {"expires_at": now - day},
                 "revoked": {"ended_at": now - day, "end_kind": "revoked"},
                 "superseded": {"retire_at": now - day},
+                "copied": {"ended_at": now - day, "end_kind": "copied"},
             }[facts.old],
         )
         new = self.keys

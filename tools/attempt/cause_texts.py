@@ -126,8 +126,8 @@ _GUIDE = {
         "date: check that the integration has an owner whose email address is correct."
     ),
     "key_copied": _lt(
-        "Neutralizing a copy ends the keys of all its integrations. Nothing makes them work again "
-        "in the copy. In the original database, they are not affected."
+        "In a neutralized copy, no key of the original works, and nothing makes it work again "
+        "there. In the original database, it is not affected."
     ),
     "address_not_allowed": _lt(
         "Addresses of cloud services and home connections change. Allow the range that the "

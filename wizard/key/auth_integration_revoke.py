@@ -93,8 +93,8 @@ class AuthIntegrationRevokeObtained(models.TransientModel):
     _inherit = ["auth.integration.dialog.mixin"]
 
     wizard_id = fields.Many2one("auth.integration.revoke", required=True, ondelete="cascade")
-    key_id = fields.Many2one("auth.integration.key", "Key", required=True, ondelete="cascade")
-    revoke = fields.Boolean("Revoke")
+    key_id = fields.Many2one("auth.integration.key", required=True, ondelete="cascade")
+    revoke = fields.Boolean()
     prefix = fields.Char(related="key_id.prefix", related_sudo=False)
     issued_at = fields.Datetime("Created", related="key_id.issued_at", related_sudo=False)
     last_used_at = fields.Datetime(
