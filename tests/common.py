@@ -3,6 +3,8 @@
 from odoo.fields import Command
 from odoo.tests import TransactionCase, new_test_user
 
+from ..tools.attempt import request_state
+
 OWNER = "base.group_user"
 MANAGER = "base.group_user,auth_integration.auth_integration_group_manager"
 SYSTEM = "base.group_user,base.group_system"
@@ -20,6 +22,11 @@ class IntegrationCommon(TransactionCase):
         cls.system = new_test_user(cls.env, "sys", SYSTEM, name="Sys Administrator")
         cls.integration = cls._create_integration("shop", cls.owner)
         cls.foreign = cls._create_integration("warehouse", cls.stranger)
+
+    def setUp(self):
+        super().setUp()
+        # A key that was verified in one test is not that of a call in the next one.
+        self.addCleanup(setattr, request_state.current(), "authenticated_key", None)
 
     @classmethod
     def _create_integration(cls, code, owners, **values):

@@ -92,7 +92,7 @@ class AuthIntegrationRevokeObtained(models.TransientModel):
     _description = "Obtained Key of Revoke Key"
     _inherit = ["auth.integration.dialog.mixin"]
 
-    wizard_id = fields.Many2one("auth.integration.revoke", required=True, ondelete="cascade")
+    wizard_id = fields.Many2one("auth.integration.revoke", ondelete="cascade")
     key_id = fields.Many2one("auth.integration.key", required=True, ondelete="cascade")
     revoke = fields.Boolean()
     prefix = fields.Char(related="key_id.prefix", related_sudo=False)
