@@ -5,7 +5,7 @@ from odoo.addons.base.models import ir_mail_server
 from odoo.exceptions import AccessError, ValidationError
 from odoo.fields import Command
 from odoo.tests import Form, tagged
-from odoo.tools import file_open
+from odoo.tools import file_open, mute_logger
 
 from ...tools.delivery import https_client
 from ..common import IntegrationCommon
@@ -398,6 +398,7 @@ class TestIncidentAlert(IncidentCommon):
         sent.with_user(self.manager).action_retry()
         self.assertEqual(sent.state, "pending")
 
+    @mute_logger("odoo.addons.mail.models.mail_mail")
     def test_no_sender_address_is_a_finding(self):
         """Without an alias domain and an OdooBot with an address, mail has no sender."""
         self.env.company.alias_domain_id = False
