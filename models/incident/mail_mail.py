@@ -6,6 +6,8 @@ from odoo.addons.base.models import ir_mail_server
 from odoo.exceptions import UserError
 from odoo.tools import config
 
+from ...tools.incident.own_mail import OwnMail, SmtpTimeout
+
 CRON = "auth_integration.ir_cron_incidents"
 STOCK_TIMEOUT = ir_mail_server.SMTP_TIMEOUT
 MIN_PAUSE, MAX_PAUSE = timedelta(minutes=1), timedelta(minutes=15)
@@ -50,7 +52,7 @@ class IrMailServer(models.Model):
         moment waits shortly too.
         """
         timeout = self.env.context.get("auth_integration_smtp_timeout")
-        if not timeout:
+        if not isinstance(timeout, SmtpTimeout):
             return super()._connect__(*args, **kwargs)
         ir_mail_server.SMTP_TIMEOUT = timeout
         try:
@@ -71,8 +73,8 @@ class MailMail(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        """Leave mail with the context key ``auth_integration_mail`` to the add-on's job."""
-        if self.env.context.get("auth_integration_mail"):
+        """Leave mail that is created with ``OWN_MAIL`` to the add-on's job."""
+        if self._is_own():
             now = fields.Datetime.now()
             own = {
                 "auth_integration_next_try_at": now, "scheduled_date": now + QUEUE_AFTER,
@@ -82,13 +84,16 @@ class MailMail(models.Model):
         return super().create(vals_list)
 
     def send_after_commit(self):
-        if not self.env.context.get("auth_integration_mail"):
+        if not self._is_own():
             return super().send_after_commit()
 
     def send(self, *args, **kwargs):
-        if self.env.context.get("auth_integration_mail"):
+        if self._is_own():
             return True
         return super().send(*args, **kwargs)
+
+    def _is_own(self):
+        return isinstance(self.env.context.get("auth_integration_mail"), OwnMail)
 
     def _send_now(self):
         """Send this mail of the add-on, waiting shortly; never raises for the mail server.
@@ -101,7 +106,8 @@ class MailMail(models.Model):
         try:
             with self.env.cr.savepoint():
                 self.with_context(
-                    auth_integration_mail=False, auth_integration_smtp_timeout=smtp_timeout()
+                    auth_integration_mail=False,
+                    auth_integration_smtp_timeout=SmtpTimeout(smtp_timeout()),
                 ).send()
         except (OSError, UserError) as error:  # smtplib's errors are an OSError
             self.invalidate_recordset()

@@ -94,11 +94,14 @@ class AuthIntegrationKey(models.Model):
         """Return the keys that end when these are revoked: these, and what was obtained with them.
 
         A key that is used from an address that was known before is the integration's own. It is
-        kept, and so are the keys that were obtained with it.
+        kept, and so are the keys that were obtained with it. The key of this call is kept too: its
+        holder has replaced the one that is revoked.
 
         :param dict decided: whether a key is revoked, by id, where a person decided that
         """
-        decided = decided or {}
+        caller = authenticated_key.current()
+        kept = {caller.key_id: False} if caller and caller.dbname == self.env.cr.dbname else {}
+        decided = kept | (decided or {})
         ending = self | self._obtained_keys().filtered(lambda key: decided.get(key.id))
         found = ending
         while found:

@@ -3,6 +3,7 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ...tools.incident.own_mail import OWN_MAIL
 from ...tools.key import key_state
 from ...tools.moment import moment_text
 from ..key.auth_integration_key import STATEMENT_NOW
@@ -169,7 +170,7 @@ class AuthIntegrationDigest(models.Model):
             return
         digest._add_lines(rows)
         template = self.env.ref("auth_integration.mail_template_digest")
-        template.with_context(auth_integration_mail=True).send_mail(digest.id)
+        template.with_context(**OWN_MAIL).send_mail(digest.id)
 
     def _add_lines(self, rows):
         """Record what :meth:`_pending` has found for one user, in one statement."""

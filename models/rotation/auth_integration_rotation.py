@@ -1,6 +1,7 @@
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.tools import SQL
 
+from ...tools.incident.own_mail import OWN_MAIL
 from ...tools.key import key_state
 from ...tools.rotation import rotation_states
 from ..key.auth_integration_key import ENDED_STATES
@@ -268,7 +269,7 @@ class AuthIntegrationRotation(models.Model):
             users = None  # a copy does not concern them
         partners = users.filtered("active").partner_id if users else self.env["res.partner"]
         integration = integration.with_user(SUPERUSER_ID)
-        integration.with_context(auth_integration_mail=True).message_post(
+        integration.with_context(**OWN_MAIL).message_post(
             body=text,
             subject=self.env._("API key of %s", integration.name),
             partner_ids=partners.ids,

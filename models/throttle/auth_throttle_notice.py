@@ -2,6 +2,7 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 
+from ...tools.incident.own_mail import OWN_MAIL
 from ...tools.throttle import counters_sql
 from ...tools.throttle.counters import login_key
 
@@ -59,7 +60,7 @@ class AuthThrottle(models.AbstractModel):
     def _notify_user(self, user):
         texts = self.with_context(lang=user.lang).env
         user.with_context(
-            lang=user.lang, auth_integration_mail=True
+            lang=user.lang, **OWN_MAIL
         )._notify_security_setting_update(
             texts._("Many failed sign-in attempts on your account"),
             texts._(

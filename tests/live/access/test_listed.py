@@ -377,7 +377,6 @@ def test_a_limited_key_gets_no_more(server, access):
         ("auth.integration.key", "set_access", [key.id], "listed", False,
          [["res.users", "write"]], False, "mine"),
         ("auth.integration.key", "write", [key.id], {"access": "full"}),
-        ("auth.integration.policy", "write", [policy["id"]], {"default_access": "full"}),
         ("auth.integration.policy", "write", [policy["id"]], {"max_age_days": 3000}),
         ("auth.integration.key.operation", "create",
          [{"key_id": key.id, "model": "res.users", "method": "*", "allowed": True}]),
