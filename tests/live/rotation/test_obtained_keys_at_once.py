@@ -141,7 +141,10 @@ def test_new_key_is_asked_for_while_a_revocation_is_about_to_be_committed(
     loot = Loot(server)
     with ThreadPoolExecutor(1) as pool:
         with halted_at_commit(
-            server, "auth_integration_key", lambda: revoke(admin, loot, loot.system.key)
+            server,
+            "auth_integration_key",
+            lambda: revoke(admin, loot, loot.system.key),
+            on="UPDATE OF ended_at",  # not by a job that writes when keys were used
         ):
             rotating = pool.submit(loot.rotate, loot.system.key, channel)
             assert wait_for_locks(server, 2, rotating), rotating.result()
