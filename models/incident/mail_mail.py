@@ -170,6 +170,7 @@ class MailMail(models.Model):
             order="id",
             limit=1000,
         )
+        failures = 0
         for mail in due:
             if not mail.try_lock_for_update():
                 continue
@@ -180,5 +181,6 @@ class MailMail(models.Model):
                 self.env.ref(CRON)._trigger(again)
             self.env.flush_all()
             self.env["ir.cron"]._commit_progress(1)
-            if problem or time.monotonic() > stop:
+            failures = failures + 1 if problem else 0
+            if failures == MAX_FAILURES or time.monotonic() > stop:
                 return
